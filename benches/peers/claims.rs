@@ -54,6 +54,16 @@ pub(crate) fn print(outcomes: &[Outcome], rows: &[Row], random: &mut StdRng) {
             Scenario::InProcess => ratio("callgate", "limit", "at most 30"),
             Scenario::Events(events) => of_events(events, &mut ratio),
             Scenario::Shares(shares) => of_shares(shares, &mut ratio),
+            Scenario::Stdio(1) => {
+                ratio("callgate", "limit", "at most 2.5");
+                ratio("callgate-host", "limit", "the host's own way in");
+                ratio("callgate-other", "limit", "at most 3.5");
+            }
+            // Of times a call, so this is throughput over throughput.
+            Scenario::Stdio(_) => {
+                ratio("limit", "callgate", "at least 0.7");
+                ratio("limit", "callgate-other", "at least 0.7");
+            }
             _ => {}
         }
         match outcome.scenario {

@@ -59,6 +59,8 @@
 //! **Events** (`notify/`) have a sender and any number of listeners, and systems of their own; the limit there is bare
 //! entries in a ring.
 //!
+//! **Children on pipes** (`stdio/`) are called through the runtime, beside a bare pipe with the same lines.
+//!
 //! **Checked.** Every answer is computed from the request and compared.
 #![deny(unsafe_code)]
 
@@ -78,6 +80,7 @@ mod run;
 mod scenario;
 mod share;
 mod stats;
+mod stdio;
 mod systems;
 
 use std::path::PathBuf;
@@ -149,6 +152,9 @@ fn serve(id: &str, arguments: &Arguments) -> Result<()> {
     }
     if let Scenario::Events(events) = setup.scenario {
         return notify::listen(id, &setup, events, arguments.nth);
+    }
+    if let Scenario::Stdio(_) = setup.scenario {
+        return stdio::be(id, &setup);
     }
     let system = run::of(setup.scenario)
         .iter()

@@ -10,11 +10,12 @@ use crate::block::{self, Block, Effort, Pair};
 use crate::outcome::Outcome;
 use crate::scenario::{Scenario, Shares};
 use crate::systems::{self, System};
-use crate::{callers, inside, notify, place, share};
+use crate::{callers, inside, notify, place, share, stdio};
 
 /// The names of all systems, in the order of the report.
 pub(crate) fn names() -> Vec<&'static str> {
     let mut names: Vec<_> = systems::all().iter().map(|system| system.name()).collect();
+    names.extend(stdio::NAMES);
     names.extend(notify::names());
     names.extend(share::all().iter().map(|system| system.name()));
     names.extend(share::get::names());
@@ -40,6 +41,9 @@ pub(crate) fn scenario(
 ) -> Result<Option<Outcome>> {
     if let Scenario::Events(events) = scenario {
         return notify::measure(scenario, events, names, effort, random);
+    }
+    if let Scenario::Stdio(open) = scenario {
+        return stdio::measure((scenario, open), names, effort, random);
     }
     let systems = wanted(scenario, names);
     if systems.is_empty() {

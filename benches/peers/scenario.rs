@@ -40,6 +40,8 @@ pub(crate) enum Scenario {
     Events(Events),
     /// Shares.
     Shares(Shares),
+    /// Calls of 64 bytes to a child on pipes, so many of them open at once.
+    Stdio(usize),
 }
 
 /// A vector that is passed to and fro.
@@ -76,7 +78,7 @@ impl Values {
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Scenario; 30] = [
+    pub(crate) const ALL: [Scenario; 32] = [
         Scenario::SmallHot,
         Scenario::LargeHot,
         Scenario::OneCore,
@@ -107,6 +109,8 @@ impl Scenario {
         Scenario::Shares(Shares::FirstGet),
         Scenario::Shares(Shares::Publish(4 << 10)),
         Scenario::Shares(Shares::Publish(shares::LARGE)),
+        Scenario::Stdio(1),
+        Scenario::Stdio(64),
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -125,6 +129,8 @@ impl Scenario {
             Scenario::InProcess => "call/in-process",
             Scenario::Events(events) => events.name(),
             Scenario::Shares(shares) => shares.name(),
+            Scenario::Stdio(1) => "call/stdio",
+            Scenario::Stdio(_) => "call/stdio/in-flight-64",
         }
     }
 
@@ -157,13 +163,17 @@ impl Scenario {
             Scenario::InProcess => "one thread, not pinned",
             Scenario::Events(events) => events.placement(),
             Scenario::Shares(shares) => shares.placement(),
+            Scenario::Stdio(_) => "not pinned; the child is a process",
         }
     }
 
     /// Whether it is calls between a pair of processes, of any system. The others are arrangements of their own.
     pub(crate) fn is_pair(self) -> bool {
         match self {
-            Scenario::FourCallers | Scenario::InProcess | Scenario::Events(_) => false,
+            Scenario::FourCallers
+            | Scenario::InProcess
+            | Scenario::Events(_)
+            | Scenario::Stdio(_) => false,
             Scenario::Shares(shares) => shares.is_pair(),
             _ => true,
         }

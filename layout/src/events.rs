@@ -32,6 +32,7 @@
 //!
 //! The other half of events is [`cursor`]: what listeners write, and [`waking`]: who sleeps.
 
+mod ahead;
 pub mod cursor;
 mod marks;
 mod reader;
@@ -39,6 +40,7 @@ mod run;
 pub mod waking;
 mod writer;
 
+pub use ahead::Ahead;
 pub use reader::{RingReader, Taken, shown};
 pub use run::Run;
 pub use waking::{TOPIC_WORDS, about_to_sleep, all_armed, is_armed};

@@ -75,9 +75,8 @@ impl ReadView {
         }
     }
 
-    /// The same, also of many bytes: up to some thousand of them that lie in this core's caches, that is as fast.
     #[inline(always)]
-    pub(crate) fn copy_out_by_words(&self, at: usize, into: &mut [u8]) {
+    fn copy_out_by_words(&self, at: usize, into: &mut [u8]) {
         let (whole, rest) = into.as_chunks_mut::<8>();
         self.memory.copy_words_out(at, whole);
         if !rest.is_empty() {
@@ -90,6 +89,12 @@ impl ReadView {
     #[inline(always)]
     pub(crate) fn part(&self, len: usize) -> Part<'_> {
         self.memory.part(len)
+    }
+
+    /// Tells the processor that the cell at `at` will be written by this process soon.
+    #[inline(always)]
+    pub(crate) fn claim_cell(&self, at: usize) {
+        self.memory.claim_cell(at);
     }
 
     /// Fetches the cache line at `at` while it is waited for another.
@@ -135,7 +140,7 @@ impl WriteView {
     /// Tells the processor that the cell at `at` will be written here soon.
     #[inline(always)]
     pub(crate) fn claim_cell(&self, at: usize) {
-        self.read.memory.claim_cell(at);
+        self.read.claim_cell(at);
     }
 
     /// The address of `len` mapped bytes from `at` on, to write to.
@@ -188,6 +193,22 @@ impl WriteView {
         if self.read.memory.copy_in_at_once(at, from) {
             return;
         }
+        self.copy_in_by_words(at, from);
+    }
+
+    /// The same by fewer stores, where they have to wait for lines of other cores.
+    #[inline(always)]
+    pub(crate) fn copy_in_by_pairs(&self, at: usize, from: &[u8]) {
+        if self.read.memory.copy_in_at_once(at, from) {
+            return;
+        }
+        let (pairs, rest) = from.as_chunks::<16>();
+        self.read.memory.copy_pairs_in(at, pairs);
+        self.copy_in_by_words(at + from.len() - rest.len(), rest);
+    }
+
+    #[inline(always)]
+    fn copy_in_by_words(&self, at: usize, from: &[u8]) {
         let (whole, rest) = from.as_chunks::<8>();
         self.read.memory.copy_words_in(at, whole);
         if !rest.is_empty() {

@@ -29,6 +29,7 @@ pub mod shorthand;
 pub mod slots;
 pub mod soak;
 pub mod spans;
+pub mod stdio;
 pub mod storm;
 pub mod stress;
 pub mod suite;

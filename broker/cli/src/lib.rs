@@ -7,11 +7,14 @@
 
 mod call;
 mod completions;
+mod control;
 mod echo;
 mod emit;
 mod hosting;
 mod listen;
+mod logs;
 mod ls;
+mod new;
 mod notify;
 mod output;
 mod parameters;
@@ -29,6 +32,7 @@ use std::time::Duration;
 use callgate_client::{Plugin, PluginBuilder, Result};
 use clap::{Args, Parser, Subcommand};
 
+use control::Order;
 use output::Failed;
 
 /// A shared-memory IPC broker for local plugin hosts.
@@ -54,7 +58,7 @@ struct Common {
     #[arg(long, global = true, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// How long to wait for a gate, an answer or a listener, such as 200ms or 5s; where no broker listens, a command fails
-    /// at once [default: 5s; `listen` has no end]
+    /// at once [default: 5s; `listen` and `logs -f` have no end]
     #[arg(long, global = true, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
     /// Print JSON for programs instead of text for people
@@ -72,6 +76,24 @@ enum Command {
     /// manifest declares, whatever a policy file says of its name. One whose manifest cannot be used is left out, and the others
     /// run. When the command ends, so do its plugins.
     Run(run::Options),
+    /// Start a supervised plugin that is stopped or waits after a crash, or end its quarantine
+    ///
+    /// The runtime that `callgate run` or a host has on the bus does it. The command ends when the plugin is ready; it fails where
+    /// the plugin ends again, and after --timeout, when the plugin goes on being started.
+    Start(control::Options),
+    /// End a supervised plugin: with SIGTERM, and after its grace with SIGKILL
+    ///
+    /// It stays away until it is started. The command ends when the plugin's process has ended.
+    Stop(control::Options),
+    /// End a supervised plugin and start it again at once
+    Restart(control::Options),
+    /// Print what supervised plugins have written, and what their runtime says of them
+    ///
+    /// Each line has the time at which it was read, the plugin, and "stdout", "stderr", or "runtime" for what the runtime says. With --json,
+    /// each is an object with "plugin", "number", "at_ms", "stream", "text" and "is_cut".
+    Logs(logs::Options),
+    /// Write a plugin that runs as it is
+    New(new::Options),
     /// Show what is on the bus
     ///
     /// Calls are counted since a plugin came to this broker. One that is "draining" came from the broker before it, less
@@ -142,6 +164,11 @@ impl CommandLine {
         let outcome = match &self.command {
             Command::Serve(options) => serve::run(common, options),
             Command::Run(options) => run::run(common, options),
+            Command::Start(options) => control::run(common, options, Order::Start),
+            Command::Stop(options) => control::run(common, options, Order::Stop),
+            Command::Restart(options) => control::run(common, options, Order::Restart),
+            Command::Logs(options) => logs::run(common, options),
+            Command::New(options) => new::run(common, options),
             Command::Ls {
                 schema: Some(gate), ..
             } => ls::schema(common, gate),

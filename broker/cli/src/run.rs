@@ -1,6 +1,10 @@
 //! `callgate run`: a broker that also starts plugins from their folders, and supervises them.
 
+mod changed;
+mod folder;
+mod happening;
 mod report;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -10,12 +14,15 @@ use std::{io, thread};
 use callgate_client::{Code, Error};
 use callgate_runtime::{Builder, Runtime, RuntimeError};
 use clap::Args;
+use serde_json::json;
 use signal_hook::iterator::Signals;
 
 use crate::hosting::{Hosted, Hosting};
 use crate::output::Failed;
 use crate::{Common, Outcome};
 use callgate::BrokerHandle;
+use changed::changed;
+use happening::Happening;
 use report::Report;
 
 #[derive(Debug, Args)]
@@ -30,6 +37,14 @@ pub(crate) struct Options {
     /// runs .py, and `node` runs .js, .mjs and .cjs. May be given several times
     #[arg(long = "launcher", value_name = "EXT=PROGRAM", value_parser = launcher)]
     launchers: Vec<Launcher>,
+    /// Restart a plugin when its manifest or another file of its folder has changed
+    ///
+    /// Passed over are its data, hidden files, `target`, `node_modules`, `__pycache__`, and what editors write beside a file. Where
+    /// the new manifest cannot be used, the plugin goes on as it was, and the reason is printed. A plugin that was stopped stays
+    /// so. Folders that come to be in DIR, or get a manifest, are started; those that go are stopped. Programs outside of the
+    /// folder are not watched
+    #[arg(long)]
+    watch: bool,
     #[command(flatten)]
     hosting: Hosting,
 }
@@ -42,29 +57,24 @@ struct Launcher {
     command: Vec<String>,
 }
 
-/// What the command waits for.
-#[derive(Debug)]
-enum Happening {
-    /// SIGINT or SIGTERM.
-    Signal,
-}
-
 /// How often it is looked whether plugins that are being started are ready.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     let (hosted, signals) = Hosted::start(common, &options.hosting)?;
     let (tell, happenings) = channel();
-    hear(signals, tell).map_err(|error| Failed::Other(format!("signals: {error}")))?;
-    let runtime = builder(hosted.broker.handle(), options)?
-        .start()
-        .map_err(failed)?;
+    hear(signals, tell.clone()).map_err(|error| Failed::Other(format!("signals: {error}")))?;
+    let builder = builder(hosted.broker.handle(), options)?;
+    if options.watch {
+        watch(options, tell)?;
+    }
+    let runtime = builder.start().map_err(failed)?;
     hosted.say_ready(common)?;
-    let outcome = supervise(common, &runtime, &happenings);
+    supervise(common, &runtime, &happenings);
     hosted.say_stopping();
     runtime.stop();
     hosted.broker.stop();
-    Ok(outcome?)
+    Ok(())
 }
 
 /// Tells of signals.
@@ -82,24 +92,34 @@ fn hear(mut signals: Signals, tell: Sender<Happening>) -> io::Result<()> {
 }
 
 /// Says how the plugins stand, until a signal comes.
-fn supervise(
-    common: &Common,
-    runtime: &Runtime,
-    happenings: &Receiver<Happening>,
-) -> io::Result<()> {
+fn supervise(common: &Common, runtime: &Runtime, happenings: &Receiver<Happening>) {
     let mut report = Report::new(common.json, runtime);
-    report.broken(runtime.broken())?;
+    report.broken(runtime.broken());
     loop {
-        report.look(runtime)?;
+        report.look(runtime);
         let happened = match report.is_awaiting() {
             true => happenings.recv_timeout(LOOK_EVERY),
             false => happenings.recv().map_err(RecvTimeoutError::from),
         };
         match happened {
-            Ok(Happening::Signal) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Ok(Happening::Changed(folder)) => changed(runtime, &mut report, &folder),
+            Ok(Happening::Unwatched(why)) => report.say(
+                &json!({ "notice": "unwatched", "why": why }),
+                &format!("changes are not noticed in {why}"),
+            ),
+            Ok(Happening::Signal) | Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {}
         }
     }
+}
+
+/// Tells of changes in the folders, from now on.
+fn watch(options: &Options, tell: Sender<Happening>) -> Outcome {
+    let folders = options.folders.iter().map(|folder| absolute(folder));
+    let folders = folders.collect::<Result<Vec<_>, _>>()?;
+    let data = options.data.as_deref().map(absolute).transpose()?;
+    watch::watch(&folders, data, tell)
+        .map_err(|error| Failed::Other(format!("the folders cannot be watched: {error}")))
 }
 
 /// A runtime that does what the options say.

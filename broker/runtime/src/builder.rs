@@ -11,7 +11,7 @@ use callgate::supervision::Restart;
 
 use crate::course::{Limits, OWN_NAME, Plan, Settings};
 use crate::error::RuntimeError;
-use crate::manifest::{Launchers, Manifest};
+use crate::manifest::Launchers;
 use crate::runtime::{Broken, Runtime};
 
 /// The manifests' names.
@@ -29,8 +29,9 @@ pub struct Builder {
     settings: Settings,
 }
 
-impl Builder {
-    pub(crate) fn new(broker: BrokerHandle) -> Builder {
+impl Runtime {
+    /// Says which plugins a runtime on the bus of this broker has.
+    pub fn builder(broker: BrokerHandle) -> Builder {
         Builder {
             broker,
             folders: Vec::new(),
@@ -38,7 +39,9 @@ impl Builder {
             settings: Settings::default(),
         }
     }
+}
 
+impl Builder {
     /// Runs the plugin whose manifest is in this folder.
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Builder {
         self.folders.push(folder.into());
@@ -134,7 +137,7 @@ fn plan(folders: &[PathBuf], settings: &Settings) -> (Vec<Plan>, Vec<Broken>) {
     let (mut plans, mut broken) = (Vec::new(), Vec::new());
     let mut names = BTreeSet::new();
     for folder in folders {
-        match read(folder, settings) {
+        match Plan::read(folder, settings) {
             Ok(plan) if *plan.name == *OWN_NAME => broken.push(Broken {
                 folder: folder.clone(),
                 why: format!("`{OWN_NAME}` is the runtime's own name"),
@@ -151,10 +154,4 @@ fn plan(folders: &[PathBuf], settings: &Settings) -> (Vec<Plan>, Vec<Broken>) {
         }
     }
     (plans, broken)
-}
-
-/// How the plugin of a folder is run.
-pub(crate) fn read(folder: &Path, settings: &Settings) -> Result<Plan, RuntimeError> {
-    let manifest = Manifest::read(folder)?;
-    Ok(Plan::of(manifest, settings)?)
 }

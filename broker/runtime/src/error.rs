@@ -34,6 +34,12 @@ pub enum RuntimeError {
         /// The name.
         name: String,
     },
+    /// A plugin of this name is on the bus already.
+    #[error("there is another plugin `{name}`")]
+    Taken {
+        /// The name.
+        name: String,
+    },
     /// The plugin's manifest cannot be used. The plugin goes on as it was.
     #[error(transparent)]
     Manifest(#[from] ManifestError),

@@ -1,16 +1,15 @@
 //! The handle of a running runtime.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use callgate::BrokerHandle;
 use callgate::supervision::State;
 
-use crate::builder::{self, Builder};
 use crate::control::Control;
 use crate::course::{
-    Plan, PluginStatus, Refusal, Request, Running, Settings, Surroundings, Teller,
+    OWN_NAME, Plan, PluginStatus, Refusal, Request, Running, Settings, Surroundings, Teller,
 };
 use crate::error::RuntimeError;
 use crate::log::PluginLog;
@@ -40,11 +39,6 @@ pub struct Broken {
 }
 
 impl Runtime {
-    /// Says which plugins a runtime on the bus of this broker has.
-    pub fn builder(broker: BrokerHandle) -> Builder {
-        Builder::new(broker)
-    }
-
     pub(crate) fn start(
         broker: BrokerHandle,
         settings: Arc<Settings>,
@@ -63,18 +57,27 @@ impl Runtime {
         let surroundings = Arc::new(Surroundings::new(broker)?);
         let running = Running::start(&settings, surroundings.clone());
         let running = running.map_err(RuntimeError::System)?;
-        let supervised = plans.iter().map(|plan| plan.name.clone()).collect();
-        let control = Control::new(surroundings.plugin(), running.teller(), supervised);
+        let control = Control::new(surroundings.plugin(), running.teller());
         let control = control.map_err(RuntimeError::Bus)?;
-        for plan in plans {
-            running.teller().add(plan);
-        }
-        Ok(Runtime {
+        let runtime = Runtime {
             _control: control,
             running,
             settings,
             broken,
-        })
+        };
+        plans.into_iter().try_for_each(|plan| runtime.add(plan))?;
+        Ok(runtime)
+    }
+
+    /// Starts the plugin of another folder, and supervises it with the others. Gives its name.
+    ///
+    /// # Errors
+    ///
+    /// Where its manifest cannot be used, or another plugin has its name.
+    pub fn add_folder(&self, folder: impl AsRef<Path>) -> Result<String, RuntimeError> {
+        let plan = Plan::read(folder.as_ref(), &self.settings)?;
+        let name = plan.name.to_string();
+        self.add(plan).map(|()| name)
     }
 
     /// How all plugins stand, by name. Those that are [broken](Runtime::broken) are not among them.
@@ -117,7 +120,7 @@ impl Runtime {
         let all = self.plugins();
         let known = all.into_iter().find(|status| status.name == name);
         let folder = known.ok_or_else(|| unknown(name))?.folder;
-        let plan = builder::read(&folder, &self.settings)?;
+        let plan = Plan::read(&folder, &self.settings)?;
         match *plan.name == *name {
             true => self.request(name, Request::Reload(Box::new(plan))),
             false => Err(RuntimeError::Renamed {
@@ -157,10 +160,24 @@ impl Runtime {
         self.running.teller()
     }
 
+    fn add(&self, plan: Plan) -> Result<(), RuntimeError> {
+        let name = plan.name.clone();
+        let taken = || RuntimeError::Taken {
+            name: name.to_string(),
+        };
+        if *name == *OWN_NAME {
+            return Err(taken());
+        }
+        self.teller().add(plan).map_err(|refusal| match refusal {
+            Refusal::Unknown | Refusal::Taken => taken(),
+            Refusal::Stopping => RuntimeError::Stopping,
+        })
+    }
+
     fn request(&self, name: &str, request: Request) -> Result<(), RuntimeError> {
         let outcome = self.teller().request(name, request);
         outcome.map_err(|refusal| match refusal {
-            Refusal::Unknown => unknown(name),
+            Refusal::Unknown | Refusal::Taken => unknown(name),
             Refusal::Stopping => RuntimeError::Stopping,
         })
     }

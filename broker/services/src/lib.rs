@@ -1,3 +1,29 @@
 //! Services that plugins use by gates: a store of keys and values (`data.kv`), settings (`data.config`), schedules
 //! (`schedule.register`, `schedule.unregister`).
+//!
+//! [`Services`] provides them on a bus, by a plugin like any other. Each gate takes one JSON object and gives a JSON value; docs/stdio.md
+//! has their fields and results. A frame of a plugin on pipes with the gate's name as its type is such a call.
+//!
+//! A call is read by the plugin's dispatcher (`gates`, `request`), waits in the `mailbox`, and is done by one thread (`worker`): it has the
+//! files (`data` over `stores` over `pairs`) and the `schedules`, with the `lives` of the plugins that have some.
 #![forbid(unsafe_code)]
+
+mod builder;
+mod data;
+mod error;
+mod gates;
+mod limits;
+mod lives;
+mod mailbox;
+mod pairs;
+mod refusal;
+mod request;
+mod schedules;
+mod services;
+mod stores;
+mod worker;
+
+pub use builder::Builder;
+pub use error::ServicesError;
+pub use limits::Limits;
+pub use services::{ConfigChange, Services};

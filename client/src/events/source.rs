@@ -221,22 +221,28 @@ impl Source {
     #[inline]
     fn put_one(&self, archive: Option<&[u8]>, json: Option<(Kind, &[u8])>) -> Result<bool> {
         let mut put = 0;
-        self.put(&[Encoded { archive, json }], &mut put)?;
+        self.put(1, |_| Encoded { archive, json }, &mut put)?;
         Ok(put == 1)
     }
 
-    /// Writes events one after the other, and wakes who sleeps. Counts how many were written: fewer where some have to be
+    /// Writes so many events one after the other, and wakes who sleeps. Counts how many were written: fewer where some have to be
     /// encoded in another way as well.
-    fn put(&self, events: &[Encoded<'_>], put: &mut usize) -> Result<()> {
+    #[inline]
+    fn put<'a>(
+        &self,
+        count: usize,
+        event: impl Fn(usize) -> Encoded<'a>,
+        put: &mut usize,
+    ) -> Result<()> {
         let mut wait = None;
         let mut lossless = self.settings.lossless;
         let mut sending = self.sending.lock();
         let time = clock::coarse_wall();
-        while let Some(event) = events.get(*put) {
+        while *put < count {
             if let Some(ended) = &sending.ended {
                 return Err(ended.clone());
             }
-            match sending.write(event, time, lossless) {
+            match sending.write(&event(*put), time, lossless) {
                 Ok(()) => *put += 1,
                 Err(Stop::Missing) => break,
                 Err(Stop::Blocked(key, len)) => {

@@ -7,8 +7,8 @@ const COUNT: u64 = 64;
 #[derive(Debug)]
 pub(super) struct Marks {
     all: Box<[At; COUNT as usize]>,
-    /// Bytes from one to the next.
-    apart: u64,
+    /// Bytes from one to the next: two to the power of this.
+    apart: u32,
 }
 
 /// Where a record begins, and its number.
@@ -19,7 +19,7 @@ pub(super) struct At {
 }
 
 impl Marks {
-    /// Those of a ring that is empty; its capacity is a multiple of their number.
+    /// Those of a ring that is empty; its capacity is a power of two, and more than their number.
     pub(super) fn new(capacity: u64, first: u64) -> Marks {
         let begin = At {
             position: 0,
@@ -27,24 +27,25 @@ impl Marks {
         };
         Marks {
             all: Box::new([begin; COUNT as usize]),
-            apart: capacity / COUNT,
+            apart: (capacity / COUNT).trailing_zeros(),
         }
     }
 
     /// A record was written that has so many bytes.
     #[inline]
     pub(super) fn note(&mut self, at: At, len: u64) {
-        let mut mark = at.position.next_multiple_of(self.apart);
-        while mark < at.position + len {
-            self.all[(mark / self.apart % COUNT) as usize] = at;
-            mark += self.apart;
+        // The first mark at or behind where it begins, and the last one before its end.
+        let first = (at.position + (1 << self.apart) - 1) >> self.apart;
+        let last = (at.position + len - 1) >> self.apart;
+        for mark in first..=last {
+            self.all[(mark % COUNT) as usize] = at;
         }
     }
 
     /// A record that begins at or before the limit and behind another one, and not much before the limit; `None` where none is marked. Both
     /// positions are of records that are there.
     pub(super) fn before(&self, limit: u64, behind: u64) -> Option<At> {
-        let at = self.all[(limit / self.apart % COUNT) as usize];
+        let at = self.all[((limit >> self.apart) % COUNT) as usize];
         (behind < at.position && at.position <= limit).then_some(at)
     }
 }

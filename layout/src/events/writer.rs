@@ -1,5 +1,6 @@
 //! The sender's side of a ring.
 
+use super::ahead::Ahead;
 use super::marks::{At, Marks};
 use super::{
     Extent, HEAD, Kind, NEXT, OLDEST, RECORD_HEADER, RING_HEADER, STARVING, STATE, most_payload,
@@ -180,6 +181,11 @@ impl RingWriter {
         self.claim_ahead();
     }
 
+    /// Where the next records will lie.
+    pub fn ahead(&self) -> Ahead {
+        Ahead::new(self.ring.as_read().clone(), self.capacity, self.written.end)
+    }
+
     /// Has the processor fetch the lines that records will be written to soon. They lie in the caches of those who read them in
     /// the ring's last round, and each event that is published by itself would wait for its own, in the fence that follows
     /// it.
@@ -214,7 +220,7 @@ impl RingWriter {
             self.ring
                 .store64(at + (bytes.len() & !7), 0, Ordering::Relaxed);
         }
-        self.ring.copy_in(at, bytes);
+        self.ring.copy_in_by_pairs(at, bytes);
     }
 
     /// Shows everything that was written.

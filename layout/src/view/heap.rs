@@ -171,6 +171,10 @@ impl Memory {
         }
     }
 
+    pub(super) fn copy_pairs_in(&self, at: usize, from: &[[u8; 16]]) {
+        self.copy_words_in(at, from.as_flattened().as_chunks().0);
+    }
+
     pub(super) fn data_word(&self, at: usize) -> Word<'_> {
         assert!(at.is_multiple_of(8));
         match &self.places[at / 8] {

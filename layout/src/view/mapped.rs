@@ -77,6 +77,22 @@ fn pair_of(words: &[AtomicU64; 2]) -> [u8; 16] {
     bytes
 }
 
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn set_pair(words: &[AtomicU64; 2], bytes: &[u8; 16]) {
+    // SAFETY: `words` are borrowed, so their bytes are mapped, and `WriteView` alone comes here, which has it that they are mapped for
+    // writing. They are atomics, which may change behind a shared reference, and this process accesses them by atomics.
+    unsafe { bulk::store_sixteen(words.as_ptr().cast_mut().cast(), bytes) };
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn set_pair(words: &[AtomicU64; 2], bytes: &[u8; 16]) {
+    for (word, bytes) in words.iter().zip(bytes.as_chunks::<8>().0) {
+        Word(word).set(u64::from_ne_bytes(*bytes));
+    }
+}
+
 /// A mapping, kept alive, with its address at hand.
 #[derive(Clone, Debug)]
 pub(super) struct Memory {
@@ -256,6 +272,15 @@ impl Memory {
         }
         for (word, from) in rest.iter().zip(from_rest) {
             Word(word).set(u64::from_ne_bytes(*from));
+        }
+    }
+
+    /// Copies pairs of words of a payload in, each by one store: that many fewer wait for lines of other cores.
+    #[inline(always)]
+    pub(super) fn copy_pairs_in(&self, at: usize, from: &[[u8; 16]]) {
+        let pairs = self.words(at, 2 * from.len()).as_chunks::<2>().0;
+        for (pair, bytes) in pairs.iter().zip(from) {
+            set_pair(pair, bytes);
         }
     }
 

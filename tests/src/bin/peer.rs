@@ -15,7 +15,7 @@ use callgate_tests::restart::worker;
 use callgate_tests::shorthand::connect_early;
 use callgate_tests::{
     ENDS_WITH_BROKER, PATIENCE, cells, events, filter, groups, hosts, keeping, lending, proc,
-    shares, spans, storm, suite, types, untyped, visible,
+    shares, spans, stdio, storm, suite, types, untyped, visible,
 };
 use nix::sys::socket::{Backlog, listen};
 
@@ -77,6 +77,7 @@ fn main() {
         || shares::play(role, name, more)
         || cells::play(role, name, more)
         || keeping::play(role, name, more)
+        || stdio::play(role, name, more)
     {
         return;
     }

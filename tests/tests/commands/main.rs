@@ -2,10 +2,13 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod controlling;
 mod echo;
 mod emit;
 mod listen;
 mod listing;
+mod logs;
+mod new;
 mod output;
 mod ping;
 mod plugins;
@@ -16,3 +19,4 @@ mod shares;
 mod support;
 mod topics;
 mod usage;
+mod watching;

@@ -8,7 +8,7 @@ use crate::support::{command, finish, run, start};
 
 const NOWHERE: &str = "/nowhere/bus.sock";
 /// The commands that need a broker.
-const CLIENTS: [&[&str]; 10] = [
+const CLIENTS: [&[&str]; 14] = [
     &["ls"],
     &["ls", "--schema", "A.Gate"],
     &["call", "A.Gate", "1"],
@@ -19,6 +19,10 @@ const CLIENTS: [&[&str]; 10] = [
     &["share", "ls"],
     &["share", "get", "A.Table"],
     &["share", "rm", "A.Table"],
+    &["start", "clock"],
+    &["stop", "clock"],
+    &["restart", "clock"],
+    &["logs"],
 ];
 
 /// A script that completes another program's commands, or none.
@@ -28,7 +32,8 @@ fn completions_name_the_commands() {
         let outcome = run(Path::new(NOWHERE), &["completions", shell]);
         assert_eq!(outcome.exit, Some(0), "{outcome:?}");
         for word in [
-            "callgate", "serve", "run", "ping", "emit", "listen", "share",
+            "callgate", "serve", "run", "ping", "emit", "listen", "share", "start", "stop",
+            "restart", "logs", "new",
         ] {
             assert!(outcome.stdout.contains(word), "{word} for {shell}");
         }
@@ -64,6 +69,11 @@ fn help_and_version_are_printed() {
         "emit",
         "listen",
         "share",
+        "start",
+        "stop",
+        "restart",
+        "logs",
+        "new",
         "completions",
         "--socket",
         "--timeout",
@@ -84,7 +94,7 @@ fn help_and_version_are_printed() {
 /// A mistake in a script that looks like a failure of the bus.
 #[test]
 fn wrong_usage_is_exit_code_2() {
-    let wrong: [&[&str]; 20] = [
+    let wrong: [&[&str]; 28] = [
         &[],
         &["no-such-command"],
         &["serve", "extra"],
@@ -103,6 +113,14 @@ fn wrong_usage_is_exit_code_2() {
         &["share"],
         &["share", "get"],
         &["share", "rm", "A.Table", "B.Table"],
+        &["start"],
+        &["stop", "a", "b"],
+        &["restart"],
+        &["logs", "a", "b"],
+        &["logs", "-n", "-1"],
+        &["new", "clock"],
+        &["new", "--lang", "rust"],
+        &["run"],
         &["ls", "--timeout", "soon"],
         &["ls", "--socket"],
     ];

@@ -15,6 +15,8 @@ pub(super) struct Report {
     json: bool,
     /// Those of which nothing was said since they were started.
     awaited: BTreeSet<String>,
+    /// Those that were stopped because their folder had gone.
+    gone: BTreeSet<String>,
 }
 
 impl Report {
@@ -24,7 +26,24 @@ impl Report {
         Report {
             json,
             awaited: all.collect(),
+            gone: BTreeSet::new(),
         }
+    }
+
+    /// A plugin was started anew.
+    pub(super) fn awaits(&mut self, name: &str) {
+        self.awaited.insert(name.to_owned());
+    }
+
+    /// A plugin was stopped because its folder had gone.
+    pub(super) fn has_gone(&mut self, name: &str) {
+        self.awaited.remove(name);
+        self.gone.insert(name.to_owned());
+    }
+
+    /// Whether a plugin's folder had gone, and is there again.
+    pub(super) fn is_back(&mut self, name: &str) -> bool {
+        self.gone.remove(name)
     }
 
     /// Whether there is a plugin of which something is to be said.
@@ -33,38 +52,37 @@ impl Report {
     }
 
     /// Says how those stand whose start has come to something.
-    pub(super) fn look(&mut self, runtime: &Runtime) -> io::Result<()> {
+    pub(super) fn look(&mut self, runtime: &Runtime) {
         if !self.is_awaiting() {
-            return Ok(());
+            return;
         }
         for status in runtime.plugins() {
-            let is_settled = status.supervision.state != State::Starting;
+            let state = status.supervision.state;
+            let is_settled = !matches!(state, State::Starting | State::Stopping);
             if is_settled && self.awaited.remove(&status.name) {
-                self.say(&document(&status), &sentence(&status))?;
+                self.say(&document(&status), &sentence(&status));
             }
         }
-        Ok(())
     }
 
     /// Says which plugins were left out. People are told by the runtime, which logs it.
-    pub(super) fn broken(&self, broken: &[Broken]) -> io::Result<()> {
-        if !self.json {
-            return Ok(());
-        }
-        broken.iter().try_for_each(|broken| {
+    pub(super) fn broken(&self, broken: &[Broken]) {
+        for broken in broken.iter().filter(|_| self.json) {
             let folder = broken.folder.display().to_string();
             let document = json!({ "folder": folder, "state": "broken", "why": broken.why });
-            self.say(&document, "")
-        })
+            self.say(&document, "");
+        }
     }
 
-    fn say(&self, document: &Value, text: &str) -> io::Result<()> {
+    /// Says something that has happened.
+    pub(super) fn say(&self, document: &Value, text: &str) {
         let mut out = io::stdout().lock();
-        match self.json {
-            true => writeln!(out, "{}", shown_json(document))?,
-            false => writeln!(out, "{}", shown(text))?,
-        }
-        out.flush()
+        let said = match self.json {
+            true => writeln!(out, "{}", shown_json(document)),
+            false => writeln!(out, "{}", shown(text)),
+        };
+        // The plugins go on also when nobody reads what is said of them.
+        let _ = said.and_then(|()| out.flush());
     }
 }
 

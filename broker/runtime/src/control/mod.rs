@@ -3,19 +3,16 @@
 //! | gate | takes | gives |
 //! |---|---|---|
 //! | `callgate.runtime.start`, `.stop`, `.restart` | the plugin's name | |
-//! | `callgate.runtime.logs` | the plugin's name, how many lines | the last [`RuntimeLogLine`]s |
+//! | `callgate.runtime.logs` | the plugin's name, or an empty text for all plugins; how many lines | the last [`RuntimeLogLine`]s, the oldest first |
 //! | topic `callgate.runtime.log` | | each line of a plugin's log as it is written |
 //!
 //! Plugins that the runtime supervises are refused: one could stop the others, whatever its manifest says.
-
-use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use callgate_client::dynamic::{Responder, Takes, provide_with};
 use callgate_client::{Code, Context, Error, Plugin, Provider, Result, signature_of};
 use serde_json::{Value, json};
 
-use crate::course::{Name, Refusal, Request, RuntimeLogLine, Teller};
+use crate::course::{Refusal, Request, RuntimeLogLine, Teller};
 
 /// The most lines of one answer.
 const MOST_LINES: u64 = 500;
@@ -30,20 +27,13 @@ pub(crate) struct Control {
 #[derive(Clone)]
 struct Desk {
     teller: Teller,
-    /// Who is refused.
-    supervised: Arc<BTreeSet<Name>>,
 }
 
 impl Control {
     /// Provides the gates by the runtime's own plugin.
-    pub(crate) fn new(
-        plugin: &Plugin,
-        teller: &Teller,
-        supervised: BTreeSet<Name>,
-    ) -> Result<Control> {
+    pub(crate) fn new(plugin: &Plugin, teller: &Teller) -> Result<Control> {
         let desk = Desk {
             teller: teller.clone(),
-            supervised: Arc::new(supervised),
         };
         let mut gates = Vec::new();
         for (gate, request) in [
@@ -81,7 +71,7 @@ impl Desk {
         let desk = self.clone();
         Takes::values_later(move |context: Context<'_>, values, responder: Responder| {
             let caller = context.caller().name();
-            let outcome = match desk.supervised.contains(caller) {
+            let outcome = match desk.teller.find(caller).is_some() {
                 true => {
                     let text =
                         format!("the runtime supervises {caller}, and takes no orders from it");
@@ -101,19 +91,35 @@ impl Desk {
         let name = name(values);
         match self.teller.request(name, request.clone()) {
             Ok(()) => Ok(Value::Null),
-            Err(Refusal::Unknown) => Err(unknown(name)),
+            Err(Refusal::Unknown | Refusal::Taken) => Err(unknown(name)),
             Err(Refusal::Stopping) => Err(Error::new(Code::Closed, "the runtime is being stopped")),
         }
     }
 
     fn logs(&self, values: &[Value]) -> Result<Value> {
-        let name = name(values);
-        let found = self.teller.find(name).ok_or_else(|| unknown(name))?;
         let most = values.get(1).and_then(Value::as_u64).unwrap_or(MOST_LINES);
         let most = usize::try_from(most.min(MOST_LINES)).unwrap_or(usize::MAX);
-        let lines = found.log.last(most);
+        let lines = match name(values) {
+            "" => self.last_of_all(most),
+            name => self.last_of(name, most).ok_or_else(|| unknown(name))?,
+        };
+        Ok(json!(lines))
+    }
+
+    /// The last lines of a plugin; `None` where there is no such plugin.
+    fn last_of(&self, name: &str, most: usize) -> Option<Vec<RuntimeLogLine>> {
+        let lines = self.teller.find(name)?.log.last(most);
         let lines = lines.iter().map(|line| RuntimeLogLine::new(name, line));
-        Ok(json!(lines.collect::<Vec<_>>()))
+        Some(lines.collect())
+    }
+
+    fn last_of_all(&self, most: usize) -> Vec<RuntimeLogLine> {
+        let plugins = self.teller.list().into_iter();
+        let lines = plugins.filter_map(|plugin| self.last_of(&plugin.name, most));
+        let mut lines: Vec<RuntimeLogLine> = lines.flatten().collect();
+        // Stable, so that lines of one plugin keep their order within a millisecond.
+        lines.sort_by_key(|line| line.at_ms);
+        lines.split_off(lines.len().saturating_sub(most))
     }
 }
 

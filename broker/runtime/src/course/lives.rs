@@ -25,13 +25,19 @@ impl Supervisor {
         };
         self.next_life += 1;
         plugin.present = Present::Launching(number);
-        let jobs = self.worker.jobs().clone();
+        let mailbox = self.mailbox.clone();
+        let tell = move |notice| {
+            mailbox.tell(Message::Notice {
+                life: number,
+                notice,
+            });
+        };
         let beginning = Beginning {
             number,
             plan: plugin.plan.clone(),
             limits: self.settings.limits.clone(),
             surroundings: self.surroundings.clone(),
-            way_back: Arc::new(WayBack::new(number, self.mailbox.clone(), jobs)),
+            way_back: Arc::new(WayBack::new(tell, self.worker.jobs().clone())),
         };
         let (name, mailbox) = (name.clone(), self.mailbox.clone());
         self.worker.run(move || {

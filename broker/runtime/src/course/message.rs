@@ -9,6 +9,7 @@ use super::Name;
 use super::life::Life;
 use super::plan::Plan;
 use super::status::PluginStatus;
+use super::way_back::Notice;
 use crate::bridge::Bridge;
 use crate::log::PluginLog;
 use crate::process::Stdin;
@@ -25,22 +26,10 @@ pub(super) enum Message {
         life: u64,
         outcome: Result<(), String>,
     },
-    /// The queue to a child is full, or the child reads no more.
-    Stdin {
+    /// The loop is to look at something of this life.
+    Notice {
         life: u64,
-    },
-    /// A process that the broker started has connected, or will not, or has ended.
-    Process {
-        life: u64,
-    },
-    /// It is a bridge's turn, and its child can perhaps be heard again.
-    Wake {
-        life: u64,
-    },
-    /// A child is too slow for this subscription.
-    Unhealthy {
-        life: u64,
-        subscription: String,
+        notice: Notice,
     },
     /// Somebody wants something of a plugin.
     Request {
@@ -48,9 +37,10 @@ pub(super) enum Message {
         request: Request,
         answer: Sender<Result<(), Refusal>>,
     },
-    /// A plugin is to be supervised.
+    /// A plugin is to be supervised, and started.
     Add {
         plan: Box<Plan>,
+        answer: Sender<Result<(), Refusal>>,
     },
     List {
         answer: Sender<Vec<PluginStatus>>,
@@ -84,6 +74,8 @@ pub(crate) enum Request {
 pub(crate) enum Refusal {
     /// There is no plugin of this name.
     Unknown,
+    /// There is a plugin of this name.
+    Taken,
     /// The runtime is being stopped.
     Stopping,
 }

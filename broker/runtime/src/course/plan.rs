@@ -8,6 +8,7 @@ use std::sync::Arc;
 use callgate::supervision::Restart;
 
 use super::{Name, Settings};
+use crate::error::RuntimeError;
 use crate::manifest::{API_VERSION, LaunchError, Manifest};
 use crate::process::Launch;
 
@@ -26,7 +27,12 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn of(manifest: Manifest, settings: &Settings) -> Result<Plan, LaunchError> {
+    /// How the plugin of a folder is run.
+    pub(crate) fn read(folder: &Path, settings: &Settings) -> Result<Plan, RuntimeError> {
+        Ok(Plan::of(Manifest::read(folder)?, settings)?)
+    }
+
+    fn of(manifest: Manifest, settings: &Settings) -> Result<Plan, LaunchError> {
         let data_dir = match &settings.data_dir {
             Some(all) => all.join(manifest.name()),
             None => manifest.folder().join("data"),

@@ -1,5 +1,6 @@
 //! A supervised plugin, as the loop has it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,7 +23,7 @@ pub(super) struct Plugin {
     /// A subscription that its present or last life was too slow for.
     pub(super) unhealthy: Option<String>,
     pub(super) present: Present,
-    pub(super) awaited: Vec<Awaited>,
+    pub(super) awaited: VecDeque<Awaited>,
 }
 
 /// What there is of a plugin's process.
@@ -48,7 +49,7 @@ impl Plugin {
             unhealthy: None,
             counts: Counts::default(),
             present: Present::Nobody,
-            awaited: Vec::new(),
+            awaited: VecDeque::new(),
         }
     }
 
@@ -106,11 +107,12 @@ impl Plugin {
     /// Tells those who wait for the state that it is in.
     pub(super) fn tell_awaiting(&mut self, now: Instant) {
         let state = self.course.state();
-        let awaited = std::mem::take(&mut self.awaited);
-        let (met, rest): (Vec<_>, Vec<_>) = awaited
+        let is_met = |awaited: &Awaited| awaited.states.contains(&state);
+        let (met, rest) = std::mem::take(&mut self.awaited)
             .into_iter()
-            .partition(|awaited| awaited.states.contains(&state));
+            .partition(is_met);
         self.awaited = rest;
+        let met: VecDeque<Awaited> = met;
         for awaited in met {
             // It may have given up.
             let _ = awaited.answer.send(self.status(now));

@@ -1,5 +1,6 @@
 //! What other threads tell the loop.
 
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,13 +8,15 @@ use callgate::supervision::{Event, State};
 
 use super::Name;
 use super::message::{Found, Message, Refusal, Request};
+use super::plan::Plan;
 use super::plugin::{Awaited, Plugin};
 use super::supervisor::Supervisor;
+use super::way_back::Notice;
 use crate::manifest::Transport;
 
 /// How long, after the longest grace, the end of the runtime waits for children that the kernel was told to kill.
 const AFTER_KILL: Duration = Duration::from_secs(2);
-/// The most who wait for the state of one plugin; who comes later is in nobody's way, and waits in vain.
+/// The most who wait for the state of one plugin. Nobody says when they have given up, so the first ones make room.
 const MOST_AWAITED: usize = 1024;
 
 impl Supervisor {
@@ -26,10 +29,7 @@ impl Supervisor {
                 outcome,
             } => self.begun(&name, life, outcome),
             Message::Offered { life, outcome } => self.offered(life, outcome),
-            Message::Stdin { life } => self.stdin_changed(life, now),
-            Message::Process { life } => self.look_at_process(life),
-            Message::Unhealthy { life, subscription } => self.unhealthy(life, subscription),
-            Message::Wake { life } => self.woken(life, now),
+            Message::Notice { life, notice } => self.notice(life, notice, now),
             Message::Request {
                 name,
                 request,
@@ -38,11 +38,8 @@ impl Supervisor {
                 // Who asked may have gone.
                 let _ = answer.send(self.request(&name, request, now));
             }
-            Message::Add { plan } => {
-                let name = plan.name.clone();
-                self.plugins
-                    .insert(name.clone(), Plugin::new(*plan, self.surroundings.topic()));
-                self.feed(&name, Event::Start, now);
+            Message::Add { plan, answer } => {
+                let _ = answer.send(self.add(*plan, now));
             }
             Message::List { answer } => {
                 let all = self.plugins.values().map(|plugin| plugin.status(now));
@@ -58,6 +55,30 @@ impl Supervisor {
             } => self.wait_for(&name, Awaited { states, answer }, now),
             Message::Stop => self.stop(now),
         }
+    }
+
+    fn notice(&mut self, life: u64, notice: Notice, now: Instant) {
+        match notice {
+            Notice::Stdin => self.stdin_changed(life, now),
+            Notice::Process => self.look_at_process(life),
+            Notice::Wake => self.woken(life, now),
+            Notice::Unhealthy(subscription) => self.unhealthy(life, subscription),
+        }
+    }
+
+    fn add(&mut self, plan: Plan, now: Instant) -> Result<(), Refusal> {
+        if self.stops_at.is_some() {
+            return Err(Refusal::Stopping);
+        }
+        let name = plan.name.clone();
+        match self.plugins.entry(name.clone()) {
+            Entry::Occupied(_) => return Err(Refusal::Taken),
+            Entry::Vacant(place) => {
+                place.insert(Plugin::new(plan, self.surroundings.topic()));
+            }
+        }
+        self.feed(&name, Event::Start, now);
+        Ok(())
     }
 
     fn request(&mut self, name: &Name, request: Request, now: Instant) -> Result<(), Refusal> {
@@ -96,10 +117,11 @@ impl Supervisor {
     }
 
     fn wait_for(&mut self, name: &Name, awaited: Awaited, now: Instant) {
-        if let Some(plugin) = self.plugins.get_mut(name)
-            && plugin.awaited.len() < MOST_AWAITED
-        {
-            plugin.awaited.push(awaited);
+        if let Some(plugin) = self.plugins.get_mut(name) {
+            if plugin.awaited.len() >= MOST_AWAITED {
+                plugin.awaited.pop_front();
+            }
+            plugin.awaited.push_back(awaited);
             plugin.tell_awaiting(now);
         }
     }

@@ -81,10 +81,10 @@ impl Drop for Running {
 
 impl Teller {
     /// Has a plugin supervised, and started.
-    pub(crate) fn add(&self, plan: Plan) {
-        self.0.tell(Message::Add {
-            plan: Box::new(plan),
-        });
+    pub(crate) fn add(&self, plan: Plan) -> Result<(), Refusal> {
+        let plan = Box::new(plan);
+        let answer = self.ask(|answer| Message::Add { plan, answer });
+        answer.unwrap_or(Err(Refusal::Stopping))
     }
 
     pub(crate) fn request(&self, name: &str, request: Request) -> Result<(), Refusal> {

@@ -1,17 +1,28 @@
 //! How a life's bridge, its pipes and its process reach the loop, and the worker.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::mailbox::Mailbox;
-use super::message::Message;
 use super::worker::Jobs;
 use crate::bridge::{Job, Tell};
 
+/// What the loop is to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// The queue to the child is full, or the child reads no more.
+    Stdin,
+    /// The process, which the broker started, has connected, or will not, or has ended.
+    Process,
+    /// It is the bridge's turn, and its child can perhaps be heard again.
+    Wake,
+    /// The child is too slow for this subscription.
+    Unhealthy(String),
+}
+
 /// How what belongs to a life reaches the loop, and the worker.
-#[derive(Debug)]
 pub(super) struct WayBack {
-    life: u64,
-    mailbox: Mailbox<Message>,
+    /// Tells the loop.
+    tell: Box<dyn Fn(Notice) + Send + Sync>,
     jobs: Jobs,
     /// Whether the loop was woken for the bridge and has not given it its turn since.
     is_woken: AtomicBool,
@@ -20,10 +31,10 @@ pub(super) struct WayBack {
 }
 
 impl WayBack {
-    pub(super) fn new(life: u64, mailbox: Mailbox<Message>, jobs: Jobs) -> WayBack {
+    /// `tell` must not wait.
+    pub(super) fn new(tell: impl Fn(Notice) + Send + Sync + 'static, jobs: Jobs) -> WayBack {
         WayBack {
-            life,
-            mailbox,
+            tell: Box::new(tell),
             jobs,
             is_woken: AtomicBool::new(false),
             is_unhealthy: AtomicBool::new(false),
@@ -37,22 +48,19 @@ impl WayBack {
 
     /// Has the loop look at the queue to the child.
     pub(super) fn stdin_changed(&self) {
-        let life = self.life;
-        self.mailbox.tell(Message::Stdin { life });
+        (self.tell)(Notice::Stdin);
     }
 
     /// Has the loop look what has become of a process that the broker started.
     pub(super) fn process_changed(&self) {
-        let life = self.life;
-        self.mailbox.tell(Message::Process { life });
+        (self.tell)(Notice::Process);
     }
 }
 
 impl Tell for WayBack {
     fn wake(&self) {
         if !self.is_woken.swap(true, Ordering::AcqRel) {
-            let life = self.life;
-            self.mailbox.tell(Message::Wake { life });
+            (self.tell)(Notice::Wake);
         }
     }
 
@@ -62,10 +70,13 @@ impl Tell for WayBack {
 
     fn unhealthy(&self, subscription: &str) {
         if !self.is_unhealthy.swap(true, Ordering::AcqRel) {
-            self.mailbox.tell(Message::Unhealthy {
-                life: self.life,
-                subscription: subscription.to_owned(),
-            });
+            (self.tell)(Notice::Unhealthy(subscription.to_owned()));
         }
+    }
+}
+
+impl fmt::Debug for WayBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WayBack").finish_non_exhaustive()
     }
 }

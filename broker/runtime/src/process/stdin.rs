@@ -198,3 +198,81 @@ impl fmt::Debug for Stdin {
         f.debug_struct("Stdin").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::Read;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    use nix::unistd::pipe2;
+
+    /// A pipe's reading end, the way into it, and how often the loop was told.
+    fn scene(quota: usize) -> (File, Stdin, Arc<AtomicUsize>) {
+        let (reading, writing) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        fcntl(&writing, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+        let told = Arc::new(AtomicUsize::new(0));
+        let counter = told.clone();
+        let tell = move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        };
+        (reading.into(), Stdin::new(writing, quota, tell), told)
+    }
+
+    fn read(file: &mut File, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        file.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// A part of a line that did not fit was written behind the next one.
+    #[test]
+    fn lines_come_whole_and_in_order_however_slowly_they_are_read() {
+        let (mut pipe, stdin, told) = scene(8 << 20);
+        let lines: Vec<Vec<u8>> = (0..100).map(|n| vec![n; 10_000 + usize::from(n)]).collect();
+        for line in &lines {
+            stdin.write(line).unwrap();
+        }
+        assert!(stdin.queued() > 0);
+        for line in &lines {
+            assert_eq!(read(&mut pipe, line.len()), *line);
+            stdin.flush();
+        }
+        assert_eq!((stdin.queued(), told.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    /// A child that read nothing had its host keep everything for it.
+    #[test]
+    fn the_queue_has_an_end_and_says_since_when() {
+        let (mut pipe, stdin, told) = scene(100_000);
+        let line = vec![1; 50_000];
+        let taken = (0..10).filter(|_| stdin.write(&line).is_ok()).count();
+        // The pipe itself takes 64 KiB.
+        assert_eq!(taken, 3);
+        assert_eq!(stdin.write(&line), Err(Refused::Full));
+        assert_eq!(told.load(Ordering::Relaxed), 1);
+        let since = stdin.stuck_since().unwrap();
+        stdin.flush();
+        assert_eq!(stdin.stuck_since(), Some(since));
+        stdin.write_beyond(b"ping\n").unwrap();
+        // Less than the pipe holds, whatever of its pages is not full.
+        read(&mut pipe, 40_000);
+        stdin.flush();
+        assert_eq!(stdin.stuck_since(), None);
+        assert!(stdin.write(&line[..10_000]).is_ok());
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_gone_and_told_of_once() {
+        let (pipe, stdin, told) = scene(100_000);
+        stdin.write(b"heard\n").unwrap();
+        drop(pipe);
+        for _ in 0..3 {
+            assert_eq!(stdin.write(b"unheard\n"), Err(Refused::Gone));
+        }
+        assert!(stdin.is_gone() && stdin.raw().is_none());
+        assert_eq!(told.load(Ordering::Relaxed), 1);
+    }
+}

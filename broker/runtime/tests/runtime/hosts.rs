@@ -3,13 +3,15 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use callgate::supervision::State;
+use callgate_runtime::{Builder, Runtime};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::life::is_alive;
-use crate::scene::{READY, Scene, await_that};
+use crate::scene::{PATIENCE, READY, Scene, await_that, reach};
 
 /// How many plugins the hosts of these tests have.
 const PLUGINS: usize = 12;
@@ -161,4 +163,28 @@ fn a_host_sleeps_while_nothing_happens() {
     let woken = sleeps() - before;
     // Pings come every ten seconds, to each plugin.
     assert!(woken <= 4 * PLUGINS as u64, "woken {woken} times");
+}
+
+/// A host that dropped its broker first waited for answers that could not come.
+#[test]
+fn a_runtime_whose_broker_has_gone_ends_its_plugins_all_the_same() {
+    let scene = scene_of(&["append pid ${pid}", READY, "idle"]);
+    let runtime = scene.start();
+    for number in 0..PLUGINS {
+        reach(&runtime, &format!("p{number}"), State::Ready);
+    }
+    let pids = pids(&scene, "pid");
+    assert_eq!(pids.len(), PLUGINS);
+    let begun = Instant::now();
+    scene.broker.stop();
+    runtime.stop();
+    assert!(begun.elapsed() < PATIENCE);
+    assert!(!pids.into_iter().any(is_alive));
+}
+
+#[test]
+fn handles_can_be_used_from_any_thread() {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Runtime>();
+    is_shared::<Builder>();
 }

@@ -7,7 +7,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::scene::{PATIENCE, READY, Scene, await_that, quick, reach, told};
+use crate::scene::{PATIENCE, READY, Scene, await_that, manifest, quick, reach, told};
 
 pub(crate) fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -207,4 +207,30 @@ fn many_plugins_are_started_quickly() {
     assert!(all_ready < PATIENCE);
     runtime.stop();
     println!("and all had ended after {:?}", begun.elapsed() - all_ready);
+}
+
+/// A plugin that was installed while the runtime ran waited for its next start.
+#[test]
+fn a_folder_can_be_added_while_the_runtime_runs() {
+    let scene = Scene::new();
+    scene.plugin("clock", &[READY, "idle"]);
+    let runtime = scene.start();
+    let folder = scene.plugin("later", &[READY, "idle"]);
+    assert_eq!(runtime.add_folder(&folder).unwrap(), "later");
+    reach(&runtime, "later", State::Ready);
+    let pid = reach(&runtime, "clock", State::Ready).supervision.pid;
+    // Two of one name would take the bus from each other.
+    let twin = scene.plugin("twin", &[]);
+    for name in ["clock", "callgate-runtime"] {
+        scene.write(&twin, &manifest(name, &[READY, "idle"], &json!({})));
+        let error = runtime.add_folder(&twin).unwrap_err();
+        assert!(error.to_string().contains(&format!("`{name}`")), "{error}");
+    }
+    let clock = reach(&runtime, "clock", State::Ready);
+    assert_eq!(
+        (clock.supervision.pid, clock.folder),
+        (pid, scene.folder("clock"))
+    );
+    assert_eq!(runtime.plugins().len(), 2);
+    assert!(runtime.add_folder(scene.folder("nowhere")).is_err());
 }

@@ -120,8 +120,10 @@ impl Player {
 
 /// Gives a number back, and hangs for 13.
 fn number(number: u32) -> u32 {
-    while number == 13 {
-        std::thread::park();
+    if number == 13 {
+        loop {
+            std::thread::park();
+        }
     }
     number
 }

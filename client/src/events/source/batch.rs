@@ -1,7 +1,8 @@
 //! Sending many events: up to 64 of them under one lock, and with one fence.
 
-use std::array;
 use std::sync::atomic::Ordering;
+
+use callgate_layout::events::Ahead;
 
 use super::event::{Encoded, Event, not_offered};
 use super::sending::ARCHIVE;
@@ -13,12 +14,17 @@ use crate::base::error::{Result, forked};
 /// The most events that go together.
 const MOST: usize = 64;
 
+/// From which event on lines of the ring are claimed: those of the first ones were when the events before them were written.
+const CLAIMED_FROM: usize = 4;
+
 /// Events that were archived and not sent yet.
 struct Batch {
     bytes: Scratch,
     /// Where each begins and ends.
     places: [(usize, usize); MOST],
     count: usize,
+    /// Where they will lie, if there are more than a few.
+    ahead: Option<Ahead>,
 }
 
 impl Batch {
@@ -29,6 +35,7 @@ impl Batch {
             bytes,
             places: [(0, 0); MOST],
             count: 0,
+            ahead: None,
         })
     }
 
@@ -46,7 +53,22 @@ impl Batch {
         };
         self.places[self.count] = (begin, begin + len);
         self.count += 1;
+        if let Some(ahead) = &mut self.ahead {
+            ahead.claim(len);
+        }
         true
+    }
+
+    /// From here on the lines that events will be written to are claimed when they are archived.
+    #[cold]
+    fn claim_from(&mut self, ahead: Option<Ahead>) {
+        self.ahead = ahead;
+        if let Some(ahead) = &mut self.ahead {
+            let places = &self.places[..self.count];
+            places
+                .iter()
+                .for_each(|(begin, end)| ahead.claim(end - begin));
+        }
     }
 
     fn archive(&self, at: usize) -> &[u8] {
@@ -106,6 +128,9 @@ impl Source {
                     self.send_batch(batch, sent)?;
                 }
                 if batch.add(&event, most_archive(self.settings.capacity)) {
+                    if batch.count == CLAIMED_FROM {
+                        batch.claim_from(self.ahead());
+                    }
                     continue;
                 }
             }
@@ -118,15 +143,22 @@ impl Source {
         batch.map_or(Ok(()), |mut batch| self.send_batch(&mut batch, sent))
     }
 
+    /// Where the next events will lie: in the ring of the newest membership, if there are several.
+    fn ahead(&self) -> Option<Ahead> {
+        let sending = self.sending.lock();
+        sending.rings.last().map(|ring| ring.writer.ahead())
+    }
+
     /// Sends what is in a batch, which is empty then.
     fn send_batch(&self, batch: &mut Batch, sent: &mut usize) -> Result<()> {
         let count = std::mem::take(&mut batch.count);
-        let events: [Encoded<'_>; MOST] = array::from_fn(|at| Encoded {
-            archive: (at < count).then(|| batch.archive(at)),
+        batch.ahead = None;
+        let event = |at| Encoded {
+            archive: Some(batch.archive(at)),
             json: None,
-        });
+        };
         let mut put = 0;
-        let outcome = self.put(&events[..count], &mut put);
+        let outcome = self.put(count, event, &mut put);
         *sent += put;
         outcome?;
         // From here on somebody needs JSON.

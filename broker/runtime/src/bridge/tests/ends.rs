@@ -1,7 +1,7 @@
 //! Ends: of a child, of its stdin, of its session.
 
-use callgate_client::dynamic::{Takes, events_json, open_json, provide_prefix};
-use callgate_client::{Code, EventNotice, Received};
+use callgate_client::Code;
+use callgate_client::dynamic::{Takes, open_json, provide_prefix};
 use serde_json::json;
 
 use super::{PATIENCE, Scene, Traits, await_that, open};
@@ -39,28 +39,6 @@ fn a_child_s_end_ends_its_open_calls_with_its_last_words() {
     await_that("the gate is gone", || {
         gate.call_values(&[]).unwrap_err().code() == Code::NotReady
     });
-}
-
-/// Those who only listen are told by the broker, and knew no more than that it had gone.
-#[test]
-fn a_child_s_last_words_reach_who_listened_to_it() {
-    let scene = Scene::new();
-    let child = scene.child("notes");
-    let listener = scene.plugin("listener");
-    let mut heard = events_json(&listener, "news.x").unwrap();
-    let publish = json!({ "type": "events.publish", "id": "p", "topic": "news.x", "payload": 1 });
-    child.says(&publish);
-    assert_eq!(child.hears()["ok"], true);
-    child.ends(words());
-    let why = loop {
-        match heard.next(PATIENCE).unwrap().expect("it is told") {
-            Received::Notice(EventNotice::Gone { why, .. }) => break why,
-            _ => continue,
-        }
-    };
-    assert_eq!(why.code(), Code::ProviderGone);
-    assert_eq!(why.context(), Some(&words().context));
-    assert!(why.message().contains(&words().message), "{why}");
 }
 
 /// The next life has the name and the gates of the last one.

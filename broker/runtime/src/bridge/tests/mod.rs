@@ -5,6 +5,7 @@ mod ends;
 mod events;
 mod malformed;
 mod services;
+mod storm;
 mod worker;
 
 use std::fs::{self, File};

@@ -1,0 +1,16 @@
+//! Folders of plugins.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use callgate_runtime::{Manifest, ManifestError};
+
+/// Whether a folder is a plugin's, whatever its manifest says.
+pub(super) fn has_manifest(folder: &Path) -> bool {
+    !matches!(Manifest::read(folder), Err(ManifestError::Missing { .. }))
+}
+
+/// Whether a file of this name is a manifest.
+pub(super) fn is_manifest(name: &OsStr) -> bool {
+    name == "manifest.json" || name == "plugin.toml"
+}

@@ -1,0 +1,60 @@
+//! What changes in a plugin's folder without being a change of the plugin.
+
+use std::ffi::OsStr;
+
+/// Directories that others fill: version control, packages, what is built.
+const DIRECTORIES: [&str; 3] = ["target", "node_modules", "__pycache__"];
+
+/// Whether a file or directory of this name is passed over wherever it is: those of `DIRECTORIES`, hidden ones, and what editors
+/// write beside the file that they save.
+pub(super) fn is_ignored(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let is_hidden = name.starts_with('.');
+    let is_of_an_editor = name.ends_with('~')
+        || name.ends_with(".swp")
+        || name.ends_with(".tmp")
+        || (name.starts_with('#') && name.ends_with('#'))
+        || name.ends_with("___jb_tmp___")
+        || name.ends_with("___jb_old___")
+        // Vim tries with a file of this name whether it may write.
+        || name == "4913";
+    is_hidden || is_of_an_editor || name.ends_with(".pyc") || DIRECTORIES.contains(&&*name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_count_and_what_comes_of_them_does_not() {
+        for name in [
+            "main.py",
+            "manifest.json",
+            "plugin.toml",
+            "src",
+            "targets",
+            "data.json",
+            "a~b",
+            "#1",
+        ] {
+            assert!(!is_ignored(name.as_ref()), "{name}");
+        }
+        for name in [
+            ".git",
+            "target",
+            "node_modules",
+            "__pycache__",
+            "main.pyc",
+            ".main.py.swp",
+            "main.py~",
+            "#main.py#",
+            ".#main.py",
+            "4913",
+            "main.js___jb_tmp___",
+            ".goutputstream-X",
+            "main.py.tmp",
+        ] {
+            assert!(is_ignored(name.as_ref()), "{name}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Waiting until a folder is quiet: whoever saves a file or builds a program changes more than once. No clock.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// A folder in which nothing has changed for this long is told.
+const QUIET: Duration = Duration::from_millis(200);
+/// One that is never quiet is told after this time all the same.
+const LATEST: Duration = Duration::from_secs(2);
+
+/// Folders that have changed and were not told yet.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    changes: BTreeMap<PathBuf, Change>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    first: Instant,
+    last: Instant,
+}
+
+impl Change {
+    /// When it is told.
+    fn at(self) -> Instant {
+        (self.last + QUIET).min(self.first + LATEST)
+    }
+}
+
+impl Pending {
+    /// Something has changed.
+    pub(super) fn note(&mut self, folder: PathBuf, now: Instant) {
+        let change = self.changes.entry(folder).or_insert(Change {
+            first: now,
+            last: now,
+        });
+        change.last = now;
+    }
+
+    /// When the next one is told.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.changes.values().map(|change| change.at()).min()
+    }
+
+    /// Takes those that are to be told.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<PathBuf> {
+        let due = self.changes.extract_if(.., |_, change| change.at() <= now);
+        due.map(|(folder, _)| folder).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(time: u64) -> Duration {
+        Duration::from_millis(time)
+    }
+
+    /// A build that wrote a hundred files restarted its plugin a hundred times.
+    #[test]
+    fn a_folder_is_told_once_when_it_is_quiet() {
+        let (mut pending, start) = (Pending::default(), Instant::now());
+        assert_eq!(pending.next(), None);
+        for n in 0..5 {
+            pending.note("a".into(), start + ms(100 * n));
+            pending.note("b".into(), start);
+            assert!(pending.due(start + ms(100 * n)).is_empty());
+        }
+        // `b` has changed up to now, as `a` has.
+        assert_eq!(pending.next(), Some(start + QUIET));
+        assert_eq!(pending.due(start + ms(599)), [PathBuf::from("b")]);
+        assert_eq!(pending.next(), Some(start + ms(600)));
+        assert_eq!(pending.due(start + ms(600)), [PathBuf::from("a")]);
+        assert_eq!(pending.next(), None);
+        assert!(pending.due(start + ms(9_999)).is_empty());
+    }
+
+    #[test]
+    fn one_that_is_never_quiet_is_told_in_the_end() {
+        let (mut pending, start) = (Pending::default(), Instant::now());
+        let mut told = Vec::new();
+        for n in 0..50 {
+            let now = start + ms(100 * n);
+            pending.note("a".into(), now);
+            told.extend(pending.due(now).iter().map(|_| 100 * n));
+        }
+        assert_eq!(told, [2000, 4100]);
+    }
+}

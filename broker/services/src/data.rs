@@ -1,0 +1,213 @@
+//! `data.kv` and `data.config`: what is done with a plugin's pairs, and the JSON that its caller gets.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use callgate_client::HandlerError;
+use parking_lot::RwLock;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::pairs::{self, OverQuota, Quota};
+use crate::refusal::{over_quota, too_large};
+use crate::request::Page;
+use crate::stores::{Kind, Missing, Stores};
+
+/// The most bytes of a result: a frame has 4 MiB, and there is more in it.
+const RESULT: usize = (4 << 20) - (64 << 10);
+
+type Result<T> = std::result::Result<T, HandlerError>;
+
+/// The settings of plugins, by their keys, where no host has set another value.
+#[derive(Clone, Default)]
+pub(crate) struct Defaults(Arc<RwLock<HashMap<String, BTreeMap<String, Value>>>>);
+
+impl Defaults {
+    pub(crate) fn set(&self, plugin: String, settings: BTreeMap<String, Value>) {
+        self.0.write().insert(plugin, settings);
+    }
+
+    fn of(&self, plugin: &str) -> BTreeMap<String, Value> {
+        self.0.read().get(plugin).cloned().unwrap_or_default()
+    }
+
+    fn get(&self, plugin: &str, key: &str) -> Option<Value> {
+        self.0.read().get(plugin)?.get(key).cloned()
+    }
+}
+
+/// A list that is being written.
+struct Written {
+    text: String,
+    brackets: [char; 2],
+    is_too_large: bool,
+}
+
+impl Written {
+    fn new(brackets: [char; 2]) -> Written {
+        Written {
+            text: String::from(brackets[0]),
+            brackets,
+            is_too_large: false,
+        }
+    }
+
+    /// Adds an element, if there is room for it.
+    fn push(&mut self, element: &str) -> bool {
+        self.is_too_large = self.text.len() + element.len() + 2 > RESULT;
+        if self.is_too_large {
+            return false;
+        }
+        if self.text.len() > 1 {
+            self.text.push(',');
+        }
+        self.text.push_str(element);
+        true
+    }
+
+    fn end(mut self) -> String {
+        self.text.push(self.brackets[1]);
+        self.text
+    }
+}
+
+/// The JSON of a text.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+pub(crate) fn get(stores: &mut Stores, plugin: &str, key: &str) -> Result<String> {
+    let found = stores.with((Kind::Kv, plugin), Missing::Leave, |database| {
+        pairs::get(database, key)
+    })?;
+    Ok(found.flatten().unwrap_or_else(|| "null".to_owned()))
+}
+
+pub(crate) fn set(
+    stores: &mut Stores,
+    plugin: &str,
+    pair: (&str, &str),
+    quota: Quota,
+) -> Result<String> {
+    put(stores, (Kind::Kv, plugin), pair, quota)?;
+    Ok("null".to_owned())
+}
+
+fn put(stores: &mut Stores, whose: (Kind, &str), pair: (&str, &str), quota: Quota) -> Result<()> {
+    let set = stores.with(whose, Missing::Make, |database| {
+        pairs::set(database, pair, quota)
+    })?;
+    match set {
+        Some(Err(OverQuota { quota, limit })) => Err(over_quota(quota, limit)),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn delete(stores: &mut Stores, plugin: &str, key: &str) -> Result<String> {
+    let deleted = stores.with((Kind::Kv, plugin), Missing::Leave, |database| {
+        pairs::delete(database, key)
+    })?;
+    Ok(deleted.unwrap_or(false).to_string())
+}
+
+pub(crate) fn list(stores: &mut Stores, plugin: &str, page: &Page) -> Result<String> {
+    let mut written = Written::new(['[', ']']);
+    let mut left = page.limit.unwrap_or(usize::MAX);
+    stores.with((Kind::Kv, plugin), Missing::Leave, |database| {
+        pairs::list(database, page, |key, value| {
+            if left == 0 {
+                return false;
+            }
+            left -= 1;
+            written.push(&format!("{{\"key\":{},\"value\":{value}}}", quoted(key)))
+        })
+    })?;
+    // A page with a limit is followed by others.
+    match written.is_too_large && page.limit.is_none() {
+        true => Err(too_large("result", (RESULT, "bytes: list with a `limit`"))),
+        false => Ok(written.end()),
+    }
+}
+
+pub(crate) fn get_many(stores: &mut Stores, plugin: &str, keys: &[String]) -> Result<String> {
+    let keys: std::collections::BTreeSet<&str> = keys.iter().map(String::as_str).collect();
+    let mut written = Written::new(['{', '}']);
+    stores.with((Kind::Kv, plugin), Missing::Leave, |database| {
+        for key in keys {
+            if let Some(value) = pairs::get(database, key)?
+                && !written.push(&format!("{}:{value}", quoted(key)))
+            {
+                break;
+            }
+        }
+        Ok(())
+    })?;
+    match written.is_too_large {
+        true => Err(too_large("result", (RESULT, "bytes: get fewer keys"))),
+        false => Ok(written.end()),
+    }
+}
+
+/// What the host has set a setting to, or else its default.
+pub(crate) fn setting(
+    stores: &mut Stores,
+    defaults: &Defaults,
+    (plugin, key): (&str, &str),
+) -> Result<Option<String>> {
+    let set = stores.with((Kind::Config, plugin), Missing::Leave, |database| {
+        pairs::get(database, key)
+    })?;
+    let default = || defaults.get(plugin, key).map(|value| value.to_string());
+    Ok(set.flatten().or_else(default))
+}
+
+pub(crate) fn unknown_setting(key: &str) -> HandlerError {
+    let text = format!("there is no setting `{key}`");
+    HandlerError::new("UNKNOWN_SETTING", text).with_context(serde_json::json!({ "key": key }))
+}
+
+pub(crate) fn all_settings(
+    stores: &mut Stores,
+    defaults: &Defaults,
+    plugin: &str,
+) -> Result<String> {
+    let mut settings = BTreeMap::new();
+    for (key, value) in defaults.of(plugin) {
+        settings.insert(key, to_raw_value(&value)?);
+    }
+    let all = Page {
+        prefix: String::new(),
+        after: None,
+        limit: None,
+    };
+    stores.with((Kind::Config, plugin), Missing::Leave, |database| {
+        pairs::list(database, &all, |key, value| {
+            let value = RawValue::from_string(value.to_owned());
+            settings.extend(value.ok().map(|value| (key.to_owned(), value)));
+            true
+        })
+    })?;
+    Ok(serde_json::to_string(&settings)?)
+}
+
+/// Sets a setting, or has its default hold again.
+pub(crate) fn set_setting(
+    stores: &mut Stores,
+    (plugin, key): (&str, &str),
+    value: Option<&str>,
+) -> Result<()> {
+    let whose = (Kind::Config, plugin);
+    let unbounded = Quota {
+        keys: u64::MAX,
+        bytes: u64::MAX,
+    };
+    match value {
+        Some(value) => put(stores, whose, (key, value), unbounded),
+        None => {
+            let deleted = stores.with(whose, Missing::Leave, |database| {
+                pairs::delete(database, key)
+            });
+            deleted.map(|_| ())
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The services on the bus of an embedded broker, used by plugins.
+#![forbid(unsafe_code)]
+
+mod config;
+mod damage;
+mod kills;
+mod kv;
+mod quotas;
+mod scene;
+mod schedules;
+mod traffic;

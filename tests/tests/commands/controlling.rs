@@ -1,0 +1,204 @@
+//! `callgate start`, `stop` and `restart`, and what `callgate ls` says of supervised plugins.
+
+use callgate_tests::{Bus, programs};
+use serde_json::{Value, json};
+
+use crate::plugins::{READY, Scene, ends, is_alive};
+use crate::support::run;
+
+const ORDERS: [&str; 3] = ["start", "stop", "restart"];
+
+/// Supervision under which the first crash is the last.
+fn once() -> Value {
+    json!({"restart": {"quarantine_crashes": 1}})
+}
+
+fn pid(plugin: &Value) -> u32 {
+    plugin["pid"]
+        .as_u64()
+        .expect("it runs")
+        .try_into()
+        .expect("a pid")
+}
+
+/// A script that went on when the plugin that it had restarted was still the old one.
+#[test]
+fn a_plugin_is_stopped_started_and_restarted() {
+    let scene = Scene::new();
+    scene.plugin("clock", &[READY, "idle"]);
+    let _broker = scene.run(&[]);
+    let first = pid(&scene.reach("clock", "ready"));
+    let socket = scene.socket();
+
+    let outcome = run(&socket, &["stop", "clock"]);
+    assert_eq!(
+        (outcome.exit, &*outcome.stdout),
+        (Some(0), "clock: stopped\n"),
+        "{outcome:?}"
+    );
+    assert!(!is_alive(first));
+    assert_eq!(scene.listed("clock")["last_exit"], "signal 15");
+    assert_eq!(
+        run(&socket, &["stop", "clock"]).exit,
+        Some(0),
+        "once more does no harm"
+    );
+
+    let started = run(&socket, &["start", "clock", "--json"]).json();
+    assert_eq!(started["state"], "ready");
+    let second = pid(&started);
+    assert!(is_alive(second) && second != first);
+
+    let outcome = run(&socket, &["restart", "clock"]);
+    let third = pid(&scene.listed("clock"));
+    assert_eq!(outcome.stdout, format!("clock: ready, process {third}\n"));
+    assert!(third != second && !is_alive(second));
+}
+
+#[test]
+fn a_linked_plugin_is_restarted_too() {
+    let scene = Scene::new();
+    scene.plugin("linked", &[]);
+    let steps = ["provide linked.echo", "hang"];
+    let mut manifest = crate::plugins::manifest("linked", &steps, &json!({}));
+    manifest["backend"]["transport"] = "shm".into();
+    scene.write_manifest("linked", &manifest.to_string());
+    let _broker = scene.run(&[]);
+    let first = pid(&scene.reach("linked", "ready"));
+    let again = run(&scene.socket(), &["restart", "linked", "--json"]).json();
+    assert_ne!(pid(&again), first);
+    assert!(!is_alive(first));
+    assert_eq!(run(&scene.socket(), &["stop", "linked"]).exit, Some(0));
+    ends(pid(&again));
+    assert_eq!(scene.listed("linked")["state"], "stopped");
+}
+
+/// A plugin that has crashed too often stays away until somebody says otherwise.
+#[test]
+fn start_ends_a_quarantine() {
+    let scene = Scene::new();
+    scene.plugin_with("clock", &["on 1 exit 3", READY, "idle"], &once());
+    scene.plugin_with("crash", &["errlog no disk", "exit 4"], &once());
+    let _broker = scene.run(&[]);
+    let listed = scene.reach("clock", "quarantined");
+    assert_eq!(
+        (&listed["last_exit"], &listed["pid"]),
+        (&"code 3".into(), &Value::Null)
+    );
+    let started = run(&scene.socket(), &["start", "clock", "--json"]).json();
+    assert_eq!(started["state"], "ready");
+    // One that ends again: the command fails, and says how and where to look.
+    scene.reach("crash", "quarantined");
+    let outcome = run(&scene.socket(), &["start", "crash"]);
+    outcome.assert_failed(1, "PROVIDER_GONE");
+    for part in ["crash: quarantined", "code 4", "callgate logs crash"] {
+        assert!(outcome.stderr.contains(part), "{part}: {outcome:?}");
+    }
+    let outcome = run(&scene.socket(), &["restart", "crash", "--json"]);
+    outcome.assert_failed_in_json(1, "PROVIDER_GONE");
+    assert_eq!(outcome.json()["error"]["context"]["last_exit"], "code 4");
+}
+
+#[test]
+fn one_that_is_not_ready_in_time_goes_on_being_started() {
+    let scene = Scene::new();
+    scene.plugin("late", &["wait {\"type\":\"request\"}"]);
+    let _broker = scene.run(&[]);
+    scene.reach("late", "starting");
+    for order in ["start", "restart"] {
+        let outcome = run(&scene.socket(), &[order, "late", "--timeout", "300ms"]);
+        outcome.assert_failed(1, "TIMEOUT");
+        assert!(outcome.stderr.contains("late: starting"), "{outcome:?}");
+    }
+    let outcome = run(&scene.socket(), &["restart", "late", "--no-wait"]);
+    assert_eq!(
+        (outcome.exit, &*outcome.stdout),
+        (Some(0), ""),
+        "{outcome:?}"
+    );
+    assert_eq!(run(&scene.socket(), &["stop", "late"]).exit, Some(0));
+}
+
+/// A name that was mistyped was a plugin that nobody had stopped.
+#[test]
+fn a_plugin_that_nobody_supervises_is_wrong_usage() {
+    let scene = Scene::new();
+    scene.plugin("clock", &[READY, "idle"]);
+    let _broker = scene.run(&[]);
+    for order in ORDERS {
+        for name in ["clokc", "callgate-runtime", ""] {
+            let outcome = run(&scene.socket(), &[order, name]);
+            outcome.assert_failed(2, "INVALID_ARGUMENT");
+            assert!(outcome.stderr.contains(&format!("`{name}`")), "{outcome:?}");
+        }
+    }
+    run(&scene.socket(), &["logs", "clokc"]).assert_failed(2, "INVALID_ARGUMENT");
+}
+
+/// `callgate serve` has no runtime, and a command for one waited until its time was over.
+#[test]
+fn without_a_runtime_it_says_so() {
+    let bus = Bus::start(programs!());
+    let commands: [&[&str]; 4] = [
+        &["start", "P"],
+        &["stop", "P"],
+        &["restart", "P"],
+        &["logs"],
+    ];
+    for arguments in commands {
+        let arguments = [arguments, &["--timeout", "1h"]].concat();
+        let outcome = run(&bus.socket(), &arguments);
+        outcome.assert_failed(1, "NOT_READY");
+        assert!(outcome.stderr.contains("callgate run"), "{outcome:?}");
+        let arguments = [&arguments[..], &["--json"]].concat();
+        run(&bus.socket(), &arguments).assert_failed_in_json(1, "NOT_READY");
+    }
+}
+
+/// What people look at first when something does not run.
+#[test]
+fn the_listing_says_how_supervised_plugins_stand() {
+    let scene = Scene::new();
+    let hour = json!({"restart": {"backoff_ms": [3_600_000]}});
+    scene.plugin("clock", &[READY, "idle"]);
+    scene.plugin_with("crash", &["die SIGKILL"], &hour);
+    scene.plugin_with(
+        "again",
+        &["on 1 exit 3", READY, "idle"],
+        &json!({"restart": {"backoff_ms": [1]}}),
+    );
+    let _broker = scene.run(&[]);
+    let crash = scene.reach("crash", "backoff");
+    let again = scene.reach("again", "ready");
+    let clock = scene.reach("clock", "ready");
+    for plugin in [&crash, &again, &clock] {
+        assert_eq!(plugin["transport"], "stdio", "{plugin}");
+    }
+    assert_eq!(
+        (&crash["last_exit"], &crash["restarts"], &crash["pid"]),
+        (&"signal 9".into(), &0.into(), &Value::Null)
+    );
+    let next = crash["next_try_ms"].as_u64().expect("it is started again");
+    assert!((3_000_000..=3_600_000).contains(&next), "{next}");
+    assert_eq!(
+        (&again["last_exit"], &again["restarts"]),
+        (&"code 3".into(), &1.into())
+    );
+    assert_eq!(
+        (&clock["last_exit"], &clock["next_try_ms"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(clock["version"], "1.0.0");
+    let table = run(&scene.socket(), &["ls", "plugins"]).stdout;
+    for word in [
+        "state",
+        "restarts",
+        "last exit",
+        "next try",
+        "backoff",
+        "signal 9",
+        "code 3",
+    ] {
+        assert!(table.contains(word), "{word} is not in {table}");
+    }
+}

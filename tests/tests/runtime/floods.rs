@@ -1,0 +1,103 @@
+//! More than anybody takes: frames, log lines, events, and requests that are not read.
+
+use std::time::Duration;
+
+use callgate_client::Code;
+use serde_json::json;
+
+use crate::attack::Attack;
+use crate::scene::is_expected;
+
+#[test]
+fn frames_without_end() {
+    let mut attack = Attack::begin("floods-frames");
+    attack.go();
+    attack.calm_is_served("floods frames");
+    let frames = attack.culprit()["frames"].as_u64().unwrap();
+    println!("{frames} frames were read");
+    assert!(frames > 1000, "{frames}");
+}
+
+#[test]
+fn a_log_without_line_breaks() {
+    let mut attack = Attack::begin("floods-log");
+    attack.go();
+    attack.calm_is_served("floods its log");
+    let (_, lines) = attack.log();
+    let last = lines.last().expect("lines");
+    assert_eq!(
+        (&last["length"], &last["is_cut"]),
+        (&json!(65536), &json!(true))
+    );
+}
+
+#[test]
+fn a_line_without_end() {
+    let mut attack = Attack::begin("floods-line");
+    attack.go();
+    attack.calm_is_served("a line without end");
+    attack.restarted_for("FRAME_TOO_LARGE");
+}
+
+#[test]
+fn log_lines_of_4_mib() {
+    let mut attack = Attack::begin("large-lines");
+    attack.go();
+    attack.calm_is_served("log lines of 4 MiB");
+    let (_, lines) = attack.log();
+    assert!(lines.iter().any(|line| line["is_cut"] == true));
+    assert_eq!(attack.culprit()["restarts"], 0, "they are allowed");
+}
+
+#[test]
+fn frames_of_4_mib() {
+    let mut attack = Attack::begin("large-frames");
+    attack.go();
+    attack.calm_is_served("frames of 4 MiB");
+    let culprit = attack.culprit();
+    println!("{} frames were read", culprit["frames"]);
+    assert_eq!(culprit["restarts"], 0, "they are allowed");
+    assert!(culprit["frames"].as_u64().unwrap() > 1, "{culprit}");
+}
+
+/// Requests for one that did not read were kept without bound, or waited for.
+#[test]
+fn one_that_does_not_read_while_it_is_called() {
+    let mut attack = Attack::begin("never-reads");
+    attack.go();
+    let large = format!(r#"[{{"text":"{}"}}]"#, "x".repeat(1 << 20));
+    let refused = (0..100).find_map(|_| {
+        let sent = attack.culprit.send(large.as_bytes()).expect("it is sent");
+        let gate = attack.culprit.with_timeout(Duration::from_millis(200));
+        attack.open.push(sent);
+        let outcome = gate.call(large.as_bytes());
+        outcome.err().filter(|error| error.code() != Code::Timeout)
+    });
+    let refused = refused.expect("nobody was refused");
+    assert!(
+        matches!(refused.code(), Code::Overloaded | Code::ProviderGone),
+        "{refused}"
+    );
+    attack.calm_is_served("does not read");
+    attack.restarted_for("HUNG");
+    for sent in attack.open.drain(..) {
+        let error = sent.wait().expect_err("nobody has answered");
+        assert!(is_expected(error.code()), "{error}");
+    }
+}
+
+/// A million names: each would have had a topic and a subscription of its own at the broker for ever.
+#[test]
+fn events_on_ever_new_topics() {
+    let rights = ["events.publish:chaos.*", "events.subscribe:chaos.*"];
+    let more = json!({"runtime_capabilities": rights});
+    let mut attack = Attack::with("new-topics", &more, &[]);
+    attack.go();
+    attack.calm_is_served("ever new topics");
+    let culprit = attack.culprit();
+    println!(
+        "{} frames were read, {} events sent, {} refused without a word",
+        culprit["frames"], culprit["published"], culprit["unheard"]
+    );
+    assert!(culprit["frames"].as_u64().unwrap() > 1000, "{culprit}");
+}

@@ -1,0 +1,11 @@
+//! The runtime over real processes: many plugins on pipes that are killed while they are called, what they cost, and plugins that do
+//! whatever a process can do to its pipes.
+#![forbid(unsafe_code)]
+
+mod answers;
+mod attack;
+mod costs;
+mod floods;
+mod pipes;
+mod scene;
+mod storm;

@@ -1,6 +1,7 @@
 //! The requests that a child has not answered yet.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
 use callgate_client::dynamic::Responder;
@@ -93,9 +94,17 @@ impl Table {
         Ok(is_earlier)
     }
 
-    /// Takes a request out, which is answered now.
+    /// Takes a request out.
     pub(super) fn take(&mut self, count: u64) -> Option<Asker> {
         self.open.remove(&count).map(|open| open.asker)
+    }
+
+    /// Takes a request out that is answered now. One whose deadline has passed stays: the loop, which is due, answers it.
+    pub(super) fn take_in_time(&mut self, count: u64, now: Instant) -> Option<Asker> {
+        match self.open.entry(count) {
+            Entry::Occupied(open) if now < open.get().deadline => Some(open.remove().asker),
+            _ => None,
+        }
     }
 
     /// Takes out those whose deadline has passed, or for which nobody waits. When to look next.

@@ -104,7 +104,7 @@ fn lifecycle() {
 fn lies() {
     let mut limits = Limits::default();
     limits.queued_bytes = 1 << 20;
-    limits.stuck_for = Duration::from_millis(300);
+    limits.stuck_for = Duration::from_secs(2);
     limits.malformed_frames = 100;
     play_with("lies", limits);
 }

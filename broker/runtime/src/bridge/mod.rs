@@ -203,21 +203,6 @@ impl Bridge {
         }
     }
 
-    /// Takes in a service call of a child that has not said that it is ready: it is refused. On the loop.
-    pub(crate) fn on_early(&self, frame: &Incoming<'_>) {
-        let Incoming::Service(service) = frame else {
-            return;
-        };
-        let out = &mut self.own.lock().out;
-        if let Err(denied) = self.shared.rights.check(frame) {
-            return out.deny(frame, &denied, &self.shared);
-        }
-        let text = "the plugin has not said yet that it is ready";
-        let told = Told::new(Code::NotReady.as_str(), text);
-        let call = (&*service.kind, service.id.as_deref());
-        out.refuse_call(call, &told, &self.shared);
-    }
-
     /// Takes in that a frame could not be read: whoever waits for an answer to it, or for the one that it was to be, is told so.
     /// On the loop.
     pub(crate) fn on_malformed(&self, frame: &Malformed) {

@@ -137,10 +137,6 @@ impl Speaker<'_> {
             }
             // It is being killed for what it wrote before.
             _ if self.manners.is_too_bad() => None,
-            Incoming::Service(_) if !self.manners.is_ready => {
-                self.bridge.on_early(frame);
-                None
-            }
             Incoming::DeliverError(failed) => {
                 journal.say(&could_not_handle(failed));
                 self.bridge.on_frame(frame);

@@ -42,7 +42,7 @@ use std::time::Duration;
 use callgate_runtime::Limits;
 
 /// All stories, by subject.
-const STORIES: [(&str, &str); 8] = [
+const STORIES: [(&str, &str); 9] = [
     ("lines", include_str!("lines.txt")),
     ("malformed", include_str!("malformed.txt")),
     ("requests", include_str!("requests.txt")),
@@ -51,6 +51,7 @@ const STORIES: [(&str, &str); 8] = [
     ("capabilities", include_str!("capabilities.txt")),
     ("lifecycle", include_str!("lifecycle.txt")),
     ("lies", include_str!("lies.txt")),
+    ("sessions", include_str!("sessions.txt")),
 ];
 
 fn play(subject: &str) {
@@ -107,6 +108,11 @@ fn lies() {
     limits.stuck_for = Duration::from_secs(2);
     limits.malformed_frames = 100;
     play_with("lies", limits);
+}
+
+#[test]
+fn sessions() {
+    play("sessions");
 }
 
 #[test]

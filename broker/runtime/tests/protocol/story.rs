@@ -74,6 +74,7 @@ impl Story {
                 script.extend([format!("wait {wanted}"), "log < ${}".to_owned()]);
                 self.deed(number, ["<", "2<"][second], rest);
             }
+            "<<" => self.deed(number, ["<", "2<"][second], rest),
             "quiet" => {
                 let fence = r#"{"type":"permissions.fence","id":"fence"}"#;
                 script.push(format!("send {fence}"));

@@ -43,6 +43,9 @@ const KNOWN: [&str; 15] = [
     "dependencies",
 ];
 
+/// The most capabilities: all of them are looked at for each frame.
+const MOST_CAPABILITIES: usize = 1024;
+
 /// The most of any resource, in MiB: an exbibyte less one.
 const MOST_MB: u64 = (1 << 40) - 1;
 
@@ -111,8 +114,14 @@ fn capabilities(table: &Table<'_>, name: &str) -> Result<(Vec<String>, Capabilit
     let Some(list) = table.get("runtime_capabilities") else {
         return Ok((Vec::new(), capabilities));
     };
+    let nodes = list.list()?;
+    if nodes.len() > MOST_CAPABILITIES {
+        return Err(list.wrong(format!(
+            "a list of {MOST_CAPABILITIES} capabilities at most"
+        )));
+    }
     let mut declared = Vec::new();
-    for node in list.list()? {
+    for node in nodes {
         let text = node.any_text()?;
         let capability = text
             .parse()

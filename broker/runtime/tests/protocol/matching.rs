@@ -11,7 +11,11 @@ pub(crate) fn has(found: &Value, wanted: &Value) -> bool {
             .all(|(key, wanted)| has(found.get(key).unwrap_or(&Value::Null), wanted)),
         (Value::Array(found), Value::Array(wanted)) => {
             let are_as_many = found.len() == wanted.len();
-            are_as_many && found.iter().zip(wanted).all(|(found, wanted)| has(found, wanted))
+            are_as_many
+                && found
+                    .iter()
+                    .zip(wanted)
+                    .all(|(found, wanted)| has(found, wanted))
         }
         (found, wanted) => found == wanted,
     }

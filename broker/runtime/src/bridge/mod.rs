@@ -33,10 +33,10 @@ mod types;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use callgate_client::dynamic::{Prefix, Takes, provide_prefix};
-use callgate_client::{Code, Error, Plugin, Result};
+use callgate_client::{BrokerEvent, Code, Error, Plugin, Result};
 use parking_lot::Mutex;
 
 use self::failures::Told;
@@ -104,6 +104,7 @@ impl Bridge {
             .group(&bus.group)
             .direct_calls(false)
             .connect()?;
+        tell_of_end(&plugin, &tell)?;
         bus.add(&plugin);
         let counts = Arc::<Counts>::default();
         let calls = Calls::new(manifest.name(), (&stdin, &tell), (&counts, limits.request));
@@ -281,6 +282,21 @@ impl Bridge {
         }
         // The broker need not hear of these one by one any more.
         drop(own);
+    }
+}
+
+/// Has the end of a session told, such as when the broker sends it away for what its child asks for.
+fn tell_of_end(plugin: &Plugin, tell: &Arc<dyn Tell>) -> Result<()> {
+    let tell = tell.clone();
+    plugin.on_broker(move |event| {
+        if let BrokerEvent::Ended(why) = event {
+            tell.left(&why);
+        }
+    });
+    // What happened before is not told.
+    match plugin.wait_closed_for(Duration::ZERO) {
+        Some(why) => Err(why),
+        None => Ok(()),
     }
 }
 

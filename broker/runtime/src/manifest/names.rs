@@ -44,7 +44,8 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
             "small letters and digits in words that `-` joins, the first one a letter, {MOST_BYTES} bytes at most"
         ));
     }
-    match RESERVED.contains(&name) {
+    // Also what the runtime and its services are called on the bus.
+    match RESERVED.contains(&name) || name.starts_with("callgate-") {
         true => Err(format!(
             "any name but those that gates of services and of the runtime begin with ({})",
             RESERVED.join(", ")

@@ -106,19 +106,28 @@ fn manifest(folder: &Path, file: &Path, document: &Value) -> Result<Manifest, Wr
     })
 }
 
+/// What is declared: each of `runtime_capabilities`, and of `permissions` what is one. Plugins of other runtimes of the protocol
+/// declare all there, beside permissions that are their host's.
 fn capabilities(table: &Table<'_>, name: &str) -> Result<(Vec<String>, Capabilities), Wrong> {
     let mut capabilities = Capabilities::new(name);
-    let Some(list) = table.get("runtime_capabilities") else {
-        return Ok((Vec::new(), capabilities));
-    };
     let mut declared = Vec::new();
-    for node in list.list()? {
-        let text = node.any_text()?;
-        let capability = text
-            .parse()
-            .map_err(|allowed: String| node.wrong(allowed))?;
-        capabilities.add(capability);
-        declared.push(text.to_owned());
+    if let Some(list) = table.get("runtime_capabilities") {
+        for node in list.list()? {
+            let text = node.any_text()?;
+            let capability = text
+                .parse()
+                .map_err(|allowed: String| node.wrong(allowed))?;
+            capabilities.add(capability);
+            declared.push(text.to_owned());
+        }
+    }
+    let permissions = table.get("permissions");
+    let permissions = permissions.and_then(|node| node.value().as_array().cloned());
+    for permission in permissions.iter().flatten().filter_map(Value::as_str) {
+        if let Ok(capability) = permission.parse() {
+            capabilities.add(capability);
+            declared.push(permission.to_owned());
+        }
     }
     Ok((declared, capabilities))
 }

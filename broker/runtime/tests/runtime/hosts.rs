@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::life::is_alive;
-use crate::scene::{PATIENCE, READY, Scene, await_that, reach};
+use crate::scene::{PATIENCE, READY, Scene, await_that, reach, told};
 
 /// How many plugins the hosts of these tests have.
 const PLUGINS: usize = 12;
@@ -180,6 +180,21 @@ fn a_runtime_whose_broker_has_gone_ends_its_plugins_all_the_same() {
     runtime.stop();
     assert!(begun.elapsed() < PATIENCE);
     assert!(!pids.into_iter().any(is_alive));
+}
+
+/// It was said to be ready for as long as it answered pings, and nobody could call it.
+#[test]
+fn a_plugin_that_is_on_no_bus_any_more_is_ended() {
+    let scene = Scene::new();
+    scene.plugin("clock", &[READY, "idle"]);
+    let runtime = scene.start();
+    let pid = reach(&runtime, "clock", State::Ready).supervision.pid;
+    scene.broker.stop();
+    // There is no bus for the next lives either.
+    let status = reach(&runtime, "clock", State::Quarantined);
+    assert_eq!(status.supervision.pid, None);
+    assert!(!is_alive(pid.unwrap()));
+    told(&runtime, "clock", "NOT_ON_BUS");
 }
 
 #[test]

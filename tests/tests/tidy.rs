@@ -194,6 +194,7 @@ fn packages_depend_in_one_direction() {
             "callgate-services"
         ]
     );
+    assert_eq!(of("callgate-services"), ["callgate-client"]);
 }
 
 /// One end of a pair was changed by somebody who did not know that there was another.

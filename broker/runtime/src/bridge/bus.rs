@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use callgate_client::{Group, Plugin, Result};
+use callgate_client::{Error, Group, Plugin, Result};
 use parking_lot::RwLock;
 
 use super::ids::Ids;
@@ -62,4 +62,7 @@ pub(crate) trait Tell: Send + Sync {
 
     /// A subscription with the policy `mark_unhealthy` has no room: the child is too slow.
     fn unhealthy(&self, subscription: &str);
+
+    /// The session has ended, and not because it was closed: the child can neither be called nor call any more.
+    fn left(&self, why: &Error);
 }

@@ -29,6 +29,7 @@ impl Supervisor {
                 outcome,
             } => self.begun(&name, life, outcome),
             Message::Offered { life, outcome } => self.offered(life, outcome),
+            Message::Closed { name } => self.closed(&name),
             Message::Notice { life, notice } => self.notice(life, notice, now),
             Message::Request {
                 name,
@@ -63,6 +64,18 @@ impl Supervisor {
             Notice::Process => self.look_at_process(life),
             Notice::Wake => self.woken(life, now),
             Notice::Unhealthy(subscription) => self.unhealthy(life, subscription),
+            Notice::Left(why) => self.left(life, &why, now),
+        }
+    }
+
+    /// A child without a session is of no use to anybody: the next life gets another one.
+    fn left(&mut self, number: u64, why: &str, now: Instant) {
+        if let Some(name) = self.lives.get(&number).cloned() {
+            let event = Event::Unreachable {
+                code: "NOT_ON_BUS",
+                why: format!("its session on the bus has ended: {why}"),
+            };
+            self.feed(&name, event, now);
         }
     }
 

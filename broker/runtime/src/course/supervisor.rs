@@ -34,7 +34,10 @@ pub(super) struct Supervisor {
     pub(super) poll: Poll,
     pub(super) messages: Receiver<Message>,
     pub(super) mailbox: Mailbox<Message>,
+    /// For starts, and for the sessions of children.
     pub(super) worker: Worker,
+    /// For what children ask of others.
+    pub(super) asks: Worker,
     pub(super) surroundings: Arc<Surroundings>,
     pub(super) settings: Arc<Settings>,
     pub(super) plugins: BTreeMap<Name, Plugin>,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use callgate_client::Error;
+
 use super::worker::Jobs;
 use crate::bridge::{Job, Tell};
 
@@ -17,6 +19,8 @@ pub(super) enum Notice {
     Wake,
     /// The child is too slow for this subscription.
     Unhealthy(String),
+    /// The bridge's session has ended, for this reason.
+    Left(String),
 }
 
 /// How what belongs to a life reaches the loop, and the worker.
@@ -72,6 +76,10 @@ impl Tell for WayBack {
         if !self.is_unhealthy.swap(true, Ordering::AcqRel) {
             (self.tell)(Notice::Unhealthy(subscription.to_owned()));
         }
+    }
+
+    fn left(&self, why: &Error) {
+        (self.tell)(Notice::Left(why.to_string()));
     }
 }
 

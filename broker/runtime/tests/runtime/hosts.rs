@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::life::is_alive;
-use crate::scene::{PATIENCE, READY, Scene, await_that, reach};
+use crate::scene::{PATIENCE, READY, Scene, await_that, reach, told};
 
 /// How many plugins the hosts of these tests have.
 const PLUGINS: usize = 12;
@@ -136,11 +136,11 @@ fn a_host_has_few_threads_and_restarts_leave_nothing_open() {
     let threads = host.threads();
     let named = |name: &str| threads.iter().filter(|(found, _)| found == name).count();
     assert_eq!(
-        (named("callgate-runtim"), named("callgate-work")),
-        (1, 1),
+        ["callgate-runtim", "callgate-work", "callgate-asks"].map(named),
+        [1, 1, 1],
         "{threads:?}"
     );
-    // The main thread, the broker's and its helpers, the runtime's two, the client's three.
+    // The main thread, the broker's and its helpers, the runtime's three, the client's three.
     assert!(threads.len() <= 12, "{threads:?}");
     println!("{PLUGINS} plugins: {after} descriptors, {threads:?}");
 }
@@ -154,8 +154,8 @@ fn a_host_sleeps_while_nothing_happens() {
     std::thread::sleep(Duration::from_millis(500));
     let sleeps = || -> u64 {
         let threads = host.threads().into_iter();
-        let own =
-            threads.filter(|(name, _)| ["callgate-runtim", "callgate-work"].contains(&&**name));
+        let names = ["callgate-runtim", "callgate-work", "callgate-asks"];
+        let own = threads.filter(|(name, _)| names.contains(&&**name));
         own.map(|(_, sleeps)| sleeps).sum()
     };
     let before = sleeps();
@@ -180,6 +180,21 @@ fn a_runtime_whose_broker_has_gone_ends_its_plugins_all_the_same() {
     runtime.stop();
     assert!(begun.elapsed() < PATIENCE);
     assert!(!pids.into_iter().any(is_alive));
+}
+
+/// It was said to be ready for as long as it answered pings, and nobody could call it.
+#[test]
+fn a_plugin_that_is_on_no_bus_any_more_is_ended() {
+    let scene = Scene::new();
+    scene.plugin("clock", &[READY, "idle"]);
+    let runtime = scene.start();
+    let pid = reach(&runtime, "clock", State::Ready).supervision.pid;
+    scene.broker.stop();
+    // There is no bus for the next lives either.
+    let status = reach(&runtime, "clock", State::Quarantined);
+    assert_eq!(status.supervision.pid, None);
+    assert!(!is_alive(pid.unwrap()));
+    told(&runtime, "clock", "NOT_ON_BUS");
 }
 
 #[test]

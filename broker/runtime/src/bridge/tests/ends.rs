@@ -1,5 +1,6 @@
 //! Ends: of a child, of its stdin, of its session.
 
+use callgate::{Broker, BusLimits};
 use callgate_client::Code;
 use callgate_client::dynamic::{Takes, open_json, provide_prefix};
 use serde_json::json;
@@ -116,4 +117,35 @@ fn a_name_that_is_not_free_is_told() {
     let child = scene.child_with("notes", Traits::default());
     let error = child.bridge.offer().unwrap_err();
     assert_eq!(error.code(), Code::AlreadyProvided);
+}
+
+/// A child for which the broker had had enough was never called again, and stayed there as if nothing had happened.
+#[test]
+fn a_session_that_the_broker_ends_is_told() {
+    let limits = BusLimits {
+        requests_per_second: 1,
+        request_burst: 30,
+        ..BusLimits::default()
+    };
+    let scene = Scene::of(Broker::builder().limits(limits));
+    let child = scene.child("notes");
+    for n in 0..60 {
+        let topic = format!("news.t{n}");
+        child.says(&json!({ "type": "events.publish", "topic": topic, "payload": n }));
+    }
+    let why = child.left();
+    assert_eq!(why.code(), Code::Overloaded, "{why}");
+}
+
+/// That a child serves was said by the worker while it was being ended, and calls went on into its pipe.
+#[test]
+fn a_child_that_is_being_ended_does_not_serve_again() {
+    let scene = Scene::new();
+    let child = scene.child_with("notes", Traits::default());
+    child.bridge.stops();
+    child.bridge.offer().unwrap();
+    let caller = scene.plugin("caller");
+    let gate = open(&caller, "notes.get");
+    let error = gate.call_values(&[]).unwrap_err();
+    assert_eq!(error.code(), Code::NotReady);
 }

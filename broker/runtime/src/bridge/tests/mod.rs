@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use callgate::Broker;
-use callgate_client::Plugin;
+use callgate::{Broker, Builder};
 use callgate_client::dynamic::{self, Gate};
+use callgate_client::{Error, Plugin};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
@@ -49,6 +49,7 @@ pub(super) struct Child {
     pipe: Option<OwnedFd>,
     heard: Option<Receiver<Value>>,
     told: Receiver<String>,
+    left: Receiver<Error>,
     work: Sender<Job>,
 }
 
@@ -76,8 +77,12 @@ impl Default for Traits<'_> {
 
 impl Scene {
     pub(super) fn new() -> Scene {
+        Scene::of(Broker::builder())
+    }
+
+    pub(super) fn of(broker: Builder) -> Scene {
         Scene {
-            broker: Broker::builder().without_socket().start().unwrap(),
+            broker: broker.without_socket().start().unwrap(),
             bus: Bus::new().unwrap(),
             folders: tempfile::tempdir().unwrap(),
         }
@@ -121,6 +126,7 @@ impl Scene {
             pipe: Some(pipe),
             heard: None,
             told: threads.unhealthy,
+            left: threads.left,
             work: tell.work,
         }
     }
@@ -145,12 +151,14 @@ struct TestTell {
     wake: Sender<()>,
     work: Sender<Job>,
     unhealthy: Sender<String>,
+    left: Sender<Error>,
 }
 
 struct Threads {
     woken: Receiver<()>,
     jobs: Receiver<Job>,
     unhealthy: Receiver<String>,
+    left: Receiver<Error>,
     stdin: Stdin,
 }
 
@@ -158,16 +166,19 @@ fn told(stdin: &Stdin) -> (TestTell, Threads) {
     let (wake, woken) = unbounded();
     let (work, jobs) = unbounded();
     let (say, unhealthy) = unbounded();
+    let (leave, left) = unbounded();
     let tell = TestTell {
         wake,
         work,
         unhealthy: say,
+        left: leave,
     };
     let stdin = stdin.clone();
     let threads = Threads {
         woken,
         jobs,
         unhealthy,
+        left,
         stdin,
     };
     (tell, threads)
@@ -184,6 +195,10 @@ impl Tell for TestTell {
 
     fn unhealthy(&self, subscription: &str) {
         let _ = self.unhealthy.send(subscription.to_owned());
+    }
+
+    fn left(&self, why: &Error) {
+        let _ = self.left.send(why.clone());
     }
 }
 
@@ -275,6 +290,11 @@ impl Child {
     /// The subscription of which it was said that the child is too slow.
     pub(super) fn unhealthy(&self) -> String {
         self.told.recv_timeout(PATIENCE).expect("it is said")
+    }
+
+    /// Why its session has ended.
+    pub(super) fn left(&self) -> Error {
+        self.left.recv_timeout(PATIENCE).expect("it has ended")
     }
 
     /// It has ended, as the course would say.

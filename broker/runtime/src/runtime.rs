@@ -18,7 +18,7 @@ use crate::process::is_sigpipe_ignored;
 /// A running runtime: it starts plugins from their folders, and supervises them until it is dropped or
 /// [stopped](Runtime::stop).
 ///
-/// It has two threads of its own and three of the client's, however many plugins there are.
+/// It has three threads of its own and three of the client's, however many plugins there are.
 #[derive(Debug)]
 pub struct Runtime {
     /// Dropped first, so that a runtime that ends serves nobody.

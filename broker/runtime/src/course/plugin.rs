@@ -13,6 +13,7 @@ use super::life::Life;
 use super::plan::Plan;
 use super::settings::Limits;
 use super::status::PluginStatus;
+use super::worker::Job;
 
 /// A supervised plugin.
 pub(super) struct Plugin {
@@ -23,6 +24,10 @@ pub(super) struct Plugin {
     /// A subscription that its present or last life was too slow for.
     pub(super) unhealthy: Option<String>,
     pub(super) present: Present,
+    /// Whether the session of its last life is still being closed.
+    pub(super) is_closing: bool,
+    /// What begins the next life, after that.
+    pub(super) next_life: Option<Job>,
     pub(super) awaited: VecDeque<Awaited>,
 }
 
@@ -49,6 +54,8 @@ impl Plugin {
             unhealthy: None,
             counts: Counts::default(),
             present: Present::Nobody,
+            is_closing: false,
+            next_life: None,
             awaited: VecDeque::new(),
         }
     }

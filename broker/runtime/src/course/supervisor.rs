@@ -24,16 +24,20 @@ use super::worker::Worker;
 
 /// The most messages that are taken in before children are read from again.
 const MESSAGES: usize = 256;
-/// The most bytes that are read from a stream before it is another child's turn.
-pub(super) const SHARE: usize = 256 << 10;
+/// The most bytes that are read from a stream before it is another child's turn: what takes about as long as a call, so that one that
+/// floods keeps those who wait for the others hardly longer.
+pub(super) const SHARE: usize = 16 << 10;
 /// How much is read at once.
-const BUFFER: usize = 64 << 10;
+const BUFFER: usize = SHARE;
 
 pub(super) struct Supervisor {
     pub(super) poll: Poll,
     pub(super) messages: Receiver<Message>,
     pub(super) mailbox: Mailbox<Message>,
+    /// For starts, and for the sessions of children.
     pub(super) worker: Worker,
+    /// For what children ask of others.
+    pub(super) asks: Worker,
     pub(super) surroundings: Arc<Surroundings>,
     pub(super) settings: Arc<Settings>,
     pub(super) plugins: BTreeMap<Name, Plugin>,

@@ -8,11 +8,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use callgate::supervision::Exit;
 use crossbeam_channel::Receiver;
 use mio::event::Event;
 use mio::{Events, Poll};
 
 use super::Name;
+use super::last_words::last_words;
 use super::mailbox::Mailbox;
 use super::message::Message;
 use super::plugin::Plugin;
@@ -191,13 +193,17 @@ impl Supervisor {
             .is_some_and(|at| now >= at || self.plugins.values().all(Plugin::is_at_rest))
     }
 
-    /// Kills what still runs and leaves it to the kernel; nobody is listed any more.
+    /// Kills what still runs and tells who waits for it; nobody is listed any more.
     fn give_up(&mut self) {
-        for plugin in self.plugins.values_mut() {
+        for (name, plugin) in &mut self.plugins {
             self.surroundings.forget(&plugin.plan);
             plugin.journal.log().close();
             if let Some(life) = plugin.life() {
                 life.process.kill();
+                if let Some(speech) = &life.speech {
+                    let words = last_words(name, (Exit::Unknown, None), &[]);
+                    speech.bridge.end(&words);
+                }
             }
         }
     }

@@ -26,7 +26,7 @@ use super::worker::Worker;
 
 /// The most messages that are taken in before children are read from again.
 const MESSAGES: usize = 256;
-/// The most bytes that are read from a stream before it is another child's turn.
+/// How much is read from a stream before it is another child's turn: bytes, and something for each line.
 pub(super) const SHARE: usize = 256 << 10;
 /// How much is read at once.
 const BUFFER: usize = 64 << 10;

@@ -180,14 +180,21 @@ fn packages_depend_in_one_direction() {
         ["callgate-derive", "callgate-layout"]
     );
     assert_eq!(of("callgate"), ["callgate-layout"]);
+    assert_eq!(of("callgate-services"), ["callgate-client"]);
     assert_eq!(
         of("callgate-runtime"),
         ["callgate", "callgate-client", "callgate-layout"]
     );
     assert_eq!(
         of("callgate-cli"),
-        ["callgate", "callgate-client", "callgate-runtime"]
+        [
+            "callgate",
+            "callgate-client",
+            "callgate-runtime",
+            "callgate-services"
+        ]
     );
+    assert_eq!(of("callgate-services"), ["callgate-client"]);
 }
 
 /// One end of a pair was changed by somebody who did not know that there was another.

@@ -25,7 +25,7 @@ use crate::place::CpuClocks;
 use crate::scenario::Scenario;
 use crate::systems::Setup;
 
-/// One call in so many is timed by itself.
+/// One call in so many is timed by itself; where several are open at once, so many times as many are timed together.
 const SAMPLE_EVERY: u64 = 4;
 
 /// What makes a request 64 bytes long.
@@ -135,12 +135,17 @@ fn block(system: &str, scenario: Scenario, open: u64, effort: Effort) -> Result<
     let after = Counters::read(&clocks)?;
     let clock_ns = clock_cost();
     let mut samples = Vec::new();
-    for _ in 0..calls / 8 {
-        many(&mut caller, SAMPLE_EVERY - 1)?;
+    for _ in 0..calls / 8 / open {
+        // One call after a few others, or so many that are open at once.
+        let (before, timed) = match open {
+            1 => (SAMPLE_EVERY - 1, 1),
+            _ => (0, SAMPLE_EVERY * open),
+        };
+        many(&mut caller, before)?;
         let start = Instant::now();
-        caller.call(0)?;
+        many(&mut caller, timed)?;
         let took = u64::try_from(start.elapsed().as_nanos())?;
-        samples.push(took.saturating_sub(clock_ns));
+        samples.push(took.saturating_sub(clock_ns) / timed);
     }
     let mean_ns = took.as_nanos() as f64 / calls as f64;
     Ok(Counters::block(before, after, calls, mean_ns, samples))

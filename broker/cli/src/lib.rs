@@ -74,7 +74,8 @@ enum Command {
     ///
     /// It has the broker that `callgate serve` has, starts each plugin, and starts it again when it ends. A plugin may do what its
     /// manifest declares, whatever a policy file says of its name. One whose manifest cannot be used is left out, and the others
-    /// run. When the command ends, so do its plugins.
+    /// run. When the command ends, so do its plugins. Beside them it provides data.kv, data.config and schedule.*, which plugins use by
+    /// frames of these types.
     Run(run::Options),
     /// Start a supervised plugin that is stopped or waits after a crash, or end its quarantine
     ///

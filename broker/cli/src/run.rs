@@ -1,12 +1,14 @@
 //! `callgate run`: a broker that also starts plugins from their folders, and supervises them.
 
-mod changed;
 mod folder;
 mod happening;
+mod places;
 mod report;
+mod running;
+mod services;
 mod watch;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 use std::{io, thread};
@@ -21,16 +23,18 @@ use crate::hosting::{Hosted, Hosting};
 use crate::output::Failed;
 use crate::{Common, Outcome};
 use callgate::BrokerHandle;
-use changed::changed;
 use happening::Happening;
+use places::Places;
 use report::Report;
+use running::Running;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Folders of plugins: each has a manifest (manifest.json or plugin.toml), or folders that have one
     #[arg(value_name = "DIR", required = true)]
     folders: Vec<PathBuf>,
-    /// Where each plugin gets a folder of its name for its data [default: `data` in the plugin's own folder]
+    /// Where each plugin gets a folder of its name for its data [default: `data` in the plugin's own folder]. What plugins keep by
+    /// `data.kv` is in `.callgate` there, or in that of the first DIR
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The program that runs a plugin's `backend.entry` with this extension, such as 'rb=ruby -w'. Without this, `python3 -u`
@@ -61,18 +65,29 @@ struct Launcher {
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
+    let places = Places::new(&options.folders, options.data.as_deref())?;
     let (hosted, signals) = Hosted::start(common, &options.hosting)?;
     let (tell, happenings) = channel();
     hear(signals, tell.clone()).map_err(|error| Failed::Other(format!("signals: {error}")))?;
-    let builder = builder(hosted.broker.handle(), options)?;
+    // Before the plugins, which may ask for their data at once.
+    let services = services::start(&hosted.broker.handle(), places.of_services())?;
+    services::tell_all(&services, &places.folders);
     if options.watch {
-        watch(options, tell)?;
+        watch::watch(&places, tell)
+            .map_err(|error| Failed::Other(format!("the folders cannot be watched: {error}")))?;
     }
-    let runtime = builder.start().map_err(failed)?;
+    let runtime = builder(hosted.broker.handle(), options, &places);
+    let runtime = runtime.start().map_err(failed)?;
     hosted.say_ready(common)?;
-    supervise(common, &runtime, &happenings);
+    let running = Running {
+        runtime: &runtime,
+        services: &services,
+        report: Report::new(common.json, &runtime),
+    };
+    supervise(running, &happenings);
     hosted.say_stopping();
     runtime.stop();
+    drop(services);
     hosted.broker.stop();
     Ok(())
 }
@@ -92,18 +107,18 @@ fn hear(mut signals: Signals, tell: Sender<Happening>) -> io::Result<()> {
 }
 
 /// Says how the plugins stand, until a signal comes.
-fn supervise(common: &Common, runtime: &Runtime, happenings: &Receiver<Happening>) {
-    let mut report = Report::new(common.json, runtime);
-    report.broken(runtime.broken());
+fn supervise(mut running: Running<'_>, happenings: &Receiver<Happening>) {
+    let runtime = running.runtime;
+    running.report.broken(runtime.broken());
     loop {
-        report.look(runtime);
-        let happened = match report.is_awaiting() {
+        running.report.look(runtime);
+        let happened = match running.report.is_awaiting() {
             true => happenings.recv_timeout(LOOK_EVERY),
             false => happenings.recv().map_err(RecvTimeoutError::from),
         };
         match happened {
-            Ok(Happening::Changed(folder)) => changed(runtime, &mut report, &folder),
-            Ok(Happening::Unwatched(why)) => report.say(
+            Ok(Happening::Changed(folder)) => running.changed(&folder),
+            Ok(Happening::Unwatched(why)) => running.report.say(
                 &json!({ "notice": "unwatched", "why": why }),
                 &format!("changes are not noticed in {why}"),
             ),
@@ -113,36 +128,19 @@ fn supervise(common: &Common, runtime: &Runtime, happenings: &Receiver<Happening
     }
 }
 
-/// Tells of changes in the folders, from now on.
-fn watch(options: &Options, tell: Sender<Happening>) -> Outcome {
-    let folders = options.folders.iter().map(|folder| absolute(folder));
-    let folders = folders.collect::<Result<Vec<_>, _>>()?;
-    let data = options.data.as_deref().map(absolute).transpose()?;
-    watch::watch(&folders, data, tell)
-        .map_err(|error| Failed::Other(format!("the folders cannot be watched: {error}")))
-}
-
 /// A runtime that does what the options say.
-fn builder(broker: BrokerHandle, options: &Options) -> Result<Builder, Error> {
+fn builder(broker: BrokerHandle, options: &Options, places: &Places) -> Builder {
     let mut builder = Runtime::builder(broker);
-    for folder in &options.folders {
-        builder = builder.plugins(absolute(folder)?);
+    for folder in &places.folders {
+        builder = builder.plugins(folder);
     }
-    if let Some(data) = &options.data {
-        builder = builder.data_dir(absolute(data)?);
+    if let Some(data) = &places.data {
+        builder = builder.data_dir(data);
     }
     for Launcher { extension, command } in &options.launchers {
         builder = builder.launcher(extension, command);
     }
-    Ok(builder)
-}
-
-/// The path from the root: a plugin's program is started in the plugin's folder.
-fn absolute(path: &Path) -> Result<PathBuf, Error> {
-    std::path::absolute(path).map_err(|error| {
-        let text = format!("the folder {}: {error}", path.display());
-        Error::new(Code::InvalidArgument, text)
-    })
+    builder
 }
 
 fn launcher(text: &str) -> Result<Launcher, String> {

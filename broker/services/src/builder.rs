@@ -21,6 +21,17 @@ use crate::stores::Stores;
 use crate::worker::Worker;
 
 /// Says how the services take part in a bus and how much they keep; from [`Services::builder`].
+///
+/// ```no_run
+/// use callgate_services::{Limits, Services};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let builder = Services::builder("/var/lib/host").limits(Limits::default().keys(1_000));
+/// let services = builder.start()?;
+/// # drop(services);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct Builder {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod chat;
 mod controlling;
 mod echo;
 mod emit;

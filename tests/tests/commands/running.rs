@@ -292,3 +292,47 @@ fn a_strict_bus_takes_the_plugins_of_its_folders() {
         Some(scene.listed("clock")).filter(|plugin| plugin["state"] == "ready")
     });
 }
+
+/// What a plugin had stored was gone with the next start, and nobody answered it on a strict bus.
+#[test]
+fn plugins_have_their_store_settings_and_schedules() {
+    let scene = Scene::new();
+    let set = r#"send {"type":"data.kv","id":"1","method":"set","key":"a","value":"kept"}"#;
+    let steps = [
+        READY,
+        &format!("on 1 {set}"),
+        r#"on 1 wait {"type":"response","id":"1"}"#,
+        r#"send {"type":"data.kv","id":"2","method":"get","key":"a"}"#,
+        r#"wait {"type":"response","id":"2"}"#,
+        "log the value is ${/result}",
+        r#"send {"type":"data.config","id":"3","method":"get","key":"theme"}"#,
+        r#"wait {"type":"response","id":"3"}"#,
+        "log the theme is ${/result}",
+        r#"send {"type":"schedule.register","id":"4","name":"often","interval_ms":1000}"#,
+        r#"wait {"type":"request","action":"schedule.tick"}"#,
+        "log it ticked",
+        "idle",
+    ];
+    let more = json!({
+        "runtime_capabilities": ["data.kv:self", "runtime.schedule"],
+        "settings": {"theme": {"default": "dark"}},
+    });
+    scene.plugin_with("keeper", &steps, &more);
+    let file = scene.plugins().with_file_name("policy.json");
+    let policy = json!({"plugins": {"callgate-logs-*": {"capabilities": ["gate.call:callgate.runtime.logs"]}}});
+    std::fs::write(&file, policy.to_string()).unwrap();
+    for options in [&[][..], &["--strict", "--policy", file.to_str().unwrap()]] {
+        let mut broker = scene.run(options);
+        assert!(broker.expect_line().starts_with("keeper: ready"));
+        let logs = await_that("it has ticked", || {
+            let logs = run(&scene.socket(), &["logs", "keeper"]).stdout;
+            logs.contains("it ticked").then_some(logs)
+        });
+        for line in [r#"the value is "kept""#, r#"the theme is "dark""#] {
+            assert!(logs.contains(line), "{line} is not in {logs}");
+        }
+        broker.signal(Signal::SIGTERM);
+        broker.wait();
+    }
+    assert!(scene.plugins().join(".callgate").is_dir());
+}

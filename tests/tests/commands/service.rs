@@ -41,8 +41,13 @@ impl Manager {
 
     /// The broker as a service.
     fn serve(&self) -> Command {
+        self.command(&["serve"])
+    }
+
+    /// A command that is a broker, as a service.
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(programs!().program);
-        command.args(["serve", "--socket"]).arg(self.socket());
+        command.args(arguments).arg("--socket").arg(self.socket());
         command.env("NOTIFY_SOCKET", self.directory.path().join("notify"));
         command
     }
@@ -117,17 +122,21 @@ fn activated(manager: &Manager, passed: &OwnedFd) -> Process {
 /// A unit that came up before its socket was there had those that need it fail.
 #[test]
 fn it_says_that_it_is_ready_when_it_listens_and_that_it_stops() {
-    let manager = Manager::new();
-    let mut broker = Process::spawn(manager.serve());
-    let said = manager.next();
-    let status = format!("STATUS=listening at {}", manager.socket().display());
-    assert_eq!(said, format!("READY=1\n{status}"));
-    let plugin = Plugin::builder("P").socket(manager.socket()).connect();
-    plugin.expect("it listens");
-    broker.signal(Signal::SIGTERM);
-    assert_eq!(manager.next(), "STOPPING=1");
-    assert_eq!(broker.wait().code(), Some(0));
-    assert!(!manager.socket().exists());
+    let plugins = TempDir::new().unwrap();
+    let folder = plugins.path().to_str().unwrap();
+    for arguments in [&["serve"][..], &["run", folder]] {
+        let manager = Manager::new();
+        let mut broker = Process::spawn(manager.command(arguments));
+        let said = manager.next();
+        let status = format!("STATUS=listening at {}", manager.socket().display());
+        assert_eq!(said, format!("READY=1\n{status}"));
+        let plugin = Plugin::builder("P").socket(manager.socket()).connect();
+        plugin.expect("it listens");
+        broker.signal(Signal::SIGTERM);
+        assert_eq!(manager.next(), "STOPPING=1");
+        assert_eq!(broker.wait().code(), Some(0));
+        assert!(!manager.socket().exists());
+    }
 }
 
 /// systemd has used a name without a file for a long time, and containers still do.

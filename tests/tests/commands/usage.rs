@@ -25,6 +25,9 @@ const CLIENTS: [&[&str]; 14] = [
     &["logs"],
 ];
 
+/// The commands that are a broker. No plugin stands in this directory.
+const BROKERS: [&[&str]; 2] = [&["serve"], &["run", "."]];
+
 /// A script that completes another program's commands, or none.
 #[test]
 fn completions_name_the_commands() {
@@ -173,7 +176,7 @@ fn without_a_broker_it_is_exit_code_3() {
 #[test]
 fn a_path_that_is_too_long_is_wrong_usage() {
     let long = format!("/tmp/{}/bus.sock", "d".repeat(120));
-    for arguments in CLIENTS.iter().chain([&["serve"][..]].iter()) {
+    for arguments in CLIENTS.iter().chain(&BROKERS) {
         let outcome = run(Path::new(&long), arguments);
         outcome.assert_failed(2, "INVALID_ARGUMENT");
         assert!(outcome.stderr.contains("107"), "{outcome:?}");
@@ -200,7 +203,7 @@ fn a_directory_of_others_is_refused() {
     }
     for directory in places {
         let socket = directory.join("bus.sock");
-        for arguments in CLIENTS.iter().chain([&["serve"][..]].iter()) {
+        for arguments in CLIENTS.iter().chain(&BROKERS) {
             let outcome = run(&socket, arguments);
             outcome.assert_failed(1, "PERMISSION_DENIED");
             assert!(

@@ -176,9 +176,7 @@ impl Calls {
 
     /// Gives a child's answer to who asked, if the request is open.
     pub(super) fn answer(&self, response: &Response<'_>) {
-        let count = self.ids.count(&response.id);
-        let asker = count.and_then(|count| self.table.lock().table.take(count));
-        let Some(asker) = asker else {
+        let Some(asker) = self.take_answered(&response.id) else {
             self.counts.stray_responses.add(1);
             tracing::debug!(
                 plugin = self.name,
@@ -195,9 +193,7 @@ impl Calls {
 
     /// Tells who asked that the child's answer is none, if the request is open.
     pub(super) fn answer_malformed(&self, id: &str, reason: &str) {
-        let count = self.ids.count(id);
-        let asker = count.and_then(|count| self.table.lock().table.take(count));
-        match asker {
+        match self.take_answered(id) {
             None => self.counts.stray_responses.add(1),
             Some(asker) => {
                 let text = format!(
@@ -207,6 +203,12 @@ impl Calls {
                 asker.refuse(Error::new(Code::Protocol, text).maybe_run());
             }
         }
+    }
+
+    /// Who waits for the answer with this id.
+    fn take_answered(&self, id: &str) -> Option<Asker> {
+        let count = self.ids.count(id)?;
+        self.table.lock().table.take_in_time(count, Instant::now())
     }
 
     /// From here on the child takes requests.

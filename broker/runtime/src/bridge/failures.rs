@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 
 use crate::frame::Failure;
 
-/// The most bytes of a child's code, message and context that are passed on.
+/// The most bytes of a child's code, message and context that are passed on: as many as the bus carries. There the code counts
+/// as part of the context.
 const CODE: usize = 256;
-const MESSAGE: usize = 16 << 10;
-const CONTEXT: usize = 64 << 10;
+const MESSAGE: usize = 4 << 10;
+const CONTEXT: usize = 16 << 10;
 
 /// What a child is told.
 #[derive(Debug)]
@@ -97,10 +98,10 @@ pub(crate) fn of_child(failure: &Failure<'_>) -> HandlerError {
     let Some(context) = failure.context.map(RawValue::get) else {
         return error;
     };
-    let left_out = || json!({ "left_out": context.len() });
+    let omitted = || json!({ "omitted_bytes": context.len() });
     let context = match context.len() <= CONTEXT {
-        true => serde_json::from_str(context).unwrap_or_else(|_| left_out()),
-        false => left_out(),
+        true => serde_json::from_str(context).unwrap_or_else(|_| omitted()),
+        false => omitted(),
     };
     error.with_context(context)
 }
@@ -167,11 +168,11 @@ mod tests {
         assert!(error.code().len() <= CODE && error.message().len() <= MESSAGE);
         assert_eq!(
             error.context(),
-            Some(&json!({ "left_out": long.len() + 2 }))
+            Some(&json!({ "omitted_bytes": long.len() + 2 }))
         );
         // Deeper than values are read.
         let deep = raw(&format!("{}{}", "[".repeat(5_000), "]".repeat(5_000)));
         let error = of_child(&failure("DEEP", Some(&deep)));
-        assert_eq!(error.context(), Some(&json!({ "left_out": 10_000 })));
+        assert_eq!(error.context(), Some(&json!({ "omitted_bytes": 10_000 })));
     }
 }

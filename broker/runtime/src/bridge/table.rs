@@ -1,6 +1,7 @@
 //! The requests that a child has not answered yet.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
 use callgate_client::dynamic::Responder;
@@ -62,6 +63,13 @@ struct Open {
     deadline: Instant,
 }
 
+impl Open {
+    /// Whether its deadline has passed, or nobody waits for its answer.
+    fn is_over(&self, now: Instant) -> bool {
+        self.deadline <= now || self.asker.has_given_up()
+    }
+}
+
 /// The requests that are open, by the counts of their ids.
 #[derive(Default)]
 pub(super) struct Table {
@@ -93,9 +101,17 @@ impl Table {
         Ok(is_earlier)
     }
 
-    /// Takes a request out, which is answered now.
+    /// Takes a request out.
     pub(super) fn take(&mut self, count: u64) -> Option<Asker> {
         self.open.remove(&count).map(|open| open.asker)
+    }
+
+    /// Takes a request out that is answered now. One that is over stays: the loop takes it out when it looks.
+    pub(super) fn take_in_time(&mut self, count: u64, now: Instant) -> Option<Asker> {
+        match self.open.entry(count) {
+            Entry::Occupied(open) if !open.get().is_over(now) => Some(open.remove().asker),
+            _ => None,
+        }
     }
 
     /// Takes out those whose deadline has passed, or for which nobody waits. When to look next.
@@ -103,8 +119,8 @@ impl Table {
         if self.look.is_some_and(|look| now < look) {
             return (Vec::new(), self.look);
         }
-        let is_over = |_: &u64, open: &mut Open| open.deadline <= now || open.asker.has_given_up();
-        let over = self.open.extract_if(is_over).map(|(_, open)| open.asker);
+        let over = self.open.extract_if(|_, open| open.is_over(now));
+        let over = over.map(|(_, open)| open.asker);
         let over = over.collect();
         let next = self.open.values().map(|open| open.deadline).min();
         self.look = next.map(|next| next.min(now + LOOK));

@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 use super::counts::Counts;
 use super::journal::Journal;
 use crate::bridge::Bridge;
-use crate::frame::{Incoming, Line, Malformed, parse};
+use crate::frame::{DeliverError, Incoming, Line, Malformed, parse};
 use crate::log::LogStream;
 
 /// Malformed frames are counted for so long.
 const WINDOW: Duration = Duration::from_secs(1);
+
+/// The most bytes that are logged of what a child says of an event.
+const MOST_OF_ERROR: usize = 1000;
 
 /// What the loop has to act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +137,11 @@ impl Speaker<'_> {
             }
             // It is being killed for what it wrote before.
             _ if self.manners.is_too_bad() => None,
+            Incoming::DeliverError(failed) => {
+                journal.say(&could_not_handle(failed));
+                self.bridge.on_frame(frame);
+                None
+            }
             frame => {
                 self.bridge.on_frame(frame);
                 None
@@ -156,6 +164,12 @@ impl Speaker<'_> {
             }
         })
     }
+}
+
+/// What is logged of an event that a child could not handle.
+fn could_not_handle(failed: &DeliverError<'_>) -> String {
+    let error = &failed.error[..failed.error.floor_char_boundary(MOST_OF_ERROR)];
+    format!("it could not handle the event {}: {error}", failed.id)
 }
 
 #[cfg(test)]

@@ -109,25 +109,35 @@ fn manifest(folder: &Path, file: &Path, document: &Value) -> Result<Manifest, Wr
     })
 }
 
+/// What is declared: each of `runtime_capabilities`, and of `permissions` what is one. Plugins of other runtimes of the protocol
+/// declare all there, beside permissions that are their host's.
 fn capabilities(table: &Table<'_>, name: &str) -> Result<(Vec<String>, Capabilities), Wrong> {
     let mut capabilities = Capabilities::new(name);
-    let Some(list) = table.get("runtime_capabilities") else {
-        return Ok((Vec::new(), capabilities));
-    };
-    let nodes = list.list()?;
-    if nodes.len() > MOST_CAPABILITIES {
-        return Err(list.wrong(format!(
-            "a list of {MOST_CAPABILITIES} capabilities at most"
-        )));
-    }
     let mut declared = Vec::new();
-    for node in nodes {
-        let text = node.any_text()?;
-        let capability = text
-            .parse()
-            .map_err(|allowed: String| node.wrong(allowed))?;
-        capabilities.add(capability);
-        declared.push(text.to_owned());
+    if let Some(list) = table.get("runtime_capabilities") {
+        let nodes = list.list()?;
+        if nodes.len() > MOST_CAPABILITIES {
+            return Err(list.wrong(format!(
+                "a list of {MOST_CAPABILITIES} capabilities at most"
+            )));
+        }
+        for node in nodes {
+            let text = node.any_text()?;
+            let capability = text
+                .parse()
+                .map_err(|allowed: String| node.wrong(allowed))?;
+            capabilities.add(capability);
+            declared.push(text.to_owned());
+        }
+    }
+    let permissions = table.get("permissions");
+    let permissions = permissions.and_then(|node| node.value().as_array().cloned());
+    let permissions = permissions.iter().flatten().filter_map(Value::as_str);
+    for permission in permissions.take(MOST_CAPABILITIES) {
+        if let Ok(capability) = permission.parse() {
+            capabilities.add(capability);
+            declared.push(permission.to_owned());
+        }
     }
     Ok((declared, capabilities))
 }

@@ -77,6 +77,7 @@ pub struct Resources {
 /// | `description` | a text |
 /// | `backend` | required: a table of `entry` (a file), `command` (a list), `transport` (`stdio` or `shm`), `env` (a table of texts) |
 /// | `runtime_capabilities` | a list of what the plugin may do on the bus; nothing without it |
+/// | `permissions` | the same, of what is such a capability; everything else in it is kept for hosts |
 /// | `client_capabilities` | a list of texts, for hosts that have clients; nothing here goes by them |
 /// | `serve_ready_handshake` | true: the plugin serves from `serve_ready` on, and not from `ready` |
 /// | `restart` | `always`, `on-failure`, or a table ([`RestartTable`](crate::RestartTable)) |
@@ -84,7 +85,7 @@ pub struct Resources {
 /// | `resources` | a table of `memory_mb`, `cpu_weight` (1 to 10,000) and `disk_mb` |
 /// | `settings` | a table of settings by key, or a list of tables that have a `key`; each may have a `default` |
 /// | `dependencies` | a list of plugins' names, or a table of ranges of versions by name |
-/// | `author`, `permissions`, `frontend`, `license`, `icon`, `sidebar`, `public_schema`, `proxy_mounts`, `managed_services` | any JSON, kept for hosts ([`Manifest::other`]) |
+/// | `author`, `frontend`, `license`, `icon`, `sidebar`, `public_schema`, `proxy_mounts`, `managed_services` | any JSON, kept for hosts ([`Manifest::other`]) |
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
     pub(super) folder: PathBuf,
@@ -153,7 +154,7 @@ impl Manifest {
         &self.backend
     }
 
-    /// `runtime_capabilities`, as they are written.
+    /// The capabilities that are declared, as they are written.
     pub fn runtime_capabilities(&self) -> &[String] {
         &self.declared
     }

@@ -54,7 +54,8 @@ impl<'a> Side<'a> {
         match &*deed.word {
             "<" => self.hears(0, rest),
             "2<" => self.hears(1, rest),
-            "call" => self.call(&deed.label, rest),
+            "call" => self.call(&deed.label, rest, true),
+            "try" => self.call(&deed.label, rest, false),
             "as" => self.call_as(&deed.label, rest),
             "gets" => check(&self.outcome(&deed.label)?.map_err(told)?, &parse(rest)),
             "fails" => self.fails(&deed.label, (first, second)),
@@ -76,7 +77,7 @@ impl<'a> Side<'a> {
                         .config_changed(self.plugin, (first, &parse(second)), Some("u7"));
                 told.map_err(|error| error.to_string())
             }
-            "uploads" => self.uploads(rest),
+            "uploads" => self.uploads(self.plugin, rest),
             "is" => await_that(|| standing(&self.status()), &parse(rest)),
             "counts" => await_that(|| counted(&self.status()), &parse(rest)),
             "logs" => self.logs(|line| {
@@ -149,7 +150,7 @@ impl<'a> Side<'a> {
         Ok(())
     }
 
-    fn call(&mut self, label: &str, rest: &str) -> Result<(), String> {
+    fn call(&mut self, label: &str, rest: &str, waits: bool) -> Result<(), String> {
         let (timeout, rest) = match rest.strip_prefix("within ") {
             Some(rest) => {
                 let (time, rest) = rest.split_once(' ').ok_or("a time and a gate")?;
@@ -160,6 +161,9 @@ impl<'a> Side<'a> {
         };
         let (gate, arguments) = rest.split_once(' ').ok_or("a gate and arguments")?;
         let gate = open_json(&self.host.plugin, gate).map_err(told)?;
+        if waits {
+            gate.wait_ready(PATIENCE).map_err(told)?;
+        }
         let sent = gate
             .with_timeout(timeout)
             .send_values(&self.values(arguments)?);
@@ -260,7 +264,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    pub(crate) fn uploads(&self, filename: &str) -> Result<(), String> {
+    pub(crate) fn uploads(&self, plugin: &str, filename: &str) -> Result<(), String> {
         let upload = Upload {
             filename: filename.into(),
             path: "/tmp/a.txt".into(),
@@ -269,7 +273,7 @@ impl<'a> Side<'a> {
             uploaded_by: "u7".into(),
             uploaded_at: json!("2030-01-01"),
         };
-        let told = self.runtime.file_uploaded(self.plugin, &upload);
+        let told = self.runtime.file_uploaded(plugin, &upload);
         told.map_err(|error| error.to_string())
     }
 
@@ -327,7 +331,7 @@ fn counted(status: &PluginStatus) -> Value {
 }
 
 /// Waits until something is there.
-fn await_some<T>(look: impl Fn() -> Option<T>) -> Option<T> {
+pub(crate) fn await_some<T>(look: impl Fn() -> Option<T>) -> Option<T> {
     let until = Instant::now() + PATIENCE;
     loop {
         match look() {

@@ -8,6 +8,7 @@
 //! | `host.long` | gives so many bytes as its argument's `bytes` says |
 //! | `host.hold` | is answered when the story says so |
 //! | `core.hold` | the same, but plugins need not declare it |
+//! | `host.owned` | a gate, not of a prefix |
 //! | services (`data.`, `http.` and so on) | say who called which gate with which arguments |
 
 use std::sync::{Arc, Mutex};
@@ -59,6 +60,8 @@ impl Host {
             });
             provided.push(provide_prefix(&plugin, prefix, takes).expect("its services"));
         }
+        let gate = plugin.provide("host.owned", |number: u32| number);
+        provided.push(gate.expect("a gate"));
         Host {
             plugin,
             held,

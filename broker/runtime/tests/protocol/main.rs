@@ -1,7 +1,7 @@
 //! The protocol document as tests: stories of children on real pipes, in text files, one subject each.
 //!
 //! A story begins with `# ` and what it shows. `%` in it stands for the plugin's name; each story has a plugin of its own, and a second one,
-//! `%b`, where lines begin with `2`; then the first one begins when both are ready. The children play scripts (`tests/scripted`), and every line is checked in its turn.
+//! `%b`, where lines begin with `2`; then they begin when both are ready. The children play scripts (`tests/scripted`), and every line is checked in its turn.
 //!
 //! | line | |
 //! |---|---|
@@ -11,8 +11,10 @@
 //! | `> FRAME`, `> STEP` | the child writes a frame, or plays a step of a script |
 //! | `< FRAME` | the next frame that the child hears has these fields; `"*"` is any value, `null` none |
 //! | `<~ FRAME` | the same, of the frames that have its texts; others may come before it |
+//! | `<< FRAME` | the same of the next life, which plays the script from its beginning |
 //! | `quiet` | nothing else was told to the child: it asks something, and what it hears next is the answer |
-//! | `call[@LABEL] [within MS] GATE ARGUMENTS` | the host calls a gate with a JSON array |
+//! | `call[@LABEL] [within MS] GATE ARGUMENTS` | the host calls a gate with a JSON array, once it is provided |
+//! | `try[@LABEL] GATE ARGUMENTS` | the same, whether it is provided or not |
 //! | `as[@LABEL] USER ACTION PARAMS` | the host calls an action in a user's name |
 //! | `gets[@LABEL] JSON` | what the call came to; `$/POINTER` in the arguments of calls is a part of the frame that was heard last, `${x:N}` N letters |
 //! | `fails[@LABEL] CODE CONTEXT` | the error that it came to |
@@ -40,7 +42,7 @@ use std::time::Duration;
 use callgate_runtime::Limits;
 
 /// All stories, by subject.
-const STORIES: [(&str, &str); 8] = [
+const STORIES: [(&str, &str); 9] = [
     ("lines", include_str!("lines.txt")),
     ("malformed", include_str!("malformed.txt")),
     ("requests", include_str!("requests.txt")),
@@ -49,6 +51,7 @@ const STORIES: [(&str, &str); 8] = [
     ("capabilities", include_str!("capabilities.txt")),
     ("lifecycle", include_str!("lifecycle.txt")),
     ("lies", include_str!("lies.txt")),
+    ("sessions", include_str!("sessions.txt")),
 ];
 
 fn play(subject: &str) {
@@ -102,9 +105,14 @@ fn lifecycle() {
 fn lies() {
     let mut limits = Limits::default();
     limits.queued_bytes = 1 << 20;
-    limits.stuck_for = Duration::from_millis(300);
+    limits.stuck_for = Duration::from_secs(2);
     limits.malformed_frames = 100;
     play_with("lies", limits);
+}
+
+#[test]
+fn sessions() {
+    play("sessions");
 }
 
 #[test]

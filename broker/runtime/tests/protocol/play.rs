@@ -10,7 +10,7 @@ use callgate::supervision::{Restart, State};
 use callgate_runtime::{Limits, Runtime};
 use tempfile::TempDir;
 
-use crate::bus::Side;
+use crate::bus::{Side, await_some};
 use crate::host::Host;
 use crate::story::{Deed, Story};
 
@@ -59,21 +59,31 @@ pub(crate) fn all(subject: &str, stories: &[Story], limits: Limits) {
 
 fn play(story: &Story, host: &Host, runtime: &Arc<Runtime>) -> Result<(), String> {
     let plugins = story.plugins();
-    if !story.is_unready {
-        for (name, _) in &plugins {
-            let reached = runtime.wait_for(name, &[State::Ready, State::Quarantined], PATIENCE);
-            reached.ok_or_else(|| format!("{}: {name} is never ready", story.title))?;
-        }
+    for (name, _) in &plugins {
+        await_some(|| has_begun(runtime, name, story).then_some(()))
+            .ok_or_else(|| format!("{}: {name} is never ready", story.title))?;
     }
     let mut side = Side::new(story, host, runtime);
     if plugins.len() == 2 {
-        side.uploads("begin")?;
+        for (name, _) in &plugins {
+            side.uploads(name, "begin")?;
+        }
     }
     for deed in &story.deeds {
         side.act(deed)
             .map_err(|why| told(story, deed, (&why, runtime)))?;
     }
     Ok(())
+}
+
+/// Whether a plugin is ready, or as far as it comes.
+fn has_begun(runtime: &Runtime, name: &str, story: &Story) -> bool {
+    let all = runtime.plugins();
+    let own = all.iter().find(|status| status.name == name);
+    own.is_some_and(|own| match own.supervision.state {
+        State::Starting => story.is_unready && own.supervision.pid.is_some(),
+        _ => true,
+    })
 }
 
 /// What came out differently, with the end of the plugin's log.

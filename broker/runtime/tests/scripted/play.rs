@@ -10,6 +10,7 @@
 //! | `raw TEXT`, `err TEXT` | writes to stdout, stderr: as it is but for the escapes `\n`, `\r`, `\t`, `\\` and `\xHH` |
 //! | `log TEXT`, `errlog TEXT` | writes a line to stdout, stderr |
 //! | `wait JSON` | waits for a frame that has these fields with these values, and answers pings; other frames are kept for later waits |
+//! | `pass JSON` | the same; the frame that was waited for last stays that |
 //! | `serve` | answers requests with their action and parameters, and pings, until stdin ends |
 //! | `idle` | answers pings until stdin ends |
 //! | `drain` | reads until stdin ends, answers nothing |
@@ -25,7 +26,7 @@
 //! | `flood line COUNT SIZE` | the same on stdout, without line breaks |
 //! | `append FILE TEXT` | adds a line to a file |
 //! | `on N STEP`, `after N STEP` | plays it only in the Nth start, or in later ones; then the file `starts` in the folder counts them |
-//! | `repeat N STEP` | |
+//! | `repeat N STEP` | `${n}` in it is the number of the round, from 0 |
 //! | `provide GATE` | takes part in the bus through shared memory, and provides a gate that gives back the number that it takes, and hangs for 13 |
 //! | `host FOLDER` | a broker, and a runtime of the plugins in that folder, until stdin ends; says `ready` when all are |
 //! | `env` | writes all variables as log lines, `NAME=VALUE`, in order |

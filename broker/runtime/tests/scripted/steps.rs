@@ -57,6 +57,7 @@ impl Player {
             "log" => put(&mut stdout(), format!("{rest}\n").as_bytes()),
             "errlog" => put(&mut stderr(), format!("{rest}\n").as_bytes()),
             "wait" => self.wait(rest),
+            "pass" => self.wait_for(rest).map(drop),
             "serve" => self.serve(),
             "idle" => self.idle(),
             "drain" => self.drain(),
@@ -77,14 +78,18 @@ impl Player {
             "after" => usize::from(self.start > number),
             _ => number,
         };
-        (0..times).try_for_each(|_| self.play(step))
+        (0..times).try_for_each(|round| self.play(&step.replace("${n}", &round.to_string())))
     }
 
     fn wait(&mut self, wanted: &str) -> Result<(), String> {
+        self.last = self.wait_for(wanted)?;
+        Ok(())
+    }
+
+    fn wait_for(&mut self, wanted: &str) -> Result<Value, String> {
         let wanted = serde_json::from_str(wanted).map_err(|error| error.to_string())?;
         let found = self.frames.wait(&wanted)?;
-        self.last = found.ok_or("stdin ended before the frame came")?;
-        Ok(())
+        found.ok_or_else(|| "stdin ended before the frame came".to_owned())
     }
 
     fn provide(&mut self, gate: &str) -> Result<(), String> {

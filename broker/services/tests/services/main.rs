@@ -3,6 +3,7 @@
 
 mod config;
 mod damage;
+mod frames;
 mod kills;
 mod kv;
 mod quotas;

@@ -8,7 +8,6 @@ mod pending;
 mod tree;
 
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 use std::{io, thread};
@@ -17,17 +16,14 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::happening::Happening;
+use super::places::Places;
 use pending::Pending;
 use tree::Tree;
 
 /// Watches folders that have a manifest or folders of plugins, and tells of changes.
-pub(super) fn watch(
-    roots: &[PathBuf],
-    data: Option<PathBuf>,
-    tell: Sender<Happening>,
-) -> io::Result<()> {
-    let mut tree = Tree::new(data)?;
-    for root in roots {
+pub(super) fn watch(places: &Places, tell: Sender<Happening>) -> io::Result<()> {
+    let mut tree = Tree::new(places.data.clone())?;
+    for root in &places.folders {
         tree.add_root(root);
     }
     let thread = thread::Builder::new().name("callgate-watch".into());

@@ -99,3 +99,19 @@ fn no_pattern_of_gates_stands_for_a_service_with_capabilities_of_its_own() {
         );
     }
 }
+
+/// Plugins of other runtimes of the protocol declare everything under `permissions`, beside what is their host's.
+#[test]
+fn permissions_that_are_capabilities_count() {
+    let document = serde_json::json!({
+        "name": "chat-counter",
+        "version": "1.0.0",
+        "backend": { "entry": "main.py" },
+        "permissions": ["data.kv:self", "chat.moderate", { "of": "a host" }, "events.publish:*"],
+    });
+    let folder = super::folder_with("manifest.json", &document.to_string());
+    let manifest = crate::Manifest::read(folder.path()).expect("a manifest");
+    assert_eq!(manifest.runtime_capabilities(), ["data.kv:self"]);
+    assert!(manifest.policy().may_call("data.kv"));
+    assert!(!manifest.policy().may_send("chat.message"));
+}

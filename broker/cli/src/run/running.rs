@@ -1,0 +1,90 @@
+//! What runs, and what `--watch` does about a plugin whose folder has changed.
+
+use std::path::Path;
+
+use callgate_runtime::{Runtime, RuntimeError};
+use callgate_services::Services;
+use serde_json::json;
+
+use super::folder::has_manifest;
+use super::report::Report;
+use super::services;
+
+/// The plugins and the services, and what is said of them.
+pub(super) struct Running<'a> {
+    pub(super) runtime: &'a Runtime,
+    pub(super) services: &'a Services,
+    pub(super) report: Report,
+}
+
+impl Running<'_> {
+    /// Restarts the plugin of a folder, starts one that is new, or stops one whose folder has gone.
+    pub(super) fn changed(&mut self, folder: &Path) {
+        let plugins = self.runtime.plugins().into_iter();
+        let mut known = plugins.filter(|status| status.folder == folder);
+        match known.next().map(|status| status.name) {
+            Some(name) if !folder.exists() => self.gone(&name),
+            Some(name) => self.again(&name, folder),
+            None if has_manifest(folder) => self.new_one(folder),
+            None => {}
+        }
+    }
+
+    fn again(&mut self, name: &str, folder: &Path) {
+        services::tell(self.services, folder);
+        if let Err(error) = self.runtime.reload(name) {
+            return self.goes_on(name, &error);
+        }
+        self.report.say(
+            &json!({ "notice": "changed", "plugin": name }),
+            &format!("{name}: its files have changed"),
+        );
+        // One that was stopped because its folder had gone; one that somebody has stopped stays so.
+        if self.report.is_back(name)
+            && let Err(error) = self.runtime.start_plugin(name)
+        {
+            return self.goes_on(name, &error);
+        }
+        self.report.awaits(name);
+    }
+
+    fn goes_on(&self, name: &str, error: &RuntimeError) {
+        let why = error.to_string();
+        self.report.say(
+            &json!({ "notice": "unusable", "plugin": name, "why": why }),
+            &format!("{name}: it goes on as it was: {why}"),
+        );
+    }
+
+    fn gone(&mut self, name: &str) {
+        if let Err(error) = self.runtime.stop_plugin(name) {
+            return self.goes_on(name, &error);
+        }
+        self.report.has_gone(name);
+        self.report.say(
+            &json!({ "notice": "gone", "plugin": name }),
+            &format!("{name}: its folder has gone, it is stopped"),
+        );
+    }
+
+    fn new_one(&mut self, folder: &Path) {
+        services::tell(self.services, folder);
+        let shown = folder.display().to_string();
+        match self.runtime.add_folder(folder) {
+            Ok(name) => {
+                self.report.awaits(&name);
+                self.report.say(
+                    &json!({ "notice": "new", "plugin": name, "folder": shown }),
+                    &format!("{name}: it is new in {shown}"),
+                );
+            }
+            Err(error) => {
+                let why = error.to_string();
+                self.report.say(
+                    &json!({ "notice": "unusable", "folder": shown, "why": why }),
+                    &format!("{shown}: it is left out: {why}"),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The services beside the plugins: `data.kv`, `data.config`, `schedule.*`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use callgate_client::{Code, Error};
+use callgate_runtime::Manifest;
+use callgate_services::{Services, ServicesError};
+
+use super::folder::has_manifest;
+use callgate::{BrokerHandle, Policy};
+
+/// Their name on the bus.
+const NAME: &str = "callgate-services";
+/// Their folder, in that of the data or of the plugins. It is hidden, so that no plugin has it.
+const FOLDER: &str = ".callgate";
+
+/// Starts the services. They keep what they have in a folder of this one.
+pub(super) fn start(broker: &BrokerHandle, folder: &Path) -> Result<Services, Error> {
+    let system = |error| Error::new(Code::System, format!("the services: {error}"));
+    // On a strict bus they are let in by this.
+    let policy = Policy::new()
+        .provide("data.kv")
+        .provide("data.config")
+        .provide("schedule.register")
+        .provide("schedule.unregister")
+        .call("*.schedule.tick");
+    broker.set_policy(NAME, Some(policy)).map_err(system)?;
+    let socket = broker.connect().map_err(system)?;
+    let services = Services::builder(folder.join(FOLDER)).descriptor(socket);
+    services.start().map_err(|error| match error {
+        ServicesError::Bus(error) => error,
+        ServicesError::Folder { .. } => {
+            let text = format!("{error}; --data names another place");
+            Error::new(Code::System, text)
+        }
+        error => Error::new(Code::System, error.to_string()),
+    })
+}
+
+/// Tells the services of the settings that the manifests in these folders have.
+pub(super) fn tell_all(services: &Services, roots: &[PathBuf]) {
+    for root in roots {
+        if has_manifest(root) {
+            tell(services, root);
+            continue;
+        }
+        let entries = fs::read_dir(root).into_iter().flatten().flatten();
+        entries.for_each(|entry| tell(services, &entry.path()));
+    }
+}
+
+/// Tells the services of the settings that a plugin's manifest has.
+pub(super) fn tell(services: &Services, folder: &Path) {
+    // What is wrong with it says the runtime.
+    if let Ok(manifest) = Manifest::read(folder) {
+        let settings = manifest.settings().iter();
+        let defaults = settings.filter_map(|(key, setting)| {
+            let default = setting.default.clone()?;
+            Some((key.clone(), default))
+        });
+        services.set_defaults(manifest.name(), defaults);
+    }
+}

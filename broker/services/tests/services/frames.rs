@@ -1,0 +1,56 @@
+//! Frames of a plugin on pipes.
+
+use std::fs;
+
+use callgate_runtime::Runtime;
+use serde_json::json;
+
+use crate::scene::{Scene, await_that};
+
+/// Says its frames and logs what it is told.
+const SCRIPT: &str = r#"
+say() { printf 'IPC:%s\n' "$1"; }
+say '{"type":"ready"}'
+say '{"type":"data.kv","id":"set","method":"set","key":"a","value":{"n":1}}'
+say '{"type":"data.kv","id":"get","method":"get","key":"a"}'
+say '{"type":"data.kv","id":"bad","method":"get"}'
+say '{"type":"data.config","id":"config","method":"getAll"}'
+say '{"type":"schedule.register","id":"register","name":"often","interval_ms":1000}'
+while read -r line; do printf 'told %s\n' "$line"; done
+"#;
+
+#[test]
+fn a_plugin_on_pipes_uses_the_services_by_frames() {
+    let scene = Scene::new();
+    let theme = [("theme".to_owned(), json!("dark"))];
+    scene.services().set_defaults("piped", theme);
+    let folder = scene.folder.path().join("piped");
+    fs::create_dir(&folder).expect("a folder");
+    fs::write(folder.join("main.sh"), SCRIPT).expect("it is written");
+    let manifest = json!({
+        "name": "piped",
+        "version": "1.0.0",
+        "backend": {"command": ["/bin/sh", "main.sh"]},
+        "runtime_capabilities": ["data.kv:self", "runtime.schedule"],
+    });
+    fs::write(folder.join("manifest.json"), manifest.to_string()).expect("it is written");
+    let builder = Runtime::builder(scene.broker.handle()).folder(&folder);
+    let runtime = builder.start().expect("a runtime");
+    let log = runtime.logs("piped").expect("a log");
+    let told = |parts: &[&str]| {
+        await_that(&parts.join(" "), || {
+            let lines = log.last(500);
+            let has = |line: &str| parts.iter().all(|part| line.contains(part));
+            lines.iter().any(|line| has(&line.text)).then_some(())
+        });
+    };
+    told(&[r#""id":"get""#, r#""result":{"n":1}"#]);
+    told(&[
+        r#""id":"bad""#,
+        r#""code":"INVALID_ARGUMENT""#,
+        r#""field":"key""#,
+    ]);
+    told(&[r#""id":"config""#, r#""result":{"theme":"dark"}"#]);
+    told(&[r#""id":"register""#, r#""result":null"#]);
+    told(&[r#""action":"schedule.tick""#, r#""name":"often""#]);
+}

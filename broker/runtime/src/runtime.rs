@@ -9,7 +9,7 @@ use callgate::supervision::State;
 
 use crate::control::Control;
 use crate::course::{
-    OWN_NAME, Plan, PluginStatus, Refusal, Request, Running, Settings, Surroundings, Teller,
+    Plan, PluginStatus, Refusal, Request, Running, Settings, Surroundings, Teller,
 };
 use crate::error::RuntimeError;
 use crate::log::PluginLog;
@@ -165,9 +165,6 @@ impl Runtime {
         let taken = || RuntimeError::Taken {
             name: name.to_string(),
         };
-        if *name == *OWN_NAME {
-            return Err(taken());
-        }
         self.teller().add(plan).map_err(|refusal| match refusal {
             Refusal::Unknown | Refusal::Taken => taken(),
             Refusal::Stopping => RuntimeError::Stopping,

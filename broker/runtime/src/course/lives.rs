@@ -107,10 +107,7 @@ impl Supervisor {
             let Life {
                 process, speech, ..
             } = *life;
-            match process {
-                Process::Own(child) => child.end_now(),
-                Process::Linked(linked) => drop(linked.child.kill()),
-            }
+            drop(process);
             if let Some(speech) = speech {
                 speech
                     .bridge

@@ -14,7 +14,6 @@ use super::message::Message;
 use super::plugin::Present;
 use super::supervisor::Supervisor;
 use super::way_back::WayBack;
-use crate::log::LogStream;
 
 impl Supervisor {
     /// Has the worker begin a life.
@@ -25,6 +24,7 @@ impl Supervisor {
         };
         self.next_life += 1;
         plugin.present = Present::Launching(number);
+        plugin.before_life = plugin.journal.log().before_last(0);
         let mailbox = self.mailbox.clone();
         let tell = move |notice| {
             mailbox.tell(Message::Notice {
@@ -183,9 +183,16 @@ impl Supervisor {
         let now = Instant::now();
         let effects = plugin.course.on(Event::Exited(exit), now);
         let fault = plugin.course.status(now).last_fault;
-        let lines = plugin.journal.log().last_of(LogStream::Stderr, MOST_LINES);
+        let lines = plugin.last_on_stderr(MOST_LINES);
         let words = last_words(name, (exit, fault.as_ref()), &lines);
         plugin.journal.say(&words.message);
+        if fault.is_some_and(|fault| fault.code == "HANDSHAKE_TIMEOUT")
+            && let Some(awaited) = life.speech.as_ref().and_then(|it| it.manners.awaited())
+        {
+            plugin.journal.say(&format!(
+                "no line `IPC:{{\"type\":\"{awaited}\"}}` came on its stdout; does it flush what it writes?"
+            ));
+        }
         if let Some(speech) = life.speech {
             speech.bridge.end(&words);
             plugin.counts = plugin.counts.with(speech.bridge.counts());

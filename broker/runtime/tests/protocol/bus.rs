@@ -72,17 +72,19 @@ impl<'a> Side<'a> {
             "listen" => self.listen(rest),
             "heard" => self.heard(first, second),
             "tells" => {
-                let told = self.runtime.config_changed(
-                    self.plugin,
-                    (first, &parse(second)),
-                    Some("u7"),
-                );
+                let told =
+                    self.runtime
+                        .config_changed(self.plugin, (first, &parse(second)), Some("u7"));
                 told.map_err(|error| error.to_string())
             }
             "uploads" => self.uploads(rest),
             "is" => await_that(|| standing(&self.status()), &parse(rest)),
             "counts" => await_that(|| counted(&self.status()), &parse(rest)),
-            "logs" => self.logs(|line| line["text"].as_str().is_some_and(|text| text.contains(rest))),
+            "logs" => self.logs(|line| {
+                line["text"]
+                    .as_str()
+                    .is_some_and(|text| text.contains(rest))
+            }),
             "line" => self.logs(|line| has(line, &parse(rest))),
             "lines" => {
                 let expected: usize = rest.parse().map_err(|_| "a number")?;
@@ -91,14 +93,27 @@ impl<'a> Side<'a> {
             "atmost" => {
                 let most: usize = rest.parse().map_err(|_| "a number")?;
                 let texts = self.log(self.plugin).into_iter();
-                let bytes: usize = texts.map(|line| line["text"].as_str().map_or(0, str::len)).sum();
-                (bytes <= most).then_some(()).ok_or(format!("it has {bytes} bytes"))
+                let bytes: usize = texts
+                    .map(|line| line["text"].as_str().map_or(0, str::len))
+                    .sum();
+                (bytes <= most)
+                    .then_some(())
+                    .ok_or(format!("it has {bytes} bytes"))
             }
             "pause" => self.signal(Signal::SIGSTOP),
             "resume" => self.signal(Signal::SIGCONT),
-            "start" => self.runtime.start_plugin(self.plugin).map_err(|error| error.to_string()),
-            "stop" => self.runtime.stop_plugin(self.plugin).map_err(|error| error.to_string()),
-            "restart" => self.runtime.restart(self.plugin).map_err(|error| error.to_string()),
+            "start" => self
+                .runtime
+                .start_plugin(self.plugin)
+                .map_err(|error| error.to_string()),
+            "stop" => self
+                .runtime
+                .stop_plugin(self.plugin)
+                .map_err(|error| error.to_string()),
+            "restart" => self
+                .runtime
+                .restart(self.plugin)
+                .map_err(|error| error.to_string()),
             word => Err(format!("there is no `{word}`")),
         }
     }
@@ -149,7 +164,9 @@ impl<'a> Side<'a> {
         if waits {
             gate.wait_ready(PATIENCE).map_err(told)?;
         }
-        let sent = gate.with_timeout(timeout).send_values(&self.values(arguments)?);
+        let sent = gate
+            .with_timeout(timeout)
+            .send_values(&self.values(arguments)?);
         let call = thread::spawn(|| sent?.wait_value());
         self.calls.insert(label.to_owned(), call);
         Ok(())
@@ -165,7 +182,10 @@ impl<'a> Side<'a> {
         }
         while let Some((before, after)) = text.split_once("\"$") {
             let (pointer, after) = after.split_once('"').ok_or("`\"$` without an end")?;
-            let part = self.last.pointer(pointer).ok_or("the frame has no such part")?;
+            let part = self
+                .last
+                .pointer(pointer)
+                .ok_or("the frame has no such part")?;
             text = format!("{before}{part}{after}");
         }
         Ok(parse(&text).as_array().ok_or("an array")?.clone())
@@ -203,7 +223,10 @@ impl<'a> Side<'a> {
         }
         match context {
             "" => Ok(()),
-            context => check(&error.context().cloned().unwrap_or_default(), &parse(context)),
+            context => check(
+                &error.context().cloned().unwrap_or_default(),
+                &parse(context),
+            ),
         }
     }
 
@@ -274,7 +297,9 @@ fn told(error: Error) -> String {
 /// How a plugin stands.
 fn standing(status: &PluginStatus) -> Value {
     let supervision = &status.supervision;
-    let exit = supervision.last_exit.map(|exit| exit.to_context()["exit"].clone());
+    let exit = supervision
+        .last_exit
+        .map(|exit| exit.to_context()["exit"].clone());
     let fault = supervision.last_fault.as_ref();
     json!({
         "state": supervision.state.to_string(),

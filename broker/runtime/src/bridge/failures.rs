@@ -35,8 +35,8 @@ impl Told {
             code => (code.as_str().to_owned(), error.context().cloned()),
         };
         let message = match error.gate() {
-            // The handler's own words stand as they are.
-            Some(gate) if error.code() != Code::HandlerError => {
+            // Else whoever the child passes it on to would take it for their own call's.
+            Some(gate) if error.code() == Code::NotReady => {
                 format!("{} (gate {gate})", error.message())
             }
             _ => error.message().to_owned(),

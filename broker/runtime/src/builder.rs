@@ -10,7 +10,7 @@ use std::sync::Arc;
 use callgate::BrokerHandle;
 use callgate::supervision::Restart;
 
-use crate::course::{Limits, OWN_NAME, Plan, Settings};
+use crate::course::{Limits, Plan, Settings};
 use crate::error::RuntimeError;
 use crate::manifest::Launchers;
 use crate::runtime::{Broken, Runtime};
@@ -139,10 +139,6 @@ fn plan(folders: &[PathBuf], settings: &Settings) -> (Vec<Plan>, Vec<Broken>) {
     let mut names = BTreeMap::new();
     for folder in folders {
         match Plan::read(folder, settings) {
-            Ok(plan) if *plan.name == *OWN_NAME => broken.push(Broken {
-                folder: folder.clone(),
-                why: format!("`{OWN_NAME}` is the runtime's own name"),
-            }),
             Ok(plan) => match names.entry(plan.name.clone()) {
                 Entry::Vacant(place) => {
                     place.insert(folder);

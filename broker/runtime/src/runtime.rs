@@ -9,7 +9,7 @@ use callgate::supervision::State;
 
 use crate::control::Control;
 use crate::course::{
-    OWN_NAME, Plan, PluginStatus, Refusal, Request, Running, Settings, Surroundings, Teller,
+    Plan, PluginStatus, Refusal, Request, Running, Settings, Surroundings, Teller,
 };
 use crate::error::RuntimeError;
 use crate::log::PluginLog;
@@ -18,7 +18,7 @@ use crate::process::is_sigpipe_ignored;
 /// A running runtime: it starts plugins from their folders, and supervises them until it is dropped or
 /// [stopped](Runtime::stop).
 ///
-/// It has two threads of its own and three of the client's, however many plugins there are.
+/// It has three threads of its own and three of the client's, however many plugins there are.
 #[derive(Debug)]
 pub struct Runtime {
     /// Dropped first, so that a runtime that ends serves nobody.
@@ -165,9 +165,6 @@ impl Runtime {
         let taken = || RuntimeError::Taken {
             name: name.to_string(),
         };
-        if *name == *OWN_NAME {
-            return Err(taken());
-        }
         self.teller().add(plan).map_err(|refusal| match refusal {
             Refusal::Unknown | Refusal::Taken => taken(),
             Refusal::Stopping => RuntimeError::Stopping,

@@ -55,12 +55,14 @@ fn a_plugin_is_stopped_started_and_restarted() {
     assert!(third != second && !is_alive(second));
 }
 
+/// It is connected, and so listed as ready, until its process has ended.
 #[test]
 fn a_linked_plugin_is_restarted_too() {
     let scene = Scene::new();
     scene.plugin("linked", &[]);
-    let steps = ["provide linked.echo", "hang"];
-    let mut manifest = crate::plugins::manifest("linked", &steps, &json!({}));
+    let steps = ["ignore SIGTERM", "provide linked.echo", "hang"];
+    let more = json!({"restart": {"stop_grace_ms": 300}});
+    let mut manifest = crate::plugins::manifest("linked", &steps, &more);
     manifest["backend"]["transport"] = "shm".into();
     scene.write_manifest("linked", &manifest.to_string());
     let _broker = scene.run(&[]);

@@ -110,8 +110,11 @@ fn who_listens_to_the_log_may_call() {
                 drop(raw);
                 await_that("the villain is gone", || {
                     // Its links and its name.
-                    let listing = caller.list().unwrap();
-                    !listing.to_string().contains("villain")
+                    // One that is under way on a busy machine is to be taken first.
+                    let listing = caller
+                        .list()
+                        .unwrap_or_else(|error| error.to_string().into());
+                    !listing.to_string().contains("villain") && listing.is_object()
                 });
             }
             heard(|heard| heard.own = None);

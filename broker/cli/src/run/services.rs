@@ -22,8 +22,9 @@ pub(super) fn start(broker: &BrokerHandle, folder: &Path) -> Result<Services, Er
     let policy = Policy::new()
         .provide("data.kv")
         .provide("data.config")
-        .provide("schedule.*")
-        .call("*");
+        .provide("schedule.register")
+        .provide("schedule.unregister")
+        .call("*.schedule.tick");
     broker.set_policy(NAME, Some(policy)).map_err(system)?;
     let socket = broker.connect().map_err(system)?;
     let services = Services::builder(folder.join(FOLDER)).descriptor(socket);

@@ -42,9 +42,10 @@ struct Stands {
 }
 
 enum Stage {
-    /// It is not ready yet, or stops: why it takes no requests.
-    NotReady(&'static str),
+    NotReady,
     Serves,
+    /// It is about to be ended.
+    Stops,
     /// It has ended.
     Gone(LastWords),
 }
@@ -84,7 +85,7 @@ impl Calls {
             name: name.to_owned(),
             ids: Ids::new(),
             table: Mutex::new(Stands {
-                stage: Stage::NotReady("it is not ready yet"),
+                stage: Stage::NotReady,
                 table: Table::default(),
             }),
             stdin: stdin.clone(),
@@ -221,7 +222,7 @@ impl Calls {
 
     /// The child takes no more requests; those that are open may be answered.
     pub(super) fn stops(&self) {
-        self.table.lock().change(Stage::NotReady("it is stopping"));
+        self.table.lock().change(Stage::Stops);
     }
 
     /// The child has ended: answers what is open, and what comes from here on.
@@ -270,23 +271,28 @@ impl Calls {
 }
 
 impl Stands {
-    /// A child that has ended stays so.
+    /// A child that has ended stays so, and one that stops does not serve again: that it serves may be said late, by another thread.
     fn change(&mut self, stage: Stage) {
-        if !matches!(self.stage, Stage::Gone(_)) {
+        let is_late = match self.stage {
+            Stage::Gone(_) => true,
+            Stage::Stops => matches!(stage, Stage::Serves),
+            Stage::NotReady | Stage::Serves => false,
+        };
+        if !is_late {
             self.stage = stage;
         }
     }
 
     /// Why the child takes no requests, where that is so.
     fn refusal(&self, name: &str) -> Option<Error> {
-        match &self.stage {
-            Stage::Serves => None,
-            Stage::NotReady(why) => {
-                let text = format!("plugin {name} cannot be called: {why}");
-                Some(Error::new(Code::NotReady, text))
-            }
-            Stage::Gone(words) => Some(words.error()),
-        }
+        let why = match &self.stage {
+            Stage::Serves => return None,
+            Stage::Gone(words) => return Some(words.error()),
+            Stage::NotReady => "it is not ready yet",
+            Stage::Stops => "it is stopping",
+        };
+        let text = format!("plugin {name} cannot be called: {why}");
+        Some(Error::new(Code::NotReady, text))
     }
 }
 

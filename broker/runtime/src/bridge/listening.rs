@@ -14,7 +14,7 @@ use super::failures::Told;
 use super::hearing::Hearing;
 use super::inbox::Done;
 use super::outbox::Outbox;
-use super::queue::Queue;
+use super::queue::{Held, Queue};
 use super::shared::Shared;
 use super::types::anything;
 use crate::frame::{Subscribe, Unsubscribe};
@@ -33,6 +33,8 @@ const BATCH: usize = 256;
 pub(super) struct Listening {
     /// By topic or pattern.
     all: HashMap<Box<str>, Listener>,
+    /// What is in all of their queues.
+    held: Held,
     /// Their queues are looked at in turn, from here on.
     turn: usize,
     next: u64,
@@ -42,12 +44,17 @@ struct Listener {
     /// Which one it is, of all that there were.
     number: u64,
     hearing: Arc<Hearing>,
+    /// How often the worker is still to subscribe.
+    asked: usize,
+    /// Whether it has.
+    is_heard: bool,
 }
 
 impl Listening {
     pub(super) fn new() -> Listening {
         Listening {
             all: HashMap::new(),
+            held: Held::default(),
             turn: 0,
             next: 0,
         }
@@ -74,9 +81,9 @@ impl Listening {
             let told = Told::new(Code::Overloaded.as_str(), text);
             return out.refuse_event((topic, id), &told, shared);
         } else {
-            self.add(topic, Queue::new(size, overflow), shared);
+            self.add(topic, Queue::new(&self.held, size, overflow), shared);
         }
-        if let Some(known) = self.all.get(topic) {
+        if let Some(known) = self.all.get_mut(topic) {
             known.subscribe(id, shared);
         }
     }
@@ -93,6 +100,8 @@ impl Listening {
         let listener = Listener {
             number: self.next,
             hearing: Arc::new(hearing),
+            asked: 0,
+            is_heard: false,
         };
         self.next += 1;
         self.all.insert(topic.into(), listener);
@@ -105,22 +114,18 @@ impl Listening {
         (id, outcome): (Option<&str>, Result<()>),
         (shared, out): (&Shared, &mut Outbox),
     ) {
-        match outcome {
-            Ok(()) => {
-                if let Some(id) = id {
-                    out.ack(id, Ok(None));
-                }
+        let known = self.all.get_mut(topic);
+        if let Some(known) = known.filter(|known| known.number == number) {
+            known.asked -= 1;
+            known.is_heard |= outcome.is_ok();
+            if known.asked == 0 && !known.is_heard {
+                self.all.remove(topic);
             }
-            Err(error) => {
-                if self
-                    .all
-                    .get(topic)
-                    .is_some_and(|known| known.number == number)
-                {
-                    self.all.remove(topic);
-                }
-                out.refuse_event((topic, id), &Told::of(&error), shared);
-            }
+        }
+        match (outcome, id) {
+            (Ok(()), Some(id)) => out.ack(id, Ok(None)),
+            (Ok(()), None) => {}
+            (Err(error), id) => out.refuse_event((topic, id), &Told::of(&error), shared),
         }
     }
 
@@ -176,7 +181,8 @@ impl Listening {
 
 impl Listener {
     /// Has the worker subscribe, unless that is so.
-    fn subscribe(&self, id: Option<&str>, shared: &Shared) {
+    fn subscribe(&mut self, id: Option<&str>, shared: &Shared) {
+        self.asked += 1;
         let (number, id) = (self.number, id.map(Box::from));
         let topic = Box::<str>::from(&*self.hearing.subscription);
         let (hearing, inbox) = (self.hearing.clone(), shared.inbox.clone());

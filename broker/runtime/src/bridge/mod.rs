@@ -4,7 +4,7 @@
 //! |---|---|
 //! | the group's dispatcher | handlers: writes requests into the child's pipe, and puts events into queues |
 //! | the loop | frames of the child: answers callers, sends service calls and events; polls futures, moves events, looks at deadlines |
-//! | the worker | what waits for the broker: connecting, opening gates, offering topics, subscribing, closing |
+//! | two workers | what waits for the broker: connecting, offering, closing; and, on the other, what may wait for peers too: opening gates, offering topics, subscribing |
 //!
 //! `calls` (with `table`, `ids`) is the way to the child, `services` (with `cache`) the way from it, `topics` and
 //! `listening` (with `hearing`, `queue`) are events. `inbox` is what the other threads have for the loop, `outbox` what the loop has for the child,
@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callgate_client::dynamic::{Prefix, Takes, provide_prefix};
-use callgate_client::{BrokerEvent, Code, Error, Plugin, Result};
+use callgate_client::{BrokerEvent, Code, Error, Plugin};
 use parking_lot::Mutex;
 
 use self::failures::Told;
@@ -44,16 +44,19 @@ use self::inbox::{Came, Done, Inbox};
 use self::listening::Listening;
 use self::outbox::Outbox;
 use self::services::Services;
-use self::session::Session;
+use self::session::{Opened, Session};
 use self::shared::Shared;
 use self::topics::Topics;
 use crate::frame::{Incoming, Malformed};
 use crate::manifest::Manifest;
 use crate::process::Stdin;
 
+type Result<T, E = Error> = std::result::Result<T, E>;
+
 pub(crate) use self::bus::{Bus, Job, Tell};
 pub(crate) use self::calls::{Calls, LastWords, Request};
 pub(crate) use self::counts::Counts;
+pub(crate) use self::session::Busy;
 pub(crate) use self::shared::Limits;
 pub(crate) use self::table::Asker;
 
@@ -132,36 +135,47 @@ impl Bridge {
         })
     }
 
-    /// Lets others call the child: all gates under its name. On the worker: it waits for the broker.
+    /// Lets others call the child: all gates under its name. On a worker: it waits for the broker, and for what the child
+    /// has asked of others just now.
     ///
     /// # Errors
     ///
     /// As [`provide_prefix`].
     pub(crate) fn offer(&self) -> Result<()> {
-        let prefix = format!("{}.", self.shared.name);
-        let provided = self.shared.session.with(|opened| {
-            if !opened.provided.is_empty() {
-                return Ok(());
-            }
-            self.calls.serves();
-            for is_function in [true, false] {
-                let shortest = prefix.len();
-                let names = Prefix::new(&*prefix).only(move |name| name.len() > shortest);
-                let names = match is_function {
-                    true => names,
-                    false => names.actions(),
-                };
-                let calls = self.calls.clone();
-                let takes = Takes::json_later(move |context, arguments, responder| {
-                    calls.serve(context, arguments, responder);
-                });
-                let provider = provide_prefix(&opened.plugin, names, takes)?;
-                opened.provided.push(provider);
-            }
-            Ok(())
-        });
-        let closed = || Err(Error::new(Code::Closed, "the plugin's session was closed"));
+        let provided = self.shared.session.with(|opened| self.provide(opened));
         provided.unwrap_or_else(closed)
+    }
+
+    /// The same, unless it would wait for others than the broker.
+    pub(crate) fn offer_now(&self) -> Result<Result<()>, Busy> {
+        let provided = self
+            .shared
+            .session
+            .with_now(|opened| self.provide(opened))?;
+        Ok(provided.unwrap_or_else(closed))
+    }
+
+    fn provide(&self, opened: &mut Opened) -> Result<()> {
+        if !opened.provided.is_empty() {
+            return Ok(());
+        }
+        let prefix = format!("{}.", self.shared.name);
+        self.calls.serves();
+        for is_function in [true, false] {
+            let shortest = prefix.len();
+            let names = Prefix::new(&*prefix).only(move |name| name.len() > shortest);
+            let names = match is_function {
+                true => names,
+                false => names.actions(),
+            };
+            let calls = self.calls.clone();
+            let takes = Takes::json_later(move |context, arguments, responder| {
+                calls.serve(context, arguments, responder);
+            });
+            let provider = provide_prefix(&opened.plugin, names, takes)?;
+            opened.provided.push(provider);
+        }
+        Ok(())
     }
 
     /// Takes in a frame of the child's. On the loop.
@@ -263,8 +277,20 @@ impl Bridge {
         self.calls.end(words);
     }
 
-    /// Leaves the bus, and says how the child has ended. On the worker: it waits for the broker.
+    /// Leaves the bus, and says how the child has ended. On a worker: it waits for the broker, and for what the child has asked of
+    /// others just now.
     pub(crate) fn close(&self, words: &LastWords) {
+        self.leave(self.shared.session.take(), words);
+    }
+
+    /// The same, unless it would wait for others than the broker.
+    pub(crate) fn close_now(&self, words: &LastWords) -> Result<(), Busy> {
+        let opened = self.shared.session.take_now()?;
+        self.leave(opened, words);
+        Ok(())
+    }
+
+    fn leave(&self, opened: Option<Opened>, words: &LastWords) {
         self.end(words);
         let own = {
             let own = &mut *self.own.lock();
@@ -274,7 +300,7 @@ impl Bridge {
                 std::mem::replace(&mut own.listening, Listening::new()),
             )
         };
-        if let Some(opened) = self.shared.session.take() {
+        if let Some(opened) = opened {
             self.shared.bus.remove(&opened.plugin);
             opened
                 .plugin
@@ -283,6 +309,10 @@ impl Bridge {
         // The broker need not hear of these one by one any more.
         drop(own);
     }
+}
+
+fn closed() -> Result<()> {
+    Err(Error::new(Code::Closed, "the plugin's session was closed"))
 }
 
 /// Has the end of a session told, such as when the broker sends it away for what its child asks for.

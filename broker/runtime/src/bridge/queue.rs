@@ -1,6 +1,8 @@
 //! The events of one subscription that a child has not been told yet.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::frame::Overflow;
 
@@ -8,12 +10,35 @@ use crate::frame::Overflow;
 const MOST: u32 = 65_536;
 /// The most bytes of events in a queue.
 const MOST_BYTES: usize = 8 << 20;
+/// The most bytes of events in all queues of one child.
+const MOST_OF_ALL: usize = 16 << 20;
+
+/// How many bytes of events all queues of one child hold.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held(Arc<AtomicUsize>);
+
+impl Held {
+    /// Whether there is room. Two threads that ask at once may both be told so, which is an event too many.
+    fn has_room(&self, length: usize) -> bool {
+        self.0.load(Ordering::Relaxed) + length <= MOST_OF_ALL
+    }
+
+    fn add(&self, length: usize) {
+        self.0.fetch_add(length, Ordering::Relaxed);
+    }
+
+    fn subtract(&self, length: usize) {
+        self.0.fetch_sub(length, Ordering::Relaxed);
+    }
+}
 
 /// The events of one subscription that a child has not been told yet, as lines.
 #[derive(Debug)]
 pub(super) struct Queue {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
+    /// Of the other queues, too.
+    held: Held,
     size: usize,
     overflow: Overflow,
 }
@@ -28,10 +53,11 @@ pub(super) struct Pushed {
 }
 
 impl Queue {
-    pub(super) fn new(size: u32, overflow: Overflow) -> Queue {
+    pub(super) fn new(held: &Held, size: u32, overflow: Overflow) -> Queue {
         let mut queue = Queue {
             lines: VecDeque::new(),
             bytes: 0,
+            held: held.clone(),
             size: 0,
             overflow,
         };
@@ -54,7 +80,12 @@ impl Queue {
         while !self.has_room(line.len()) {
             pushed.dropped += 1;
             match self.overflow {
-                Overflow::DropOldest => drop(self.pop()),
+                Overflow::DropOldest => {
+                    // The other queues are full.
+                    if self.pop().is_none() {
+                        return pushed;
+                    }
+                }
                 Overflow::DropNewest => return pushed,
                 Overflow::MarkUnhealthy => {
                     pushed.is_unhealthy = true;
@@ -62,28 +93,40 @@ impl Queue {
                 }
             }
         }
-        self.bytes += line.len();
+        self.count(line.len());
         self.lines.push_back(line);
         pushed
     }
 
-    /// A single event always has room.
+    /// A single event has room, unless the other queues are full.
     fn has_room(&self, length: usize) -> bool {
         let is_full = self.lines.len() >= self.size || self.bytes + length > MOST_BYTES;
-        self.lines.is_empty() || !is_full
+        (self.lines.is_empty() || !is_full) && self.held.has_room(length)
+    }
+
+    fn count(&mut self, length: usize) {
+        self.bytes += length;
+        self.held.add(length);
     }
 
     /// Takes the oldest event.
     pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
         let line = self.lines.pop_front()?;
         self.bytes -= line.len();
+        self.held.subtract(line.len());
         Some(line)
     }
 
     /// Puts the event back that was taken last.
     pub(super) fn put_back(&mut self, line: Vec<u8>) {
-        self.bytes += line.len();
+        self.count(line.len());
         self.lines.push_front(line);
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.held.subtract(self.bytes);
     }
 }
 
@@ -92,7 +135,7 @@ mod tests {
     use super::*;
 
     fn filled(overflow: Overflow) -> (Queue, Pushed) {
-        let mut queue = Queue::new(3, overflow);
+        let mut queue = Queue::new(&Held::default(), 3, overflow);
         for line in [b"1", b"2", b"3"] {
             let pushed = queue.push(line.to_vec());
             assert_eq!((pushed.dropped, pushed.is_unhealthy), (0, false));
@@ -126,7 +169,7 @@ mod tests {
     /// A subscription whose events are large kept as many of them as there were small ones.
     #[test]
     fn a_queue_has_an_end_in_bytes_too() {
-        let mut queue = Queue::new(u32::MAX, Overflow::DropOldest);
+        let mut queue = Queue::new(&Held::default(), u32::MAX, Overflow::DropOldest);
         let dropped: u64 = (0..40)
             .map(|_| queue.push(vec![b'x'; 1 << 20]).dropped)
             .sum();
@@ -135,6 +178,30 @@ mod tests {
         assert_eq!((huge.dropped, queue.lines.len()), (8, 1));
         assert_eq!(queue.push(vec![b'x']).dropped, 1);
         assert_eq!((queue.lines.len(), queue.bytes), (1, 1));
+    }
+
+    /// A child that read nothing had its host keep 8 MiB for each of its 256 subscriptions.
+    #[test]
+    fn all_queues_of_a_child_have_an_end_together() {
+        let held = Held::default();
+        let queue = || Queue::new(&held, u32::MAX, Overflow::DropOldest);
+        let mut queues: Vec<Queue> = std::iter::repeat_with(queue).take(8).collect();
+        for _ in 0..5 {
+            for queue in &mut queues {
+                queue.push(vec![b'x'; 1 << 20]);
+            }
+        }
+        let kept = |queues: &[Queue]| queues.iter().map(|queue| queue.lines.len()).sum::<usize>();
+        assert_eq!(kept(&queues), 16);
+        let mut late = queue();
+        assert_eq!(late.push(vec![b'x']).dropped, 1);
+        assert_eq!(late.lines.len(), 0);
+        // What is given back has room for others.
+        queues.pop();
+        assert_eq!(late.push(vec![b'x']).dropped, 0);
+        queues.clear();
+        drop(late);
+        assert_eq!(held.0.load(Ordering::Relaxed), 0);
     }
 
     #[test]

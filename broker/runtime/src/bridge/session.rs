@@ -1,4 +1,4 @@
-//! What the worker alone has of a bridge: its session, and what is made and dropped there because the broker is waited for.
+//! What the workers alone have of a bridge: its session, and what is made and dropped there because the broker is waited for.
 //!
 //! The worker has one job of a bridge at a time, and the next one behind all that others have for it. A job waits for the broker, and with
 //! it for peers that set something up, up to some seconds for one that does not answer: so no child that uses many names can keep the
@@ -14,7 +14,7 @@ use super::bus::Tell;
 
 /// The session of a bridge.
 pub(super) struct Session {
-    /// Locked by the worker alone, also for as long as it waits for the broker. `None` once it was closed.
+    /// Locked by the workers alone, also for as long as one waits for the broker or for a peer. `None` once it was closed.
     open: Mutex<Option<Opened>>,
     tasks: Mutex<Tasks>,
     tell: Arc<dyn Tell>,
@@ -27,6 +27,10 @@ pub(super) struct Opened {
     /// By their topics or patterns.
     pub(super) subscriptions: HashMap<Box<str>, Subscription>,
 }
+
+/// A task is under way, which may wait for others.
+#[derive(Debug)]
+pub(crate) struct Busy;
 
 /// What the worker is to do with the session.
 type Task = Box<dyn FnOnce(&mut Opened) + Send>;
@@ -52,9 +56,18 @@ impl Session {
         })
     }
 
-    /// Does something with the session, on the worker; `None` where it was closed.
+    /// Does something with the session; `None` where it was closed. Waits for a task that is under way.
     pub(super) fn with<T>(&self, job: impl FnOnce(&mut Opened) -> T) -> Option<T> {
         self.open.lock().as_mut().map(job)
+    }
+
+    /// The same unless a task is under way.
+    pub(super) fn with_now<T>(
+        &self,
+        job: impl FnOnce(&mut Opened) -> T,
+    ) -> Result<Option<T>, Busy> {
+        let mut open = self.open.try_lock().ok_or(Busy)?;
+        Ok(open.as_mut().map(job))
     }
 
     /// Has the worker do something with the session, after everything that was given to it by this before, unless it is closed by then.
@@ -101,8 +114,13 @@ impl Session {
         self.tasks.lock().waiting.len()
     }
 
-    /// Takes the session out, to be closed.
+    /// Takes the session out, to be closed. Waits for a task that is under way.
     pub(super) fn take(&self) -> Option<Opened> {
         self.open.lock().take()
+    }
+
+    /// The same unless a task is under way.
+    pub(super) fn take_now(&self) -> Result<Option<Opened>, Busy> {
+        Ok(self.open.try_lock().ok_or(Busy)?.take())
     }
 }

@@ -13,6 +13,7 @@ use callgate_client::{Code, Context, Error, Plugin, Provider, Result, signature_
 use serde_json::{Value, json};
 
 use crate::course::{Refusal, Request, RuntimeLogLine, Teller};
+use crate::log::LogLine;
 
 /// The most lines of one answer.
 const MOST_LINES: u64 = 500;
@@ -114,12 +115,22 @@ impl Desk {
     }
 
     fn last_of_all(&self, most: usize) -> Vec<RuntimeLogLine> {
-        let plugins = self.teller.list().into_iter();
-        let lines = plugins.filter_map(|plugin| self.last_of(&plugin.name, most));
-        let mut lines: Vec<RuntimeLogLine> = lines.flatten().collect();
-        // Stable, so that lines of one plugin keep their order within a millisecond.
-        lines.sort_by_key(|line| line.at_ms);
-        lines.split_off(lines.len().saturating_sub(most))
+        let plugins = self.teller.list();
+        let logs = plugins.iter().filter_map(|plugin| {
+            let log = self.teller.find(&plugin.name)?.log;
+            Some((&*plugin.name, log))
+        });
+        // No text is copied before it is known which lines are told.
+        let lines =
+            logs.flat_map(|(name, log)| log.last(most).into_iter().map(move |line| (name, line)));
+        let mut lines: Vec<(&str, LogLine)> = lines.collect();
+        // Stable, so that lines of one plugin keep their order within a tick of the clock.
+        lines.sort_by_key(|(_, line)| line.at);
+        let told = lines.split_off(lines.len().saturating_sub(most));
+        let told = told
+            .iter()
+            .map(|(name, line)| RuntimeLogLine::new(name, line));
+        told.collect()
     }
 }
 

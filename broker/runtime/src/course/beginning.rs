@@ -64,17 +64,11 @@ impl Beginning {
             way_back.stdin_changed();
         });
         let way_back = self.way_back.clone();
-        let bridge = match self.surroundings.connect(&self.plan, &stdin, way_back) {
-            Ok(bridge) => Arc::new(bridge),
-            Err(why) => {
-                child.end_now();
-                return Err(why);
-            }
-        };
+        let bridge = self.surroundings.connect(&self.plan, &stdin, way_back)?;
         let has_serve_ready = self.plan.manifest.has_serve_ready_handshake();
         let speech = Speech {
             stdin,
-            bridge,
+            bridge: Arc::new(bridge),
             way_back: self.way_back.clone(),
             manners: Manners::new(has_serve_ready, self.limits.malformed_frames),
             turn_at: None,

@@ -109,6 +109,14 @@ impl Process {
     }
 }
 
+/// One that nobody supervises any more would go on until the broker ends.
+impl Drop for Linked {
+    fn drop(&mut self) {
+        // Where it has ended, this does nothing.
+        let _ = self.child.kill();
+    }
+}
+
 impl Linked {
     pub(super) fn new(child: callgate::Child) -> Linked {
         Linked {

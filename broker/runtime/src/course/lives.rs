@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use callgate::Progress;
-use callgate::supervision::{Event, Exit};
+use callgate::supervision::{Event, Exit, Fault};
 
 use super::Name;
 use super::beginning::Beginning;
@@ -14,6 +14,7 @@ use super::message::Message;
 use super::plugin::Present;
 use super::supervisor::Supervisor;
 use super::way_back::WayBack;
+use crate::bridge::{Bridge, Busy, LastWords};
 
 impl Supervisor {
     /// Has the worker begin a life.
@@ -37,10 +38,10 @@ impl Supervisor {
             plan: plugin.plan.clone(),
             limits: self.settings.limits.clone(),
             surroundings: self.surroundings.clone(),
-            way_back: Arc::new(WayBack::new(tell, self.worker.jobs().clone())),
+            way_back: Arc::new(WayBack::new(tell, self.asks.jobs().clone())),
         };
         let (name, mailbox) = (name.clone(), self.mailbox.clone());
-        self.worker.run(move || {
+        let begin = Box::new(move || {
             let outcome = beginning.begin();
             mailbox.tell(Message::Begun {
                 name,
@@ -48,6 +49,22 @@ impl Supervisor {
                 outcome,
             });
         });
+        match plugin.is_closing {
+            // It needs the name.
+            true => plugin.next_life = Some(begin),
+            false => self.worker.jobs().run(begin),
+        }
+    }
+
+    /// The session of the last life is closed.
+    pub(super) fn closed(&mut self, name: &Name) {
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            return;
+        };
+        plugin.is_closing = false;
+        if let Some(begin) = plugin.next_life.take() {
+            self.worker.jobs().run(begin);
+        }
     }
 
     /// Takes over what the worker has begun.
@@ -90,10 +107,7 @@ impl Supervisor {
             let Life {
                 process, speech, ..
             } = *life;
-            match process {
-                Process::Own(child) => child.end_now(),
-                Process::Linked(linked) => drop(linked.child.kill()),
-            }
+            drop(process);
             if let Some(speech) = speech {
                 speech
                     .bridge
@@ -110,12 +124,33 @@ impl Supervisor {
             return;
         };
         let (bridge, mailbox) = (speech.bridge.clone(), self.mailbox.clone());
-        self.worker.run(move || {
-            let outcome = bridge.offer().map_err(|error| error.to_string());
+        let asks = self.asks.jobs().clone();
+        let tell = move |outcome: callgate_client::Result<()>| {
+            let outcome = outcome.map_err(|error| error.to_string());
             mailbox.tell(Message::Offered {
                 life: number,
                 outcome,
             });
+        };
+        self.worker.run(move || match bridge.offer_now() {
+            Ok(outcome) => tell(outcome),
+            Err(Busy) => asks.run(Box::new(move || tell(bridge.offer()))),
+        });
+    }
+
+    /// Has a worker close the session of a life that is over. A peer for which it has to wait holds up nobody else.
+    fn close(&self, name: &Name, bridge: Arc<Bridge>, words: LastWords) {
+        let (name, mailbox) = (name.clone(), self.mailbox.clone());
+        let asks = self.asks.jobs().clone();
+        let tell = move || {
+            mailbox.tell(Message::Closed { name });
+        };
+        self.worker.run(move || match bridge.close_now(&words) {
+            Ok(()) => tell(),
+            Err(Busy) => asks.run(Box::new(move || {
+                bridge.close(&words);
+                tell();
+            })),
         });
     }
 
@@ -186,19 +221,24 @@ impl Supervisor {
         let lines = plugin.last_on_stderr(MOST_LINES);
         let words = last_words(name, (exit, fault.as_ref()), &lines);
         plugin.journal.say(&words.message);
-        if fault.is_some_and(|fault| fault.code == "HANDSHAKE_TIMEOUT")
-            && let Some(awaited) = life.speech.as_ref().and_then(|it| it.manners.awaited())
-        {
-            plugin.journal.say(&format!(
-                "no line `IPC:{{\"type\":\"{awaited}\"}}` came on its stdout; does it flush what it writes?"
-            ));
+        if let Some(missing) = fault.and_then(|fault| missing(&life, &fault)) {
+            plugin.journal.say(&missing);
         }
         if let Some(speech) = life.speech {
             speech.bridge.end(&words);
             plugin.counts = plugin.counts.with(speech.bridge.counts());
-            // Before the next life begins, which needs the name.
-            self.worker.run(move || speech.bridge.close(&words));
+            plugin.is_closing = true;
+            self.close(name, speech.bridge, words);
         }
         self.carry_out(name, effects, now);
     }
+}
+
+/// What a child did not say, where it was killed for that.
+fn missing(life: &Life, fault: &Fault) -> Option<String> {
+    let awaited = life.speech.as_ref()?.manners.awaited()?;
+    let text = format!(
+        "no line `IPC:{{\"type\":\"{awaited}\"}}` came on its stdout; does it flush what it writes?"
+    );
+    (fault.code == "HANDSHAKE_TIMEOUT").then_some(text)
 }

@@ -26,6 +26,10 @@ pub(super) enum Message {
         life: u64,
         outcome: Result<(), String>,
     },
+    /// The session of a plugin's last life is closed: its name is free.
+    Closed {
+        name: Name,
+    },
     /// The loop is to look at something of this life.
     Notice {
         life: u64,

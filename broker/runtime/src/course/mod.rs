@@ -38,7 +38,7 @@ pub(crate) use running::{Running, Teller};
 pub use settings::Limits;
 pub(crate) use settings::Settings;
 pub use status::PluginStatus;
-pub(crate) use surroundings::{OWN_NAME, Surroundings};
+pub(crate) use surroundings::Surroundings;
 
 /// The name of a plugin.
 pub(crate) type Name = Arc<str>;

@@ -14,6 +14,7 @@ use super::life::Life;
 use super::plan::Plan;
 use super::settings::Limits;
 use super::status::PluginStatus;
+use super::worker::Job;
 use crate::log::{LogLine, LogStream};
 use crate::manifest::Transport;
 
@@ -28,6 +29,10 @@ pub(super) struct Plugin {
     /// A subscription that its present or last life was too slow for.
     pub(super) unhealthy: Option<String>,
     pub(super) present: Present,
+    /// Whether the session of its last life is still being closed.
+    pub(super) is_closing: bool,
+    /// What begins the next life, after that.
+    pub(super) next_life: Option<Job>,
     pub(super) awaited: VecDeque<Awaited>,
 }
 
@@ -55,6 +60,8 @@ impl Plugin {
             unhealthy: None,
             counts: Counts::default(),
             present: Present::Nobody,
+            is_closing: false,
+            next_life: None,
             awaited: VecDeque::new(),
         }
     }

@@ -13,8 +13,9 @@ use super::supervisor::{SHARE, Supervisor};
 use crate::frame::Line;
 use crate::log::LogStream;
 
-/// The most bytes of a stream that are read after a child's end: a pipe has 64 KiB unless its writer made it larger.
-const LAST: usize = 1 << 20;
+/// How much of a stream is read after a child's end: more than a pipe holds, 64 KiB unless its writer made it larger, of lines that are
+/// not very short.
+const LAST: usize = 4 << 20;
 
 /// A child's streams, and what their lines lead to.
 struct Heard<'a> {

@@ -21,7 +21,7 @@ use super::timers::Timers;
 use super::tokens::MAILBOX;
 use super::worker::Worker;
 
-/// The loop and its worker. Dropping this ends all plugins, and waits for it.
+/// The loop and its workers. Dropping this ends all plugins, and waits for it.
 #[derive(Debug)]
 pub(crate) struct Running {
     teller: Teller,
@@ -43,7 +43,8 @@ impl Running {
             poll,
             messages,
             mailbox: mailbox.clone(),
-            worker: Worker::start()?,
+            worker: Worker::start("callgate-work")?,
+            asks: Worker::start("callgate-asks")?,
             surroundings,
             settings: settings.clone(),
             plugins: BTreeMap::new(),

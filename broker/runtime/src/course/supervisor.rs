@@ -8,11 +8,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use callgate::supervision::Exit;
 use crossbeam_channel::Receiver;
 use mio::event::Event;
 use mio::{Events, Poll};
 
 use super::Name;
+use super::last_words::last_words;
 use super::mailbox::Mailbox;
 use super::message::Message;
 use super::plugin::Plugin;
@@ -24,16 +26,20 @@ use super::worker::Worker;
 
 /// The most messages that are taken in before children are read from again.
 const MESSAGES: usize = 256;
-/// The most bytes that are read from a stream before it is another child's turn.
-pub(super) const SHARE: usize = 256 << 10;
+/// How much is read from a stream before it is another child's turn, in bytes and something for each line: what takes about as long as a call, so that one that
+/// floods keeps those who wait for the others hardly longer.
+pub(super) const SHARE: usize = 16 << 10;
 /// How much is read at once.
-const BUFFER: usize = 64 << 10;
+const BUFFER: usize = SHARE;
 
 pub(super) struct Supervisor {
     pub(super) poll: Poll,
     pub(super) messages: Receiver<Message>,
     pub(super) mailbox: Mailbox<Message>,
+    /// For starts, and for the sessions of children.
     pub(super) worker: Worker,
+    /// For what children ask of others.
+    pub(super) asks: Worker,
     pub(super) surroundings: Arc<Surroundings>,
     pub(super) settings: Arc<Settings>,
     pub(super) plugins: BTreeMap<Name, Plugin>,
@@ -188,13 +194,17 @@ impl Supervisor {
             .is_some_and(|at| now >= at || self.plugins.values().all(Plugin::is_at_rest))
     }
 
-    /// Kills what still runs and leaves it to the kernel; nobody is listed any more.
+    /// Kills what still runs and tells who waits for it; nobody is listed any more.
     fn give_up(&mut self) {
-        for plugin in self.plugins.values_mut() {
+        for (name, plugin) in &mut self.plugins {
             self.surroundings.forget(&plugin.plan);
             plugin.journal.log().close();
             if let Some(life) = plugin.life() {
                 life.process.kill();
+                if let Some(speech) = &life.speech {
+                    let words = last_words(name, (Exit::Unknown, None), &[]);
+                    speech.bridge.end(&words);
+                }
             }
         }
     }

@@ -23,8 +23,8 @@ pub(crate) struct Surroundings {
     plugin: Plugin,
 }
 
-/// The runtime's name on the bus.
-pub(crate) const OWN_NAME: &str = "callgate-runtime";
+/// The runtime's name on the bus. No manifest can have it.
+const OWN_NAME: &str = "callgate-runtime";
 /// The topic with what plugins write.
 const LOG: &str = "callgate.runtime.log";
 

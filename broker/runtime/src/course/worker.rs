@@ -1,7 +1,12 @@
-//! The thread for what may block: starting programs, talking with the broker.
+//! The two threads for what may block.
 //!
-//! The kernel kills what a thread has started when that thread ends, so this one lives as long as the runtime. Its jobs are done in
-//! their order: the session of a life that is over is closed before that of the next one is made.
+//! | thread | does | waits for |
+//! |---|---|---|
+//! | `callgate-work` | starts programs, makes and closes their sessions, lets others call them | the kernel, the broker |
+//! | `callgate-asks` | what children ask of others: opens gates, offers topics, subscribes | the broker, and peers that set something up |
+//!
+//! So a peer that stalls holds up no start. The kernel kills what a thread has started when that thread ends, so `callgate-work` lives as
+//! long as the runtime.
 
 use std::io;
 use std::thread;
@@ -16,12 +21,13 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Worker {
+    name: &'static str,
     jobs: Jobs,
     /// Closed by the end of the thread.
     ended: Receiver<()>,
 }
 
-/// A way to give jobs to the worker, from any thread.
+/// A way to give jobs to a worker, from any thread. They are done in their order.
 #[derive(Clone, Debug)]
 pub(super) struct Jobs(Sender<Option<Job>>);
 
@@ -33,19 +39,18 @@ impl Jobs {
 }
 
 impl Worker {
-    pub(super) fn start() -> io::Result<Worker> {
+    /// Starts a thread of this name.
+    pub(super) fn start(name: &'static str) -> io::Result<Worker> {
         let (jobs, queue) = unbounded::<Option<Job>>();
         let (end, ended) = bounded(0);
-        thread::Builder::new()
-            .name("callgate-work".into())
-            .spawn(move || {
-                let _end: Sender<()> = end;
-                while let Ok(Some(job)) = queue.recv() {
-                    job();
-                }
-            })?;
+        thread::Builder::new().name(name.into()).spawn(move || {
+            let _end: Sender<()> = end;
+            while let Ok(Some(job)) = queue.recv() {
+                job();
+            }
+        })?;
         let jobs = Jobs(jobs);
-        Ok(Worker { jobs, ended })
+        Ok(Worker { name, jobs, ended })
     }
 
     pub(super) fn jobs(&self) -> &Jobs {
@@ -63,7 +68,7 @@ impl Drop for Worker {
         let _ = self.jobs.0.send(None);
         // One that hangs in the kernel cannot be waited for.
         if self.ended.recv_timeout(FAREWELL) == Err(RecvTimeoutError::Timeout) {
-            tracing::warn!("the thread `callgate-work` hangs and is left behind");
+            tracing::warn!("the thread `{}` hangs and is left behind", self.name);
         }
     }
 }

@@ -30,6 +30,9 @@ const GOVERNED: [&str; 11] = [
     "resources.",
 ];
 
+/// The topic with what all plugins write, which is for people: none of them hears the others there.
+const LOG: &str = "callgate.runtime.log";
+
 /// All there are, for errors.
 const ALL: &str = "data.sql:self, data.kv:self, storage.file:self, voice.tokens:self, voice.moderation:self, \
      data.read:PLUGIN.TABLE, http.fetch:HOST[:PORT], events.publish:TOPIC, events.subscribe:TOPIC, runtime.schedule, \
@@ -99,9 +102,8 @@ fn scoped(action: &str, scope: &str) -> Result<Capability, String> {
         "events.publish" => require(is_topic(scope), Capability::Publish(owned()), || {
             topic(action)
         }),
-        "events.subscribe" => require(is_topic(scope), Capability::Subscribe(owned()), || {
-            topic(action)
-        }),
+        "events.subscribe" if is_topic(scope) => listen(action, scope, Capability::Subscribe),
+        "events.subscribe" => Err(topic(action)),
         "resources.read" => {
             let capability = Capability::Resources { plugin: owned() };
             require(is_name(scope), capability, || {
@@ -110,7 +112,7 @@ fn scoped(action: &str, scope: &str) -> Result<Capability, String> {
         }
         "gate.call" => call(scope),
         "gate.provide" => pattern(action, scope, Capability::Provide),
-        "gate.subscribe" => pattern(action, scope, Capability::Listen),
+        "gate.subscribe" => listen(action, scope, Capability::Listen),
         "share.create" => pattern(action, scope, Capability::CreateShares),
         "share.read" => pattern(action, scope, Capability::ReadShares),
         _ => Err(ALL.to_owned()),
@@ -175,6 +177,14 @@ fn call(scope: &str) -> Result<Capability, String> {
             "gate.call:PATTERN that does not stand for `{service}`, which has a capability of its own: {ALL}"
         )),
         None => pattern("gate.call", scope, Capability::Call),
+    }
+}
+
+/// A pattern of topics that does not stand for the runtime's.
+fn listen(action: &str, scope: &str, make: fn(String) -> Capability) -> Result<Capability, String> {
+    match callgate::Policy::new().subscribe(scope).may_subscribe(LOG) {
+        true => Err(format!("{action}:PATTERN that does not stand for `{LOG}`")),
+        false => pattern(action, scope, make),
     }
 }
 

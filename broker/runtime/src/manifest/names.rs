@@ -27,6 +27,9 @@ const RESERVED: [&str; 16] = [
     "voice",
 ];
 
+/// What the names begin with under which the runtime, the services and the command line are on the bus.
+const OURS: &str = "callgate-";
+
 /// Whether a text is a name: `^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$`.
 pub(super) fn is_name(text: &str) -> bool {
     let is_word = |word: &str| {
@@ -44,10 +47,12 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
             "small letters and digits in words that `-` joins, the first one a letter, {MOST_BYTES} bytes at most"
         ));
     }
-    // Also what the runtime and its services are called on the bus.
-    match RESERVED.contains(&name) || name.starts_with("callgate-") {
+    // A plugin of such a name would have its policy in the place of theirs.
+    let is_ours = name.starts_with(OURS);
+    match is_ours || RESERVED.contains(&name) {
         true => Err(format!(
-            "any name but those that gates of services and of the runtime begin with ({})",
+            "any name but those that gates of services and of the runtime begin with ({}), or the runtime, the services \
+             and the command line have themselves (`{OURS}…`)",
             RESERVED.join(", ")
         )),
         false => Ok(()),

@@ -43,6 +43,9 @@ const KNOWN: [&str; 15] = [
     "dependencies",
 ];
 
+/// The most capabilities: all of them are looked at for each frame.
+const MOST_CAPABILITIES: usize = 1024;
+
 /// The most of any resource, in MiB: an exbibyte less one.
 const MOST_MB: u64 = (1 << 40) - 1;
 
@@ -112,7 +115,13 @@ fn capabilities(table: &Table<'_>, name: &str) -> Result<(Vec<String>, Capabilit
     let mut capabilities = Capabilities::new(name);
     let mut declared = Vec::new();
     if let Some(list) = table.get("runtime_capabilities") {
-        for node in list.list()? {
+        let nodes = list.list()?;
+        if nodes.len() > MOST_CAPABILITIES {
+            return Err(list.wrong(format!(
+                "a list of {MOST_CAPABILITIES} capabilities at most"
+            )));
+        }
+        for node in nodes {
             let text = node.any_text()?;
             let capability = text
                 .parse()
@@ -123,7 +132,8 @@ fn capabilities(table: &Table<'_>, name: &str) -> Result<(Vec<String>, Capabilit
     }
     let permissions = table.get("permissions");
     let permissions = permissions.and_then(|node| node.value().as_array().cloned());
-    for permission in permissions.iter().flatten().filter_map(Value::as_str) {
+    let permissions = permissions.iter().flatten().filter_map(Value::as_str);
+    for permission in permissions.take(MOST_CAPABILITIES) {
         if let Ok(capability) = permission.parse() {
             capabilities.add(capability);
             declared.push(permission.to_owned());

@@ -1,5 +1,6 @@
 //! How a plugin is supervised, as far as its manifest says so.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use callgate::supervision::{Restart, When};
@@ -9,6 +10,8 @@ use super::fields::{Node, Table};
 
 /// The longest time that a manifest may set: a day.
 const MOST_MS: u64 = 86_400_000;
+/// The longest grace: the end of the runtime waits for it.
+const MOST_GRACE_MS: u64 = 60_000;
 const MOST_COUNT: u64 = 1_000_000;
 /// The most times of a back-off.
 const MOST_STEPS: usize = 64;
@@ -53,7 +56,7 @@ pub struct RestartTable {
     pub hung_after: Option<u32>,
     /// `call_deadline_ms`: how long a call to or of the plugin may take.
     pub call_deadline: Option<Duration>,
-    /// `stop_grace_ms`: time from SIGTERM to SIGKILL.
+    /// `stop_grace_ms`: time from SIGTERM to SIGKILL, a minute at most.
     pub stop_grace: Option<Duration>,
     /// `backoff_ms`: how long the next start is waited with, crash by crash.
     pub backoff: Option<Vec<Duration>>,
@@ -103,7 +106,9 @@ pub(super) fn restart(node: &Node<'_>) -> Result<RestartTable, Wrong> {
         ask_every: time(&table, "ask_every_ms")?,
         hung_after: table.maybe("hung_after", |node| count(node, 1))?,
         call_deadline: time(&table, "call_deadline_ms")?,
-        stop_grace: table.maybe("stop_grace_ms", |node| milliseconds(node, 0))?,
+        stop_grace: table.maybe("stop_grace_ms", |node| {
+            milliseconds(node, 0..=MOST_GRACE_MS)
+        })?,
         backoff: table.maybe("backoff_ms", backoff)?,
         steady_after: time(&table, "steady_after_ms")?,
         quarantine_crashes: table.maybe("quarantine_crashes", |node| count(node, 0))?,
@@ -120,11 +125,11 @@ fn when(node: &Node<'_>) -> Result<When, Wrong> {
 }
 
 fn time(table: &Table<'_>, name: &str) -> Result<Option<Duration>, Wrong> {
-    table.maybe(name, |node| milliseconds(node, 1))
+    table.maybe(name, |node| milliseconds(node, 1..=MOST_MS))
 }
 
-fn milliseconds(node: &Node<'_>, least: u64) -> Result<Duration, Wrong> {
-    node.number(least..=MOST_MS).map(Duration::from_millis)
+fn milliseconds(node: &Node<'_>, allowed: RangeInclusive<u64>) -> Result<Duration, Wrong> {
+    node.number(allowed).map(Duration::from_millis)
 }
 
 fn count(node: &Node<'_>, least: u64) -> Result<u32, Wrong> {
@@ -135,7 +140,10 @@ fn count(node: &Node<'_>, least: u64) -> Result<u32, Wrong> {
 fn backoff(node: &Node<'_>) -> Result<Vec<Duration>, Wrong> {
     let times = node.list()?;
     match times.len() {
-        1..=MOST_STEPS => times.iter().map(|time| milliseconds(time, 0)).collect(),
+        1..=MOST_STEPS => times
+            .iter()
+            .map(|time| milliseconds(time, 0..=MOST_MS))
+            .collect(),
         _ => Err(node.wrong(format!("a list of 1 to {MOST_STEPS} times"))),
     }
 }

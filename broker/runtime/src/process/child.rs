@@ -17,7 +17,8 @@ use nix::unistd::Pid;
 /// How long a child that is given up is waited for after SIGKILL.
 const AFTER_KILL: Duration = Duration::from_millis(50);
 
-/// A child that leads its process group. Its loop alone owns it.
+/// A child that leads its process group. Its loop alone owns it. Where this is dropped before the end was seen, nobody supervises it
+/// any more: it is killed, with its group, and reaped.
 #[derive(Debug)]
 pub(crate) struct Child {
     pid: u32,
@@ -89,15 +90,6 @@ impl Child {
         self.signal_all(Signal::SIGKILL);
     }
 
-    /// Kills it and takes in its end: for a child that nobody supervises.
-    pub(crate) fn end_now(mut self) {
-        self.kill();
-        let mut polled = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
-        let patience = PollTimeout::try_from(AFTER_KILL).unwrap_or(PollTimeout::ZERO);
-        let _ = poll(&mut polled, patience);
-        self.look();
-    }
-
     /// Those that have ended need no signal.
     fn signal_all(&self, what: Signal) {
         if self.end.is_some() {
@@ -125,6 +117,48 @@ impl Child {
                 Ok(())
             }
             outcome => outcome,
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if self.end.is_some() {
+            return;
+        }
+        self.kill();
+        let mut polled = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
+        let patience = PollTimeout::try_from(AFTER_KILL).unwrap_or(PollTimeout::ZERO);
+        let _ = poll(&mut polled, patience);
+        self.look();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::super::{Launch, Progress, Started};
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A child that was started when the runtime had just ended went on without it.
+    #[test]
+    fn a_child_that_nobody_supervises_is_killed_with_its_group() {
+        let launch = Launch {
+            program: "sh".into(),
+            arguments: ["-c", "sleep 1000 & wait"].map(Into::into).into(),
+            folder: "/".into(),
+            environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
+        };
+        let Started { child, stdout, .. } = launch.start().unwrap();
+        let until = Instant::now() + PATIENCE;
+        drop(child);
+        // It and what it has started have its other end.
+        while stdout.read(&mut [0]) != Progress::Ended {
+            assert!(Instant::now() < until, "they live");
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }

@@ -64,13 +64,7 @@ impl Launch {
         let mut spawned = spawned.map_err(|error| self.explain(&error))?;
         let pipes = take_pipes(&mut spawned);
         let child = Child::new(spawned)?;
-        let (stdin, stdout, stderr) = match pipes {
-            Ok(pipes) => pipes,
-            Err(error) => {
-                child.end_now();
-                return Err(error);
-            }
-        };
+        let (stdin, stdout, stderr) = pipes?;
         Ok(Started {
             child,
             stdin,

@@ -77,7 +77,7 @@ impl<'a> Side<'a> {
                         .config_changed(self.plugin, (first, &parse(second)), Some("u7"));
                 told.map_err(|error| error.to_string())
             }
-            "uploads" => self.uploads(rest),
+            "uploads" => self.uploads(self.plugin, rest),
             "is" => await_that(|| standing(&self.status()), &parse(rest)),
             "counts" => await_that(|| counted(&self.status()), &parse(rest)),
             "logs" => self.logs(|line| {
@@ -264,7 +264,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    pub(crate) fn uploads(&self, filename: &str) -> Result<(), String> {
+    pub(crate) fn uploads(&self, plugin: &str, filename: &str) -> Result<(), String> {
         let upload = Upload {
             filename: filename.into(),
             path: "/tmp/a.txt".into(),
@@ -273,7 +273,7 @@ impl<'a> Side<'a> {
             uploaded_by: "u7".into(),
             uploaded_at: json!("2030-01-01"),
         };
-        let told = self.runtime.file_uploaded(self.plugin, &upload);
+        let told = self.runtime.file_uploaded(plugin, &upload);
         told.map_err(|error| error.to_string())
     }
 

@@ -1,7 +1,7 @@
 //! The protocol document as tests: stories of children on real pipes, in text files, one subject each.
 //!
 //! A story begins with `# ` and what it shows. `%` in it stands for the plugin's name; each story has a plugin of its own, and a second one,
-//! `%b`, where lines begin with `2`; then the first one begins when both are ready. The children play scripts (`tests/scripted`), and every line is checked in its turn.
+//! `%b`, where lines begin with `2`; then they begin when both are ready. The children play scripts (`tests/scripted`), and every line is checked in its turn.
 //!
 //! | line | |
 //! |---|---|

@@ -65,7 +65,9 @@ fn play(story: &Story, host: &Host, runtime: &Arc<Runtime>) -> Result<(), String
     }
     let mut side = Side::new(story, host, runtime);
     if plugins.len() == 2 {
-        side.uploads("begin")?;
+        for (name, _) in &plugins {
+            side.uploads(name, "begin")?;
+        }
     }
     for deed in &story.deeds {
         side.act(deed)

@@ -110,9 +110,8 @@ impl Story {
             plugins.push(second);
         }
         let has_two = plugins.len() == 2;
-        let made = plugins.into_iter().enumerate().map(|(at, (name, script))| {
-            let waits = has_two && at == 0;
-            let manifest = self.manifest_of(&name, (script, waits));
+        let made = plugins.into_iter().map(|(name, script)| {
+            let manifest = self.manifest_of(&name, (script, has_two));
             (name, manifest)
         });
         made.collect()

@@ -17,7 +17,7 @@ fn shell(scene: &Scene, name: &str, line: &str, crashes: u32) {
 }
 
 fn said(runtime: &Runtime, name: &str) -> Vec<String> {
-    let lines = runtime.logs(name).unwrap().last(500);
+    let lines = runtime.logs(name).expect("a log").last(500);
     let of_runtime = lines
         .iter()
         .filter(|line| line.stream == LogStream::Runtime);

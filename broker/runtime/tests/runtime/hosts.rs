@@ -136,11 +136,11 @@ fn a_host_has_few_threads_and_restarts_leave_nothing_open() {
     let threads = host.threads();
     let named = |name: &str| threads.iter().filter(|(found, _)| found == name).count();
     assert_eq!(
-        (named("callgate-runtim"), named("callgate-work")),
-        (1, 1),
+        ["callgate-runtim", "callgate-work", "callgate-asks"].map(named),
+        [1, 1, 1],
         "{threads:?}"
     );
-    // The main thread, the broker's and its helpers, the runtime's two, the client's three.
+    // The main thread, the broker's and its helpers, the runtime's three, the client's three.
     assert!(threads.len() <= 12, "{threads:?}");
     println!("{PLUGINS} plugins: {after} descriptors, {threads:?}");
 }
@@ -154,8 +154,8 @@ fn a_host_sleeps_while_nothing_happens() {
     std::thread::sleep(Duration::from_millis(500));
     let sleeps = || -> u64 {
         let threads = host.threads().into_iter();
-        let own =
-            threads.filter(|(name, _)| ["callgate-runtim", "callgate-work"].contains(&&**name));
+        let names = ["callgate-runtim", "callgate-work", "callgate-asks"];
+        let own = threads.filter(|(name, _)| names.contains(&&**name));
         own.map(|(_, sleeps)| sleeps).sum()
     };
     let before = sleeps();

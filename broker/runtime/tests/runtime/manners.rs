@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use callgate::supervision::{Exit, State, Status};
 use callgate_runtime::{Limits, LogStream, Runtime};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::scene::{PATIENCE, READY, Scene, await_that, quick, reach, told};
@@ -194,4 +196,51 @@ fn the_environment_is_a_clean_one() {
         &format!("PLUGIN_DATA_DIR={}", data.join("tidy").display()),
     );
     assert!(data.join("tidy").is_dir());
+}
+
+/// A peer that stalls while a child of one plugin wants to call it held up the starts of all.
+#[test]
+fn a_peer_that_stalls_holds_up_no_start() {
+    let scene = Scene::new();
+    let patient = json!({"ask_every_ms": 60_000});
+    let linked = json!({"transport": "shm", "restart": patient});
+    scene.plugin_with(
+        "peer",
+        &["provide peer.echo", "errlog it provides", "hang"],
+        &linked,
+    );
+    let runtime = scene.start();
+    let pid = reach(&runtime, "peer", State::Ready).supervision.pid;
+    let pid = Pid::from_raw(pid.unwrap() as i32);
+    told(&runtime, "peer", "it provides");
+    kill(pid, Signal::SIGSTOP).unwrap();
+    let steps = [
+        READY,
+        r#"send {"type":"peer.echo","id":"1"}"#,
+        "errlog it has asked",
+        r#"wait {"type":"response"}"#,
+        "errlog it was answered",
+        "idle",
+    ];
+    let more = json!({"runtime_capabilities": ["gate.call:peer.*"]});
+    let asker = scene.plugin_with("asker", &steps, &more);
+    runtime.add_folder(asker).unwrap();
+    told(&runtime, "asker", "it has asked");
+    runtime
+        .add_folder(scene.plugin("clock", &[READY, "idle"]))
+        .unwrap();
+    reach(&runtime, "clock", State::Ready);
+    // Nor the next life of another.
+    runtime.restart("clock").unwrap();
+    await_that("it is started again", || {
+        let all = runtime.plugins().into_iter();
+        let mut clock = all.filter(|status| status.name == "clock");
+        let clock = clock.next()?.supervision;
+        (clock.restarts == 1 && clock.state == State::Ready).then_some(())
+    });
+    let lines = runtime.logs("asker").unwrap().last(500);
+    let is_answered = lines.iter().any(|line| line.text.contains("answered"));
+    kill(pid, Signal::SIGCONT).unwrap();
+    assert!(!is_answered);
+    told(&runtime, "asker", "it was answered");
 }

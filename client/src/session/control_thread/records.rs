@@ -41,15 +41,19 @@ impl PluginWork<'_> {
                 );
             }
         };
-        // The broker counts what it sent, whether there was room for it here or not.
+        // The broker counts what it sent, whether there was room for it here or not. Before a thread wakes that may ask
+        // for the next; who waits for a share runs meanwhile.
         let took = received.cut || !received.descriptors.is_empty();
+        let is_share = matches!(record, ToPlugin::Share(_));
+        if took && !is_share {
+            self.send(&SessionToBroker::Took.into());
+        }
         match received.cut {
             // What did come is closed by dropping it.
             true => self.handle_cut(record),
             false => self.handle(record, received.descriptors),
         }
-        // A thread that waits for what came runs meanwhile.
-        if took && self.plugin.is_connected {
+        if took && is_share && self.plugin.is_connected {
             self.send(&SessionToBroker::Took.into());
         }
     }

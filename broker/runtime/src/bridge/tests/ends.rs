@@ -136,3 +136,16 @@ fn a_session_that_the_broker_ends_is_told() {
     let why = child.left();
     assert_eq!(why.code(), Code::Overloaded, "{why}");
 }
+
+/// That a child serves was said by the worker while it was being ended, and calls went on into its pipe.
+#[test]
+fn a_child_that_is_being_ended_does_not_serve_again() {
+    let scene = Scene::new();
+    let child = scene.child_with("notes", Traits::default());
+    child.bridge.stops();
+    child.bridge.offer().unwrap();
+    let caller = scene.plugin("caller");
+    let gate = open(&caller, "notes.get");
+    let error = gate.call_values(&[]).unwrap_err();
+    assert_eq!(error.code(), Code::NotReady);
+}

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use callgate::{Broker, BusLimits};
 use callgate_client::dynamic::{events_json, topic_json};
 use callgate_client::{Received, TopicOptions};
 use serde_json::{Value, json};
 
+use super::worker::keep_worker;
 use super::{Child, PATIENCE, Scene, Traits, await_that};
 use crate::bridge::types::anything;
 
@@ -253,4 +255,33 @@ fn what_a_child_says_of_an_event_is_counted() {
     child.says(&json!({ "type": "what.is.this" }));
     let counts = child.bridge.counts();
     assert_eq!((counts.deliver_errors.get(), counts.unknown.get()), (1, 1));
+}
+
+/// The first of two tries failed, and what the second one brought went nowhere.
+#[test]
+fn a_subscription_that_succeeds_at_the_second_try_is_heard() {
+    let limits = BusLimits {
+        opens: 1,
+        ..BusLimits::default()
+    };
+    let scene = Scene::of(Broker::builder().limits(limits));
+    let child = scene.child("notes");
+    subscribes(&child, "news.old");
+    let go = keep_worker(&child);
+    let new = |id: &str| json!({ "type": "events.subscribe", "id": id, "topic": "news.new" });
+    child.says(&new("1"));
+    child.says(&json!({ "type": "events.unsubscribe", "id": "u", "topic": "news.old" }));
+    child.says(&new("2"));
+    go.send(()).unwrap();
+    let acks = [child.hears(), child.hears(), child.hears()];
+    let acks = acks
+        .each_ref()
+        .map(|ack| (ack["id"].as_str().unwrap(), &ack["ok"]));
+    let (yes, no) = (json!(true), json!(false));
+    assert_eq!(acks, [("u", &yes), ("1", &no), ("2", &yes)]);
+    let sender = scene.plugin("sender");
+    let options = TopicOptions::new().open();
+    let topic = topic_json(&sender, "news.new", &anything(), &options).unwrap();
+    topic.send_values(&[json!(7)]).unwrap();
+    assert_eq!(child.hears()["payload"], 7);
 }

@@ -9,7 +9,7 @@ use super::{Child, PATIENCE, Scene, Traits};
 use crate::bridge::Limits;
 
 /// Keeps the worker until something is sent.
-fn keep_worker(child: &Child) -> Sender<()> {
+pub(super) fn keep_worker(child: &Child) -> Sender<()> {
     let (go, begun) = bounded(0);
     let wait = move || {
         let _ = begun.recv();

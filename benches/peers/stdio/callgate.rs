@@ -15,6 +15,7 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
+use super::process::command;
 use super::{Caller, Params, echo};
 use crate::Result;
 use crate::systems::Setup;
@@ -26,22 +27,6 @@ pub(super) const HOST: &str = "stdio-host";
 /// The child's name.
 pub(super) const CHILD: &str = "echo";
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The arguments with which this program is one of the processes here.
-pub(super) fn command(id: &str, setup: &Setup) -> Result<Vec<String>> {
-    let program = std::env::current_exe()?;
-    let place = setup.place.to_string_lossy();
-    let words = [
-        &*program.to_string_lossy(),
-        "--serve",
-        id,
-        "--scenario",
-        setup.scenario.name(),
-        "--place",
-        &*place,
-    ];
-    Ok(words.map(str::to_owned).to_vec())
-}
 
 /// A broker and a runtime with the child, in this process.
 pub(super) struct Bus {
@@ -57,7 +42,7 @@ impl Bus {
         let manifest = json!({
             "name": CHILD,
             "version": "1.0.0",
-            "backend": {"command": echo::command(setup)?},
+            "backend": {"command": command(echo::ID, setup)?},
         });
         fs::write(folder.join("manifest.json"), manifest.to_string())?;
         let broker = Broker::builder().socket(setup.place.join("bus")).start()?;

@@ -8,15 +8,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::Result;
-use crate::systems::Setup;
 
 /// What says that a process is to be the child.
 pub(super) const ID: &str = "stdio-echo";
-
-/// The arguments with which this program is the child.
-pub(super) fn command(setup: &Setup) -> Result<Vec<String>> {
-    super::callgate::command(ID, setup)
-}
 
 #[derive(Deserialize)]
 struct Incoming<'a> {

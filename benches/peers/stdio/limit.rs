@@ -5,6 +5,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
+use super::process::command;
 use super::{Caller, Params, echo};
 use crate::Result;
 use crate::systems::Setup;
@@ -45,7 +46,7 @@ pub(super) struct Pipes {
 
 impl Pipes {
     pub(super) fn start(setup: &Setup) -> Result<Pipes> {
-        let command = echo::command(setup)?;
+        let command = command(echo::ID, setup)?;
         let mut child = Command::new(&command[0])
             .args(&command[1..])
             .stdin(Stdio::piped())

@@ -9,6 +9,7 @@ mod callgate;
 mod echo;
 mod host;
 mod limit;
+mod process;
 
 use std::time::Instant;
 

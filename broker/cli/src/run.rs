@@ -110,6 +110,9 @@ fn hear(mut signals: Signals, tell: Sender<Happening>) -> io::Result<()> {
 fn supervise(mut running: Running<'_>, happenings: &Receiver<Happening>) {
     let runtime = running.runtime;
     running.report.broken(runtime.broken());
+    if runtime.plugins().is_empty() {
+        running.report.nobody();
+    }
     loop {
         running.report.look(runtime);
         let happened = match running.report.is_awaiting() {

@@ -1,6 +1,7 @@
 //! Starting a runtime.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -135,14 +136,23 @@ fn has_manifest(folder: &Path) -> bool {
 /// Which plugins are run, and which cannot be.
 fn plan(folders: &[PathBuf], settings: &Settings) -> (Vec<Plan>, Vec<Broken>) {
     let (mut plans, mut broken) = (Vec::new(), Vec::new());
-    let mut names = BTreeSet::new();
+    let mut names = BTreeMap::new();
     for folder in folders {
         match Plan::read(folder, settings) {
-            Ok(plan) if names.insert(plan.name.clone()) => plans.push(plan),
-            Ok(plan) => broken.push(Broken {
-                folder: folder.clone(),
-                why: format!("there is another plugin `{}` in another folder", plan.name),
-            }),
+            Ok(plan) => match names.entry(plan.name.clone()) {
+                Entry::Vacant(place) => {
+                    place.insert(folder);
+                    plans.push(plan);
+                }
+                Entry::Occupied(first) => broken.push(Broken {
+                    folder: folder.clone(),
+                    why: format!(
+                        "its `name` is {:?}, as that of the plugin in {}",
+                        plan.name,
+                        first.get().display()
+                    ),
+                }),
+            },
             Err(error) => broken.push(Broken {
                 folder: folder.clone(),
                 why: error.to_string(),

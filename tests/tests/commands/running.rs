@@ -245,6 +245,15 @@ fn folders_are_plugins_or_have_some() {
     assert_eq!(scene.listed("three"), Value::Null);
 }
 
+/// With a wrong folder the command ran on without a word.
+#[test]
+fn that_there_is_no_plugin_is_said() {
+    let scene = Scene::new();
+    let mut broker = scene.run(&[]);
+    let said = broker.expect_line();
+    assert!(said.contains("manifest.json"), "{said}");
+}
+
 /// What `callgate run` refuses it refuses at once, and says why.
 #[test]
 fn wrong_folders_and_options_are_refused() {

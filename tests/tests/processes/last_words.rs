@@ -31,9 +31,9 @@ fn peers_are_told_the_last_words_of_a_plugin_that_closes() {
 
 /// What a listener is told when the sender leaves last words.
 fn end_of_a_topic(broker: &Broker, host: &Plugin, context: &Value) -> Error {
-    let builder = Plugin::builder("P").descriptor(broker.connect().unwrap());
-    let plugin = builder.direct_calls(false).connect().unwrap();
-    let _topic = plugin.topic::<(u32,)>("P.Ticks").unwrap();
+    let builder = Plugin::builder("P").descriptor(broker.connect().expect("a connection"));
+    let plugin = builder.direct_calls(false).connect().expect("a plugin");
+    let _topic = plugin.topic::<(u32,)>("P.Ticks").expect("it is free");
     let (told, hears) = channel();
     let told = Mutex::new(told);
     let subscription = host.subscription("P.Ticks").on_notice(move |notice| {
@@ -41,15 +41,21 @@ fn end_of_a_topic(broker: &Broker, host: &Plugin, context: &Value) -> Error {
             EventNotice::Gone { why, .. } => Some(why.clone()),
             _ => None,
         };
-        told.lock().unwrap().send(why).unwrap();
+        told.lock()
+            .expect("nobody panicked")
+            .send(why)
+            .expect("it is heard");
     });
-    let _heard = subscription.subscribe(|_: u32| {}).unwrap();
+    let _heard = subscription.subscribe(|_: u32| {}).expect("a subscription");
     assert!(
-        hears.recv_timeout(PATIENCE).unwrap().is_none(),
+        hears.recv_timeout(PATIENCE).expect("a notice").is_none(),
         "it is here"
     );
     plugin.close_with("the child was killed", context.clone());
-    hears.recv_timeout(PATIENCE).unwrap().unwrap()
+    hears
+        .recv_timeout(PATIENCE)
+        .expect("a notice")
+        .expect("it is gone")
 }
 
 /// Nobody waits for that: most of the callers are told before anybody knows how the process has ended.

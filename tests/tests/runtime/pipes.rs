@@ -8,9 +8,9 @@ use crate::attack::Attack;
 /// Has the culprit close a pipe without which it cannot go on.
 fn closes(kind: &str, pipe: &str) {
     let mut attack = Attack::begin(kind);
-    assert_eq!(attack.ask(&json!({})).unwrap(), "done");
+    assert_eq!(attack.ask(&json!({})).expect("it answers"), "done");
     let fault = attack.restarted_for("PROVIDER_GONE");
-    let why = fault["why"].as_str().unwrap();
+    let why = fault["why"].as_str().expect("a text");
     assert!(why.contains(pipe), "{why}");
     attack.calm_is_served(kind);
     attack.echoes();

@@ -74,6 +74,15 @@ impl Report {
         }
     }
 
+    /// Says that there is no plugin at all.
+    pub(super) fn nobody(&self) {
+        self.say(
+            &json!({ "notice": "no-plugins" }),
+            "no plugin runs: neither these folders nor those in them have a manifest (manifest.json, plugin.toml) that can be \
+             used; `callgate new` writes one",
+        );
+    }
+
     /// Says something that has happened.
     pub(super) fn say(&self, document: &Value, text: &str) {
         let mut out = io::stdout().lock();

@@ -63,6 +63,9 @@ pub(crate) trait Tell: Send + Sync {
     /// A subscription with the policy `mark_unhealthy` has no room: the child is too slow.
     fn unhealthy(&self, subscription: &str);
 
+    /// What the child's author has to know, and the child is not told: a line for the plugin's log.
+    fn complain(&self, text: &dyn Fn() -> String);
+
     /// The session has ended, and not because it was closed: the child can neither be called nor call any more.
     fn left(&self, why: &Error);
 }

@@ -183,6 +183,7 @@ impl Calls {
                 id = &*response.id,
                 "an answer to no open request"
             );
+            self.tell.complain(&|| stray(&response.id));
             return;
         };
         match &response.outcome {
@@ -194,7 +195,10 @@ impl Calls {
     /// Tells who asked that the child's answer is none, if the request is open.
     pub(super) fn answer_malformed(&self, id: &str, reason: &str) {
         match self.take_answered(id) {
-            None => self.counts.stray_responses.add(1),
+            None => {
+                self.counts.stray_responses.add(1);
+                self.tell.complain(&|| stray(id));
+            }
             Some(asker) => {
                 let text = format!(
                     "plugin {} answered with a malformed frame: {reason}",
@@ -290,4 +294,11 @@ impl Stands {
         let text = format!("plugin {name} cannot be called: {why}");
         Some(Error::new(Code::NotReady, text))
     }
+}
+
+/// What is said of an answer that nobody waits for.
+fn stray(id: &str) -> String {
+    format!(
+        "it answered under the id {id:?}, and no request of that id is open: there was none, or it was answered before, or it came too late"
+    )
 }

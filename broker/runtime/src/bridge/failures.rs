@@ -34,9 +34,16 @@ impl Told {
             Code::HandlerError => of_handler(error.context()),
             code => (code.as_str().to_owned(), error.context().cloned()),
         };
+        let message = match error.gate() {
+            // Else whoever the child passes it on to would take it for their own call's.
+            Some(gate) if error.code() == Code::NotReady => {
+                format!("{} (gate {gate})", error.message())
+            }
+            _ => error.message().to_owned(),
+        };
         Told {
             code,
-            message: error.message().to_owned(),
+            message,
             // A value can always be written.
             context: context.and_then(|context| to_raw_value(&context).ok()),
         }
@@ -57,6 +64,10 @@ impl Told {
             context: to_raw_value(context).ok(),
             ..self
         }
+    }
+
+    pub(crate) fn code(&self) -> &str {
+        &self.code
     }
 
     pub(crate) fn message(&self) -> &str {

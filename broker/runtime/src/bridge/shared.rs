@@ -58,5 +58,9 @@ impl Shared {
             "a frame without an id failed: {}",
             why.message()
         );
+        self.tell.complain(&|| {
+            let (code, message) = (why.code(), why.message());
+            format!("a frame about {what}, which has no id, failed: {code}: {message}")
+        });
     }
 }

@@ -54,6 +54,15 @@ impl Manners {
         is_first.then_some(!self.has_serve_ready)
     }
 
+    /// The frame without which the child does not serve, if it has not come.
+    pub(super) fn awaited(&self) -> Option<&'static str> {
+        match (self.is_ready, self.has_serve_ready && !self.is_serve_ready) {
+            (false, _) => Some("ready"),
+            (true, true) => Some("serve_ready"),
+            (true, false) => None,
+        }
+    }
+
     /// Takes in a `serve_ready`; true where the child serves from then on.
     fn serve_ready(&mut self) -> bool {
         let is_due = self.has_serve_ready && self.is_ready;
@@ -186,7 +195,9 @@ mod tests {
         assert_eq!(plain.ready(), None);
         let mut warm = Manners::new(true, 0);
         assert!(!warm.serve_ready());
+        assert_eq!(warm.awaited(), Some("ready"));
         assert_eq!(warm.ready(), Some(false));
+        assert_eq!(warm.awaited(), Some("serve_ready"));
         assert!(warm.serve_ready());
         assert!(!warm.serve_ready());
         assert_eq!(warm.ready(), None);

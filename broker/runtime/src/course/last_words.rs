@@ -11,16 +11,18 @@ pub(super) const MOST_LINES: usize = 8;
 /// The most bytes of each.
 const MOST_BYTES: usize = 200;
 
+/// As much of a line as is told.
+pub(super) fn told(line: &LogLine) -> &str {
+    &line.text[..line.text.floor_char_boundary(MOST_BYTES)]
+}
+
 /// How a child ended: its exit, what was wrong where more is known than that, and its last lines on stderr.
 pub(super) fn last_words(
     name: &str,
     (exit, fault): (Exit, Option<&Fault>),
     stderr: &[LogLine],
 ) -> LastWords {
-    let lines = stderr
-        .iter()
-        .map(|line| &line.text[..line.text.floor_char_boundary(MOST_BYTES)]);
-    let lines: Vec<&str> = lines.collect();
+    let lines: Vec<&str> = stderr.iter().map(told).collect();
     let mut message = format!("plugin `{name}` has ended ({exit})");
     let mut context = exit.to_context();
     if let Some(fault) = fault {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use callgate::Progress;
-use callgate::supervision::{Event, Exit};
+use callgate::supervision::{Event, Exit, Fault};
 
 use super::Name;
 use super::beginning::Beginning;
@@ -15,7 +15,6 @@ use super::plugin::Present;
 use super::supervisor::Supervisor;
 use super::way_back::WayBack;
 use crate::bridge::{Bridge, Busy, LastWords};
-use crate::log::LogStream;
 
 impl Supervisor {
     /// Has the worker begin a life.
@@ -26,6 +25,7 @@ impl Supervisor {
         };
         self.next_life += 1;
         plugin.present = Present::Launching(number);
+        plugin.before_life = plugin.journal.log().before_last(0);
         let mailbox = self.mailbox.clone();
         let tell = move |notice| {
             mailbox.tell(Message::Notice {
@@ -218,9 +218,12 @@ impl Supervisor {
         let now = Instant::now();
         let effects = plugin.course.on(Event::Exited(exit), now);
         let fault = plugin.course.status(now).last_fault;
-        let lines = plugin.journal.log().last_of(LogStream::Stderr, MOST_LINES);
+        let lines = plugin.last_on_stderr(MOST_LINES);
         let words = last_words(name, (exit, fault.as_ref()), &lines);
         plugin.journal.say(&words.message);
+        if let Some(missing) = fault.and_then(|fault| missing(&life, &fault)) {
+            plugin.journal.say(&missing);
+        }
         if let Some(speech) = life.speech {
             speech.bridge.end(&words);
             plugin.counts = plugin.counts.with(speech.bridge.counts());
@@ -229,4 +232,13 @@ impl Supervisor {
         }
         self.carry_out(name, effects, now);
     }
+}
+
+/// What a child did not say, where it was killed for that.
+fn missing(life: &Life, fault: &Fault) -> Option<String> {
+    let awaited = life.speech.as_ref()?.manners.awaited()?;
+    let text = format!(
+        "no line `IPC:{{\"type\":\"{awaited}\"}}` came on its stdout; does it flush what it writes?"
+    );
+    (fault.code == "HANDSHAKE_TIMEOUT").then_some(text)
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use callgate::supervision::{Effect, Event, State};
 
 use super::Name;
+use super::last_words::told;
 use super::life::Life;
 use super::life::Process;
 use super::settings::Limits;
@@ -67,16 +68,30 @@ impl Supervisor {
         let Some(plugin) = self.plugins.get_mut(name) else {
             return;
         };
-        let status = plugin.course.status(now);
+        let status = plugin.supervision(now);
         let state = status.state;
+        let last = plugin.last_on_stderr(1);
+        let last = last
+            .last()
+            .map(|line| format!("; its last line on stderr: {}", told(line)))
+            .unwrap_or_default();
         match (state, &status.last_fault, status.last_exit) {
             (State::Waiting | State::Quarantined, Some(fault), _) => {
-                tracing::warn!("plugin `{name}` is {state}: {}: {}", fault.code, fault.why);
+                tracing::warn!(
+                    "plugin `{name}` is {state}: {}: {}{last}",
+                    fault.code,
+                    fault.why
+                );
             }
             (State::Waiting | State::Quarantined, None, Some(exit)) => {
-                tracing::warn!("plugin `{name}` is {state}: it has ended ({exit})");
+                tracing::warn!("plugin `{name}` is {state}: it has ended ({exit}){last}");
             }
             _ => tracing::debug!("plugin `{name}` is {state}"),
+        }
+        if state == State::Quarantined {
+            plugin.journal.say(&format!(
+                "it has crashed too often, and is not started again until somebody asks for it: `callgate start {name}`"
+            ));
         }
         self.surroundings.publish(&plugin.plan, status);
         plugin.tell_awaiting(now);

@@ -37,6 +37,13 @@ impl Plan {
             Some(all) => all.join(manifest.name()),
             None => manifest.folder().join("data"),
         };
+        let backend = manifest.backend();
+        if let (None, Some(entry)) = (&backend.command, &backend.entry)
+            && !manifest.folder().join(entry).is_file()
+        {
+            let entry = entry.clone();
+            return Err(LaunchError::NoEntry { entry });
+        }
         let mut words = manifest.command_line(&settings.launchers)?.into_iter();
         let launch = Launch {
             program: words.next().unwrap_or_default(),

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use callgate::supervision::{Course, State};
+use callgate::listing;
+use callgate::supervision::{Course, State, Status};
 use crossbeam_channel::Sender;
 
 use super::counts::Counts;
@@ -14,12 +15,16 @@ use super::plan::Plan;
 use super::settings::Limits;
 use super::status::PluginStatus;
 use super::worker::Job;
+use crate::log::{LogLine, LogStream};
+use crate::manifest::Transport;
 
 /// A supervised plugin.
 pub(super) struct Plugin {
     pub(super) plan: Arc<Plan>,
     pub(super) course: Course,
     pub(super) journal: Journal,
+    /// The number of the last log line before its present or last life.
+    pub(super) before_life: u64,
     pub(super) counts: Counts,
     /// A subscription that its present or last life was too slow for.
     pub(super) unhealthy: Option<String>,
@@ -50,6 +55,7 @@ impl Plugin {
         Plugin {
             course: Course::new(plan.restart.clone()),
             journal: Journal::new(&plan.name, topic),
+            before_life: 0,
             plan: Arc::new(plan),
             unhealthy: None,
             counts: Counts::default(),
@@ -78,6 +84,13 @@ impl Plugin {
         self.life().filter(|life| life.number == number)
     }
 
+    /// What its present or last life has written to stderr last, the oldest line first.
+    pub(super) fn last_on_stderr(&self, most: usize) -> Vec<LogLine> {
+        let mut lines = self.journal.log().last_of(LogStream::Stderr, most);
+        lines.retain(|line| line.number > self.before_life);
+        lines
+    }
+
     pub(super) fn status(&self, now: Instant) -> PluginStatus {
         let manifest = &self.plan.manifest;
         PluginStatus {
@@ -85,10 +98,19 @@ impl Plugin {
             version: manifest.version().to_string(),
             folder: manifest.folder().to_owned(),
             transport: manifest.backend().transport,
-            supervision: self.course.status(now),
+            supervision: self.supervision(now),
             counts: self.counted(),
             unhealthy: self.unhealthy.clone(),
         }
+    }
+
+    /// Where it is on its course.
+    pub(super) fn supervision(&self, now: Instant) -> Status {
+        let transport = match self.plan.manifest.backend().transport {
+            Transport::Stdio => listing::Transport::Stdio,
+            Transport::Shm => listing::Transport::Shm,
+        };
+        self.course.status(now).with_transport(transport)
     }
 
     /// What was counted of all its lives.

@@ -64,6 +64,12 @@ impl Supervisor {
             Notice::Process => self.look_at_process(life),
             Notice::Wake => self.woken(life, now),
             Notice::Unhealthy(subscription) => self.unhealthy(life, subscription),
+            Notice::Complaint(text) => {
+                let name = self.lives.get(&life);
+                if let Some(plugin) = name.and_then(|name| self.plugins.get(name)) {
+                    plugin.journal.say(&text);
+                }
+            }
             Notice::Left(why) => self.left(life, &why, now),
         }
     }

@@ -26,10 +26,11 @@ use super::worker::Worker;
 
 /// The most messages that are taken in before children are read from again.
 const MESSAGES: usize = 256;
-/// How much is read from a stream before it is another child's turn: bytes, and something for each line.
-pub(super) const SHARE: usize = 256 << 10;
+/// How much is read from a stream before it is another child's turn, in bytes and something for each line: what takes about as long as a call, so that one that
+/// floods keeps those who wait for the others hardly longer.
+pub(super) const SHARE: usize = 16 << 10;
 /// How much is read at once.
-const BUFFER: usize = 64 << 10;
+const BUFFER: usize = SHARE;
 
 pub(super) struct Supervisor {
     pub(super) poll: Poll,

@@ -4,14 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use callgate::supervision::Status;
-use callgate::{BrokerHandle, Policy, listing};
+use callgate::{BrokerHandle, Policy};
 use callgate_client::{Plugin, TopicOptions};
 
 use super::journal::LogTopic;
 use super::plan::Plan;
 use crate::bridge::{Bridge, Bus, Limits, Parts, Tell};
 use crate::error::RuntimeError;
-use crate::manifest::Transport;
 use crate::process::Stdin;
 
 /// The broker, and what all plugins on pipes share.
@@ -104,13 +103,7 @@ impl Surroundings {
 
     /// Tells those who list plugins how one stands.
     pub(super) fn publish(&self, plan: &Plan, status: Status) {
-        let transport = match plan.manifest.backend().transport {
-            Transport::Stdio => listing::Transport::Stdio,
-            Transport::Shm => listing::Transport::Shm,
-        };
-        let told = self
-            .broker
-            .set_status(&plan.name, Some(status.with_transport(transport)));
+        let told = self.broker.set_status(&plan.name, Some(status));
         if let Err(error) = told {
             tracing::debug!(
                 "the broker is not told how plugin `{}` stands: {error}",

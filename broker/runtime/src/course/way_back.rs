@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use callgate_client::Error;
 
@@ -19,6 +22,8 @@ pub(super) enum Notice {
     Wake,
     /// The child is too slow for this subscription.
     Unhealthy(String),
+    /// What the child's author has to know: a line for the log.
+    Complaint(String),
     /// The bridge's session has ended, for this reason.
     Left(String),
 }
@@ -32,6 +37,30 @@ pub(super) struct WayBack {
     is_woken: AtomicBool,
     /// Whether the loop was told that the child is too slow.
     is_unhealthy: AtomicBool,
+    complaints: Mutex<Complaints>,
+}
+
+/// How many complaints there were lately.
+struct Complaints {
+    since: Instant,
+    count: u32,
+}
+
+/// The most complaints of one life within [`WINDOW`]: a child that errs again and again fills neither the loop's mailbox nor its log.
+const MOST_COMPLAINTS: u32 = 8;
+const WINDOW: Duration = Duration::from_secs(1);
+
+impl Complaints {
+    fn has_room(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.since) >= WINDOW {
+            *self = Complaints {
+                since: now,
+                count: 0,
+            };
+        }
+        self.count += 1;
+        self.count <= MOST_COMPLAINTS
+    }
 }
 
 impl WayBack {
@@ -42,6 +71,10 @@ impl WayBack {
             jobs,
             is_woken: AtomicBool::new(false),
             is_unhealthy: AtomicBool::new(false),
+            complaints: Mutex::new(Complaints {
+                since: Instant::now(),
+                count: 0,
+            }),
         }
     }
 
@@ -75,6 +108,12 @@ impl Tell for WayBack {
     fn unhealthy(&self, subscription: &str) {
         if !self.is_unhealthy.swap(true, Ordering::AcqRel) {
             (self.tell)(Notice::Unhealthy(subscription.to_owned()));
+        }
+    }
+
+    fn complain(&self, text: &dyn Fn() -> String) {
+        if self.complaints.lock().has_room(Instant::now()) {
+            (self.tell)(Notice::Complaint(text()));
         }
     }
 

@@ -71,7 +71,7 @@ impl PluginLog {
     }
 
     /// The number after which the last lines come.
-    pub(super) fn before_last(&self, most: usize) -> u64 {
+    pub(crate) fn before_last(&self, most: usize) -> u64 {
         self.shared.ring.lock().before_last(most)
     }
 

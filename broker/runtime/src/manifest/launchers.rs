@@ -24,6 +24,12 @@ pub struct Launchers {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LaunchError {
+    /// There is no such file.
+    #[error("`backend.entry` is `{}`, and there is no such file in the plugin's folder", entry.display())]
+    NoEntry {
+        /// The file.
+        entry: PathBuf,
+    },
     /// No launcher is configured for its extension, and it is no program.
     #[error(
         "no launcher is configured for `{}`, and it may not be executed; name a `backend.command`, or configure a launcher \

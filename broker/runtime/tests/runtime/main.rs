@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bus;
+mod complaints;
 mod hosts;
 mod life;
 mod manners;

@@ -197,6 +197,8 @@ impl Tell for TestTell {
         let _ = self.unhealthy.send(subscription.to_owned());
     }
 
+    fn complain(&self, _: &dyn Fn() -> String) {}
+
     fn left(&self, why: &Error) {
         let _ = self.left.send(why.clone());
     }

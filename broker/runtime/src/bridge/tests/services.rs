@@ -106,6 +106,8 @@ fn a_gate_that_nobody_provides_is_not_ready_until_somebody_does() {
     let frame = |id: &str| json!({ "type": "host.echo", "id": id });
     let answer = call(&child, &frame("1"));
     assert_eq!(answer["error"]["code"], "NOT_READY");
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("host.echo"), "{message}");
     let host = Host::new(&scene);
     assert!(call(&child, &frame("2"))["error"].is_null());
     drop(host);

@@ -1,0 +1,102 @@
+//! What a plugin's author is told, who sees no more of the runtime than a log.
+
+use callgate::supervision::State;
+use callgate_runtime::{LogStream, Runtime};
+use serde_json::{Value, json};
+
+use crate::scene::{READY, Scene, reach, told};
+
+/// A plugin that is a line of a shell, and that is not started again after so many crashes.
+fn shell(scene: &Scene, name: &str, line: &str, crashes: u32) {
+    let folder = scene.plugin(name, &[]);
+    let restart = json!({"backoff_ms": [1], "quarantine_crashes": crashes, "ready_within_ms": 300});
+    let backend = json!({"command": ["sh", "-c", line]});
+    let manifest =
+        json!({"name": name, "version": "1.0.0", "backend": backend, "restart": restart});
+    scene.write(&folder, &manifest);
+}
+
+fn said(runtime: &Runtime, name: &str) -> Vec<String> {
+    let lines = runtime.logs(name).expect("a log").last(500);
+    let of_runtime = lines
+        .iter()
+        .filter(|line| line.stream == LogStream::Runtime);
+    of_runtime.map(|line| line.text.to_string()).collect()
+}
+
+/// A plugin that published without the capability and without an id looked as if it had published.
+#[test]
+fn what_a_child_is_not_told_stands_in_its_log() {
+    let scene = Scene::new();
+    let publishes = r#"raw IPC:{"type":"events.publish","topic":"a.b"}\n"#;
+    let answers = r#"raw IPC:{"type":"response","id":"mine"}\n"#;
+    scene.plugin("mute", &[READY, publishes, answers, "idle"]);
+    let runtime = scene.start();
+    let line = told(&runtime, "mute", "events.publish:a.b");
+    assert!(line.contains("PERMISSION_DENIED"), "{line}");
+    told(&runtime, "mute", "\"mine\"");
+}
+
+/// Each frame of one that errs again and again was a line, and pushed what it had written itself out of its log.
+#[test]
+fn one_that_errs_again_and_again_does_not_fill_its_log() {
+    let scene = Scene::new();
+    let publishes = r#"repeat 900 raw IPC:{"type":"events.publish","topic":"a.b"}\n"#;
+    scene.plugin("loud", &[READY, publishes, "raw done\\n", "idle"]);
+    let runtime = scene.start();
+    told(&runtime, "loud", "done");
+    reach(&runtime, "loud", State::Ready);
+    // Eight a second: they take minutes to push anything out.
+    let denied = said(&runtime, "loud");
+    assert!(denied.len() < 300, "{}", denied.len());
+}
+
+/// A crash without a word was told with the last words of the crash before.
+#[test]
+fn what_an_earlier_life_wrote_is_not_told_of_the_next() {
+    let scene = Scene::new();
+    let line = "test -e was && exit 2; touch was; echo 'no disk' >&2; exit 1";
+    shell(&scene, "sad", line, 2);
+    let runtime = scene.start();
+    reach(&runtime, "sad", State::Quarantined);
+    let first = told(&runtime, "sad", "(code 1)");
+    assert!(first.contains("no disk"), "{first}");
+    let second = told(&runtime, "sad", "(code 2)");
+    assert!(!second.contains("no disk"), "{second}");
+    told(&runtime, "sad", "callgate start sad");
+}
+
+/// One that had not flushed its `ready` was killed, and nothing said what was missing.
+#[test]
+fn which_frame_has_not_come_is_told() {
+    let scene = Scene::new();
+    shell(&scene, "shy", "sleep 60", 1);
+    let runtime = scene.start();
+    reach(&runtime, "shy", State::Quarantined);
+    told(&runtime, "shy", r#"`IPC:{"type":"ready"}`"#);
+}
+
+#[test]
+fn which_folder_and_which_file_is_wrong_is_told() {
+    let scene = Scene::new();
+    for folder in ["one", "two"] {
+        let folder = scene.plugin(folder, &[]);
+        scene.write(
+            &folder,
+            &manifest("twin", &json!({"command": ["sleep", "60"]})),
+        );
+    }
+    let folder = scene.plugin("lost", &[]);
+    scene.write(&folder, &manifest("lost", &json!({"entry": "mian.py"})));
+    let runtime = scene.start();
+    let [lost, twin] = runtime.broken() else {
+        panic!("{:?}", runtime.broken());
+    };
+    assert!(lost.why.contains("`mian.py`"), "{}", lost.why);
+    let first = scene.folder("one").display().to_string();
+    assert!(twin.why.contains(&first), "{}", twin.why);
+}
+
+fn manifest(name: &str, backend: &Value) -> Value {
+    json!({"name": name, "version": "1.0.0", "backend": backend})
+}

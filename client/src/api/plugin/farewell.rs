@@ -16,16 +16,18 @@ impl Plugin {
     /// plugin that stands for something else, and know how that has ended.
     ///
     /// Together they take 4 KiB at most: a context that leaves no room for 1 KiB of the message is left out, and says how
-    /// long it was (`{"left_out": 70000}`); then the message is cut. A broker that does not take them in half a second does not get them,
-    /// and who sees by shared memory that this plugin sends no more, before the broker has told it, is told no more than that.
+    /// long it was (`{"left_out": 70000}`); then the message is cut. A broker that does not take them in half a second does not get them.
     pub fn close_with(self, message: &str, context: Value) {
         if !self.state.is_here() {
             return;
         }
         let farewell = farewell(message, &context).into();
         let connection = &self.state.membership().connection;
-        if let Err(error) = connection.send_until(&farewell, instant_after(CLOSING)) {
-            tracing::debug!(%error, plugin = self.name(), "last words are not told");
+        match connection.send_until(&farewell, instant_after(CLOSING)) {
+            Ok(()) => self.state.leave_the_end_to_the_broker(),
+            Err(error) => {
+                tracing::debug!(%error, plugin = self.name(), "last words are not told");
+            }
         }
     }
 }

@@ -62,6 +62,12 @@ impl Source {
         });
     }
 
+    /// When the source ends, nothing is said of it in its rings, as if the plugin were killed: listeners are told by the broker, which
+    /// knows why.
+    pub(crate) fn leave_the_end_to_the_broker(&self) {
+        self.sending.lock().ends_unsaid = true;
+    }
+
     /// Takes a ring away that nobody reads any more. Nothing is said in it: its listeners are told by the broker why their feeds have
     /// ended. Whoever sleeps at the other ring stays armed: both have one topic word.
     pub(crate) fn drop_ring(&self, key: RingKey) {
@@ -183,7 +189,9 @@ impl Source {
 /// Says in all rings of memberships that nothing follows, and wakes who waits for that, on both sides.
 fn close(sending: &Sending, ended: Vec<Ring>) {
     for ring in ended {
-        ring.writer.close();
+        if !sending.ends_unsaid {
+            ring.writer.close();
+        }
         let Some(word) = sending.word(ring.key.of) else {
             continue;
         };

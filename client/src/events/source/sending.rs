@@ -35,6 +35,8 @@ pub(super) struct Sending {
     pub(super) placements: Vec<Placement>,
     /// Why nothing is sent any more, where that is so.
     pub(super) ended: Option<Error>,
+    /// The broker is to say why nothing follows: see [`Source::leave_the_end_to_the_broker`](super::Source::leave_the_end_to_the_broker).
+    pub(super) ends_unsaid: bool,
 }
 
 /// Why an event was not written.

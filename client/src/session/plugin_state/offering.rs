@@ -14,6 +14,13 @@ use crate::session::events::sources::{Offered, Standing};
 use crate::session::membership::Membership;
 
 impl PluginState {
+    /// Listeners are told by the broker why nothing follows on the topics of this plugin, which is about to close.
+    pub(crate) fn leave_the_end_to_the_broker(&self) {
+        for offered in self.offers.all() {
+            offered.source.leave_the_end_to_the_broker();
+        }
+    }
+
     /// Asks the broker to let the plugin send on a topic, and each one after it. Returns when whoever has subscribed to it
     /// is set up.
     pub(crate) fn offer_topic(&self, offered: &Arc<Offered>) -> Result<()> {

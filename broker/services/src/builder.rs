@@ -62,7 +62,9 @@ impl Builder {
     fn new(folder: PathBuf) -> Builder {
         Builder {
             folder,
-            plugin: Plugin::builder("callgate-services").display_name("The services"),
+            plugin: Plugin::builder("callgate-services")
+                .display_name("The services")
+                .version(env!("CARGO_PKG_VERSION")),
             limits: Limits::default(),
             defaults: BTreeMap::new(),
         }

@@ -23,7 +23,8 @@ impl Watched {
     fn new(options: &[&str]) -> Watched {
         let scene = Scene::new();
         scene.plugin("clock", &["@main.script"]);
-        fs::write(scene.folder("clock").join("main.script"), script("first")).unwrap();
+        fs::write(scene.folder("clock").join("main.script"), script("first"))
+            .expect("it is written");
         let broker = scene.run(&[&["--watch"], options].concat());
         let mut watched = Watched {
             scene,
@@ -64,8 +65,8 @@ impl Watched {
 
     fn write(&self, file: &str, text: &str) {
         let path = self.scene.folder("clock").join(file);
-        fs::create_dir_all(path.parent().expect("a folder")).unwrap();
-        fs::write(path, text).unwrap();
+        fs::create_dir_all(path.parent().expect("a folder")).expect("it is made");
+        fs::write(path, text).expect("it is written");
     }
 }
 

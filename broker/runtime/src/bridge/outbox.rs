@@ -1,4 +1,5 @@
-//! Answers to a child, which must not be lost: what its queue does not take waits here.
+//! Answers to a child, which must not be lost: what its queue does not take waits here. Where much waits already, a result gives way to an
+//! error, which is short.
 
 use std::collections::VecDeque;
 
@@ -12,11 +13,16 @@ use crate::frame::{FRAME_CAP, Failure, Incoming, Outgoing, Publish, Subscribe, T
 use crate::manifest::Denied;
 use crate::process::{Refused, Stdin};
 
+/// Results wait while they have no more bytes than this together.
+const MOST_BYTES: usize = 8 << 20;
+
 /// The answers that wait, and the way to the child. There are no more of them than the child has asked for things that are not
 /// answered.
 pub(super) struct Outbox {
     stdin: Stdin,
     waiting: VecDeque<Vec<u8>>,
+    /// Bytes in there.
+    bytes: usize,
 }
 
 impl Outbox {
@@ -24,6 +30,7 @@ impl Outbox {
         Outbox {
             stdin: stdin.clone(),
             waiting: VecDeque::new(),
+            bytes: 0,
         }
     }
 
@@ -39,9 +46,19 @@ impl Outbox {
             response(id, Err(&told.as_failure()))
         });
         // Its id was read from a frame, so that one is short.
+        let Ok(line) = line else {
+            return;
+        };
+        let is_fine = outcome.is_err() || self.has_room(line.len());
+        let line = if is_fine { Ok(line) } else { unread(id) };
         if let Ok(line) = line {
             self.put(line);
         }
+    }
+
+    /// Whether a result can wait; one for which the child's queue has room does not.
+    fn has_room(&self, length: usize) -> bool {
+        self.waiting.is_empty() || self.bytes + length <= MOST_BYTES
     }
 
     /// Tells why a service call fails, if the child waits for that.
@@ -100,6 +117,7 @@ impl Outbox {
     }
 
     fn put(&mut self, line: Vec<u8>) {
+        self.bytes += line.len();
         self.waiting.push_back(line);
         self.flush();
     }
@@ -108,10 +126,16 @@ impl Outbox {
     pub(super) fn flush(&mut self) {
         while let Some(line) = self.waiting.front() {
             match self.stdin.write(line) {
-                Ok(()) => drop(self.waiting.pop_front()),
+                Ok(()) => {
+                    self.bytes -= line.len();
+                    self.waiting.pop_front();
+                }
                 Err(Refused::Full) => return,
                 // Nobody reads them any more.
-                Err(Refused::Gone) => self.waiting.clear(),
+                Err(Refused::Gone) => {
+                    self.bytes = 0;
+                    self.waiting.clear();
+                }
             }
         }
     }
@@ -124,6 +148,13 @@ impl Outbox {
 
 fn response(id: &str, outcome: Result<&RawValue, &Failure<'_>>) -> Result<Vec<u8>, TooLarge> {
     Outgoing::Response { id, outcome }.to_line(FRAME_CAP)
+}
+
+/// The answer in the place of a result that cannot wait.
+fn unread(id: &str) -> Result<Vec<u8>, TooLarge> {
+    let text = "too many results wait for the plugin to read its stdin";
+    let told = Told::new(Code::Overloaded.as_str(), text);
+    response(id, Err(&told.as_failure()))
 }
 
 fn ack(id: &str, outcome: Result<Option<&str>, &Failure<'_>>) -> Result<Vec<u8>, TooLarge> {

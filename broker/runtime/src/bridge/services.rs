@@ -85,6 +85,12 @@ impl Services {
         self.go(gate, call, (shared, out));
     }
 
+    /// How many calls are under way.
+    #[cfg(test)]
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way
+    }
+
     fn check(&self, id: Option<&str>) -> Result<(), Told> {
         if id.is_some_and(|id| self.ids.contains(id)) {
             let text = "a service call with this id is still under way";

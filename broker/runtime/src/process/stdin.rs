@@ -127,7 +127,8 @@ impl State {
         if self.pipe.is_none() {
             return (Err(Refused::Gone), false);
         }
-        if self.queue.len() + line.len() > quota {
+        // A single line always has room: else one that is longer than the quota would never come.
+        if !self.queue.is_empty() && self.queue.len() + line.len() > quota {
             let is_first = self.stuck_since.is_none();
             self.stuck_since.get_or_insert_with(Instant::now);
             return (Err(Refused::Full), is_first);
@@ -262,6 +263,20 @@ mod tests {
         stdin.flush();
         assert_eq!(stdin.stuck_since(), None);
         assert!(stdin.write(&line[..10_000]).is_ok());
+    }
+
+    /// With a small quota, a long answer waited for ever.
+    #[test]
+    fn a_line_that_is_longer_than_the_quota_comes_when_there_is_no_other() {
+        let (mut pipe, stdin, _told) = scene(1000);
+        let line = vec![1; 500_000];
+        stdin.write(&line).unwrap();
+        assert_eq!(stdin.write(&line), Err(Refused::Full));
+        for _ in 0..10 {
+            read(&mut pipe, 50_000);
+            stdin.flush();
+        }
+        stdin.write(&line).unwrap();
     }
 
     #[test]

@@ -14,8 +14,10 @@ use serde_json::{Value, json};
 
 use crate::host::Host;
 use crate::matching::{check, has, shortened};
-use crate::play::PATIENCE;
 use crate::story::{Deed, Story, parse};
+
+/// Time that nothing takes unless it hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a call comes to.
 type Call = JoinHandle<Result<Value, Error>>;

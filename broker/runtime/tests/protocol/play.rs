@@ -10,12 +10,9 @@ use callgate::supervision::{Restart, State};
 use callgate_runtime::{Limits, Runtime};
 use tempfile::TempDir;
 
-use crate::bus::{Side, await_some};
+use crate::bus::{PATIENCE, Side, await_some};
 use crate::host::Host;
 use crate::story::{Deed, Story};
-
-/// Time that nothing takes unless it hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Plays stories, and tells of all that came out differently.
 pub(crate) fn all(subject: &str, stories: &[Story], limits: Limits) {

@@ -294,3 +294,32 @@ fn children_call_each_other() {
     let error = json!({ "code": "NO_KEY", "message": "no", "context": context });
     assert_eq!(answer["error"], error);
 }
+
+/// A child that called for large results and read none of them had its host keep all of them.
+#[test]
+fn results_that_are_not_read_have_an_end() {
+    let scene = Scene::new();
+    let _host = Host::new(&scene);
+    let mut child = scene.child_with(
+        "notes",
+        Traits {
+            quota: 64 << 10,
+            ..Traits::default()
+        },
+    );
+    let text = "x".repeat(3 << 20);
+    for id in 0..10 {
+        child.says(&json!({ "type": "host.echo", "id": id.to_string(), "text": text }));
+    }
+    super::await_that("all are answered", || {
+        child.bridge.own.lock().services.under_way() == 0
+    });
+    child.reads();
+    let answers: Vec<Value> = (0..10).map(|_| child.hears()).collect();
+    let refused = answers
+        .iter()
+        .filter(|answer| answer["error"]["code"] == "OVERLOADED");
+    let results = answers.iter().filter(|answer| answer["result"].is_array());
+    // One in the queue, two that wait.
+    assert_eq!((results.count(), refused.count()), (3, 7));
+}

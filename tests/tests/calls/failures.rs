@@ -110,7 +110,12 @@ fn a_plugin_that_is_dropped_answers_what_is_left() {
             begun.send(proc::thread_number()).expect("somebody hears");
             drop(provider);
         });
-        expect_asleep("the plugin waits for its dispatcher", 1);
+        expect_asleep("the plugin waits for the broker or its dispatcher", 1);
+        await_that("the broker has withdrawn its gates", || {
+            !count.has_function() && !held.has_function()
+        });
+        // It hears of that a moment later than the caller, and then takes no more calls.
+        thread::sleep(Duration::from_millis(500));
         barrier.open();
         dropping.join().unwrap();
         assert_eq!(holding.join().unwrap().unwrap(), [1]);

@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use callgate_client::Code;
 use callgate_tests::shorthand::{await_that, code, open};
@@ -111,10 +112,7 @@ fn a_plugin_that_is_dropped_answers_what_is_left() {
             drop(provider);
         });
         expect_asleep("the plugin waits for the broker or its dispatcher", 1);
-        await_that("the broker has withdrawn its gates", || {
-            !count.has_function() && !held.has_function()
-        });
-        // It hears of that a moment later than the caller, and then takes no more calls.
+        // It may be asleep in what it says to the broker first: a moment later it takes no more calls.
         thread::sleep(Duration::from_millis(500));
         barrier.open();
         dropping.join().unwrap();

@@ -5,14 +5,12 @@ use std::time::{Duration, Instant};
 use super::counts::Counts;
 use super::journal::Journal;
 use crate::bridge::Bridge;
-use crate::frame::{DeliverError, Incoming, Line, Malformed, parse};
+use super::taken::{Taken, take_in};
+use crate::frame::{Large, Line, Malformed};
 use crate::log::LogStream;
 
 /// Malformed frames are counted for so long.
 const WINDOW: Duration = Duration::from_secs(1);
-
-/// The most bytes that are logged of what a child says of an event.
-const MOST_OF_ERROR: usize = 1000;
 
 /// What the loop has to act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +78,11 @@ impl Manners {
         count == 1 || self.is_too_bad()
     }
 
+    /// Whether it is not being killed for what it wrote before.
+    pub(super) fn is_heard(&self) -> bool {
+        !self.is_too_bad()
+    }
+
     fn is_too_bad(&self) -> bool {
         self.window
             .is_some_and(|(_, count)| count > self.most_malformed)
@@ -93,6 +96,10 @@ pub(super) struct Hearing<'a> {
     /// `None` of a plugin that links the client, whose lines are all for the log.
     pub(super) speaker: Option<Speaker<'a>>,
     pub(super) news: Vec<News>,
+    /// Whether another thread can read a long frame.
+    pub(super) lends: bool,
+    /// A long frame for another thread.
+    pub(super) large: Option<Large>,
 }
 
 /// A child whose frames are heard.
@@ -102,59 +109,64 @@ pub(super) struct Speaker<'a> {
 }
 
 impl Hearing<'_> {
-    pub(super) fn hear(&mut self, stream: LogStream, line: Line<'_>) {
-        match (line, &mut self.speaker) {
-            (Line::Log { text, is_cut }, _) => {
+    /// Takes in a line; true where it is an answer that somebody waits for.
+    pub(super) fn hear(&mut self, stream: LogStream, line: Line<'_>) -> bool {
+        match line {
+            Line::Log { text, is_cut } => {
                 self.journal.write(stream, &text, is_cut);
+                false
             }
-            (Line::Frame(frame), Some(speaker)) => {
-                self.counts.frames += 1;
-                match parse(frame) {
-                    Ok(frame) => self.news.extend(speaker.frame(&frame, self.journal)),
-                    Err(malformed) => {
-                        self.counts.malformed_frames += 1;
-                        self.news
-                            .extend(speaker.malformed(&malformed, self.journal));
-                    }
-                }
+            Line::Frame(frame) => self.frame(frame),
+            Line::Large(large) if self.lends => {
+                self.large = Some(large);
+                false
             }
-            // Its splitter finds no frames.
-            (Line::Frame(_), None) => {}
+            Line::Large(large) => self.frame(large.frame()),
         }
+    }
+
+    fn frame(&mut self, frame: &[u8]) -> bool {
+        // Of a plugin that links the client, the splitter finds no frames.
+        let Some(speaker) = &self.speaker else {
+            return false;
+        };
+        let is_heard = speaker.manners.is_heard();
+        let taken = take_in(speaker.bridge, frame, is_heard);
+        self.take(taken)
+    }
+
+    /// Takes in what a frame was; true where it is an answer that somebody waits for.
+    pub(super) fn take(&mut self, taken: Taken) -> bool {
+        self.counts.frames += 1;
+        if matches!(taken, Taken::Malformed(_)) {
+            self.counts.malformed_frames += 1;
+        }
+        let is_awaited = matches!(taken, Taken::Awaited);
+        if let Some(speaker) = &mut self.speaker {
+            self.news.extend(speaker.act_on(taken, self.journal));
+        }
+        is_awaited
     }
 }
 
 impl Speaker<'_> {
-    fn frame(&mut self, frame: &Incoming<'_>, journal: &Journal) -> Option<News> {
-        match frame {
-            Incoming::Ready => match self.manners.ready() {
+    fn act_on(&mut self, taken: Taken, journal: &Journal) -> Option<News> {
+        match taken {
+            Taken::Ready => match self.manners.ready() {
                 Some(serves) => serves.then_some(News::Serves),
                 None => {
                     journal.say("it said `ready` more than once; that is ignored");
                     None
                 }
             },
-            Incoming::ServeReady => self.manners.serve_ready().then_some(News::Serves),
-            Incoming::Pong { nonce } => {
-                tracing::trace!(nonce, "pong");
-                Some(News::Answered)
-            }
-            Incoming::Unknown { kind } => {
-                tracing::debug!("a plugin sent a frame of the unknown type {kind:?}");
-                self.bridge.on_frame(frame);
+            Taken::ServeReady => self.manners.serve_ready().then_some(News::Serves),
+            Taken::Pong => Some(News::Answered),
+            Taken::CouldNotHandle(text) => {
+                journal.say(&text);
                 None
             }
-            // It is being killed for what it wrote before.
-            _ if self.manners.is_too_bad() => None,
-            Incoming::DeliverError(failed) => {
-                journal.say(&could_not_handle(failed));
-                self.bridge.on_frame(frame);
-                None
-            }
-            frame => {
-                self.bridge.on_frame(frame);
-                None
-            }
+            Taken::Malformed(malformed) => self.malformed(&malformed, journal),
+            Taken::Awaited | Taken::Other => None,
         }
     }
 
@@ -163,7 +175,6 @@ impl Speaker<'_> {
         if self.manners.is_notable(Instant::now()) && !was_too_bad {
             journal.say(&format!("{malformed}; it is dropped"));
         }
-        self.bridge.on_malformed(malformed);
         let is_new = self.manners.is_too_bad() && !was_too_bad;
         is_new.then(|| {
             let most = self.manners.most_malformed;
@@ -173,12 +184,6 @@ impl Speaker<'_> {
             }
         })
     }
-}
-
-/// What is logged of an event that a child could not handle.
-fn could_not_handle(failed: &DeliverError<'_>) -> String {
-    let error = &failed.error[..failed.error.floor_char_boundary(MOST_OF_ERROR)];
-    format!("it could not handle the event {}: {error}", failed.id)
 }
 
 #[cfg(test)]

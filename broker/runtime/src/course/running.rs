@@ -45,6 +45,7 @@ impl Running {
             mailbox: mailbox.clone(),
             worker: Worker::start("callgate-work")?,
             asks: Worker::start("callgate-asks")?,
+            long: None,
             surroundings,
             settings: settings.clone(),
             plugins: BTreeMap::new(),

@@ -11,7 +11,7 @@ use crate::scene::{READY, Scene, await_that, reach, told};
 /// Limits that are used up by some hundred lines.
 fn tight() -> Limits {
     let mut limits = Limits::default();
-    (limits.unasked_percent, limits.unasked_burst) = (2, Duration::from_millis(1));
+    (limits.unasked_percent, limits.unasked_burst) = (1, Duration::from_millis(1));
     limits
 }
 
@@ -86,16 +86,16 @@ fn a_burst_is_not_held_up() {
 #[test]
 fn one_that_is_paced_is_not_hung_and_answers() {
     let scene = Scene::new();
-    let more = json!({"restart": {"ask_every_ms": 20, "hung_after": 2}});
+    let more = json!({"restart": {"ask_every_ms": 50, "hung_after": 3}});
     let steps = [READY, "fork flood stdout 0 100", "serve"];
     scene.plugin_with("loud", &steps, &more);
     let runtime = paced(&scene);
     reach(&runtime, "loud", State::Ready);
     await_pauses(&runtime, "loud", 3);
-    for _ in 0..5 {
+    for _ in 0..3 {
         assert_eq!(call(&runtime, "loud").unwrap()["action"], "tell");
     }
-    await_pauses(&runtime, "loud", 10);
+    await_pauses(&runtime, "loud", 8);
     let status = runtime.plugins().remove(0).supervision;
     assert_eq!((status.state, status.restarts), (State::Ready, 0));
 }
@@ -139,7 +139,7 @@ fn the_end_of_one_that_is_paced_is_seen_with_its_last_words() {
     let steps = [
         READY,
         r#"wait {"type":"request"}"#,
-        "flood stdout 1500 100",
+        "flood stdout 1000 1000",
         "errlog no disk",
         "exit 7",
     ];
@@ -154,7 +154,7 @@ fn the_end_of_one_that_is_paced_is_seen_with_its_last_words() {
     assert!(counts(&runtime, "sad").pauses > 0);
     // All of its lines, and those of the runtime.
     let last = runtime.logs("sad").unwrap().last(1).remove(0);
-    assert!(last.number > 1501, "{last:?}");
+    assert!(last.number > 1001, "{last:?}");
 }
 
 /// An answer of 4 MiB is read beside what the others say, and nothing that comes behind it is taken for the first.

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use callgate_layout::clock;
 use callgate_layout::control::GateToBroker;
+use callgate_layout::{Code, clock};
 
 use super::PluginState;
 use crate::base::cancel::CancelToken;
@@ -13,6 +13,35 @@ use crate::session::open_gate::{Asked, OpenGate, Question};
 use crate::session::presence::Wait;
 
 impl PluginState {
+    /// As [`PluginState::open`], without waiting: what the broker's socket has no room for is sent by the control thread, and where
+    /// there is no broker, the next one is asked about all open gates.
+    pub(crate) fn open_later(&self, gate: &OpenGate, number: u32) -> Result<()> {
+        let asked = self.check_here().and_then(|()| self.say_open(number));
+        asked.map_err(|error| error.at_gate(gate.name().clone()))
+    }
+
+    fn say_open(&self, number: u32) -> Result<()> {
+        self.see_that_it_comes_back();
+        // Who comes back at this moment has asked the next broker before this, or does so after it.
+        let _alone = self.saying.lock();
+        let membership = self.membership();
+        let Some(open) = self.gates.to_open(membership.id, number) else {
+            return Ok(());
+        };
+        let connection = &membership.connection;
+        match connection.send_in_order(&open.into()) {
+            Ok(()) => {
+                self.gates.opened(membership.id, number);
+                Ok(())
+            }
+            // It has ended, whether the control thread has heard that already or is about to.
+            Err(error) if error.code() == Code::BrokerGone || connection.check_alive().is_err() => {
+                self.presence.over().map_or(Ok(()), Err)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Asks the broker how an open gate stands now. This does not wait for room in its socket longer than
     /// until then.
     pub(crate) fn ask(&self, number: u32, gate: &OpenGate, until: Instant) -> Result<Question> {

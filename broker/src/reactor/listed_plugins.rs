@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 use super::Reactor;
 use super::session::Session;
 use crate::bus::Member;
@@ -27,7 +29,7 @@ impl Supervised {
         Some(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 
-    fn state(&self) -> PluginState {
+    fn listed_state(&self) -> PluginState {
         match self.status.state {
             State::Starting => PluginState::Starting,
             State::Ready => PluginState::Ready,
@@ -35,6 +37,64 @@ impl Supervised {
             State::Quarantined => PluginState::Quarantined,
             State::Stopping | State::Stopped => PluginState::Stopped,
         }
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.status.state
+    }
+
+    /// Whether it is there, or comes without somebody's asking for it.
+    pub(super) fn may_come(&self) -> bool {
+        !matches!(
+            self.status.state,
+            State::Quarantined | State::Stopped | State::Stopping
+        )
+    }
+
+    /// Why it provides nothing, in a sentence that says what to do.
+    pub(super) fn absence(&self, name: &str) -> String {
+        let status = &self.status;
+        let ended = status.how_it_ended();
+        let ended = ended.unwrap_or_else(|| "it was not started".to_owned());
+        let pid = status.pid.map(|pid| format!(" (process {pid})"));
+        let pid = pid.unwrap_or_default();
+        let start = match status.takes_orders {
+            true => format!("`callgate start {name}` starts it again"),
+            false => "its host can start it again".to_owned(),
+        };
+        let text = match status.state {
+            State::Starting if status.restarts > 0 => {
+                format!("is being started again{pid} and is not ready yet; before that: {ended}")
+            }
+            State::Starting => format!("is being started{pid} and is not ready yet"),
+            State::Ready => format!("runs{pid} and does not provide it"),
+            State::Waiting => {
+                let left = self.next_try_ms().unwrap_or_default();
+                let left = Duration::from_millis(left).as_secs_f32();
+                format!("has crashed and is started again in {left:.1} s: {ended}")
+            }
+            State::Quarantined => {
+                format!("has crashed too often and is in quarantine: {ended}; {start}")
+            }
+            State::Stopping => format!("is being stopped{pid}"),
+            State::Stopped => format!("is stopped; {start}"),
+        };
+        format!("plugin `{name}` {text}")
+    }
+
+    /// The same for programs, with the keys of a listing.
+    pub(super) fn context(&self, name: &str) -> Value {
+        let status = &self.status;
+        let fault = status.last_fault.as_ref();
+        json!({
+            "plugin": name,
+            "state": self.listed_state(),
+            "pid": status.pid,
+            "restarts": status.restarts,
+            "last_exit": status.last_exit.map(|exit| exit.to_string()),
+            "last_fault": fault.map(|fault| json!({"code": fault.code, "message": fault.why})),
+            "next_try_ms": self.next_try_ms(),
+        })
     }
 
     /// Adds what is known of the program to what is known of the connection.
@@ -46,13 +106,13 @@ impl Supervised {
         if self.status.transport == Transport::Stdio {
             // The connection is the runtime's.
             entry.pid = self.status.pid;
-            entry.state = self.state();
+            entry.state = self.listed_state();
         }
     }
 
     /// Of a program that is not connected.
     fn entry(&self, name: &str) -> PluginEntry {
-        let mut entry = entry(name, self.state());
+        let mut entry = entry(name, self.listed_state());
         entry.pid = self.status.pid;
         self.add_to(&mut entry);
         entry

@@ -3,6 +3,7 @@
 //! The poll is edge-triggered. A session that has something to read stands in a queue and is
 //! read in bounded batches, so that none of them starves the others. Nothing here blocks.
 
+mod absent;
 mod accept;
 mod cells;
 mod commands;

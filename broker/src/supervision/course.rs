@@ -125,6 +125,7 @@ impl Course {
             last_fault: self.last_fault.clone(),
             next_try,
             transport: Transport::Shm,
+            takes_orders: false,
         }
     }
 

@@ -64,6 +64,9 @@ pub struct Status {
     pub next_try: Option<Duration>,
     /// How the program takes part in the bus; a course knows no better than [`Transport::Shm`].
     pub transport: Transport,
+    /// Whether `callgate start`, `stop` and `restart` reach whoever supervises it: a runtime. Of a program that its host
+    /// supervises nobody but that can.
+    pub takes_orders: bool,
 }
 
 impl Status {
@@ -71,5 +74,20 @@ impl Status {
     pub fn with_transport(mut self, transport: Transport) -> Status {
         self.transport = transport;
         self
+    }
+
+    /// The same of a program that a runtime supervises, which takes orders of the command line.
+    pub fn with_orders(mut self) -> Status {
+        self.takes_orders = true;
+        self
+    }
+
+    /// How its last life ended, for people; `None` where none has.
+    pub fn how_it_ended(&self) -> Option<String> {
+        match (&self.last_fault, self.last_exit) {
+            (Some(fault), _) => Some(format!("{}: {}", fault.code, fault.why)),
+            (None, Some(exit)) => Some(format!("it has ended ({exit})")),
+            (None, None) => None,
+        }
     }
 }

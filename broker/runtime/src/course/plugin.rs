@@ -110,7 +110,10 @@ impl Plugin {
             Transport::Stdio => listing::Transport::Stdio,
             Transport::Shm => listing::Transport::Shm,
         };
-        self.course.status(now).with_transport(transport)
+        self.course
+            .status(now)
+            .with_transport(transport)
+            .with_orders()
     }
 
     /// What was counted of all its lives.

@@ -1,14 +1,17 @@
 //! Why nobody provides a gate: programs that were to do so, and how they stand.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, GateToPlugin, SessionToPlugin};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Reactor;
+use super::listed_plugins::{BROKEN, broken_name};
 use crate::child::Tracked;
 use crate::id::PluginId;
+use crate::listing::PluginState;
 use crate::supervision::State;
 
 /// Programs that one answer names.
@@ -16,11 +19,25 @@ const NAMED: usize = 4;
 
 /// A program that may be why nobody provides a gate.
 struct Suspect<'a> {
-    name: &'a str,
+    name: Cow<'a, str>,
     /// How it stands, in a sentence.
     text: String,
     /// The same for programs, where it is supervised.
     context: Option<Value>,
+}
+
+impl<'a> Suspect<'a> {
+    /// A plugin whose folder cannot be used.
+    fn broken(name: Cow<'a, str>, why: &str) -> Suspect<'a> {
+        let fault = json!({"code": BROKEN, "message": why});
+        Suspect {
+            text: format!("plugin `{name}` is left out: {why}"),
+            context: Some(
+                json!({"plugin": name, "state": PluginState::Broken, "last_fault": fault}),
+            ),
+            name,
+        }
+    }
 }
 
 /// Whether a gate is one of a plugin's by the convention `Owner.Name`, whatever the case of letters.
@@ -73,7 +90,7 @@ impl Reactor {
         };
         let mut all = self.suspects(gate);
         // Those that bear its name say enough.
-        let is_its = |suspect: &Suspect<'_>| is_by_name(gate, suspect.name);
+        let is_its = |suspect: &Suspect<'_>| is_by_name(gate, &suspect.name);
         if all.iter().any(is_its) {
             all.retain(is_its);
         } else if let Some(why) = left {
@@ -101,7 +118,7 @@ impl Reactor {
             supervised.state() != State::Ready || is_by_name(gate, name)
         });
         let supervised = supervised.map(|(name, supervised)| Suspect {
-            name,
+            name: name.into(),
             text: supervised.absence(name),
             context: Some(supervised.context(name)),
         });
@@ -110,14 +127,18 @@ impl Reactor {
         let ended = self.starts.ended();
         let ended = ended.map(|ended| (ended.name.as_str(), ended.why.clone()));
         let others = starting.chain(ended).map(|(name, text)| Suspect {
-            name,
+            name: name.into(),
             text,
             context: None,
         });
-        let others = others.filter(|other| !self.supervised.contains_key(other.name));
+        let others = others.filter(|other| !self.supervised.contains_key(&*other.name));
         let all = supervised.chain(others);
-        let may_provide = |suspect: &Suspect<'_>| self.bus.may_provide(suspect.name, gate);
-        all.filter(may_provide).collect()
+        let may_provide = |suspect: &Suspect<'_>| self.bus.may_provide(&suspect.name, gate);
+        // What these may provide nobody knows, but by their names.
+        let broken = self.broken.iter();
+        let broken = broken.map(|(folder, why)| Suspect::broken(broken_name(folder), why));
+        let broken = broken.filter(|suspect| is_by_name(gate, &suspect.name));
+        all.filter(may_provide).chain(broken).collect()
     }
 }
 

@@ -1,6 +1,9 @@
 //! Plugins as the listing shows them: those that are connected, and those that are supervised besides.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -8,8 +11,11 @@ use serde_json::{Value, json};
 use super::Reactor;
 use super::session::Session;
 use crate::bus::Member;
-use crate::listing::{PluginEntry, PluginState, Transport};
+use crate::listing::{FaultEntry, PluginEntry, PluginState, Transport};
 use crate::supervision::{State, Status};
+
+/// What is wrong with a plugin's folder.
+pub(super) const BROKEN: &str = "UNUSABLE";
 
 /// What was said last of a supervised program.
 #[derive(Debug)]
@@ -20,6 +26,15 @@ pub(super) struct Supervised {
 
 /// What was said of supervised programs, by their names.
 pub(super) type AllSupervised = BTreeMap<String, Supervised>;
+
+/// Why folders of plugins cannot be used.
+pub(super) type AllBroken = BTreeMap<PathBuf, String>;
+
+/// The name by which a plugin is listed whose folder cannot be used.
+pub(super) fn broken_name(folder: &Path) -> Cow<'_, str> {
+    let name = folder.file_name();
+    name.map_or_else(|| folder.to_string_lossy(), OsStr::to_string_lossy)
+}
 
 impl Supervised {
     fn next_try_ms(&self) -> Option<u64> {
@@ -92,6 +107,7 @@ impl Supervised {
             "pid": status.pid,
             "restarts": status.restarts,
             "last_exit": status.last_exit.map(|exit| exit.to_string()),
+            "killed": status.was_killed,
             "last_fault": fault.map(|fault| json!({"code": fault.code, "message": fault.why})),
             "next_try_ms": self.next_try_ms(),
         })
@@ -102,7 +118,16 @@ impl Supervised {
         entry.transport = self.status.transport;
         entry.restarts = self.status.restarts;
         entry.last_exit = self.status.last_exit.map(|exit| exit.to_string());
+        entry.killed = self.status.was_killed;
+        let fault = self.status.last_fault.as_ref();
+        entry.last_fault = fault.map(|fault| FaultEntry {
+            code: fault.code.to_owned(),
+            message: fault.why.clone(),
+        });
         entry.next_try_ms = self.next_try_ms();
+        if let (true, Some(version)) = (entry.version.is_empty(), &self.status.version) {
+            entry.version.clone_from(version);
+        }
         if self.status.transport == Transport::Stdio {
             // The connection is the runtime's.
             entry.pid = self.status.pid;
@@ -149,6 +174,7 @@ impl Reactor {
         let others = self.supervised.iter();
         let others = others.filter(|(name, _)| !listed.contains(*name));
         entries.extend(others.map(|(name, supervised)| supervised.entry(name)));
+        entries.extend(self.broken.iter().map(broken_entry));
         entries
     }
 }
@@ -180,6 +206,17 @@ fn starting_entry(session: &Session) -> Option<PluginEntry> {
     })
 }
 
+/// Of a folder that cannot be used.
+fn broken_entry((folder, why): (&PathBuf, &String)) -> PluginEntry {
+    PluginEntry {
+        last_fault: Some(FaultEntry {
+            code: BROKEN.to_owned(),
+            message: why.clone(),
+        }),
+        ..entry(&broken_name(folder), PluginState::Broken)
+    }
+}
+
 /// Of a plugin that nothing else is known of.
 fn entry(name: &str, state: PluginState) -> PluginEntry {
     PluginEntry {
@@ -192,6 +229,8 @@ fn entry(name: &str, state: PluginState) -> PluginEntry {
         draining: false,
         restarts: 0,
         last_exit: None,
+        killed: false,
+        last_fault: None,
         next_try_ms: None,
         calls: 0,
         errors: 0,

@@ -117,6 +117,7 @@ use crate::base::buffers::{Scratch, no_memory};
 use crate::base::error::Result;
 use crate::base::types::{Failed, GateType};
 use crate::link::extents::too_large;
+use crate::session::open_gate::OpenGate;
 use crate::session::wanted::anything;
 
 pub use crate::base::bytes::Bytes;
@@ -237,7 +238,19 @@ pub struct Description {
 /// `NOT_READY` where nobody provides the gate; otherwise as [`Plugin::subscriber`].
 pub fn describe(plugin: &Plugin, gate: &str) -> Result<Description> {
     let shared = plugin.open(gate, anything_of_both(), Encodings::BOTH)?;
-    let (gate, state) = (&shared.gate, shared.gate.state());
+    match described(&shared.gate) {
+        Err(error) if error.code() == Code::NotReady => {
+            // The broker may know why nobody provides it, or that somebody does by now.
+            shared.ask_standing();
+            described(&shared.gate)
+        }
+        outcome => outcome,
+    }
+}
+
+/// What an open gate takes and gives.
+fn described(gate: &OpenGate) -> Result<Description> {
+    let state = gate.state();
     let of = |kind| match state.has(kind) {
         true => state
             .signature((gate.wanted(kind), kind), gate.name())

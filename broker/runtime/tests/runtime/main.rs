@@ -6,4 +6,5 @@ mod complaints;
 mod hosts;
 mod life;
 mod manners;
+mod names;
 mod scene;

@@ -148,7 +148,7 @@ mod tests {
     fn line(things: &[(Whose, &'static str)]) -> Line<&'static str> {
         let mut line = Line::new();
         for (whose, thing) in things {
-            line.push(*whose, thing, 1).expect("there is room");
+            line.push(*whose, *thing, 1).expect("there is room");
         }
         line
     }
@@ -183,7 +183,12 @@ mod tests {
             (A, "set 6"),
         ]);
         let turns: Vec<_> = (0..4).map(|_| line.take(is_like)).collect();
-        let expected: [&[&str]; 4] = [&["set 1", "set 3"], &["set 2"], &["get 4"], &["set 5", "set 6"]];
+        let expected: [&[&str]; 4] = [
+            &["set 1", "set 3"],
+            &["set 2"],
+            &["get 4"],
+            &["set 5", "set 6"],
+        ];
         assert_eq!(turns, expected);
     }
 
@@ -193,7 +198,8 @@ mod tests {
         let mut line = Line::new();
         for plugin in 0..16 {
             for _ in 0..PLUGIN.things {
-                line.push(Whose::Plugin(plugin), "", 1).expect("there is room");
+                line.push(Whose::Plugin(plugin), "", 1)
+                    .expect("there is room");
             }
             line.push(Whose::Plugin(plugin), "", 1)
                 .expect_err("it has as many as one may have");
@@ -217,9 +223,11 @@ mod tests {
         for thing in ["a", "b"] {
             line.push(A, thing, half).expect("there is room");
         }
-        line.push(A, "c", 1).expect_err("it has as much as one may have");
+        line.push(A, "c", 1)
+            .expect_err("it has as much as one may have");
         assert_eq!(line.take(|_, _| true), ["a", "b"]);
-        line.push(A, "d", PLUGIN.bytes).expect("there is room again");
+        line.push(A, "d", PLUGIN.bytes)
+            .expect("there is room again");
         line.push(B, "e", 1).expect("it is another's");
         assert_eq!(line.rest().len(), 2);
         assert!(line.is_empty());

@@ -46,7 +46,10 @@ impl Request {
     /// Whether another one of the same plugin can be done together with this one: changes of one kind.
     pub(crate) fn is_like(&self, next: &Request) -> bool {
         use Request::{Delete, Set};
-        matches!((self, next), (Set { .. }, Set { .. }) | (Delete { .. }, Delete { .. }))
+        matches!(
+            (self, next),
+            (Set { .. }, Set { .. }) | (Delete { .. }, Delete { .. })
+        )
     }
 
     /// What it changes of the plugin's pairs, if it does.

@@ -93,9 +93,7 @@ impl Worker {
                     .register(&self.services, caller, (name, *interval))?;
                 Ok("null".to_owned())
             }
-            Request::Unregister { name } => {
-                Ok(self.schedules.unregister(caller, name).to_string())
-            }
+            Request::Unregister { name } => Ok(self.schedules.unregister(caller, name).to_string()),
         }
     }
 }

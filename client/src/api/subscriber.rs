@@ -148,7 +148,8 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     /// the gate is `NAME.Something` (whatever the case of its letters); or the broker has no socket,
     /// and none of the programs that it started is left. Each such end is told once: the next wait
     /// lasts as long as it is given, and so does one after the program was started again. A plugin
-    /// that was on the bus and has ended is waited for: its host may start it again.
+    /// that was on the bus and has ended is waited for: its host may start it again. Of a supervised program that may provide the gate,
+    /// `NOT_READY` says how it stands, how it ended last, and what to do; its context is an object with `plugin`, `state` and others.
     ///
     /// A broker that is stopped or overloaded is asked for these reasons half a second at most, so that
     /// the wait may take that much longer than it was given.
@@ -167,7 +168,8 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     /// `TYPE_MISMATCH`, and null for what takes none `VALUE_NULL`; the error's context names the `path` in arguments or
     /// result, and what was `expected` and `found` there. Of arguments the handler did not run, of a result it did.
     ///
-    /// Where nobody provides the gate, it is `NOT_READY` at once while there is a broker. While there is none, the call
+    /// Where nobody provides the gate, it is `NOT_READY` at once while there is a broker, with what that knows of why, as of
+    /// [`wait_ready`](Subscriber::wait_ready). Of many calls that fail within a second not all have the newest reason. While there is none, the call
     /// waits for the next one until its deadline, and is `BROKER_GONE` then.
     ///
     /// After `TIMEOUT` or `CANCELLED` with that, the handler may have ended, may still run for any time, or may

@@ -41,6 +41,12 @@ fn all_say(told: &[Error], (state, parts): (&str, &[&str])) {
         for part in parts {
             assert!(error.message().contains(part), "{part}: {error}");
         }
+        // Once, also where it was told when a wait began and when it ended.
+        assert_eq!(
+            error.message().matches("plugin `greeter`").count(),
+            1,
+            "{error}"
+        );
     }
 }
 

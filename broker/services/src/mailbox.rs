@@ -1,4 +1,5 @@
-//! What waits for the thread of the services: calls, up to a bound for each plugin and for all; what the host wants; ticks that have been answered.
+//! The queue for the thread of the services: calls, limited for each plugin and for all; jobs of the host; the numbers of schedules whose
+//! ticks have been answered.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::request::Request;
 use crate::stores::Stores;
 
-/// The most calls that wait, of one plugin and of all, and the most bytes of their arguments.
+/// How many calls of one plugin, and of all, may wait, and how many bytes their arguments may have.
 const PLUGIN: Held = Held {
     calls: 64,
     bytes: 4 << 20,
@@ -21,14 +22,14 @@ const ALL: Held = Held {
     bytes: 32 << 20,
 };
 
-/// What the host wants to be done with the files.
+/// A job that the host wants done with the files.
 pub(crate) type HostJob = Box<dyn FnOnce(&mut Stores) + Send>;
 
-/// Who calls.
+/// The plugin that calls.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) name: Box<str>,
-    /// Its number on the bus, which is another one in its next life.
+    /// Its number on the bus, which changes with each of its lives.
     pub(crate) number: u64,
 }
 
@@ -37,18 +38,18 @@ pub(crate) struct Call {
     pub(crate) caller: Caller,
     pub(crate) request: Request,
     pub(crate) responder: Responder,
-    /// Of its arguments.
+    /// How many bytes its arguments have.
     pub(crate) bytes: usize,
 }
 
-/// What the thread has to do.
+/// What the thread does next.
 pub(crate) enum Job {
     Call(Call),
-    /// What the host wants.
+    /// A job of the host.
     Host(HostJob),
 }
 
-/// What waits for the thread.
+/// The queue.
 pub(crate) struct Mailbox {
     contents: Mutex<Contents>,
     change: Condvar,
@@ -57,14 +58,14 @@ pub(crate) struct Mailbox {
 struct Contents {
     jobs: VecDeque<Job>,
     all: Held,
-    /// By the callers' numbers; those of which something waits.
+    /// For each plugin that has calls waiting, by its number: how much waits.
     plugins: HashMap<u64, Held>,
     /// The numbers of schedules whose ticks have been answered.
     answered: Vec<u64>,
     is_closed: bool,
 }
 
-/// How much waits.
+/// How many calls wait, with how many bytes of arguments.
 #[derive(Clone, Copy, Default)]
 struct Held {
     calls: usize,
@@ -87,7 +88,7 @@ impl Held {
     }
 }
 
-/// What is taken out at once.
+/// What [`Mailbox::take`] takes out at once.
 pub(crate) struct Taken {
     pub(crate) job: Option<Job>,
     pub(crate) answered: Vec<u64>,
@@ -107,7 +108,7 @@ impl Mailbox {
         }
     }
 
-    /// Puts a call in; where there is no room for it, its responder is given back.
+    /// Queues a call. If there is no room for it, returns its responder.
     pub(crate) fn call(&self, call: Call) -> Result<(), Responder> {
         let mut contents = self.contents.lock();
         let held = contents.plugins.get(&call.caller.number).copied();
@@ -125,7 +126,7 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Puts in what the host wants, which always has room; false where the thread has ended.
+    /// Queues a job of the host, for which there is always room. Returns false if the thread has ended.
     pub(crate) fn host(&self, job: HostJob) -> bool {
         let mut contents = self.contents.lock();
         if contents.is_closed {
@@ -137,7 +138,7 @@ impl Mailbox {
         true
     }
 
-    /// Takes out what there is, waiting for it until then at most; `None` once the mailbox is closed.
+    /// Takes out what there is, and waits for it at most until this time. `None` once the mailbox is closed.
     pub(crate) fn take(&self, until: Option<Instant>) -> Option<Taken> {
         let mut contents = self.contents.lock();
         while !contents.is_closed && contents.jobs.is_empty() && contents.answered.is_empty() {
@@ -156,13 +157,13 @@ impl Mailbox {
         })
     }
 
-    /// Lets nothing in any more, and has the thread end.
+    /// Closes the mailbox: nothing is queued any more, and the thread ends.
     pub(crate) fn close(&self) {
         self.contents.lock().is_closed = true;
         self.change.notify_one();
     }
 
-    /// What was still waiting when the mailbox was closed.
+    /// Takes out what was still waiting when the mailbox was closed.
     pub(crate) fn rest(&self) -> VecDeque<Job> {
         std::mem::take(&mut self.contents.lock().jobs)
     }
@@ -184,7 +185,7 @@ impl Contents {
     }
 }
 
-/// Wakes the thread when a tick has been answered.
+/// Tells the thread that a tick of this schedule has been answered.
 pub(crate) struct TickWaker {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) number: u64,

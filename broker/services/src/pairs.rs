@@ -1,4 +1,4 @@
-//! Keys and values in one file: what is done with a database that is open.
+//! Keys and values in one file: reading and changing an open database.
 
 use std::ops::Bound;
 
@@ -6,29 +6,29 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Tab
 
 use crate::request::Page;
 
-/// The texts of JSON values by their keys.
+/// The JSON texts of values, by their keys.
 const PAIRS: TableDefinition<'_, &str, &str> = TableDefinition::new("pairs");
-/// How many bytes all keys and values have, under the key `bytes`.
+/// The sum of the bytes of all keys and values, under the key `bytes`.
 const TOTALS: TableDefinition<'_, &str, u64> = TableDefinition::new("totals");
 const BYTES: &str = "bytes";
 
 type Result<T> = std::result::Result<T, redb::Error>;
 
-/// What a quota refuses.
+/// The quota that a change would exceed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OverQuota {
     pub(crate) quota: &'static str,
     pub(crate) limit: u64,
 }
 
-/// The most keys, and the most bytes of keys and values.
+/// How many keys a plugin may have, and how many bytes of keys and values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quota {
     pub(crate) keys: u64,
     pub(crate) bytes: u64,
 }
 
-/// Makes the tables of a new database.
+/// Creates the tables of a new database.
 pub(crate) fn found(database: &Database) -> Result<()> {
     let write = database.begin_write()?;
     write.open_table(PAIRS)?;
@@ -36,14 +36,14 @@ pub(crate) fn found(database: &Database) -> Result<()> {
     Ok(write.commit()?)
 }
 
-/// The text of a key's value.
+/// Returns the JSON text of a key's value.
 pub(crate) fn get(database: &Database, key: &str) -> Result<Option<String>> {
     let pairs = database.begin_read()?.open_table(PAIRS)?;
     let value = pairs.get(key)?;
     Ok(value.map(|value| value.value().to_owned()))
 }
 
-/// Sets a key's value. When this returns, it outlives a failure of the machine's power.
+/// Sets a key's value. When this returns, the value outlives a power failure.
 pub(crate) fn set(
     database: &Database,
     (key, value): (&str, &str),
@@ -72,7 +72,7 @@ pub(crate) fn set(
     }
 }
 
-/// What a change goes beyond. One that leaves less than there was goes beyond nothing.
+/// The quota that a change exceeds, if any. A change after which there are not more bytes than before exceeds none of bytes.
 fn over(
     quota: &Quota,
     (is_new, keys): (bool, u64),
@@ -90,7 +90,7 @@ fn over(
     })
 }
 
-/// Removes a key; whether it was there.
+/// Removes a key. Returns whether it was there.
 pub(crate) fn delete(database: &Database, key: &str) -> Result<bool> {
     let write = database.begin_write()?;
     let was_there = {
@@ -111,7 +111,7 @@ pub(crate) fn delete(database: &Database, key: &str) -> Result<bool> {
     Ok(was_there)
 }
 
-/// Gives the pairs of a page to `sink`, in the order of their keys, until it says that it has enough.
+/// Passes the pairs of a page to `sink`, in the order of their keys, until `sink` returns false.
 pub(crate) fn list(
     database: &Database,
     page: &Page,
@@ -131,7 +131,7 @@ pub(crate) fn list(
     Ok(())
 }
 
-/// The bytes that a pair counts for.
+/// How many bytes a pair counts.
 fn size(key: &str, value: &str) -> u64 {
     (key.len() + value.len()) as u64
 }

@@ -204,7 +204,7 @@ impl Registry {
     }
 
     fn forget_gate(&mut self, name: &str) {
-        // The plugins that have these names open were denied by this prefix; the next one over them was not asked yet.
+        // Denials by this provider do not count for the prefix that provides these names next.
         for (plugin, number) in self.provides(name) {
             self.renew(plugin, number);
         }

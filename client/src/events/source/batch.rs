@@ -14,8 +14,8 @@ use crate::base::error::{Result, forked};
 /// How many events are sent together at most.
 const MOST: usize = 64;
 
-/// From the how-manyeth event of a batch on the ring's cache lines are claimed ahead. The lines for the first ones
-/// were claimed when the events before them were written.
+/// From this event of a batch on, the ring's cache lines are claimed ahead. The lines for the first events were
+/// claimed when the events before them were written.
 const CLAIMED_FROM: usize = 4;
 
 /// Events that are archived and not sent yet.

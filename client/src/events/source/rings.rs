@@ -196,8 +196,7 @@ fn close(sending: &Sending, ended: Vec<Ring>) {
         let Some(word) = sending.word(ring.key.of) else {
             continue;
         };
-        // Disarm first: a listener that goes to sleep after the look below arms the word again and sees the closed
-        // ring.
+        // Disarmed before the look at who sleeps, as after an event.
         word.disarm();
         let mut sleepers = Vec::new();
         ring.listeners.sleepers(&mut sleepers);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::Command as Program;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,6 +92,15 @@ impl BrokerHandle {
     /// Returns at once; listings that are asked for afterwards have it.
     pub fn set_status(&self, name: &str, status: Option<Status>) -> io::Result<()> {
         self.tell(Command::SetStatus(name.to_owned(), status.map(Box::new)))
+    }
+
+    /// Says why a plugin's folder cannot be used, for listings and for who calls what it would provide. `None` takes that back. It goes
+    /// by the folder's name, because its manifest may not say one.
+    ///
+    /// Returns at once, as [`BrokerHandle::set_status`].
+    pub fn set_broken(&self, folder: &Path, why: Option<&str>) -> io::Result<()> {
+        let why = why.map(str::to_owned);
+        self.tell(Command::SetBroken(folder.to_owned(), why))
     }
 
     /// Asks the library of a plugin how its dispatcher stands, and waits at most so long for the answer. The library

@@ -71,6 +71,8 @@ pub enum PluginState {
     Quarantined,
     /// It is supervised, and was asked to end.
     Stopped,
+    /// A runtime has found its folder, and cannot use what is in it.
+    Broken,
 }
 
 /// A plugin.
@@ -80,7 +82,7 @@ pub struct PluginEntry {
     pub name: String,
     /// Its name for people.
     pub display_name: String,
-    /// Its version; empty where it is not connected.
+    /// Its version; empty where that is not known, because it is not connected.
     pub version: String,
     /// Its process, if it runs.
     #[serde(default)]
@@ -98,6 +100,13 @@ pub struct PluginEntry {
     /// How its last process ended, where it is supervised: `code 3`, `signal 9`.
     #[serde(default)]
     pub last_exit: Option<String>,
+    /// Whether whoever supervises it ended that process with SIGKILL.
+    #[serde(default)]
+    pub killed: bool,
+    /// What was wrong with its last life, where more is known than how the process ended; of a [broken](PluginState::Broken) one,
+    /// why it cannot be used.
+    #[serde(default)]
+    pub last_fault: Option<FaultEntry>,
     /// How long it is until it is started again, where it [waits](PluginState::Backoff) for that.
     #[serde(default)]
     pub next_try_ms: Option<u64>,
@@ -108,6 +117,15 @@ pub struct PluginEntry {
     /// Calls that it made as JSON since it came to this broker, because its types are not those of what it calls.
     #[serde(default)]
     pub json_calls: u64,
+}
+
+/// What was wrong with a plugin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaultEntry {
+    /// `HANDSHAKE_TIMEOUT`, `HUNG` and others.
+    pub code: String,
+    /// For people.
+    pub message: String,
 }
 
 /// A program that is no plugin any more, or never became one.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use callgate_client::dynamic::{Gate, open_json};
+use callgate_client::dynamic::{Gate, open_json_later};
 use callgate_client::{Plugin, Result, Watch};
 
 use crate::mailbox::Caller;
@@ -38,8 +38,9 @@ impl Life {
         let gate = format!("{}.schedule.tick", caller.name);
         Ok(Life {
             caller: caller.clone(),
-            watch: services.watch(&gate)?,
-            gate: open_json(services, &gate)?.with_timeout(tick),
+            // The thread that has the stores of all does not wait for a plugin that stands still.
+            watch: services.watch_later(&gate)?,
+            gate: open_json_later(services, &gate)?.with_timeout(tick),
             generation: None,
             is_gone: false,
             until: Instant::now() + START,

@@ -13,8 +13,13 @@ use super::{Bus, Weight, protocol};
 use crate::effect::Effect;
 use crate::id::PluginId;
 use crate::names::is_prefix;
+use crate::quota::TokenBucket;
 use crate::refused::Refused;
 use crate::registry::Standing;
+
+/// How often a second a plugin may ask why nobody provides a gate without its being charged: twice as often as its library asks for calls
+/// that fail.
+const WHYS: u32 = 128;
 
 impl Bus {
     pub(super) fn gate_record(
@@ -65,9 +70,23 @@ impl Bus {
             GateToBroker::WhyAbsent { request, gate } => {
                 let effect = Effect::WhyAbsent(from, request, gate);
                 self.effects.push_back(effect);
+                return Ok(self.weigh_why(from, now));
             }
         }
         Ok(Weight::Charged)
+    }
+
+    /// What it weighs to ask why nobody provides a gate: nothing as often as the library does for calls that fail, however
+    /// few requests the plugin may make.
+    fn weigh_why(&mut self, from: PluginId, now: Instant) -> Weight {
+        let bucket = self.members.get_mut(&from).map(|member| {
+            let full = || TokenBucket::new(WHYS, WHYS, now);
+            member.whys.get_or_insert_with(full)
+        });
+        match bucket.is_some_and(|bucket| bucket.take(now)) {
+            true => Weight::Expected,
+            false => Weight::Charged,
+        }
     }
 
     /// What it weighs to provide a half of a gate. Who comes back is not charged for its own, also where

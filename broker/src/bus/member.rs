@@ -5,7 +5,7 @@ use callgate_layout::control::Identity;
 use super::old_links::OldLinks;
 use crate::clocks::SeenClock;
 use crate::id::PluginId;
-use crate::quota::{FirstTimes, Quota};
+use crate::quota::{FirstTimes, Quota, TokenBucket};
 use crate::schemas::Own;
 
 /// A plugin that said hello.
@@ -50,6 +50,8 @@ pub(crate) struct Member {
     pub(super) owed: u32,
     /// How many records about its feeds it may still send without their being charged.
     pub(super) feed_answers: u32,
+    /// Questions why nobody provides a gate that are not charged; from the first one on.
+    pub(super) whys: Option<TokenBucket>,
 }
 
 /// The last words of a plugin.

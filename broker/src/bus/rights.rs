@@ -32,6 +32,11 @@ impl Bus {
         self.policies.requests_per_second(name)
     }
 
+    /// Whether a plugin of this name may provide a gate.
+    pub(crate) fn may_provide(&self, name: &str, gate: &str) -> bool {
+        self.policies.may_provide(name, gate)
+    }
+
     pub(super) fn check_provide(&self, plugin: PluginId, gate: &str) -> Result<(), Failure> {
         self.check_takes_part(plugin)?;
         let name = self.name_of(plugin);

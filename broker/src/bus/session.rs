@@ -54,6 +54,7 @@ impl Bus {
             first_opens: FirstTimes::default(),
             owed: 0,
             feed_answers: 0,
+            whys: None,
         };
         self.members.insert(plugin, member);
         self.deadlines

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::process;
 use std::sync::Arc;
 use std::time::Instant;
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     },
     /// Say of a supervised program how it stands; `None` where it is not supervised any more.
     SetStatus(String, Option<Box<Status>>),
+    /// Say why what is in a folder of plugins cannot be used; `None` where it is not there any more, or can be.
+    SetBroken(PathBuf, Option<String>),
     /// Ask the library of the plugin of this name how its dispatcher stands.
     Pulse(String, Sender<io::Result<Pulse>>),
     /// A helper thread has done a job.
@@ -149,6 +152,8 @@ impl Reactor {
                 Command::SetStatus(name, status) => {
                     self.set_status(name, status.map(|status| *status), now);
                 }
+                Command::SetBroken(folder, Some(why)) => drop(self.broken.insert(folder, why)),
+                Command::SetBroken(folder, None) => drop(self.broken.remove(&folder)),
                 Command::Pulse(name, reply) => self.ask_pulse(&name, reply, now),
                 Command::Done(outcome) => outcome.run(self, now),
                 Command::Stop => self.stopping = true,

@@ -1,13 +1,21 @@
 //! Plugins as the listing shows them: those that are connected, and those that are supervised besides.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
 
 use super::Reactor;
 use super::session::Session;
 use crate::bus::Member;
-use crate::listing::{PluginEntry, PluginState, Transport};
+use crate::listing::{FaultEntry, PluginEntry, PluginState, Transport};
 use crate::supervision::{State, Status};
+
+/// What is wrong with a plugin's folder.
+pub(super) const BROKEN: &str = "UNUSABLE";
 
 /// What was said last of a supervised program.
 #[derive(Debug)]
@@ -19,6 +27,15 @@ pub(super) struct Supervised {
 /// What was said of supervised programs, by their names.
 pub(super) type AllSupervised = BTreeMap<String, Supervised>;
 
+/// Why folders of plugins cannot be used.
+pub(super) type AllBroken = BTreeMap<PathBuf, String>;
+
+/// The name by which a plugin is listed whose folder cannot be used.
+pub(super) fn broken_name(folder: &Path) -> Cow<'_, str> {
+    let name = folder.file_name();
+    name.map_or_else(|| folder.to_string_lossy(), OsStr::to_string_lossy)
+}
+
 impl Supervised {
     fn next_try_ms(&self) -> Option<u64> {
         let left = self.status.next_try?.saturating_sub(self.said.elapsed());
@@ -27,7 +44,7 @@ impl Supervised {
         Some(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 
-    fn state(&self) -> PluginState {
+    fn listed_state(&self) -> PluginState {
         match self.status.state {
             State::Starting => PluginState::Starting,
             State::Ready => PluginState::Ready,
@@ -37,22 +54,90 @@ impl Supervised {
         }
     }
 
+    pub(super) fn state(&self) -> State {
+        self.status.state
+    }
+
+    /// Whether it is there, or comes without somebody's asking for it.
+    pub(super) fn may_come(&self) -> bool {
+        !matches!(
+            self.status.state,
+            State::Quarantined | State::Stopped | State::Stopping
+        )
+    }
+
+    /// Why it provides nothing, in a sentence that says what to do.
+    pub(super) fn absence(&self, name: &str) -> String {
+        let status = &self.status;
+        let ended = status.how_it_ended();
+        let ended = ended.unwrap_or_else(|| "it was not started".to_owned());
+        let pid = status.pid.map(|pid| format!(" (process {pid})"));
+        let pid = pid.unwrap_or_default();
+        let start = match status.takes_orders {
+            true => format!("`callgate start {name}` starts it again"),
+            false => "its host can start it again".to_owned(),
+        };
+        let text = match status.state {
+            State::Starting if status.restarts > 0 => {
+                format!("is being started again{pid} and is not ready yet; before that: {ended}")
+            }
+            State::Starting => format!("is being started{pid} and is not ready yet"),
+            State::Ready => format!("runs{pid} and does not provide it"),
+            State::Waiting => {
+                let left = self.next_try_ms().unwrap_or_default();
+                let left = Duration::from_millis(left).as_secs_f32();
+                format!("has crashed and is started again in {left:.1} s: {ended}")
+            }
+            State::Quarantined => {
+                format!("has crashed too often and is in quarantine: {ended}; {start}")
+            }
+            State::Stopping => format!("is being stopped{pid}"),
+            State::Stopped => format!("is stopped; {start}"),
+        };
+        format!("plugin `{name}` {text}")
+    }
+
+    /// The same for programs, with the keys of a listing.
+    pub(super) fn context(&self, name: &str) -> Value {
+        let status = &self.status;
+        let fault = status.last_fault.as_ref();
+        json!({
+            "plugin": name,
+            "state": self.listed_state(),
+            "pid": status.pid,
+            "restarts": status.restarts,
+            "last_exit": status.last_exit.map(|exit| exit.to_string()),
+            "killed": status.was_killed,
+            "last_fault": fault.map(|fault| json!({"code": fault.code, "message": fault.why})),
+            "next_try_ms": self.next_try_ms(),
+        })
+    }
+
     /// Adds what is known of the program to what is known of the connection.
     fn add_to(&self, entry: &mut PluginEntry) {
         entry.transport = self.status.transport;
         entry.restarts = self.status.restarts;
         entry.last_exit = self.status.last_exit.map(|exit| exit.to_string());
+        entry.killed = self.status.was_killed;
+        let fault = self.status.last_fault.as_ref();
+        entry.last_fault = fault.map(|fault| FaultEntry {
+            code: fault.code.to_owned(),
+            message: fault.why.clone(),
+        });
         entry.next_try_ms = self.next_try_ms();
+        if let (true, Some(version)) = (entry.version.is_empty(), &self.status.version) {
+            entry.version.clone_from(version);
+        }
         if self.status.transport == Transport::Stdio {
             // The connection is the runtime's.
             entry.pid = self.status.pid;
-            entry.state = self.state();
+            entry.state = self.listed_state();
         }
     }
 
     /// Of a program that is not connected.
     fn entry(&self, name: &str) -> PluginEntry {
-        let mut entry = entry(name, self.state());
+        let mut entry = entry(name, self.listed_state());
         entry.pid = self.status.pid;
         self.add_to(&mut entry);
         entry
@@ -89,6 +174,7 @@ impl Reactor {
         let others = self.supervised.iter();
         let others = others.filter(|(name, _)| !listed.contains(*name));
         entries.extend(others.map(|(name, supervised)| supervised.entry(name)));
+        entries.extend(self.broken.iter().map(broken_entry));
         entries
     }
 }
@@ -120,6 +206,17 @@ fn starting_entry(session: &Session) -> Option<PluginEntry> {
     })
 }
 
+/// Of a folder that cannot be used.
+fn broken_entry((folder, why): (&PathBuf, &String)) -> PluginEntry {
+    PluginEntry {
+        last_fault: Some(FaultEntry {
+            code: BROKEN.to_owned(),
+            message: why.clone(),
+        }),
+        ..entry(&broken_name(folder), PluginState::Broken)
+    }
+}
+
 /// Of a plugin that nothing else is known of.
 fn entry(name: &str, state: PluginState) -> PluginEntry {
     PluginEntry {
@@ -132,6 +229,8 @@ fn entry(name: &str, state: PluginState) -> PluginEntry {
         draining: false,
         restarts: 0,
         last_exit: None,
+        killed: false,
+        last_fault: None,
         next_try_ms: None,
         calls: 0,
         errors: 0,

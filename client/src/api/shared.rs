@@ -17,7 +17,7 @@ use crate::call::target::{Origin, Target};
 use crate::link::Link;
 use crate::session::here::has_here;
 use crate::session::numbers::MembershipId;
-use crate::session::open_gate::{Asked, OpenGate, Question, Waited, Way};
+use crate::session::open_gate::{Asked, OpenGate, Question, Waited, Way, is_known, nobody};
 use crate::session::plugin_state::PluginState;
 
 /// A wait that is shorter is a look, and is not worth a question why nobody has come.
@@ -97,7 +97,7 @@ impl Asks for Shared {
             Asked::Untold | Asked::Cancelled | Asked::NoBroker => self.unasked(None),
             Asked::Unsent => {
                 let until = instant_after(ROOM);
-                let gate = (&*self.gate, asked);
+                let gate = (&self.gate, asked);
                 match self.state.ask_in_place(self.number, gate, until) {
                     Ok(()) => Standing::Asked(question),
                     Err(error) => self.unasked(Some(&error)),
@@ -186,7 +186,7 @@ impl Shared {
         let Some(due) = due else {
             return Err(error);
         };
-        let gate = (self.number, &*self.gate);
+        let gate = (self.number, &self.gate);
         let was_over = self.state.is_over();
         let asked = self.state.await_standing(gate, due, cancel);
         let left = limit.left_until(due);
@@ -273,7 +273,7 @@ impl Shared {
         // What others know of the gate by now, this plugin is to know as well. Where there is no broker, the
         // gate is as ready as its link is.
         let answer = timeout.max(ANSWER).min(MOST).as_nanos() as u64;
-        let gate = (self.number, &*self.gate);
+        let gate = (self.number, &self.gate);
         self.state.ask_standing(gate, clock::now() + answer);
         loop {
             match self.gate.wait_ready(until) {
@@ -305,6 +305,12 @@ impl Shared {
         }
     }
 
+    /// Has the broker say how the gate stands, and why nobody provides it where that is so.
+    pub(crate) fn ask_standing(&self) {
+        let until = clock::now() + ANSWER.as_nanos() as u64;
+        self.state.ask_standing((self.number, &self.gate), until);
+    }
+
     /// What the broker knows of programs that it started and that were to provide the gate.
     fn why_absent(&self) -> Option<Error> {
         let gate = self.gate.name().to_string();
@@ -313,13 +319,11 @@ impl Shared {
             let gate = gate.clone();
             GateToBroker::WhyAbsent { request, gate }.into()
         });
-        let is_known = |why: &Error| matches!(why.code(), Code::NotReady | Code::ProviderGone);
         answer.err().filter(is_known)
     }
 
     fn not_ready(&self, what: &str, why: &Error) -> Error {
-        let text = format!("{what}: {}", why.message());
-        Error::new(Code::NotReady, text).at_gate(self.gate.name().clone())
+        nobody(what, Some(why)).at_gate(self.gate.name().clone())
     }
 
     /// Names the gate in a call's error, lets a link go that a call has found closed, and tells

@@ -28,8 +28,8 @@ use crate::session::plugin_state::PluginState;
 /// ```
 pub struct Watch {
     state: Arc<PluginState>,
-    number: u32,
-    gate: Arc<OpenGate>,
+    pub(super) number: u32,
+    pub(super) gate: Arc<OpenGate>,
 }
 
 impl Watch {

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, ToBroker};
+use callgate_layout::control::{Failure, GateToBroker, ToBroker};
 use crossbeam_channel::Sender;
 use mio::Waker;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -16,9 +16,11 @@ use nix::sys::socket::{Shutdown, shutdown};
 use parking_lot::{Condvar, Mutex};
 use rkyv::util::AlignedVec;
 
+use super::allowance::Allowance;
 use super::broker::BrokerName;
 use super::events::sources::Offered;
 use super::numbers::Numbers;
+use super::open_gate::OpenGate;
 use super::outgoing::{self, Outgoing};
 use crate::base::deadline::answer_due;
 use crate::base::error::{Error, Result};
@@ -52,6 +54,8 @@ pub(crate) enum Returned {
     Topic(Arc<Offered>),
     /// A cell, of which the number is that until it is closed.
     Cell,
+    /// Why nobody provides a gate.
+    Why(Weak<OpenGate>),
 }
 
 /// Who waits for an answer.
@@ -73,6 +77,8 @@ pub(crate) struct Connection {
     outgoing: Outgoing,
     numbers: Numbers,
     requests: Mutex<HashMap<u32, Asker>>,
+    /// How often it may be asked why nobody provides a gate, for calls that fail.
+    whys: Allowance,
     /// The broker has let the time of a request pass, and has answered none since.
     is_silent: AtomicBool,
     /// Why it is over, once it is.
@@ -91,6 +97,7 @@ impl Connection {
             outgoing: Outgoing::default(),
             numbers: Numbers::new(),
             requests: Mutex::default(),
+            whys: Allowance::new(),
             is_silent: AtomicBool::new(false),
             ended: Mutex::new(None),
             over: Condvar::new(),
@@ -230,6 +237,24 @@ impl Connection {
             });
         self.requests.lock().remove(&number);
         outcome
+    }
+
+    /// Asks why nobody provides a gate, unless the broker was asked often enough or its socket has no room. The answer comes before those to
+    /// what is sent after this.
+    pub(crate) fn ask_why(&self, gate: &Arc<OpenGate>) {
+        if !self.whys.take(Instant::now()) || !gate.asks_why() {
+            return;
+        }
+        let request = self.number_of_return(Returned::Why(Arc::downgrade(gate)));
+        let gate_name = gate.name().to_string();
+        let why = GateToBroker::WhyAbsent {
+            request,
+            gate: gate_name,
+        };
+        if !matches!(self.send_if_room(&why.into()), Ok(true)) {
+            self.forget_return(request);
+            gate.explain(None);
+        }
     }
 
     /// Sends a request whose answer only says that the broker has heard it, and waits for that, unless the

@@ -2,6 +2,7 @@
 //! that hears the broker.
 
 pub(crate) mod allocation;
+mod allowance;
 pub(crate) mod broker;
 pub(crate) mod cells;
 pub(crate) mod connection;

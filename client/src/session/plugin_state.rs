@@ -255,7 +255,7 @@ impl PluginState {
         let connection = &membership.connection;
         connection.forget_returns(|returned| match returned {
             Returned::Gate(offer) => &*offer.gate == gate && offer.kind == kind,
-            Returned::Topic(_) | Returned::Cell => false,
+            Returned::Topic(_) | Returned::Cell | Returned::Why(_) => false,
         });
         connection.tell(until, |request| {
             let gate = gate.to_owned();

@@ -26,7 +26,7 @@ impl Running<'_> {
             Some(name) if !folder.exists() => self.gone(&name),
             Some(name) => self.again(&name, folder),
             None if has_manifest(folder) => self.new_one(folder),
-            None => {}
+            None => self.runtime.forget_folder(folder),
         }
     }
 

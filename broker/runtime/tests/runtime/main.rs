@@ -1,6 +1,7 @@
 //! The runtime with real children, which play scripts.
 #![forbid(unsafe_code)]
 
+mod absent;
 mod bus;
 mod complaints;
 mod hosts;

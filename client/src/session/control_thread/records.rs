@@ -12,10 +12,12 @@ use callgate_layout::sys::{fdpass, limits};
 
 use super::plugin::PluginWork;
 use crate::base::error::Error;
+use crate::base::thread::discard;
 use crate::serve::grants::Grant;
 use crate::serve::waits::{Reporter, Word};
 use crate::session::connection::{Answer, Answered, Returned, failure as error_of};
 use crate::session::notices::BrokerEvent;
+use crate::session::open_gate::is_known;
 
 /// The error for descriptors that came and that this process had no room for.
 fn short(what: &str) -> Error {
@@ -202,6 +204,13 @@ impl PluginWork<'_> {
             Some((Returned::Cell, Err(error))) => return self.cell_refused(request, &error),
             // It is not what the broker answers such a request with.
             Some((Returned::Cell, Ok(_))) => return,
+            Some((Returned::Why(gate), answer)) => {
+                if let Some(gate) = gate.upgrade() {
+                    gate.explain(answer.err().filter(is_known));
+                    discard(gate);
+                }
+                return;
+            }
             None => return,
         };
         let gate = offer.gate.to_string();

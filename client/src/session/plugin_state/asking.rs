@@ -1,9 +1,10 @@
 //! Questions to the broker: how a gate stands.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use callgate_layout::clock;
 use callgate_layout::control::GateToBroker;
+use callgate_layout::{Code, clock};
 
 use super::PluginState;
 use crate::base::cancel::CancelToken;
@@ -13,12 +14,46 @@ use crate::session::open_gate::{Asked, OpenGate, Question};
 use crate::session::presence::Wait;
 
 impl PluginState {
+    /// As [`PluginState::open`], without waiting: what the broker's socket has no room for is sent by the control thread, and where
+    /// there is no broker, the next one is asked about all open gates.
+    pub(crate) fn open_later(&self, gate: &OpenGate, number: u32) -> Result<()> {
+        let asked = self.check_here().and_then(|()| self.say_open(number));
+        asked.map_err(|error| error.at_gate(gate.name().clone()))
+    }
+
+    fn say_open(&self, number: u32) -> Result<()> {
+        self.see_that_it_comes_back();
+        // Who comes back at this moment has asked the next broker before this, or does so after it.
+        let _alone = self.saying.lock();
+        let membership = self.membership();
+        let Some(open) = self.gates.to_open(membership.id, number) else {
+            return Ok(());
+        };
+        let connection = &membership.connection;
+        match connection.send_in_order(&open.into()) {
+            Ok(()) => {
+                self.gates.opened(membership.id, number);
+                Ok(())
+            }
+            // It has ended, whether the control thread has heard that already or is about to.
+            Err(error) if error.code() == Code::BrokerGone || connection.check_alive().is_err() => {
+                self.presence.over().map_or(Ok(()), Err)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Asks the broker how an open gate stands now. This does not wait for room in its socket longer than
     /// until then.
-    pub(crate) fn ask(&self, number: u32, gate: &OpenGate, until: Instant) -> Result<Question> {
+    pub(crate) fn ask(
+        &self,
+        number: u32,
+        gate: &Arc<OpenGate>,
+        until: Instant,
+    ) -> Result<Question> {
         self.check_here()?;
         self.presence.check()?;
-        let asked = gate.ask(|| self.sync(number, until));
+        let asked = gate.ask(|| self.sync((number, gate), until));
         asked.inspect_err(|_| self.sent.look_again())
     }
 
@@ -26,15 +61,17 @@ impl PluginState {
     pub(crate) fn ask_in_place(
         &self,
         number: u32,
-        (gate, question): (&OpenGate, Question),
+        (gate, question): (&Arc<OpenGate>, Question),
         until: Instant,
     ) -> Result<()> {
-        gate.send(question, || self.sync(number, until))
+        gate.send(question, || self.sync((number, gate), until))
     }
 
-    fn sync(&self, open: u32, until: Instant) -> Result<()> {
+    /// Also asks why nobody provides the gate, where that is so as far as this plugin knows: whoever hears that it still is so hears why.
+    fn sync(&self, (open, gate): (u32, &Arc<OpenGate>), until: Instant) -> Result<()> {
         self.presence.check()?;
         let membership = self.membership();
+        membership.connection.ask_why(gate);
         let sync = GateToBroker::Sync { open }.into();
         let sent = membership.connection.send_until(&sync, until);
         // Whoever asks the next broker is to find that this one has ended.
@@ -46,7 +83,7 @@ impl PluginState {
     /// the next one first. The control thread, which would wait for what it hears itself, does not ask.
     pub(crate) fn await_standing(
         &self,
-        (number, gate): (u32, &OpenGate),
+        (number, gate): (u32, &Arc<OpenGate>),
         until: u64,
         cancel: Option<&CancelToken>,
     ) -> Asked {
@@ -70,7 +107,7 @@ impl PluginState {
     }
 
     /// As [`PluginState::await_standing`], without waiting for a broker.
-    pub(crate) fn ask_standing(&self, gate: (u32, &OpenGate), until: u64) {
+    pub(crate) fn ask_standing(&self, gate: (u32, &Arc<OpenGate>), until: u64) {
         if !self.membership().connection.is_control_thread() {
             self.ask_and_wait(gate, until, None);
         }
@@ -78,7 +115,7 @@ impl PluginState {
 
     fn ask_and_wait(
         &self,
-        (number, gate): (u32, &OpenGate),
+        (number, gate): (u32, &Arc<OpenGate>),
         until: u64,
         cancel: Option<&CancelToken>,
     ) -> Asked {
@@ -86,7 +123,7 @@ impl PluginState {
         let Ok(question) = self.ask(number, gate, room) else {
             return Asked::Untold;
         };
-        let send = || self.sync(number, room);
+        let send = || self.sync((number, gate), room);
         let asked = gate.await_answer(question, (until, cancel), send);
         if asked == Asked::Untold {
             // A sent call may wait for a question that this thread could not send.

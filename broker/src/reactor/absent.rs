@@ -1,0 +1,159 @@
+//! Why nobody provides a gate: programs that were to do so, and how they stand.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, GateToPlugin, SessionToPlugin};
+use serde_json::{Value, json};
+
+use super::Reactor;
+use super::listed_plugins::{BROKEN, broken_name};
+use crate::child::Tracked;
+use crate::id::PluginId;
+use crate::listing::PluginState;
+use crate::supervision::State;
+
+/// Programs that one answer names.
+const NAMED: usize = 4;
+
+/// A program that may be why nobody provides a gate.
+struct Suspect<'a> {
+    name: Cow<'a, str>,
+    /// How it stands, in a sentence.
+    text: String,
+    /// The same for programs, where it is supervised.
+    context: Option<Value>,
+}
+
+impl<'a> Suspect<'a> {
+    /// A plugin whose folder cannot be used.
+    fn broken(name: Cow<'a, str>, why: &str) -> Suspect<'a> {
+        let fault = json!({"code": BROKEN, "message": why});
+        Suspect {
+            text: format!("plugin `{name}` is left out: {why}"),
+            context: Some(
+                json!({"plugin": name, "state": PluginState::Broken, "last_fault": fault}),
+            ),
+            name,
+        }
+    }
+}
+
+/// Whether a gate is one of a plugin's by the convention `Owner.Name`, whatever the case of letters.
+fn is_by_name(gate: &str, plugin: &str) -> bool {
+    let owner = gate.get(..plugin.len());
+    owner.is_some_and(|owner| owner.eq_ignore_ascii_case(plugin))
+        && gate.as_bytes().get(plugin.len()) == Some(&b'.')
+}
+
+impl Reactor {
+    /// Tells a plugin that nobody is left to wait for at a gate that it has open, if that is so.
+    pub(super) fn tell_failed(&mut self, plugin: PluginId, open: u32, gate: &str, now: Instant) {
+        if self.nobody_left(gate).is_some() {
+            let record = GateToPlugin::StartFailed { open };
+            self.send(plugin, record, Vec::new(), now);
+        }
+    }
+
+    pub(super) fn explain_absence(&mut self, to: PluginId, request: u32, gate: &str, now: Instant) {
+        let failure = self.why_absent(gate);
+        let record = SessionToPlugin::Answer { request, failure };
+        self.send(to, record, Vec::new(), now);
+    }
+
+    /// What became of the program that was to provide a gate, where no other one is left to do so. Who supervises a program may start it
+    /// again.
+    fn nobody_left(&self, gate: &str) -> Option<&str> {
+        let ended = self.starts.ended();
+        let is_over = |name: &str| !self.supervised.contains_key(name);
+        let mut failed = ended.filter(|ended| !ended.had_connected).rev();
+        let last = failed.clone().next();
+        let by_name = failed.find(|ended| is_by_name(gate, &ended.name));
+        let mut sessions = self.sessions.values();
+        let mut supervised = self.supervised.values();
+        let anybody = self.listener.is_some()
+            || !self.execs.is_empty()
+            || self.children.values().any(Tracked::is_starting)
+            || supervised.any(|supervised| supervised.may_come())
+            || sessions.any(|session| session.expected.name.is_some());
+        let by_name = by_name.filter(|ended| is_over(&ended.name));
+        Some(by_name.or(last.filter(|_| !anybody))?.why.as_str())
+    }
+
+    /// Programs that may be why nobody provides a gate, in sentences.
+    fn why_absent(&self, gate: &str) -> Option<Failure> {
+        let left = self.nobody_left(gate);
+        let code = match left {
+            Some(_) => Code::ProviderGone,
+            None => Code::NotReady,
+        };
+        let mut all = self.suspects(gate);
+        // Those that bear its name say enough.
+        let is_its = |suspect: &Suspect<'_>| is_by_name(gate, &suspect.name);
+        if all.iter().any(is_its) {
+            all.retain(is_its);
+        } else if let Some(why) = left {
+            return Some(Failure::new(code, why));
+        }
+        let mut contexts = all.iter().filter_map(|suspect| suspect.context.clone());
+        let context = contexts.next().filter(|_| contexts.next().is_none());
+        let more = all.len().saturating_sub(NAMED);
+        let texts = all.into_iter().map(|suspect| suspect.text);
+        let mut texts: Vec<String> = texts.take(NAMED).collect();
+        if more > 0 {
+            texts.push(format!("and {more} others are not there"));
+        }
+        (!texts.is_empty()).then(|| Failure {
+            context: context.map(|context| context.to_string()),
+            ..Failure::new(code, texts.join("; "))
+        })
+    }
+
+    /// Programs that are not there, of those that may provide a gate.
+    fn suspects(&self, gate: &str) -> Vec<Suspect<'_>> {
+        let supervised = self.supervised.iter();
+        let supervised = supervised.filter(|(name, supervised)| {
+            // One that runs is to blame for its own gates alone.
+            supervised.state() != State::Ready || is_by_name(gate, name)
+        });
+        let supervised = supervised.map(|(name, supervised)| Suspect {
+            name: name.into(),
+            text: supervised.absence(name),
+            context: Some(supervised.context(name)),
+        });
+        let starting = self.children.values().filter(|child| child.is_starting());
+        let starting = starting.map(|child| (child.name(), child.still_starting()));
+        let ended = self.starts.ended();
+        let ended = ended.map(|ended| (ended.name.as_str(), ended.why.clone()));
+        let others = starting.chain(ended).map(|(name, text)| Suspect {
+            name: name.into(),
+            text,
+            context: None,
+        });
+        let others = others.filter(|other| !self.supervised.contains_key(&*other.name));
+        let all = supervised.chain(others);
+        let may_provide = |suspect: &Suspect<'_>| self.bus.may_provide(&suspect.name, gate);
+        // What these may provide nobody knows, but by their names.
+        let broken = self.broken.iter();
+        let broken = broken.map(|(folder, why)| Suspect::broken(broken_name(folder), why));
+        let broken = broken.filter(|suspect| is_by_name(gate, &suspect.name));
+        all.filter(may_provide).chain(broken).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A gate of another plugin, whose name only begins alike, would fail without a reason.
+    #[test]
+    fn gates_belong_to_plugins_by_name_and_dot() {
+        assert!(is_by_name("Gain.Apply", "gain"));
+        assert!(is_by_name("gain.Apply.Fast", "Gain"));
+        assert!(!is_by_name("Gainer.Apply", "gain"));
+        assert!(!is_by_name("Gain", "gain"));
+        assert!(!is_by_name("Gäin.Apply", "gain"));
+        assert!(!is_by_name("G\u{e4}.x", "G\u{c3}"));
+    }
+}

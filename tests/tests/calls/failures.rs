@@ -156,6 +156,7 @@ fn a_queued_call_is_answered_when_its_plugin_is_dropped() {
     let through = open::<(), bool>(&caller, "P.Through");
     let count = open::<(), u64>(&caller, "P.Count");
     thread::scope(|scope| {
+        let opens = Opens(&barrier);
         let outer = scope.spawn(|| through.invoke(()));
         barrier.wait_for(1);
         let (begun, begins) = mpsc::channel();
@@ -179,10 +180,13 @@ fn a_queued_call_is_answered_when_its_plugin_is_dropped() {
             begun.send(proc::thread_number()).expect("somebody hears");
             drop(provider);
         });
+        await_that("the gates are gone", || {
+            !count.has_function() && !through.has_function()
+        });
         expect_asleep("the plugin waits for its dispatcher", 1);
         // The handler's thread was woken by those calls, and has looked at them.
         thread::sleep(SHORT);
-        barrier.open();
+        drop(opens);
         dropping.join().unwrap();
         assert!(outer.join().unwrap().unwrap());
         for call in waiting {

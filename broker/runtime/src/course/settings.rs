@@ -8,7 +8,7 @@ use std::time::Duration;
 use callgate::supervision::Restart;
 
 use super::status::PluginStatus;
-use crate::manifest::Launchers;
+use crate::manifest::{Launchers, Reserved};
 
 /// How much of the runtime's memory and time one plugin may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) limits: Limits,
     pub(crate) restart: Restart,
+    /// The gates of the host.
+    pub(crate) reserved: Reserved,
     pub(crate) on_change: OnChange,
 }
 

@@ -9,3 +9,4 @@ mod life;
 mod manners;
 mod names;
 mod scene;
+mod still;

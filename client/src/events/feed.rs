@@ -145,7 +145,7 @@ impl Feed {
 
     /// Takes no more: whoever takes from it stops after the event that it handles.
     pub(crate) fn end(&self) {
-        self.is_over.store(true, Ordering::SeqCst);
+        self.is_over.store(true, Ordering::Release);
     }
 
     /// Lets go of what it reads, unless somebody is taking from it: then that is let go when the feed is dropped.

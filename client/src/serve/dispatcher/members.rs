@@ -1,7 +1,7 @@
 //! The plugins that a dispatcher serves, and the doorbells that wake it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use arc_swap::ArcSwap;
 use callgate_layout::pages::Doorbell;
@@ -182,15 +182,15 @@ impl Dispatcher {
         self.bells.heard()
     }
 
-    /// Announces that a thread is about to wait for the bells. Afterwards it looks once more.
+    /// Announces that a thread is about to wait for the bells. Afterwards it looks once more: after the fence of
+    /// `Status::park`, and in a group without plugins, which no peer calls, after this lock, which whoever looks for
+    /// threads that are parked takes as well.
     pub(crate) fn begin_park(&self) {
         let mut parked = self.parked.lock();
         parked.threads += 1;
         for member in parked.members.iter() {
             member.memory.status.park(&member.memory.bell);
         }
-        // WORK-OR-PARKED, as in `Status::park`, for a group without plugins.
-        fence(Ordering::SeqCst);
     }
 
     /// The thread looks by itself again.

@@ -32,6 +32,11 @@ impl Bus {
         self.policies.requests_per_second(name)
     }
 
+    /// Whether a plugin of this name may provide a gate.
+    pub(crate) fn may_provide(&self, name: &str, gate: &str) -> bool {
+        self.policies.may_provide(name, gate)
+    }
+
     pub(super) fn check_provide(&self, plugin: PluginId, gate: &str) -> Result<(), Failure> {
         self.check_takes_part(plugin)?;
         let name = self.name_of(plugin);
@@ -107,6 +112,17 @@ impl Bus {
             return Ok(());
         }
         Err(denied(&name, "gate.call", gate))
+    }
+
+    /// Gives a name, which no plugin has, another policy until that is [taken back](Bus::take_back_policy). As nobody has the name,
+    /// nobody's rights change by that.
+    pub(crate) fn lend_policy(&mut self, name: &str, policy: Policy) {
+        self.policies.lend(name, policy);
+    }
+
+    /// What a name had before holds for it again. Also this is for a name that no plugin has.
+    pub(crate) fn take_back_policy(&mut self, name: &str) {
+        self.policies.take_back(name);
     }
 
     /// Gives plugins of a name, or of a pattern of names, another policy. What they may no longer

@@ -3,6 +3,7 @@
 //! The poll is edge-triggered. A session that has something to read stands in a queue and is
 //! read in bounded batches, so that none of them starves the others. Nothing here blocks.
 
+mod absent;
 mod accept;
 mod cells;
 mod commands;
@@ -43,7 +44,7 @@ use callgate_layout::control::{Failure, MAX_RECORD};
 use crossbeam_channel::{Receiver, Sender};
 use mio::{Events, Poll};
 
-pub(crate) use commands::{Command, Outcome, WayBack};
+pub(crate) use commands::{Command, Lent, Outcome, WayBack};
 pub(crate) use tokens::WAKER;
 
 use crate::bus::Bus;
@@ -59,7 +60,7 @@ use crate::settings::Settings;
 use crate::socket::{DirectoryWatch, Listener};
 use files::Files;
 use held::HeldMemory;
-use listed_plugins::AllSupervised;
+use listed_plugins::{AllBroken, AllSupervised};
 use listing::Listings;
 use memory::Memory;
 use numbers::Numbers;
@@ -127,6 +128,8 @@ pub(crate) struct Reactor {
     policy_changes: HashMap<u64, Sender<Vec<String>>>,
     children: HashMap<u64, Tracked>,
     supervised: AllSupervised,
+    /// Folders of plugins that cannot be used, and why.
+    broken: AllBroken,
     pulses: Pulses,
     /// Somebody who connected and whose process could not be looked up for want of descriptors.
     half_accepted: Option<OwnedFd>,
@@ -195,6 +198,7 @@ impl Reactor {
             policy_changes: HashMap::new(),
             children: HashMap::new(),
             supervised: AllSupervised::new(),
+            broken: AllBroken::new(),
             pulses: Pulses::default(),
             half_accepted: None,
             accepts_late: false,

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, GateToPlugin, SessionToPlugin};
+use callgate_layout::control::Failure;
 
 use super::{Reactor, Timer};
 use crate::child::Tracked;
@@ -16,17 +16,15 @@ use crate::listing::EndedEntry;
 const KEPT: usize = 64;
 /// How long a program may take to end that has closed its connection.
 const ENDING_TIME: Duration = Duration::from_secs(1);
-/// Programs that one answer names.
-const NAMED: usize = 4;
 
 /// A program that has ended, or was refused.
 #[derive(Debug)]
-struct Ended {
-    name: String,
+pub(super) struct Ended {
+    pub(super) name: String,
     pid: u32,
-    why: String,
+    pub(super) why: String,
     /// Whether it was a plugin before.
-    had_connected: bool,
+    pub(super) had_connected: bool,
 }
 
 /// Programs that have ended and were not started again: one for each name.
@@ -49,6 +47,11 @@ impl Starts {
         self.ended.push_back(ended);
     }
 
+    /// Those that it remembers, the oldest first.
+    pub(super) fn ended(&self) -> impl DoubleEndedIterator<Item = &Ended> + Clone {
+        self.ended.iter()
+    }
+
     /// For the listing.
     pub(super) fn entries(&self) -> Vec<EndedEntry> {
         let entry = |start: &Ended| EndedEntry {
@@ -60,17 +63,14 @@ impl Starts {
     }
 }
 
-/// Whether a gate is one of a plugin's by the convention `Owner.Name`, whatever the case of letters.
-fn is_by_name(gate: &str, plugin: &str) -> bool {
-    let owner = gate.get(..plugin.len());
-    owner.is_some_and(|owner| owner.eq_ignore_ascii_case(plugin))
-        && gate.as_bytes().get(plugin.len()) == Some(&b'.')
-}
-
 impl Reactor {
     /// A program will not become a plugin: tells its host's handle, and who waits for its gates.
     pub(super) fn start_failed(&mut self, tracked: &Tracked, why: String, now: Instant) {
-        tracing::warn!("{why}");
+        // Of one that is supervised its supervisor says so.
+        match self.supervised.contains_key(tracked.name()) {
+            true => tracing::debug!("{why}"),
+            false => tracing::warn!("{why}"),
+        }
         tracked.failed(why.clone());
         self.note_end(tracked, why);
         for (plugin, open, gate) in self.bus.registry().absent_opens() {
@@ -133,71 +133,5 @@ impl Reactor {
             );
             self.start_failed(&tracked, why, now);
         }
-    }
-
-    /// Tells a plugin that nobody is left to wait for at a gate that it has open, if that is so.
-    pub(super) fn tell_failed(&mut self, plugin: PluginId, open: u32, gate: &str, now: Instant) {
-        if self.nobody_left(gate).is_some() {
-            let record = GateToPlugin::StartFailed { open };
-            self.send(plugin, record, Vec::new(), now);
-        }
-    }
-
-    /// What became of the program that was to provide a gate, where no other one is left to do so.
-    fn nobody_left(&self, gate: &str) -> Option<&str> {
-        let ended = self.starts.ended.iter();
-        let mut failed = ended.filter(|ended| !ended.had_connected).rev();
-        let last = failed.clone().next();
-        let by_name = failed.find(|ended| is_by_name(gate, &ended.name));
-        let mut sessions = self.sessions.values();
-        let anybody = self.listener.is_some()
-            || !self.execs.is_empty()
-            || self.children.values().any(Tracked::is_starting)
-            || sessions.any(|session| session.expected.name.is_some());
-        Some(by_name.or(last.filter(|_| !anybody))?.why.as_str())
-    }
-
-    /// Programs that may be why nobody provides a gate, in sentences.
-    fn why_absent(&self, gate: &str) -> Option<Failure> {
-        if let Some(why) = self.nobody_left(gate) {
-            return Some(Failure::new(Code::ProviderGone, why));
-        }
-        let starting = self.children.values().filter(|child| child.is_starting());
-        let starting = starting.map(|child| (child.name(), child.still_starting()));
-        let ended = self.starts.ended.iter();
-        let ended = ended.map(|ended| (ended.name.as_str(), ended.why.clone()));
-        let mut all: Vec<(&str, String)> = starting.chain(ended).collect();
-        // Those that bear its name say enough.
-        if all.iter().any(|(name, _)| is_by_name(gate, name)) {
-            all.retain(|(name, _)| is_by_name(gate, name));
-        }
-        let more = all.len().saturating_sub(NAMED);
-        let mut texts: Vec<String> = all.into_iter().map(|(_, text)| text).take(NAMED).collect();
-        if more > 0 {
-            texts.push(format!("and {more} others are not there"));
-        }
-        (!texts.is_empty()).then(|| Failure::new(Code::NotReady, texts.join("; ")))
-    }
-
-    pub(super) fn explain_absence(&mut self, to: PluginId, request: u32, gate: &str, now: Instant) {
-        let failure = self.why_absent(gate);
-        let record = SessionToPlugin::Answer { request, failure };
-        self.send(to, record, Vec::new(), now);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A gate of another plugin, whose name only begins alike, would fail without a reason.
-    #[test]
-    fn gates_belong_to_plugins_by_name_and_dot() {
-        assert!(is_by_name("Gain.Apply", "gain"));
-        assert!(is_by_name("gain.Apply.Fast", "Gain"));
-        assert!(!is_by_name("Gainer.Apply", "gain"));
-        assert!(!is_by_name("Gain", "gain"));
-        assert!(!is_by_name("Gäin.Apply", "gain"));
-        assert!(!is_by_name("G\u{e4}.x", "G\u{c3}"));
     }
 }

@@ -1,16 +1,16 @@
-//! Which cursors of a plugin's status page are free.
+//! Which cursors on a plugin's status page are free.
 
 use std::collections::VecDeque;
 
 use callgate_layout::events::cursor::CURSORS;
 
-/// The cursors of one plugin. One that comes back is the last to be given again: its plugin may not have heard yet that its feed has
-/// ended, or has a thread that still writes to it, and would refuse to use it for another one.
+/// The cursors of one plugin. A cursor that comes back is given again only after all others, because the plugin may not have heard yet that
+/// its feed has ended, or may have a thread that still writes to the cursor; it would then refuse to use it for another feed.
 #[derive(Debug, Default)]
 pub(super) struct Cursors {
-    /// Those below `fresh` that are free, in the order in which they came back.
+    /// Free cursors that were given before, in the order in which they came back.
     free: VecDeque<u16>,
-    /// The first one that was never given.
+    /// The first cursor that was never given.
     fresh: u16,
 }
 

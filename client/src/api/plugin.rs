@@ -6,6 +6,7 @@ mod course;
 mod farewell;
 mod hearing;
 mod joining;
+mod opening;
 mod serving;
 mod topics;
 
@@ -25,11 +26,9 @@ use super::shared::Shared;
 use super::shares::Shares;
 use super::subscriber::Subscriber;
 use super::watch::Watch;
-use crate::base::backoff::Backoff;
 use crate::base::deadline::{answer_due, instant_after};
 use crate::base::error::{Error, Result};
 use crate::base::types::{Arguments, GateType, action_signature_of, signature_of};
-use crate::call::target::Origin;
 use crate::handler::context::Context;
 use crate::handler::payload::Payload;
 use crate::handler::raw::{erase_raw, raw_signature};
@@ -41,7 +40,6 @@ use crate::session::handshake::Reached;
 use crate::session::notices::BrokerEvent;
 use crate::session::open_gate::OpenGate;
 use crate::session::plugin_state::PluginState;
-use crate::session::wanted::Wanted;
 use builder::PluginBuilder;
 
 /// How long a plugin that closes waits for the broker to hear that its gates are withdrawn.
@@ -224,13 +222,8 @@ impl Plugin {
     ///
     /// As [`Plugin::subscriber`].
     pub fn watch(&self, gate: &str) -> Result<Watch> {
-        check_gate(gate)?;
-        let gate = Arc::new(OpenGate::new(gate.into(), Wanted::nothing()?));
-        gate.watch();
-        let number = self.state.add_open_gate(&gate);
-        // From here on dropping the watch closes the gate again.
-        let watch = Watch::new(self.state.clone(), number, gate.clone());
-        self.ask_to_open(&gate, number)?;
+        let watch = opening::begin_to_watch(&self.state, gate)?;
+        self.ask_to_open(&watch.gate, watch.number)?;
         Ok(watch)
     }
 
@@ -254,30 +247,11 @@ impl Plugin {
     pub(crate) fn open(
         &self,
         gate: &str,
-        [function, action]: [Signature; 2],
+        signatures: [Signature; 2],
         encodings: Encodings,
     ) -> Result<Shared> {
-        check_gate(gate)?;
-        let wanted = |signature| {
-            let wanted = Wanted::new(signature, encodings);
-            wanted.map_err(|error| error.at_gate(gate))
-        };
-        let wanted = [wanted(function)?, wanted(action)?];
-        let gate = Arc::new(OpenGate::new(gate.into(), wanted));
-        let number = self.state.add_open_gate(&gate);
-        // From here on dropping `shared` closes the gate again.
-        let origin = Origin {
-            gate: gate.name().clone(),
-            backoff: Backoff::new(self.state.policy),
-            reporter: self.state.clone(),
-        };
-        let shared = Shared {
-            state: self.state.clone(),
-            number,
-            gate: gate.clone(),
-            origin,
-        };
-        self.ask_to_open(&gate, number)?;
+        let shared = opening::begin(&self.state, gate, signatures, encodings)?;
+        self.ask_to_open(&shared.gate, shared.number)?;
         Ok(shared)
     }
 
@@ -372,6 +346,8 @@ impl Drop for Plugin {
         let until = instant_after(CLOSING);
         for (gate, kind) in self.state.provided.all() {
             self.state.withdraw(&gate, kind, until);
+            // Also for who asks in this process: the handlers stay as long as one of them runs.
+            self.state.provided.withdrawn(&gate, kind);
         }
         // Then the dispatcher: it answers what is left while the links still live.
         self.core.close_all();

@@ -2,6 +2,8 @@
 
 use std::os::fd::RawFd;
 
+use callgate_client::dynamic::answer_together;
+
 use crate::frame::{FrameTooLarge, Limits, Line, Splitter, Stream};
 use crate::process::{Pipe, Progress};
 
@@ -66,7 +68,8 @@ impl Source {
                         lines += 1;
                         sink(line);
                     };
-                    if let Err(error) = self.splitter.push(&buffer[..count], counting) {
+                    let pushed = answer_together(|| self.splitter.push(&buffer[..count], counting));
+                    if let Err(error) = pushed {
                         self.close();
                         return Err(error);
                     }

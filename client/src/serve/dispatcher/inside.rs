@@ -2,6 +2,7 @@
 
 use super::{Dispatch, Dispatcher, Door, Handled};
 use crate::base::chain;
+use crate::serve::round;
 use crate::serve::scheduler::{Notes, Scheduler, Wanted};
 use crate::serve::turn::TurnLock;
 
@@ -77,6 +78,8 @@ impl Dispatcher {
         let below = chain::wait_below(chain);
         let found = self.handle_next(&door, &mut frame, next) == Handled::Done;
         drop(below);
+        // The thread goes on waiting.
+        round::end();
         self.settle_late(&door);
         // Outside of a dispatcher's loop nobody keeps the token.
         self.turn_lock.release();

@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::pairs::{self, OverQuota, Quota};
+use crate::pairs::{self, Change, OverQuota, Quota};
 use crate::refusal::{over_quota, too_large};
 use crate::request::Page;
 use crate::stores::{Kind, Missing, Stores};
@@ -83,31 +83,37 @@ pub(crate) fn get(stores: &mut Stores, plugin: &str, key: &str) -> Result<String
     Ok(found.flatten().unwrap_or_else(|| "null".to_owned()))
 }
 
-pub(crate) fn set(
+/// Makes changes of a plugin's keys, which are all of one kind. Where the store fails, none of them was made.
+pub(crate) fn change(
     stores: &mut Stores,
     plugin: &str,
-    pair: (&str, &str),
+    changes: &[Change<'_>],
     quota: Quota,
-) -> Result<String> {
-    put(stores, (Kind::Kv, plugin), pair, quota)?;
-    Ok("null".to_owned())
-}
-
-fn put(stores: &mut Stores, whose: (Kind, &str), pair: (&str, &str), quota: Quota) -> Result<()> {
-    let set = stores.with(whose, Missing::Make, |database| {
-        pairs::set(database, pair, quota)
-    })?;
-    match set {
-        Some(Err(OverQuota { quota, limit })) => Err(over_quota(quota, limit)),
-        _ => Ok(()),
+) -> Vec<Result<String>> {
+    let missing = match changes.first() {
+        Some(Change::Set { .. }) => Missing::Make,
+        _ => Missing::Leave,
+    };
+    let changed = stores.with((Kind::Kv, plugin), missing, |database| {
+        pairs::change(database, changes, quota)
+    });
+    let said = |change: &Change<'_>, was_there: bool| match change {
+        Change::Set { .. } => "null".to_owned(),
+        Change::Delete { .. } => was_there.to_string(),
+    };
+    let changes = changes.iter();
+    match changed {
+        Err(error) => changes.map(|_| Err(error.clone())).collect(),
+        Ok(None) => changes.map(|change| Ok(said(change, false))).collect(),
+        Ok(Some(outcomes)) => {
+            let both = changes.zip(outcomes);
+            both.map(|(change, outcome)| match outcome {
+                Ok(was_there) => Ok(said(change, was_there)),
+                Err(OverQuota { quota, limit }) => Err(over_quota(quota, limit)),
+            })
+            .collect()
+        }
     }
-}
-
-pub(crate) fn delete(stores: &mut Stores, plugin: &str, key: &str) -> Result<String> {
-    let deleted = stores.with((Kind::Kv, plugin), Missing::Leave, |database| {
-        pairs::delete(database, key)
-    })?;
-    Ok(deleted.unwrap_or(false).to_string())
 }
 
 pub(crate) fn list(stores: &mut Stores, plugin: &str, page: &Page) -> Result<String> {
@@ -201,13 +207,13 @@ pub(crate) fn set_setting(
         keys: u64::MAX,
         bytes: u64::MAX,
     };
-    match value {
-        Some(value) => put(stores, whose, (key, value), unbounded),
-        None => {
-            let deleted = stores.with(whose, Missing::Leave, |database| {
-                pairs::delete(database, key)
-            });
-            deleted.map(|_| ())
-        }
-    }
+    let (change, missing) = match value {
+        Some(value) => (Change::Set { key, value }, Missing::Make),
+        None => (Change::Delete { key }, Missing::Leave),
+    };
+    // Without a bound there is none to go beyond.
+    let changed = stores.with(whose, missing, |database| {
+        pairs::change(database, &[change], unbounded)
+    });
+    changed.map(|_| ())
 }

@@ -1,7 +1,6 @@
 //! The queue for the thread of the services: calls, limited for each plugin and for all; jobs of the host; the numbers of schedules whose
 //! ticks have been answered.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::Wake;
 use std::time::Instant;
@@ -9,20 +8,11 @@ use std::time::Instant;
 use callgate_client::dynamic::Responder;
 use parking_lot::{Condvar, Mutex};
 
+use crate::line::{Line, Whose};
 use crate::request::Request;
 use crate::stores::Stores;
 
-/// How many calls of one plugin, and of all, may wait, and how many bytes their arguments may have.
-const PLUGIN: Held = Held {
-    calls: 64,
-    bytes: 4 << 20,
-};
-const ALL: Held = Held {
-    calls: 1_024,
-    bytes: 32 << 20,
-};
-
-/// A job that the host wants done with the files.
+/// What the host wants to be done with the files.
 pub(crate) type HostJob = Box<dyn FnOnce(&mut Stores) + Send>;
 
 /// The plugin that calls.
@@ -56,51 +46,34 @@ pub(crate) struct Mailbox {
 }
 
 struct Contents {
-    jobs: VecDeque<Job>,
-    all: Held,
-    /// For each plugin that has calls waiting, by its number: how much waits.
-    plugins: HashMap<u64, Held>,
+    line: Line<Job>,
     /// The numbers of schedules whose ticks have been answered.
     answered: Vec<u64>,
     is_closed: bool,
 }
 
-/// How many calls wait, with how many bytes of arguments.
-#[derive(Clone, Copy, Default)]
-struct Held {
-    calls: usize,
-    bytes: usize,
-}
-
-impl Held {
-    fn has_room(&self, bytes: usize, most: &Held) -> bool {
-        self.calls < most.calls && self.bytes + bytes <= most.bytes
-    }
-
-    fn add(&mut self, bytes: usize) {
-        self.calls += 1;
-        self.bytes += bytes;
-    }
-
-    fn subtract(&mut self, bytes: usize) {
-        self.calls -= 1;
-        self.bytes -= bytes;
-    }
-}
-
-/// What [`Mailbox::take`] takes out at once.
+/// What is taken out at once.
 pub(crate) struct Taken {
-    pub(crate) job: Option<Job>,
+    /// One thing, or several changes of one plugin's keys.
+    pub(crate) jobs: Vec<Job>,
     pub(crate) answered: Vec<u64>,
+}
+
+impl Job {
+    /// Whether another one can be done together with this one, which came before it.
+    fn is_like(&self, next: &Job) -> bool {
+        match (self, next) {
+            (Job::Call(call), Job::Call(next)) => call.request.is_like(&next.request),
+            _ => false,
+        }
+    }
 }
 
 impl Mailbox {
     pub(crate) fn new() -> Mailbox {
         Mailbox {
             contents: Mutex::new(Contents {
-                jobs: VecDeque::new(),
-                all: Held::default(),
-                plugins: HashMap::new(),
+                line: Line::new(),
                 answered: Vec::new(),
                 is_closed: false,
             }),
@@ -111,37 +84,38 @@ impl Mailbox {
     /// Queues a call. If there is no room for it, returns its responder.
     pub(crate) fn call(&self, call: Call) -> Result<(), Responder> {
         let mut contents = self.contents.lock();
-        let held = contents.plugins.get(&call.caller.number).copied();
-        let has_room = held.unwrap_or_default().has_room(call.bytes, &PLUGIN)
-            && contents.all.has_room(call.bytes, &ALL);
-        if contents.is_closed || !has_room {
+        if contents.is_closed {
             return Err(call.responder);
         }
-        contents.all.add(call.bytes);
-        let held = contents.plugins.entry(call.caller.number).or_default();
-        held.add(call.bytes);
-        contents.jobs.push_back(Job::Call(call));
-        drop(contents);
-        self.change.notify_one();
-        Ok(())
+        let (whose, bytes) = (Whose::Plugin(call.caller.number), call.bytes);
+        match contents.line.push(whose, Job::Call(call), bytes) {
+            Ok(()) => {
+                drop(contents);
+                self.change.notify_one();
+                Ok(())
+            }
+            Err(Job::Call(call)) => Err(call.responder),
+            // It was a call.
+            Err(Job::Host(_)) => Ok(()),
+        }
     }
 
     /// Queues a job of the host, for which there is always room. Returns false if the thread has ended.
     pub(crate) fn host(&self, job: HostJob) -> bool {
         let mut contents = self.contents.lock();
-        if contents.is_closed {
-            return false;
-        }
-        contents.jobs.push_back(Job::Host(job));
+        let is_in = !contents.is_closed && {
+            let pushed = contents.line.push(Whose::Host, Job::Host(job), 0);
+            pushed.is_ok()
+        };
         drop(contents);
         self.change.notify_one();
-        true
+        is_in
     }
 
     /// Takes out what there is, and waits for it at most until this time. `None` once the mailbox is closed.
     pub(crate) fn take(&self, until: Option<Instant>) -> Option<Taken> {
         let mut contents = self.contents.lock();
-        while !contents.is_closed && contents.jobs.is_empty() && contents.answered.is_empty() {
+        while !contents.is_closed && contents.line.is_empty() && contents.answered.is_empty() {
             match until {
                 None => self.change.wait(&mut contents),
                 Some(until) => {
@@ -152,7 +126,7 @@ impl Mailbox {
             }
         }
         (!contents.is_closed).then(|| Taken {
-            job: contents.take_job(),
+            jobs: contents.line.take(Job::is_like),
             answered: std::mem::take(&mut contents.answered),
         })
     }
@@ -163,25 +137,9 @@ impl Mailbox {
         self.change.notify_one();
     }
 
-    /// Takes out what was still waiting when the mailbox was closed.
-    pub(crate) fn rest(&self) -> VecDeque<Job> {
-        std::mem::take(&mut self.contents.lock().jobs)
-    }
-}
-
-impl Contents {
-    fn take_job(&mut self) -> Option<Job> {
-        let job = self.jobs.pop_front()?;
-        if let Job::Call(Call { caller, bytes, .. }) = &job {
-            self.all.subtract(*bytes);
-            if let Some(held) = self.plugins.get_mut(&caller.number) {
-                held.subtract(*bytes);
-                if held.calls == 0 {
-                    self.plugins.remove(&caller.number);
-                }
-            }
-        }
-        Some(job)
+    /// What was still waiting when the mailbox was closed.
+    pub(crate) fn rest(&self) -> Vec<Job> {
+        self.contents.lock().line.rest()
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::ops::Bound;
 
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
+};
 
 use crate::request::Page;
 
@@ -43,33 +45,70 @@ pub(crate) fn get(database: &Database, key: &str) -> Result<Option<String>> {
     Ok(value.map(|value| value.value().to_owned()))
 }
 
-/// Sets a key's value. When this returns, the value outlives a power failure.
-pub(crate) fn set(
+/// A change of one key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change<'a> {
+    Set { key: &'a str, value: &'a str },
+    Delete { key: &'a str },
+}
+
+/// Makes changes, one after the other, and writes all of them to the disk at once. When this returns, they outlive a failure of the
+/// machine's power. Of each it says whether the key was there before, or which quota it goes beyond: then it is left out, and the
+/// others are made.
+pub(crate) fn change(
     database: &Database,
-    (key, value): (&str, &str),
+    changes: &[Change<'_>],
     quota: Quota,
-) -> Result<std::result::Result<(), OverQuota>> {
+) -> Result<Vec<std::result::Result<bool, OverQuota>>> {
     let write = database.begin_write()?;
-    let over = {
+    let (mut outcomes, mut has_changed) = (Vec::with_capacity(changes.len()), false);
+    {
         let mut pairs = write.open_table(PAIRS)?;
         let mut totals = write.open_table(TOTALS)?;
-        let before = pairs.insert(key, value)?;
-        let before = before.map(|before| size(key, before.value()));
-        let total = totals.get(BYTES)?.map_or(0, |total| total.value());
-        let now = total.saturating_sub(before.unwrap_or(0)) + size(key, value);
-        totals.insert(BYTES, now)?;
-        over(&quota, (before.is_none(), pairs.len()?), (total, now))
-    };
-    match over {
-        Some(over) => {
-            write.abort()?;
-            Ok(Err(over))
+        let mut total = totals.get(BYTES)?.map_or(0, |total| total.value());
+        for change in changes {
+            let outcome = match *change {
+                Change::Set { key, value } => set(&mut pairs, (key, value), (quota, &mut total))?,
+                Change::Delete { key } => Ok(delete(&mut pairs, key, &mut total)?),
+            };
+            has_changed |= match (change, &outcome) {
+                (Change::Set { .. }, Ok(_)) => true,
+                (_, outcome) => matches!(outcome, Ok(true)),
+            };
+            outcomes.push(outcome);
         }
-        None => {
-            write.commit()?;
-            Ok(Ok(()))
-        }
+        totals.insert(BYTES, total)?;
     }
+    match has_changed {
+        true => write.commit()?,
+        false => write.abort()?,
+    }
+    Ok(outcomes)
+}
+
+type Pairs<'t> = Table<'t, &'static str, &'static str>;
+
+fn set(
+    pairs: &mut Pairs<'_>,
+    (key, value): (&str, &str),
+    (quota, total): (Quota, &mut u64),
+) -> Result<std::result::Result<bool, OverQuota>> {
+    let before = pairs.get(key)?.map(|before| size(key, before.value()));
+    let keys = pairs.len()? + u64::from(before.is_none());
+    let now = total.saturating_sub(before.unwrap_or(0)) + size(key, value);
+    if let Some(over) = over(&quota, (before.is_none(), keys), (*total, now)) {
+        return Ok(Err(over));
+    }
+    pairs.insert(key, value)?;
+    *total = now;
+    Ok(Ok(before.is_some()))
+}
+
+fn delete(pairs: &mut Pairs<'_>, key: &str, total: &mut u64) -> Result<bool> {
+    let before = pairs.remove(key)?;
+    let before = before.map(|before| size(key, before.value()));
+    *total = total.saturating_sub(before.unwrap_or(0));
+    Ok(before.is_some())
 }
 
 /// The quota that a change exceeds, if any. A change after which there are not more bytes than before exceeds none of bytes.
@@ -90,28 +129,7 @@ fn over(
     })
 }
 
-/// Removes a key. Returns whether it was there.
-pub(crate) fn delete(database: &Database, key: &str) -> Result<bool> {
-    let write = database.begin_write()?;
-    let was_there = {
-        let mut pairs = write.open_table(PAIRS)?;
-        let before = pairs.remove(key)?;
-        let before = before.map(|before| size(key, before.value()));
-        if let Some(before) = before {
-            let mut totals = write.open_table(TOTALS)?;
-            let total = totals.get(BYTES)?.map_or(0, |total| total.value());
-            totals.insert(BYTES, total.saturating_sub(before))?;
-        }
-        before.is_some()
-    };
-    match was_there {
-        true => write.commit()?,
-        false => write.abort()?,
-    }
-    Ok(was_there)
-}
-
-/// Passes the pairs of a page to `sink`, in the order of their keys, until `sink` returns false.
+/// Gives the pairs of a page to `sink`, in the order of their keys, until it says that it has enough.
 pub(crate) fn list(
     database: &Database,
     page: &Page,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use callgate_client::HandlerError;
 use serde_json::value::RawValue;
 
+use crate::pairs::Change;
 use crate::refusal::{invalid, too_large};
 
 /// The most bytes of a call's arguments.
@@ -41,7 +42,27 @@ pub(crate) struct Page {
     pub(crate) limit: Option<usize>,
 }
 
-/// A function that parses the arguments of one gate.
+impl Request {
+    /// Whether another one of the same plugin can be done together with this one: changes of one kind.
+    pub(crate) fn is_like(&self, next: &Request) -> bool {
+        use Request::{Delete, Set};
+        matches!(
+            (self, next),
+            (Set { .. }, Set { .. }) | (Delete { .. }, Delete { .. })
+        )
+    }
+
+    /// What it changes of the plugin's pairs, if it does.
+    pub(crate) fn as_change(&self) -> Option<Change<'_>> {
+        match self {
+            Request::Set { key, value } => Some(Change::Set { key, value }),
+            Request::Delete { key } => Some(Change::Delete { key }),
+            _ => None,
+        }
+    }
+}
+
+/// How the arguments of one gate are read.
 pub(crate) type Read = fn(&Fields<'_>) -> Result<Request, HandlerError>;
 
 /// Parses the arguments of a call: a JSON array of one object.

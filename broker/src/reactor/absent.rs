@@ -8,7 +8,7 @@ use callgate_layout::control::{Failure, GateToPlugin, SessionToPlugin};
 use serde_json::{Value, json};
 
 use super::Reactor;
-use super::listed_plugins::{BROKEN, broken_name};
+use super::listed_plugins::{BROKEN, broken_name, short};
 use crate::child::Tracked;
 use crate::id::PluginId;
 use crate::listing::PluginState;
@@ -29,7 +29,7 @@ struct Suspect<'a> {
 impl<'a> Suspect<'a> {
     /// A plugin whose folder cannot be used.
     fn broken(name: Cow<'a, str>, why: &str) -> Suspect<'a> {
-        let fault = json!({"code": BROKEN, "message": why});
+        let fault = json!({"code": BROKEN, "message": short(why)});
         Suspect {
             text: format!("plugin `{name}` is left out: {why}"),
             context: Some(
@@ -75,7 +75,7 @@ impl Reactor {
         let anybody = self.listener.is_some()
             || !self.execs.is_empty()
             || self.children.values().any(Tracked::is_starting)
-            || supervised.any(|supervised| supervised.may_come())
+            || supervised.any(|supervised| supervised.is_coming())
             || sessions.any(|session| session.expected.name.is_some());
         let by_name = by_name.filter(|ended| is_over(&ended.name));
         Some(by_name.or(last.filter(|_| !anybody))?.why.as_str())
@@ -104,10 +104,12 @@ impl Reactor {
         if more > 0 {
             texts.push(format!("and {more} others are not there"));
         }
-        (!texts.is_empty()).then(|| Failure {
-            context: context.map(|context| context.to_string()),
-            ..Failure::new(code, texts.join("; "))
-        })
+        let failure = Failure::new(code, texts.join("; "));
+        let failure = match context {
+            Some(context) => failure.with_context(context.to_string()),
+            None => failure,
+        };
+        (!texts.is_empty()).then_some(failure)
     }
 
     /// The programs that may provide a gate and do not run, or run without providing it.
@@ -145,6 +147,15 @@ impl Reactor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A context that is too long for a record is left out, with the state of the plugin.
+    #[test]
+    fn a_long_reason_leaves_a_context_that_fits() {
+        let suspect = Suspect::broken("x".into(), &"\u{1}".repeat(100_000));
+        let context = suspect.context.unwrap().to_string();
+        let failure = Failure::new(Code::NotReady, suspect.text).with_context(context);
+        assert!(failure.context.unwrap().contains("broken"));
+    }
 
     /// A gate of another plugin, whose name only begins alike, would fail without a reason.
     #[test]

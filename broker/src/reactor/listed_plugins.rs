@@ -17,7 +17,15 @@ use crate::supervision::{State, Status};
 /// The code of a fault: a plugin's folder cannot be used.
 pub(super) const BROKEN: &str = "UNUSABLE";
 
-/// The last status of a supervised program that its supervisor has reported.
+/// The most bytes of a reason in an error's context, which has to fit a record also where each of them is written as an escape.
+const MOST_OF_REASON: usize = 512;
+
+/// The beginning of a reason.
+pub(super) fn short(why: &str) -> &str {
+    &why[..why.floor_char_boundary(MOST_OF_REASON)]
+}
+
+/// What was said last of a supervised program.
 #[derive(Debug)]
 pub(super) struct Supervised {
     status: Status,
@@ -58,12 +66,9 @@ impl Supervised {
         self.status.state
     }
 
-    /// Whether the program is there, or will come without being asked for.
-    pub(super) fn may_come(&self) -> bool {
-        !matches!(
-            self.status.state,
-            State::Quarantined | State::Stopped | State::Stopping
-        )
+    /// Whether it is on its way, without somebody's asking for it.
+    pub(super) fn is_coming(&self) -> bool {
+        matches!(self.status.state, State::Starting | State::Waiting)
     }
 
     /// Why the program provides nothing, in a sentence that says what to do.
@@ -108,7 +113,7 @@ impl Supervised {
             "restarts": status.restarts,
             "last_exit": status.last_exit.map(|exit| exit.to_string()),
             "killed": status.was_killed,
-            "last_fault": fault.map(|fault| json!({"code": fault.code, "message": fault.why})),
+            "last_fault": fault.map(|fault| json!({"code": fault.code, "message": short(&fault.why)})),
             "next_try_ms": self.next_try_ms(),
         })
     }

@@ -234,14 +234,14 @@ impl Policy {
 pub(crate) struct Policies {
     /// By the name, or by a pattern of names.
     named: BTreeMap<String, Policy>,
-    /// By name: in the place of what is there otherwise, for as long as a session lasts.
+    /// Policies that were lent to names, by name: each replaces the name's other policy for as long as a session lasts.
     lent: BTreeMap<String, Policy>,
     /// Whether a plugin without a policy may do nothing; otherwise it may do everything.
     pub(crate) strict: bool,
 }
 
 impl Policies {
-    /// Replaces or removes the policy under a name or a pattern, also one that was lent.
+    /// Sets or removes the policy of a name or a pattern, and removes one that was lent to it.
     pub(crate) fn set(&mut self, name: &str, policy: Option<Policy>) {
         self.lent.remove(name);
         match policy {
@@ -250,12 +250,12 @@ impl Policies {
         };
     }
 
-    /// Puts a policy in the place of what a name has, until it is taken back.
+    /// Lends a policy to a name: it replaces the name's other policy until it is taken back.
     pub(crate) fn lend(&mut self, name: &str, policy: Policy) {
         self.lent.insert(name.to_owned(), policy);
     }
 
-    /// What was there before it was lent holds again.
+    /// Takes back the policy that was lent to a name: its other policy holds again.
     pub(crate) fn take_back(&mut self, name: &str) {
         self.lent.remove(name);
     }

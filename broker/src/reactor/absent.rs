@@ -148,7 +148,7 @@ impl Reactor {
 mod tests {
     use super::*;
 
-    /// A context that is too long for a record is left out, with the state of the plugin.
+    /// A context that is too long for a record was left out, and with it the state of the plugin.
     #[test]
     fn a_long_reason_leaves_a_context_that_fits() {
         let suspect = Suspect::broken("x".into(), &"\u{1}".repeat(100_000));
@@ -157,7 +157,7 @@ mod tests {
         assert!(failure.context.unwrap().contains("broken"));
     }
 
-    /// A gate of another plugin, whose name only begins alike, would fail without a reason.
+    /// A gate of another plugin whose name only begins with the same letters would fail for no reason.
     #[test]
     fn gates_belong_to_plugins_by_name_and_dot() {
         assert!(is_by_name("Gain.Apply", "gain"));

@@ -43,9 +43,9 @@ impl BrokerHandle {
         self.ask(|reply| Command::Connect { lent: None, reply })?
     }
 
-    /// A connection for a plugin of this name in this very process, which may do what this policy says for as long as the
-    /// connection lasts. From now on nobody else can have the name; when the connection has ended, the name has what
-    /// [`set_policy`](BrokerHandle::set_policy) has given it, or has not. A `set_policy` of this very name meanwhile ends that.
+    /// A connection for a plugin of this name in this very process, which may do what this policy says for as long as the connection lasts.
+    /// From now on no other plugin can have the name. When the connection has ended, the name's policy is again the one that
+    /// [`set_policy`](BrokerHandle::set_policy) has set, if any. Setting a policy for exactly this name meanwhile replaces the lent one.
     ///
     /// ```
     /// use std::io::ErrorKind;
@@ -64,7 +64,7 @@ impl BrokerHandle {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` where a plugin has the name, or was given it and is still starting. Nothing is changed then.
+    /// `AlreadyExists` if a plugin has the name, or was started with it and is still starting. Nothing is changed then.
     pub fn connect_as(&self, name: &str, policy: Policy) -> io::Result<OwnedFd> {
         let name = name.to_owned();
         let lent = Some(Lent { name, policy });
@@ -78,12 +78,13 @@ impl BrokerHandle {
             .map_err(|_| gone())?
     }
 
-    /// The same for a program that may do what this policy says for as long as it is on the bus; otherwise as
+    /// Starts a program as [`BrokerHandle::spawn`] does, which may do what this policy says for as long as it is on the bus; otherwise as
     /// [`BrokerHandle::connect_as`].
     ///
     /// # Errors
     ///
-    /// As [`Broker::spawn`](crate::Broker::spawn); `AlreadyExists` where a plugin has the name, or was given it and is still starting.
+    /// As [`Broker::spawn`](crate::Broker::spawn); also `AlreadyExists` if a plugin has the name, or was started with it and is still
+    /// starting.
     pub fn spawn_as(&self, name: &str, program: Program, policy: Policy) -> io::Result<Child> {
         self.ask(|reply| Command::Spawn {
             name: name.to_owned(),

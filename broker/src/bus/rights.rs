@@ -114,13 +114,13 @@ impl Bus {
         Err(denied(&name, "gate.call", gate))
     }
 
-    /// Gives a name, which no plugin has, another policy until that is [taken back](Bus::take_back_policy). As nobody has the name,
-    /// nobody's rights change by that.
+    /// Lends a name, which no plugin has, another policy until that is [taken back](Bus::take_back_policy). This changes no plugin's
+    /// rights, because no plugin has the name.
     pub(crate) fn lend_policy(&mut self, name: &str, policy: Policy) {
         self.policies.lend(name, policy);
     }
 
-    /// What a name had before holds for it again. Also this is for a name that no plugin has.
+    /// Takes back the policy that was lent to a name, which no plugin has any more.
     pub(crate) fn take_back_policy(&mut self, name: &str) {
         self.policies.take_back(name);
     }

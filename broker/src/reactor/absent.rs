@@ -62,8 +62,8 @@ impl Reactor {
         self.send(to, record, Vec::new(), now);
     }
 
-    /// Why no program is left that could provide a gate: the reason why a program failed to start whose name the gate bears; or else, if no
-    /// program can come any more, why the last one failed. A supervised program does not count, because it may be started again.
+    /// Why no program is left that could provide a gate: the reason why a program that the gate is named after failed to start; or else, if
+    /// no program can come any more, why the last one failed. A supervised program does not count, because it may be started again.
     fn nobody_left(&self, gate: &str) -> Option<&str> {
         let ended = self.starts.ended();
         let is_over = |name: &str| !self.supervised.contains_key(name);
@@ -89,7 +89,7 @@ impl Reactor {
             None => Code::NotReady,
         };
         let mut all = self.suspects(gate);
-        // If the gate bears the names of some of these programs, only these are named.
+        // If the gate is named after some of these programs, the answer names only these.
         let is_its = |suspect: &Suspect<'_>| is_by_name(gate, &suspect.name);
         if all.iter().any(is_its) {
             all.retain(is_its);

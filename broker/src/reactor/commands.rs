@@ -21,7 +21,7 @@ use crate::listing::Listing;
 use crate::policy::Policy;
 use crate::supervision::Status;
 
-/// A name, and the policy that it has while a session lasts.
+/// A name, and the policy that is lent to it while a session lasts.
 #[derive(Debug)]
 pub(crate) struct Lent {
     pub(crate) name: String,
@@ -37,16 +37,16 @@ pub(crate) enum Command {
         name: String,
         /// The program.
         command: Box<process::Command>,
-        /// What it may do for as long as it is on the bus; what its name may do where it is not said.
+        /// What the plugin may do for as long as it is on the bus; `None` for the policy of its name.
         policy: Option<Policy>,
         /// The channel for the answer.
         reply: Sender<io::Result<Child>>,
     },
     /// Make a connection for a plugin in this process.
     Connect {
-        /// The name that it must say, and what it may do for as long as it is on the bus.
+        /// The name that the plugin must say, and what it may do for as long as it is on the bus.
         lent: Option<Lent>,
-        /// The way back.
+        /// The channel for the answer.
         reply: Sender<io::Result<OwnedFd>>,
     },
     /// List what is on the bus.
@@ -207,7 +207,8 @@ impl Reactor {
         Ok(theirs)
     }
 
-    /// Makes sure that nobody has a name: neither a plugin, unless that has gone, nor one that is still to say it.
+    /// Makes a name free that a plugin has which has ended, if that was not noticed yet. Fails if a living plugin has the name, or one was
+    /// started with it and has not said hello yet.
     pub(super) fn free_name(&mut self, name: &str, now: Instant) -> io::Result<()> {
         let free = self.check_reserved(name).and_then(|()| {
             let holder = self.bus.holder(name);

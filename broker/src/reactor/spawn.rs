@@ -31,7 +31,7 @@ const STEPS: u32 = 5;
 /// A program that a thread is starting, or will start.
 pub(super) struct Exec {
     name: String,
-    /// What it may do while it is on the bus, unless that is what its name may do.
+    /// What the program may do while it is on the bus; `None` for the policy of its name.
     policy: Option<Policy>,
     /// The broker's end of the program's connection.
     ours: OwnedFd,
@@ -99,7 +99,7 @@ impl Reactor {
             return self.put_down(id, started);
         };
         let reply = exec.reply.clone();
-        // Somebody may have come by its name while it was loaded.
+        // A plugin of this name may have connected while the program was loaded.
         if exec.policy.is_some()
             && let Err(taken) = self.free_name(&exec.name, now)
         {

@@ -137,7 +137,19 @@ impl Supervised {
             // The connection belongs to the runtime, so process and state are those of the program.
             entry.pid = self.status.pid;
             entry.state = self.listed_state();
+        } else if entry.state == PluginState::Starting && self.has_ended() {
+            // Its supervisor knows before this broker does.
+            entry.pid = None;
+            entry.state = self.listed_state();
         }
+    }
+
+    /// Whether no process of it runs.
+    fn has_ended(&self) -> bool {
+        matches!(
+            self.status.state,
+            State::Waiting | State::Quarantined | State::Stopped
+        )
     }
 
     /// The entry of a program that is not connected.

@@ -14,7 +14,7 @@ use mio::Waker;
 use crate::child::Child;
 use crate::listing::Listing;
 use crate::policy::Policy;
-use crate::reactor::Command;
+use crate::reactor::{Command, Lent};
 use crate::supervision::Status;
 use callgate_layout::control::Pulse;
 
@@ -40,7 +40,35 @@ impl BrokerHandle {
 
     /// The same as [`Broker::connect`](crate::Broker::connect).
     pub fn connect(&self) -> io::Result<OwnedFd> {
-        self.ask(Command::Connect)?
+        self.ask(|reply| Command::Connect { lent: None, reply })?
+    }
+
+    /// A connection for a plugin of this name in this very process, which may do what this policy says for as long as the
+    /// connection lasts. From now on nobody else can have the name; when the connection has ended, the name has what
+    /// [`set_policy`](BrokerHandle::set_policy) has given it, or has not. A `set_policy` of this very name meanwhile ends that.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use callgate::{Broker, Policy};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let broker = Broker::builder().without_socket().strict(true).start()?;
+    /// let policy = Policy::new().provide("Mixer.*");
+    /// let socket = broker.handle().connect_as("Mixer", policy.clone())?; // for `PluginBuilder::descriptor`
+    /// let second = broker.handle().connect_as("Mixer", policy).unwrap_err();
+    /// assert_eq!(second.kind(), ErrorKind::AlreadyExists);
+    /// # drop(socket);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` where a plugin has the name, or was given it and is still starting. Nothing is changed then.
+    pub fn connect_as(&self, name: &str, policy: Policy) -> io::Result<OwnedFd> {
+        let name = name.to_owned();
+        let lent = Some(Lent { name, policy });
+        self.ask(|reply| Command::Connect { lent, reply })?
     }
 
     /// The same as [`Broker::spawn`](crate::Broker::spawn).
@@ -48,6 +76,21 @@ impl BrokerHandle {
         self.begin_spawn(name, program)?
             .recv()
             .map_err(|_| gone())?
+    }
+
+    /// The same for a program that may do what this policy says for as long as it is on the bus; otherwise as
+    /// [`BrokerHandle::connect_as`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Broker::spawn`](crate::Broker::spawn); `AlreadyExists` where a plugin has the name, or was given it and is still starting.
+    pub fn spawn_as(&self, name: &str, program: Program, policy: Policy) -> io::Result<Child> {
+        self.ask(|reply| Command::Spawn {
+            name: name.to_owned(),
+            command: Box::new(program),
+            policy: Some(policy),
+            reply,
+        })?
     }
 
     /// The same without waiting: the answer is looked for by [`Asked::answer`].
@@ -68,6 +111,7 @@ impl BrokerHandle {
         self.request(|reply| Command::Spawn {
             name: name.to_owned(),
             command: Box::new(program),
+            policy: None,
             reply,
         })
     }

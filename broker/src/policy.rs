@@ -238,22 +238,36 @@ impl Policy {
 pub(crate) struct Policies {
     /// By name, or by a pattern of names.
     named: BTreeMap<String, Policy>,
+    /// By name: in the place of what is there otherwise, for as long as a session lasts.
+    lent: BTreeMap<String, Policy>,
     /// Whether a plugin without a policy may do nothing, rather than everything.
     pub(crate) strict: bool,
 }
 
 impl Policies {
-    /// Replaces or removes the policy under a name or a pattern.
+    /// Replaces or removes the policy under a name or a pattern, also one that was lent.
     pub(crate) fn set(&mut self, name: &str, policy: Option<Policy>) {
+        self.lent.remove(name);
         match policy {
             Some(policy) => self.named.insert(name.to_owned(), policy),
             None => self.named.remove(name),
         };
     }
 
+    /// Puts a policy in the place of what a name has, until it is taken back.
+    pub(crate) fn lend(&mut self, name: &str, policy: Policy) {
+        self.lent.insert(name.to_owned(), policy);
+    }
+
+    /// What was there before it was lent holds again.
+    pub(crate) fn take_back(&mut self, name: &str) {
+        self.lent.remove(name);
+    }
+
     /// The policy of a plugin: that of its name, or else of the longest pattern that matches it.
     fn of(&self, plugin: &str) -> Option<&Policy> {
-        self.named.get(plugin).or_else(|| {
+        let own = self.lent.get(plugin).or_else(|| self.named.get(plugin));
+        own.or_else(|| {
             let matching = self.named.iter().filter(|(name, _)| {
                 let pattern = Pattern::new(name);
                 pattern.is_open() && pattern.matches(plugin)

@@ -114,6 +114,17 @@ impl Bus {
         Err(denied(&name, "gate.call", gate))
     }
 
+    /// Gives a name, which no plugin has, another policy until that is [taken back](Bus::take_back_policy). As nobody has the name,
+    /// nobody's rights change by that.
+    pub(crate) fn lend_policy(&mut self, name: &str, policy: Policy) {
+        self.policies.lend(name, policy);
+    }
+
+    /// What a name had before holds for it again. Also this is for a name that no plugin has.
+    pub(crate) fn take_back_policy(&mut self, name: &str) {
+        self.policies.take_back(name);
+    }
+
     /// Gives plugins of a name, or of a pattern of names, another policy. What they may no longer
     /// do ends: first the grants that others have of them or they of others, then what they are
     /// told of. Who may take no more part is sent away last, when others have said that they refuse

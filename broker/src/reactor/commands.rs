@@ -21,6 +21,13 @@ use crate::listing::Listing;
 use crate::policy::Policy;
 use crate::supervision::Status;
 
+/// A name, and the policy that it has while a session lasts.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    pub(crate) name: String,
+    pub(crate) policy: Policy,
+}
+
 /// A request of the handle, with the way back for the answer.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -30,11 +37,18 @@ pub(crate) enum Command {
         name: String,
         /// The program.
         command: Box<process::Command>,
+        /// What it may do for as long as it is on the bus; what its name may do where it is not said.
+        policy: Option<Policy>,
         /// The way back.
         reply: Sender<io::Result<Child>>,
     },
     /// Make a connection for a plugin in this process.
-    Connect(Sender<io::Result<OwnedFd>>),
+    Connect {
+        /// The name that it must say, and what it may do for as long as it is on the bus.
+        lent: Option<Lent>,
+        /// The way back.
+        reply: Sender<io::Result<OwnedFd>>,
+    },
     /// Say what is on the bus.
     Snapshot(Sender<Listing>),
     /// Give plugins another policy.
@@ -131,12 +145,13 @@ impl Reactor {
                 Command::Spawn {
                     name,
                     command,
+                    policy,
                     reply,
                 } => {
-                    self.spawn(name, command, reply, now);
+                    self.spawn((name, policy), command, reply, now);
                 }
-                Command::Connect(reply) => {
-                    let _ = reply.send(self.connect(now));
+                Command::Connect { lent, reply } => {
+                    let _ = reply.send(self.connect(lent, now));
                 }
                 Command::Snapshot(reply) => {
                     self.list_for_handle(reply, now);
@@ -168,7 +183,10 @@ impl Reactor {
         }
     }
 
-    fn connect(&mut self, now: Instant) -> io::Result<OwnedFd> {
+    fn connect(&mut self, lent: Option<Lent>, now: Instant) -> io::Result<OwnedFd> {
+        if let Some(lent) = &lent {
+            self.free_name(&lent.name, now)?;
+        }
         let pid = process::id();
         let (ours, theirs) = self.socket_pair()?;
         let connection = Connection {
@@ -179,10 +197,23 @@ impl Reactor {
             expected: Expected {
                 sender: Some(pid),
                 name: None,
+                lent: lent.as_ref().map(|lent| lent.name.clone()),
             },
         };
         self.adopt(connection, now)?;
+        if let Some(Lent { name, policy }) = lent {
+            self.bus.lend_policy(&name, policy);
+        }
         Ok(theirs)
+    }
+
+    /// Makes sure that nobody has a name: neither a plugin, unless that has gone, nor one that is still to say it.
+    pub(super) fn free_name(&mut self, name: &str, now: Instant) -> io::Result<()> {
+        let free = self.check_reserved(name).and_then(|()| {
+            let holder = self.bus.holder(name);
+            holder.map_or(Ok(()), |holder| self.make_way(holder, name, now))
+        });
+        free.map_err(|taken| io::Error::new(io::ErrorKind::AlreadyExists, taken.message))
     }
 
     pub(super) fn socket_pair(&self) -> io::Result<(OwnedFd, OwnedFd)> {

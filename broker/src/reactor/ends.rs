@@ -27,11 +27,15 @@ impl Reactor {
         let failure = &self.with_exit(&session, failure);
         self.log_end(&session, failure, now);
         let last = SessionToPlugin::Ended(failure.clone());
+        let lent = session.expected.lent.clone();
         session.close(self.poll.registry(), last);
         self.timers.set(Timer::Hello(id), None);
         self.timers.set(Timer::Resend(id), None);
         self.pulses.forget(id);
         self.bus.remove(id, failure, now);
+        if let Some(name) = &lent {
+            self.bus.take_back_policy(name);
+        }
         self.session_ended(id, failure, now);
     }
 

@@ -44,7 +44,7 @@ use callgate_layout::control::{Failure, MAX_RECORD};
 use crossbeam_channel::{Receiver, Sender};
 use mio::{Events, Poll};
 
-pub(crate) use commands::{Command, Outcome, WayBack};
+pub(crate) use commands::{Command, Lent, Outcome, WayBack};
 pub(crate) use tokens::WAKER;
 
 use crate::bus::Bus;

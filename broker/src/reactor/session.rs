@@ -72,8 +72,17 @@ impl Pages {
 pub(crate) struct Expected {
     /// The process that must send the hello.
     pub(crate) sender: Option<u32>,
-    /// The name that it must say.
+    /// The name that it must say, as the program that was started.
     pub(crate) name: Option<String>,
+    /// The name that it must say, which has a policy of this connection's for as long as that lasts.
+    pub(crate) lent: Option<String>,
+}
+
+impl Expected {
+    /// The name that it must say.
+    pub(crate) fn says(&self) -> Option<&str> {
+        self.name.as_deref().or(self.lent.as_deref())
+    }
 }
 
 /// A connection.

@@ -23,6 +23,7 @@ use super::tokens::{Kind, token};
 use super::{Reactor, Timer};
 use crate::child::{Child, Fresh, Tracked};
 use crate::id::PluginId;
+use crate::policy::Policy;
 
 /// How many steps' time the kernel may take to load a program, or a start may wait for its turn.
 const STEPS: u32 = 5;
@@ -30,6 +31,8 @@ const STEPS: u32 = 5;
 /// A program that a thread is starting, or is to start.
 pub(super) struct Exec {
     name: String,
+    /// What it may do while it is on the bus, unless that is what its name may do.
+    policy: Option<Policy>,
     /// The broker's end of the connection that the program gets.
     ours: OwnedFd,
     reply: Sender<io::Result<Child>>,
@@ -39,7 +42,7 @@ impl Reactor {
     /// Has a program started; the answer goes to `reply` when that is done.
     pub(super) fn spawn(
         &mut self,
-        name: String,
+        name: (String, Option<Policy>),
         command: Box<process::Command>,
         reply: Sender<io::Result<Child>>,
         now: Instant,
@@ -51,12 +54,15 @@ impl Reactor {
 
     fn try_spawn(
         &mut self,
-        name: String,
+        (name, policy): (String, Option<Policy>),
         mut command: Box<process::Command>,
         reply: &Sender<io::Result<Child>>,
         now: Instant,
     ) -> io::Result<()> {
         check_plugin_name(&name).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+        if policy.is_some() {
+            self.free_name(&name, now)?;
+        }
         let (ours, theirs) = self.socket_pair()?;
         invitation::send(ours.as_fd(), &name)?;
         prepare(&mut command, theirs)?;
@@ -75,7 +81,13 @@ impl Reactor {
         let due = now.checked_add(self.exec_time());
         self.timers.set(Timer::Exec(id), due);
         let reply = reply.clone();
-        self.execs.insert(id, Exec { name, ours, reply });
+        let exec = Exec {
+            name,
+            policy,
+            ours,
+            reply,
+        };
+        self.execs.insert(id, exec);
         Ok(())
     }
 
@@ -86,18 +98,28 @@ impl Reactor {
         let Some(exec) = self.execs.remove(&id) else {
             return self.put_down(id, started);
         };
-        let Exec { name, ours, reply } = exec;
-        let adopted = started.and_then(|fresh| self.adopt_child(id, (name, ours), fresh, now));
+        let reply = exec.reply.clone();
+        // Somebody may have come by its name while it was loaded.
+        if exec.policy.is_some()
+            && let Err(taken) = self.free_name(&exec.name, now)
+        {
+            let _ = reply.send(Err(taken));
+            return self.put_down(id, started);
+        }
+        let adopted = started.and_then(|fresh| self.adopt_child(id, exec, fresh, now));
         let _ = reply.send(adopted);
     }
 
     fn adopt_child(
         &mut self,
         id: u64,
-        (name, ours): (String, OwnedFd),
+        exec: Exec,
         fresh: Fresh,
         now: Instant,
     ) -> io::Result<Child> {
+        let Exec {
+            name, policy, ours, ..
+        } = exec;
         let gone = || io::Error::other("the program was given up");
         let tracked = fresh.keep().ok_or_else(gone)?;
         let child = tracked.handle();
@@ -109,7 +131,8 @@ impl Reactor {
             pid: child.id(),
             expected: Expected {
                 sender: Some(child.id()),
-                name: Some(name),
+                lent: policy.is_some().then(|| name.clone()),
+                name: Some(name.clone()),
             },
         };
         let adopted = self.adopt_as(PluginId(id), connection, now);
@@ -120,6 +143,9 @@ impl Reactor {
             // Nobody watches for its end, which after SIGKILL takes a moment only.
             let _ = child.wait(super::SCARCITY);
             return Err(error);
+        }
+        if let Some(policy) = policy {
+            self.bus.lend_policy(&name, policy);
         }
         // What came before the socket was watched makes no event.
         self.enqueue(PluginId(id));

@@ -17,7 +17,7 @@ use crate::call::target::{Origin, Target};
 use crate::link::Link;
 use crate::session::here::has_here;
 use crate::session::numbers::MembershipId;
-use crate::session::open_gate::{Asked, OpenGate, Question, Waited, Way, is_known, nobody};
+use crate::session::open_gate::{Asked, NOBODY, OpenGate, Question, Waited, Way, is_known, nobody};
 use crate::session::plugin_state::PluginState;
 
 /// A wait shorter than this only looks, so the broker is not asked why nobody provides the gate.
@@ -301,7 +301,12 @@ impl Shared {
             return away.at_gate(self.gate.name().clone());
         }
         match self.why_absent() {
-            Some(why) => self.not_ready(error.message(), &why),
+            Some(why) => {
+                // It may say already what the broker knew when the wait began.
+                let is_told = error.message().starts_with(NOBODY);
+                let what = if is_told { NOBODY } else { error.message() };
+                self.not_ready(what, &why)
+            }
             None => error,
         }
     }

@@ -222,6 +222,17 @@ impl ProvidedGates {
         self.change(offer, |_, half| half.is_offered = false);
     }
 
+    /// Notes that no broker has the half registered any more, because the plugin closes.
+    pub(crate) fn withdrawn(&self, name: &str, kind: CallKind) {
+        let mut gates = self.gates.lock();
+        if let Some(half) = gates
+            .get_mut(name)
+            .and_then(|gate| gate.half(kind).as_mut())
+        {
+            half.is_offered = false;
+        }
+    }
+
     /// Changes one half of a gate and the gate's life, if this registration is still there.
     fn change<T>(
         &self,

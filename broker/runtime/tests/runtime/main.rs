@@ -7,4 +7,5 @@ mod complaints;
 mod hosts;
 mod life;
 mod manners;
+mod names;
 mod scene;

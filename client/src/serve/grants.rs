@@ -321,8 +321,8 @@ mod tests {
         gate
     }
 
-    /// A gate came back with other types; a call made for the old ones was still in the ring, and
-    /// its bytes were read as the new ones.
+    /// A gate came back with other types. A call that was made for the old types was still in the ring, and its
+    /// bytes were read as the new ones.
     #[test]
     fn an_index_never_leads_to_other_types() {
         let grant = |function| Grant {
@@ -337,8 +337,8 @@ mod tests {
         assert!(!leads(grant(None), 2), "a half that nobody grant");
     }
 
-    /// A gate was withdrawn whose owner has a prefix over it, which has no gate of that name: its handler was called by that
-    /// name. And in JSON also where the predicate had said no.
+    /// A gate was withdrawn whose owner also provides a prefix over it; the prefix has no gate of that name, but
+    /// its handler was called under that name. In JSON that happened even if the predicate had said no.
     #[test]
     fn a_half_with_a_predicate_is_called_only_where_that_said_yes() {
         let leads = |said| {
@@ -362,7 +362,8 @@ mod tests {
         assert_eq!(leads(None), [false; 2]);
     }
 
-    /// Whose types differ was refused as absent; who takes no JSON, or JSON alone, would have been given what it cannot read.
+    /// A caller with other types was refused as if the gate were absent; a handler that takes no JSON, or only
+    /// JSON, got what it cannot read.
     #[test]
     fn json_leads_to_whatever_types_there_are_if_these_take_it() {
         let grant = Grant {

@@ -120,8 +120,8 @@ mod tests {
     const B: u64 = 1 << 63 | 2;
     const LONG: Duration = Duration::from_secs(60);
 
-    /// One thread had the second turn lock and waited for the first, which it had lent; the other had
-    /// borrowed that and waited for the second: both until their deadline.
+    /// One thread had the second turn lock and waited for the first, which it had lent. The other had borrowed the
+    /// first and waited for the second. Both waited until their deadlines.
     #[test]
     fn two_threads_of_a_chain_both_get_a_second_token() {
         let (first, second) = (Lease::new(), Lease::new());
@@ -129,7 +129,7 @@ mod tests {
         let others = second.visit(B).unwrap();
         let inside = |depth| {
             let turn = loop {
-                // The second to come in waits until it is lent.
+                // The second thread to come in waits until the lock is lent.
                 if let Some(turn) = first.visit(A) {
                     break turn;
                 }
@@ -162,7 +162,7 @@ mod tests {
         assert_eq!((first.holder(), second.holder()), (None, None));
     }
 
-    /// Does something inside two plugins' handlers that stand on each other, both of one chain.
+    /// Runs `work` inside handlers of two plugins, one on top of the other, in one chain.
     fn inside_two(turn_locks: [&'static TurnLock; 2], work: impl FnOnce()) {
         let [first, second] = turn_locks;
         let outer = first.visit(A).expect("it is free");
@@ -178,7 +178,7 @@ mod tests {
         first.end(outer);
     }
 
-    /// What another thread of the chain gets of these turn locks, and gives back.
+    /// Which of these turn locks another thread of the chain can take; it gives them back.
     fn borrow(turn_locks: [&'static TurnLock; 2]) -> [bool; 2] {
         let attempt = || {
             turn_locks.map(|turn_lock| {
@@ -189,8 +189,8 @@ mod tests {
         std::thread::scope(|scope| scope.spawn(attempt).join().expect("no panic"))
     }
 
-    /// Of two turn locks that a thread had lent only the first came back: what came in in the chain ran
-    /// beside the handler of the second plugin for ever after.
+    /// Of two turn locks that a thread had lent, only the first came back. So calls that came in in the chain ran
+    /// beside the handler of the second plugin from then on.
     #[test]
     fn every_token_that_was_lent_comes_back() {
         let leases = [Lease::new(), Lease::new()];
@@ -207,8 +207,8 @@ mod tests {
         assert_eq!(turn_locks.map(TurnLock::holder), [None; 2]);
     }
 
-    /// A thread had its first turn lock back and kept it while it waited for the second, whose borrower
-    /// needed the first to come to an end.
+    /// A thread had its first turn lock back, and kept it while it waited for the second, whose borrower needed the
+    /// first to finish.
     #[test]
     fn what_came_back_is_lent_again_while_the_rest_is_missing() {
         let leases = [Lease::new(), Lease::new()];
@@ -222,7 +222,7 @@ mod tests {
                 let other = scope.spawn(move || {
                     let turn = second.visit(A).expect("it is lent");
                     borrowed.send(()).expect("somebody hears");
-                    // Let it be missed.
+                    // Gives the thread time to miss it.
                     std::thread::sleep(Duration::from_millis(50));
                     let mut needed = first.visit(A);
                     while needed.is_none() && Instant::now() < until {

@@ -148,7 +148,7 @@ impl Owners {
 mod tests {
     use super::*;
 
-    /// A thread that pumps was taken for the only one that does, where another one would pump next.
+    /// A thread that pumped was taken for the only one, although another one would pump next.
     #[test]
     fn whoever_has_pumped_may_do_it_again() {
         let owners = Owners::default();

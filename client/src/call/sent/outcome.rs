@@ -167,8 +167,7 @@ mod tests {
 
     use super::*;
 
-    /// A call that was given up was said not to have run where it may have, so that its caller made it
-    /// once more.
+    /// A call that was given up was reported as not run although it may have run, so its caller repeated it.
     #[test]
     fn a_call_that_was_given_up_may_have_run_unless_it_certainly_did_not() {
         let error = |code| Error::new(code, "");

@@ -159,7 +159,8 @@ impl Fairness {
 mod tests {
     use super::*;
 
-    /// Serves so many calls of links of which some always have one; how many each had.
+    /// Serves this many calls of links, of which the busy ones always have one. Returns how many calls each link
+    /// had.
     fn serve(busy: &[usize], len: usize, calls: usize) -> Vec<usize> {
         let (mut fairness, mut served) = (Fairness::new(), vec![0; len]);
         let mut looks = 0;
@@ -174,7 +175,7 @@ mod tests {
         served
     }
 
-    /// One link that was never quiet kept all others out.
+    /// One link that was never quiet kept all others from being served.
     #[test]
     fn of_few_and_of_many_links_every_busy_one_is_served() {
         for (busy, len) in [
@@ -212,7 +213,7 @@ mod tests {
         assert!(at_once == 1 && seen <= RECENT);
     }
 
-    /// Whoever made gates come and go kept the turn of the first link for ever.
+    /// A peer that made gates come and go gave the first link the turn for ever.
     #[test]
     fn changes_do_not_begin_the_rounds_anew() {
         for len in [3, 100] {
@@ -227,7 +228,7 @@ mod tests {
         }
     }
 
-    /// A link's calls lie side by side: who looks at another link for each of them reads more.
+    /// The calls of one link lie side by side in memory; looking at another link for each call reads more memory.
     #[test]
     fn of_few_links_each_has_a_turn_of_a_batch() {
         let mut fairness = Fairness::new();

@@ -217,7 +217,7 @@ mod tests {
             .collect()
     }
 
-    /// The calls of one gate were all run before the first of another.
+    /// All calls of one gate were run before the first call of another.
     #[test]
     fn gates_have_their_turns_and_their_calls_stay_in_order() {
         let mut queues = Queues::default();
@@ -228,7 +228,7 @@ mod tests {
         assert!(queues.is_empty());
     }
 
-    /// A call whose turn had not come lost its place to those that came later.
+    /// A call that could not have its turn yet lost its place to later calls.
     #[test]
     fn what_is_put_back_comes_first_again() {
         let mut queues = Queues::default();

@@ -1,17 +1,16 @@
-//! Open gates whose plugins wait to be told how they stand, because the broker does not do that as often
-//! as they like.
+//! Open gates whose plugins have asked how they stand and wait for the answer, because the broker answers only a limited number a second.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
 use crate::id::PluginId;
 
-/// Open gates that wait, each plugin's in turn, and of one plugin each gate in turn: who asks often keeps
-/// nobody else waiting, not even its own other gates.
+/// Open gates that wait, each plugin in turn, and of one plugin each gate in turn: a plugin that asks often keeps neither others waiting
+/// nor its own other gates.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     plugins: BTreeMap<PluginId, Gates>,
-    /// The plugin whose turn it was last.
+    /// The plugin that had its turn last.
     last: Option<PluginId>,
 }
 
@@ -19,7 +18,7 @@ pub(crate) struct Asked {
 #[derive(Debug, Default)]
 struct Gates {
     open: BTreeSet<u32>,
-    /// The one whose turn it was last.
+    /// The gate that had its turn last.
     last: Option<u32>,
 }
 
@@ -28,12 +27,12 @@ impl Asked {
         self.plugins.is_empty()
     }
 
-    /// Has an open gate wait for its turn.
+    /// Adds an open gate.
     pub(crate) fn insert(&mut self, plugin: PluginId, open: u32) {
         self.plugins.entry(plugin).or_default().open.insert(open);
     }
 
-    /// It need not wait any more.
+    /// Removes an open gate, which need not wait any more.
     pub(crate) fn remove(&mut self, plugin: PluginId, open: u32) {
         if let Some(gates) = self.plugins.get_mut(&plugin) {
             gates.open.remove(&open);
@@ -43,7 +42,7 @@ impl Asked {
         }
     }
 
-    /// Forgets a plugin that is gone.
+    /// Forgets a plugin that has ended.
     pub(crate) fn forget(&mut self, plugin: PluginId) {
         self.plugins.remove(&plugin);
     }
@@ -70,8 +69,7 @@ mod tests {
     const A: PluginId = PluginId(1);
     const B: PluginId = PluginId(2);
 
-    /// A plugin that has thousands of gates open and asks for all of them would keep others waiting
-    /// for all its answers.
+    /// A plugin that has thousands of gates open and asks about all of them must not keep others waiting for all its answers.
     #[test]
     fn plugins_have_turns_and_so_have_their_gates() {
         let mut asked = Asked::default();
@@ -81,7 +79,7 @@ mod tests {
         assert_eq!(asked.next(), Some((A, 0)));
         asked.insert(B, 7);
         assert_eq!(asked.next(), Some((B, 7)));
-        // Asked for again at once, it is behind the others.
+        // Added again at once, the gate is behind the others.
         asked.insert(A, 0);
         asked.insert(B, 7);
         assert_eq!(asked.next(), Some((A, 1)));
@@ -92,7 +90,7 @@ mod tests {
         assert!(asked.is_empty());
     }
 
-    /// What was answered for another reason, or is closed, is not answered once more.
+    /// A gate that was answered for another reason, or was closed, is not answered again.
     #[test]
     fn what_is_removed_does_not_come() {
         let mut asked = Asked::default();

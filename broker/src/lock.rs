@@ -1,4 +1,4 @@
-//! A lock file, which says who is the broker of something: of a socket, or of a bus's persistent shares.
+//! A lock file: the process that holds it is the broker of a socket, or of a bus's persistent shares.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -10,14 +10,14 @@ use callgate_layout::sys::fork::Withheld;
 use callgate_layout::sys::standard;
 use nix::fcntl::OFlag;
 
-/// The lock of a path. Dropping it removes the lock file, if that is still this one and is not to stay.
+/// A lock that is held. Dropping it removes the lock file, unless another one is at its path or it is to stay.
 #[derive(Debug)]
 pub(crate) struct Lock {
     path: PathBuf,
     generation: u64,
-    /// Whether the file stays when this is dropped.
+    /// Whether the file stays when the lock is dropped.
     stays: bool,
-    /// From forked children, which would else keep the path taken. Dropped before the file.
+    /// Withholds the file from forked children, which would otherwise keep the lock. Dropped before the file.
     _withheld: Option<Withheld>,
     file: File,
 }
@@ -25,7 +25,7 @@ pub(crate) struct Lock {
 /// Why a lock was not taken.
 #[derive(Debug)]
 pub(crate) enum NotTaken {
-    /// A living process has it, which is named.
+    /// A living process has it; this text names it.
     Held(String),
     /// The operating system refused something.
     Io(io::Error),
@@ -38,7 +38,7 @@ impl From<io::Error> for NotTaken {
 }
 
 impl Lock {
-    /// Takes the lock whose file is at this path, unless a living process has it.
+    /// Takes the lock of this path, unless a living process has it.
     pub(crate) fn take(path: PathBuf) -> Result<Lock, NotTaken> {
         loop {
             let mut file = open_lock(&path)?;
@@ -47,8 +47,7 @@ impl Lock {
                 Err(TryLockError::WouldBlock) => return Err(NotTaken::Held(holder(&mut file))),
                 Err(TryLockError::Error(error)) => return Err(error.into()),
             }
-            // The one before may have removed the file after it was opened here: then this is
-            // the lock of nothing.
+            // The process before may have removed the file after it was opened here; then this locks a file that nobody else will open.
             if !is_at(&file, &path) {
                 continue;
             }
@@ -65,27 +64,27 @@ impl Lock {
         }
     }
 
-    /// Which broker in a row this is with this lock.
+    /// The number of this broker in the row of those that had this lock, from 1.
     pub(crate) fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Leaves the file where it is when this is dropped: it says which broker in a row the next one is.
+    /// Keeps the file when the lock is dropped: the next broker reads its own number in the row from it.
     pub(crate) fn stay(&mut self) {
         self.stays = true;
     }
 
-    /// Whether the lock file is where it was made.
+    /// Whether the lock file is still at its path.
     pub(crate) fn is_in_place(&self) -> bool {
         is_at(&self.file, &self.path)
     }
 
-    /// Takes the lock once more whose file was removed. It stays the same broker in the row.
+    /// Takes the lock again after its file was removed. The broker keeps its number in the row.
     pub(crate) fn renew(&mut self) -> Result<(), NotTaken> {
         let mut new = Lock::take(self.path.clone())?;
         note_owner(&mut new.file, self.generation)?;
         (new.generation, new.stays) = (self.generation, self.stays);
-        // The old one's file is not at the path any more, and so is not removed.
+        // Dropping the old lock does not remove the new file, because the old one is not at the path any more.
         *self = new;
         Ok(())
     }
@@ -93,7 +92,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // By then it may be that of another broker.
+        // The file may be that of another broker by now.
         if self.is_in_place() && !self.stays {
             let _ = fs::remove_file(&self.path);
         }
@@ -120,7 +119,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Who has a lock that is taken.
+/// The process that has a lock, for an error.
 fn holder(file: &mut File) -> String {
     match read_owner(file) {
         Some((pid, _)) => format!("the process {pid}"),
@@ -128,7 +127,7 @@ fn holder(file: &mut File) -> String {
     }
 }
 
-/// What stands in a lock file: the broker's process, and which broker in a row it is.
+/// The content of a lock file: the process of the broker, and its number in the row.
 fn read_owner(file: &mut File) -> Option<(u32, u64)> {
     let mut text = String::new();
     file.take(64).read_to_string(&mut text).ok()?;
@@ -136,7 +135,7 @@ fn read_owner(file: &mut File) -> Option<(u32, u64)> {
     Some((pid.parse().ok()?, generation.parse().ok()?))
 }
 
-/// Writes this process into a lock file, and which broker in a row it is.
+/// Writes this process and its number in the row into a lock file.
 fn note_owner(file: &mut File, generation: u64) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;

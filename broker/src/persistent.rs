@@ -1,26 +1,26 @@
-//! Persistent shares: their last versions in files of shared memory, which outlive plugins and brokers.
+//! Persistent shares: the last version of each, in a file of shared memory that outlives plugins and brokers.
 //!
 //! | file | [`names`] |
 //! |---|---|
-//! | what stands in it | the value, then the [`trailer`] |
-//! | how it is opened and copied | [`files`] |
-//! | where it is, and who may work with it | [`folder`] |
+//! | its content | the value, then the [`trailer`] |
+//! | opening and copying it | [`files`] |
+//! | the directory, and the lock of the broker that uses it | [`folder`] |
 //!
-//! A version is written under a name of its own, in memory that is allocated before, and gets the name of its share when it is
-//! complete: whoever is killed when, a share has its last complete version or none. Nothing is synced: what a power cut takes,
-//! it takes whole.
+//! A version is written into a file of its own, whose memory is allocated first, and gets the name of its share when it is complete. So a
+//! share has its last complete version or none, whichever process is killed at whichever moment. Nothing is synced to a disk: `/dev/shm` is
+//! memory, and a power cut takes all of it.
 //!
 //! | who | does | what happens |
 //! |---|---|---|
-//! | broker | is killed while it writes | the unfinished file is removed by the next broker that takes the lock |
-//! | broker | is killed between naming the file and telling anybody | the version is found later: it is complete, its maker had sealed it |
+//! | broker | is killed while it writes | the next broker that takes the lock removes the unfinished file |
+//! | broker | is killed after it has named the file, before it has told anybody | the version is found later: it is complete, and its maker had sealed it |
 //! | two brokers | have the same name | the second one has no persistent shares until the first has ended |
-//! | anybody | removes a file, or the lock | the share is made anew; the lock is taken again before the next step |
-//! | the same user | cuts, changes, moves or replaces a file, with anything | it is found damaged or foreign, removed, and the share is made anew. Who forges all of it, checksums too, is believed: that is what a process of the same user can do |
-//! | another user | makes a file of that name | it is not opened. The sticky bit of `/dev/shm` keeps it there: saving fails, and says whose it is |
+//! | any process | removes a file, or the lock | the share is made anew; the lock is taken again before the next step |
+//! | the same user | cuts, changes, moves or replaces a file, with anything | it is found damaged or foreign and removed, and the share is made anew. A file that is forged completely, checksums too, is believed: a process of the same user can do that |
+//! | another user | makes a file of that name | it is not opened. The sticky bit of `/dev/shm` keeps it there: saving fails, and the error names the owner |
 //! | kernel | has no memory, or no room in `/dev/shm` | saving fails before anything is written |
 //!
-//! All of this can take as long as copying gigabytes does, so it runs on a helper thread.
+//! All of this can take as long as copying gigabytes does, so the broker runs it on a helper thread.
 
 mod files;
 mod folder;
@@ -48,24 +48,24 @@ use trouble::{Trouble, flaw};
 
 pub(crate) use names::BusName;
 
-/// Where shared memory has names.
+/// The directory in which shared memory has names.
 pub(crate) const DIRECTORY: &str = "/dev/shm";
 
-/// How long somebody else may have the lock: a broker that was killed has it until the kernel has ended it.
+/// How long another process may have the lock: a broker that was killed has it until the kernel has ended its process.
 const ENDING: Duration = Duration::from_secs(1);
 
 /// The files of one bus.
 #[derive(Debug)]
 pub(crate) struct Store {
     folder: Folder,
-    /// Bytes of all its files together.
+    /// How many bytes all files of the bus may have together.
     most: u64,
 }
 
-/// How a version is to come.
+/// The form in which a version is to be returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// In sealed memory, a copy of the file.
+    /// Sealed memory, into which the file is copied.
     Copied,
     /// The file itself, which has no seals.
     InPlace,
@@ -75,12 +75,12 @@ pub(crate) enum Way {
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) kept: Kept,
-    /// For reading: the value lies at the beginning.
+    /// The value lies at the beginning of this file, which is open for reading.
     pub(crate) file: OwnedFd,
 }
 
 impl Store {
-    /// The files of a bus in this directory, which may have so many bytes. Nothing is done yet.
+    /// Returns the store of a bus in this directory, whose files together may have `most` bytes. Nothing is read or written yet.
     pub(crate) fn new(directory: impl Into<PathBuf>, bus: BusName, most: u64) -> Store {
         Store {
             folder: Folder::new(directory.into(), bus),
@@ -88,22 +88,22 @@ impl Store {
         }
     }
 
-    /// Removes what an earlier broker has left unfinished.
+    /// Removes files that an earlier broker has left unfinished.
     pub(crate) fn sweep(&self) -> Result<(), Failure> {
-        // A bus that keeps nothing needs no lock.
+        // A bus without persistent shares needs no lock.
         match self.folder.read()?.is_empty() {
             true => Ok(()),
             false => self.folder.alone(Duration::ZERO).map(drop),
         }
     }
 
-    /// Whether a tag has a file; what is in it, nobody has looked at. This takes no time.
+    /// Whether a tag has a file. Nobody has looked at its content. This takes no time.
     pub(crate) fn has(&self, tag: &str) -> bool {
         fs::symlink_metadata(self.folder.path(tag)).is_ok()
     }
 
-    /// Keeps a version of a share in the place of the one before. `value` is sealed memory. Gives the version's name, which is another one
-    /// where the share that is kept was not known ([`follow`]).
+    /// Saves a version of a share, and replaces the one before. `value` is sealed memory. Returns the name under which the version is
+    /// saved: it differs from the given one if the broker did not know the version before ([`follow`]).
     pub(crate) fn save(&self, kept: &Kept, value: BorrowedFd<'_>) -> Result<VersionName, Failure> {
         let _alone = self.folder.alone(ENDING)?;
         let mut kept = kept.clone();
@@ -134,8 +134,8 @@ impl Store {
             .map_err(failed)
     }
 
-    /// The version of a share that is kept, checked in full. One that is damaged or foreign is removed, and there is none.
-    /// So many bytes may be copied.
+    /// Returns the saved version of a share, checked in full. A damaged or foreign file is removed, and the result is `None`. At most
+    /// `room` bytes are copied.
     pub(crate) fn find(&self, tag: &str, way: Way, room: u64) -> Result<Option<Found>, Failure> {
         let path = self.folder.path(tag);
         if !self.has(tag) {
@@ -177,7 +177,7 @@ impl Store {
         if !is_typed(&kept) {
             return flaw("nobody can read of which type its value is");
         }
-        // Before its bytes are read: a process of the same user can have put any file there.
+        // Checked before the value is read, because a process of the same user can have put a file of any size there.
         self.check_length(&kept, (way, room))?;
         let (file, hash) = match way {
             Way::Copied => files::into_memory(&file, kept.len)?,
@@ -212,7 +212,7 @@ impl Store {
         Err(Trouble::TooLarge(Failure::new(Code::Overloaded, what)))
     }
 
-    /// Keeps a share no longer; whether it was kept. Who has the file mapped has it still.
+    /// Removes the file of a share. Returns whether there was one. Processes that have it mapped keep their memory.
     pub(crate) fn remove(&self, tag: &str) -> Result<bool, Failure> {
         let path = self.folder.path(tag);
         if !self.has(tag) {
@@ -229,7 +229,7 @@ impl Store {
         }
     }
 
-    /// What is kept, by tag. Of each file only the trailer is read.
+    /// Lists what is saved, in the order of the tags. Of each file only the trailer is read.
     pub(crate) fn list(&self) -> io::Result<Vec<Kept>> {
         let shares = self.folder.entries()?.into_iter();
         let shares = shares.filter(|(kind, _)| *kind == Kind::Share);
@@ -240,15 +240,15 @@ impl Store {
         Ok(kept)
     }
 
-    /// What a file keeps, if it is in order.
+    /// What a file contains, if it is in order.
     fn kept(&self, path: &Path) -> Option<Kept> {
-        // Who looks for it will say what is wrong, and removes it.
+        // Errors are ignored here: [`Store::find`] reports them and removes the file.
         let (file, size) = files::open(path).ok()??;
         let Trailer { kept, bus, .. } = trailer::read(&file, size).ok()?;
         (bus == self.folder.bus && self.folder.path(&kept.tag) == path).then_some(kept)
     }
 
-    /// Whether a share of so many bytes may be kept beside the others.
+    /// Fails if a file of so many bytes would exceed the bus's limit together with the others.
     fn check_limit(&self, tag: &str, size: u64) -> Result<(), Failure> {
         let entries = self.folder.read()?;
         let path = self.folder.path(tag);
@@ -281,8 +281,8 @@ impl Store {
     }
 }
 
-/// The name of a version in the place of the one before. Of a share that nobody used the broker that publishes on it has not read the file;
-/// its numbers go on all the same.
+/// The name of a version that replaces another one. If nobody used the share, the broker that publishes on it has not read the file, and
+/// has given the version number 1 of a new incarnation; the numbers of the file go on all the same.
 fn follow(before: &Kept, new: &Kept) -> Result<VersionName, Failure> {
     let is_first = new.name.number == 1;
     if before.name.incarnation == new.name.incarnation || !is_first {
@@ -306,14 +306,14 @@ fn follow(before: &Kept, new: &Kept) -> Result<VersionName, Failure> {
     })
 }
 
-/// Whether a file says of which type its value is.
+/// Whether a file says which type its value has.
 fn is_typed(kept: &Kept) -> bool {
     let head = Head::of(&kept.schema).ok();
     let is_one = head.is_some_and(|head| head.params == Some(1));
     is_one && !kept.signature.contains(char::is_control)
 }
 
-/// What programs are to do about an error.
+/// The error code for programs: `OVERLOADED` where room is missing, otherwise `SYSTEM`.
 fn code(error: &io::Error) -> Code {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::Overloaded,
@@ -321,7 +321,7 @@ fn code(error: &io::Error) -> Code {
     }
 }
 
-/// Removes a file that is of no use.
+/// Removes a file that no broker can use, and logs why.
 fn discard(path: &Path, tag: &str, what: &str) {
     let (tag, path_shown) = (crate::shown::shown(tag), path.display());
     match fs::remove_file(path) {

@@ -222,3 +222,28 @@ fn a_prefix_takes_a_pattern_for_all_that_is_under_it() {
     let is_granted = policies.between("C", "P");
     assert!(is_granted("a.b", "a.b") && !is_granted("a.b", "a."));
 }
+
+/// A plugin whose name another one had before was left with what that one had been allowed.
+#[test]
+fn a_lent_policy_is_taken_back_and_the_one_before_holds_again() {
+    let mut policies = Policies::default();
+    policies.set("A*", Some(Policy::new().call("by.pattern")));
+    policies.lend("AB", Policy::new().call("lent"));
+    let may = |policies: &Policies, gate: &str| policies.may_call("AB", gate);
+    assert!(may(&policies, "lent") && !may(&policies, "by.pattern"));
+    policies.take_back("AB");
+    assert!(!may(&policies, "lent") && may(&policies, "by.pattern"));
+    policies.set("AB", Some(Policy::new().call("named")));
+    policies.lend("AB", Policy::new().call("lent"));
+    // Of other names nothing is said.
+    policies.set("A*", None);
+    assert!(may(&policies, "lent") && !may(&policies, "named"));
+    policies.take_back("AB");
+    assert!(may(&policies, "named"));
+    // Who says something of the name itself is the last to do so.
+    policies.lend("AB", Policy::new().call("lent"));
+    policies.set("AB", Some(Policy::new().call("newer")));
+    assert!(may(&policies, "newer") && !may(&policies, "lent"));
+    policies.take_back("AB");
+    assert!(may(&policies, "newer"));
+}

@@ -1,18 +1,18 @@
-//! Shares: who wants which tag, who makes it, which versions there are and who has them. Pure state.
+//! Shares: which plugin wants which tag, who makes its share, which versions there are and which plugins hold them. Pure state.
 //!
 //! ```text
-//! Tag        a name that somebody wants, makes, has or watches
-//! Wish       one plugin that wants a tag: in the row, or the maker whose turn it is
-//! Making     one run of making a version; when that is sealed and registered, it is the version of the same number
+//! Tag        a name that at least one plugin wants, makes, has or watches
+//! Wish       one plugin that wants a tag: in the row, or asked to make the share
+//! Making     one run of making a version; once that is sealed and registered, it is the version of the same number
 //! Version    sealed memory: the newest of its share, a superseded one, or a twin
-//! Share      the versions of a tag, from the first one that was registered until its last user is gone
+//! Share      the versions of a tag, from the first one that is registered until the last user ends
 //! User       a plugin that has a share
 //! ```
 //!
-//! **Who is charged.** The newest version is charged to the plugin that made it. When it is superseded, each plugin that has it (a *holder*: it was sent,
-//! and has not said `Done`) is charged for it instead, beyond its limit if need be. A twin is charged to its maker while that writes it, and to its
-//! holders from then on: otherwise who may only read could use up what a maker may have. The bus is charged until nobody holds the memory any more,
-//! whoever that is.
+//! **Who is charged.** The newest version is charged to the plugin that made it. When it is superseded, each of its *holders* (the plugins
+//! that were sent it and have not said `Done`) is charged for it instead, beyond its limit if need be. A twin is charged to its maker while
+//! the maker writes it, and to its holders from then on: otherwise a plugin that may only read could use up the maker's limit. The bus is
+//! charged until nobody holds the memory any more, not even a process that the broker knows nothing of.
 
 mod conversions;
 mod facts;
@@ -37,40 +37,40 @@ pub(crate) use share::{Share, User};
 pub(crate) use tag::{Tag, Watch, Wish};
 pub(crate) use version::{Maker, Twin, Version};
 
-/// What a request is about.
+/// What a request is about that a plugin may still give up.
 #[derive(Clone, Debug)]
 pub(crate) enum Asked {
-    /// It waits, or watches.
+    /// The plugin waits for this tag, or watches it.
     Tag(Arc<str>),
-    /// It has brought a share.
+    /// The request was answered by this share.
     Share(u64),
 }
 
 /// All shares of a bus.
 #[derive(Debug)]
 pub(crate) struct Shares {
-    /// Those of which there is anything.
+    /// The tags that a plugin wants, makes, has or watches.
     tags: BTreeMap<Arc<str>, Tag>,
     shares: BTreeMap<u64, Share>,
     versions: BTreeMap<u64, Version>,
     makings: BTreeMap<u64, Making>,
-    /// Versions that are sealed, or wait for that.
+    /// Versions that are being sealed, or wait for that.
     pub(crate) sealing: Sealing,
-    /// What all versions together may have.
+    /// How many MiB all versions together may have.
     pub(crate) bus: Quota,
-    /// Memory that is of no more use, and that somebody may still hold.
+    /// The charges of memory that was let go and that some process may still hold, by serial number.
     held: BTreeMap<u64, Charge>,
-    /// What came of requests that are not over: of wishes, watches, and of those by which plugins came to have shares.
+    /// What requests are about that are not over: those that wait, those that watch, and those by which plugins got shares.
     asked: BTreeMap<(PluginId, u32), Asked>,
     incarnations: RandomState,
     first: u64,
     next: u64,
-    /// How often a tag has come to stand otherwise.
+    /// How often any tag has changed; see [`Shares::changes`].
     changes: u64,
 }
 
 impl Shares {
-    /// Without shares; the numbers of shares and versions begin with this one.
+    /// Returns the state without shares. The numbers of shares, makings and versions begin with `first`.
     pub(crate) fn new(first: u64) -> Shares {
         Shares {
             tags: BTreeMap::new(),
@@ -88,29 +88,30 @@ impl Shares {
         }
     }
 
-    /// How often a tag has come to stand otherwise, with a version more or without its share.
+    /// How often any tag has changed: got a new version, or lost its share.
     pub(crate) fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// One stands otherwise.
+    /// Counts a change of a tag.
     pub(crate) fn has_changed(&mut self) {
         self.changes += 1;
     }
 
-    /// A number that nothing has had.
+    /// Returns a number that no share, making or version has had.
     pub(crate) fn number(&mut self) -> u64 {
         let number = self.next;
         self.next += 1;
         number
     }
 
-    /// Whether a number was given to something, which may have ended.
+    /// Whether this number was given to a share, making or version, which may have ended.
     pub(crate) fn was_given(&self, number: u64) -> bool {
         (self.first..self.next).contains(&number)
     }
 
-    /// An incarnation for a new share, whose first version has this number.
+    /// Returns an incarnation for a new share, whose first version has this number. It is hashed with a random key, so that brokers do not
+    /// give the same.
     pub(crate) fn incarnation(&self, first: u64) -> u64 {
         self.incarnations.hash_one(first)
     }
@@ -119,17 +120,17 @@ impl Shares {
         self.tags.get(tag)
     }
 
-    /// A tag, from now on.
+    /// The state of a tag, which is created if there is none.
     pub(crate) fn tag_mut(&mut self, tag: &Arc<str>) -> &mut Tag {
         self.tags.entry(tag.clone()).or_default()
     }
 
-    /// A tag of which there is something.
+    /// The state of a tag, if there is any.
     pub(crate) fn known_tag_mut(&mut self, tag: &str) -> Option<&mut Tag> {
         self.tags.get_mut(tag)
     }
 
-    /// Forgets a tag of which there is nothing any more.
+    /// Forgets a tag that no plugin wants, makes, has or watches any more.
     pub(crate) fn tidy(&mut self, tag: &str) {
         if self.tags.get(tag).is_some_and(Tag::is_empty) {
             self.tags.remove(tag);
@@ -140,7 +141,7 @@ impl Shares {
         self.tags.keys().cloned().collect()
     }
 
-    /// The share that is found by a tag.
+    /// The share that a tag leads to.
     pub(crate) fn found(&self, tag: &str) -> Option<u64> {
         self.tags.get(tag)?.share
     }
@@ -191,7 +192,7 @@ impl Shares {
         self.versions.remove(&number)
     }
 
-    /// The versions that a plugin has made and that are there.
+    /// The versions that are there and that this plugin has made.
     pub(crate) fn versions_of(&self, maker: PluginId) -> Vec<u64> {
         let is_its = |version: &Version| version.maker.plugin == Some(maker);
         let versions = self.versions.iter();
@@ -208,12 +209,12 @@ impl Shares {
         self.asked.insert((plugin, request), about);
     }
 
-    /// A request is over.
+    /// Notes that a request is over.
     pub(crate) fn over(&mut self, plugin: PluginId, request: u32) {
         self.asked.remove(&(plugin, request));
     }
 
-    /// All requests of a plugin that is gone are over.
+    /// Notes that all requests of a plugin that has ended are over.
     pub(crate) fn all_over(&mut self, plugin: PluginId) {
         self.asked.retain(|(of, _), _| *of != plugin);
     }
@@ -232,14 +233,14 @@ impl Shares {
             .map(|(number, making)| (*number, making))
     }
 
-    /// The twins of versions of a share that are being made. Their versions may have gone.
+    /// The makings of twins that are under way for a share. Their original versions may have been let go.
     pub(crate) fn twins_made_of(&self, share: u64) -> Vec<u64> {
         let makings = self.makings.iter();
         let twins = makings.filter(|(_, making)| making.is_twin() && making.share == share);
         twins.map(|(number, _)| *number).collect()
     }
 
-    /// A plugin that has gone waits for no twin.
+    /// Removes a plugin that has ended from those that wait for twins.
     pub(crate) fn forget_waiting(&mut self, plugin: PluginId) {
         for making in self.makings.values_mut() {
             if let Kind::Twin { waiting, .. } = &mut making.kind {
@@ -256,12 +257,12 @@ impl Shares {
         self.makings.remove(&number)
     }
 
-    /// Keeps memory charged that is of no more use, under this number, until [`Shares::freed`] is told it.
+    /// Keeps the bus charged for memory that was let go, under this number, until [`Shares::freed`] is called with it.
     pub(crate) fn keep(&mut self, serial: u64, bus: Charge) {
         self.held.insert(serial, bus);
     }
 
-    /// Nobody holds this memory any more.
+    /// Nobody holds this memory any more: the bus is no longer charged for it.
     pub(crate) fn freed(&mut self, serial: u64) {
         self.held.remove(&serial);
     }
@@ -269,7 +270,7 @@ impl Shares {
 
 #[cfg(test)]
 impl Shares {
-    /// Whether nothing is left of anything.
+    /// Whether there are no tags, shares, versions, makings, held memory or requests left.
     pub(crate) fn is_empty(&self) -> bool {
         self.tags.is_empty()
             && self.shares.is_empty()

@@ -12,7 +12,7 @@ use callgate_layout::sys::fork::ForkMark;
 use crossbeam_channel::{Sender, unbounded};
 use parking_lot::{Condvar, Mutex};
 
-use crate::child::Child;
+use crate::child::{Child, Progress};
 use crate::handle::BrokerHandle;
 use crate::supervision::{Course, Event, Restart, State, Status};
 use driver::{Driver, Order, is_debugged};
@@ -92,7 +92,21 @@ impl Supervised {
 
     /// How the program stands.
     pub fn status(&self) -> Status {
-        self.shared.seen.lock().course.status(Instant::now())
+        let (mut status, child) = {
+            let seen = self.shared.seen.lock();
+            (seen.course.status(Instant::now()), seen.child.clone())
+        };
+        // The thread is about to hear what `Child::wait_ready` knows already.
+        let is_its = status.pid.is_none_or(|pid| pid == child.id());
+        if is_its
+            && status.state == State::Starting
+            && child.progress() == Progress::Connected
+            && matches!(child.try_wait(), Ok(None))
+        {
+            status.state = State::Ready;
+            status.pid = Some(child.id());
+        }
+        status
     }
 
     /// How often the program was started again.

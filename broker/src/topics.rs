@@ -1,4 +1,4 @@
-//! Who sends events on which topic, and who has asked to hear what: pure state.
+//! Which plugins send events on which topics, and which plugins have subscribed to what: pure state.
 //!
 //! ```text
 //! Source         a plugin as the sender of one topic
@@ -6,8 +6,8 @@
 //! Feed           one subscription on one source, from `Found` to its end
 //! ```
 //!
-//! An owned topic has one source. An open one has one of each plugin that sends on it, and lasts as long as one of
-//! them. The rings of sources are memory, and stand in `bus/rings.rs`.
+//! An owned topic has one source. An open one has a source for each plugin that sends on it, and exists while it has one. The rings of
+//! sources are memory; they are in `bus/rings.rs`.
 
 mod cursors;
 mod feed;
@@ -28,7 +28,7 @@ pub(crate) use listens::Listens;
 pub(crate) use sources::{Source, Wanted};
 pub(crate) use subscriptions::Subscription;
 
-/// The most feeds of one plugin, however far they are: more than it has cursors for, because some are left.
+/// How many feeds one plugin may have, whatever their progress. More than it has cursors for, because it may leave some.
 pub(crate) const MOST_FEEDS: usize = 4096;
 
 /// A plugin that has feeds.
@@ -42,10 +42,10 @@ struct Listener {
 #[derive(Debug)]
 pub(crate) struct Topics {
     sources: BTreeMap<u64, Source>,
-    /// The sources of each topic, by plugins. None is empty.
+    /// The sources of each topic, by plugin. No inner map is empty.
     by_topic: BTreeMap<Arc<str>, BTreeMap<PluginId, u64>>,
     subscriptions: BTreeMap<(PluginId, u32), Subscription>,
-    /// Who has asked for a name, or for a prefix. None is empty.
+    /// The subscriptions to each name or prefix. No set is empty.
     wanted: BTreeMap<Arc<str>, BTreeSet<(PluginId, u32)>>,
     feeds: BTreeMap<u64, Feed>,
     listeners: HashMap<PluginId, Listener>,
@@ -54,7 +54,7 @@ pub(crate) struct Topics {
 }
 
 impl Topics {
-    /// Without topics; the numbers of sources, rings and feeds begin with this one.
+    /// Returns the state without topics. The numbers of sources, rings and feeds begin with `first`.
     pub(crate) fn new(first: u64) -> Topics {
         Topics {
             sources: BTreeMap::new(),
@@ -68,24 +68,24 @@ impl Topics {
         }
     }
 
-    /// A number that nothing has had.
+    /// Returns a number that no source, ring or feed has had.
     pub(crate) fn number(&mut self) -> u64 {
         let number = self.next;
         self.next += 1;
         number
     }
 
-    /// Whether a number was given to something, which may have ended.
+    /// Whether this number was given to a source, ring or feed, which may have ended.
     pub(crate) fn was_given(&self, number: u64) -> bool {
         (self.first..self.next).contains(&number)
     }
 
-    /// Forgets a plugin that is gone, and which cursors it had.
+    /// Forgets a plugin that has ended, and its cursors.
     pub(crate) fn forget_listener(&mut self, plugin: PluginId) {
         self.listeners.remove(&plugin);
     }
 
-    /// Takes a cursor of a plugin that has a feed; `None` where all are in use.
+    /// Takes a free cursor of a plugin that has a feed; `None` if all are in use.
     pub(crate) fn take_cursor(&mut self, plugin: PluginId) -> Option<u16> {
         self.listeners.get_mut(&plugin)?.cursors.take()
     }
@@ -93,7 +93,7 @@ impl Topics {
 
 #[cfg(test)]
 impl Topics {
-    /// Whether nothing is left of anything.
+    /// Whether there are no sources, subscriptions, feeds or listeners left.
     pub(crate) fn is_empty(&self) -> bool {
         self.sources.is_empty()
             && self.by_topic.is_empty()

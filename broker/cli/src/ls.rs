@@ -36,6 +36,7 @@ const LISTS: [(What, &str, &[&str]); 5] = [
             "calls",
             "errors",
             "json_calls",
+            "last_fault",
         ],
     ),
     (
@@ -180,6 +181,12 @@ fn rows(document: &Value, key: &str, columns: &[&str]) -> Vec<Vec<String>> {
     let row = |item: &Value| {
         let cells = columns.iter().map(|column| match *column {
             "state" if item["draining"] == true => format!("{}, draining", cell(&item["state"])),
+            // Nobody knows.
+            "transport" if item["state"] == "broken" => cell(&Value::Null),
+            "last_exit" if item["killed"] == true => {
+                format!("{} (killed)", cell(&item["last_exit"]))
+            }
+            "last_fault" => fault(&item["last_fault"]),
             "name" if item["prefix"] == true => format!("{}*", cell(&item["name"])),
             "users" => names(&item["users"]),
             "others" => others(&item["others"]),
@@ -200,6 +207,14 @@ fn cell(value: &Value) -> String {
         }
         Value::Array(all) => all.iter().map(cell).collect::<Vec<_>>().join("+"),
         other => shown_json(other),
+    }
+}
+
+/// What was wrong with a plugin's last life.
+fn fault(of: &Value) -> String {
+    match of.is_object() {
+        true => format!("{}: {}", cell(&of["code"]), cell(&of["message"])),
+        false => cell(&Value::Null),
     }
 }
 

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use callgate::BrokerHandle;
 use callgate::supervision::Restart;
 
-use crate::course::{Limits, Plan, Settings};
+use crate::course::{Limits, OnChange, Plan, PluginStatus, Settings};
 use crate::error::RuntimeError;
-use crate::manifest::Launchers;
+use crate::manifest::{Launchers, Reserved};
 use crate::runtime::{Broken, Runtime};
 
 /// The manifests' names.
@@ -88,6 +88,30 @@ impl Builder {
     /// How plugins are supervised whose manifests do not say otherwise.
     pub fn restart(mut self, restart: Restart) -> Builder {
         self.settings.restart = restart;
+        self
+    }
+
+    /// The gates that no plugin of a folder may provide, because services of the host do, in the place of those of the crate
+    /// `callgate-services`: `data.kv`, `data.config`, `schedule.register`, `schedule.unregister`. A manifest that claims one is
+    /// refused. They are kept free also while nobody provides them: whoever did so would get what all others store. Any other gate of a
+    /// service (`http.fetch`, `data.sql`) is a plugin's to provide whose manifest says so. A host without services:
+    ///
+    /// ```
+    /// # use callgate_runtime::Builder;
+    /// fn without_services(builder: Builder) -> Builder {
+    ///     builder.reserved(Vec::<String>::new())
+    /// }
+    /// # let _ = without_services;
+    /// ```
+    pub fn reserved<T: Into<String>>(mut self, gates: impl IntoIterator<Item = T>) -> Builder {
+        self.settings.reserved = Reserved::new(gates);
+        self
+    }
+
+    /// Has a function called whenever a plugin's [state](callgate::supervision::Status::state) is another one: on the thread that sees to
+    /// all plugins, so it must not block, nor ask the runtime. It takes the place of the warnings that are logged of crashes.
+    pub fn on_change(mut self, call: impl Fn(&PluginStatus) + Send + Sync + 'static) -> Builder {
+        self.settings.on_change = OnChange::new(call);
         self
     }
 

@@ -13,6 +13,7 @@ mod course;
 mod error;
 mod frame;
 mod host;
+mod left_out;
 mod log;
 mod manifest;
 mod process;

@@ -12,7 +12,9 @@ use crate::course::{
     Plan, PluginStatus, Refusal, Request, Running, Settings, Surroundings, Teller,
 };
 use crate::error::RuntimeError;
+use crate::left_out::LeftOut;
 use crate::log::PluginLog;
+use crate::manifest::ManifestError;
 use crate::process::is_sigpipe_ignored;
 
 /// A running runtime: it starts plugins from their folders, and supervises them until it is dropped or
@@ -26,6 +28,7 @@ pub struct Runtime {
     running: Running,
     settings: Arc<Settings>,
     broken: Vec<Broken>,
+    left_out: Arc<LeftOut>,
 }
 
 /// A plugin that was left out when the runtime was started.
@@ -54,16 +57,21 @@ impl Runtime {
         if !is_sigpipe_ignored() {
             return Err(RuntimeError::Sigpipe);
         }
+        let left_out = Arc::new(LeftOut::new(broker.clone()));
+        for broken in &broken {
+            left_out.insert(&broken.folder, &broken.why);
+        }
         let surroundings = Arc::new(Surroundings::new(broker)?);
         let running = Running::start(&settings, surroundings.clone());
         let running = running.map_err(RuntimeError::System)?;
-        let control = Control::new(surroundings.plugin(), running.teller());
+        let control = Control::new(surroundings.plugin(), running.teller(), &left_out);
         let control = control.map_err(RuntimeError::Bus)?;
         let runtime = Runtime {
             _control: control,
             running,
             settings,
             broken,
+            left_out,
         };
         plans.into_iter().try_for_each(|plan| runtime.add(plan))?;
         Ok(runtime)
@@ -73,11 +81,30 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// Where its manifest cannot be used, or another plugin has its name.
+    /// Where its manifest cannot be used, or another plugin has its name. It is listed as broken then, until it is added or
+    /// [forgotten](Runtime::forget_folder).
     pub fn add_folder(&self, folder: impl AsRef<Path>) -> Result<String, RuntimeError> {
-        let plan = Plan::read(folder.as_ref(), &self.settings)?;
-        let name = plan.name.to_string();
-        self.add(plan).map(|()| name)
+        let folder = folder.as_ref();
+        let added = Plan::read(folder, &self.settings).and_then(|plan| {
+            let name = plan.name.to_string();
+            self.add(plan).map(|()| name)
+        });
+        let is_its = |status: PluginStatus| status.folder == folder;
+        match &added {
+            // Nobody meant to put a plugin there.
+            Ok(_) | Err(RuntimeError::Manifest(ManifestError::Missing { .. })) => {
+                self.left_out.remove(folder);
+            }
+            Err(RuntimeError::Stopping) => {}
+            Err(_) if self.plugins().into_iter().any(is_its) => {}
+            Err(error) => self.left_out.insert(folder, &error.to_string()),
+        }
+        added
+    }
+
+    /// Has a folder listed as broken no longer, which is gone.
+    pub fn forget_folder(&self, folder: impl AsRef<Path>) {
+        self.left_out.remove(folder.as_ref());
     }
 
     /// How all plugins stand, by name. Those that are [broken](Runtime::broken) are not among them.

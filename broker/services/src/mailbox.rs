@@ -1,6 +1,6 @@
-//! What waits for the thread of the services: calls, up to a bound for each plugin and for all; what the host wants; ticks that have been answered.
+//! The queue for the thread of the services: calls, limited for each plugin and for all; jobs of the host; the numbers of schedules whose
+//! ticks have been answered.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::Wake;
 use std::time::Instant;
@@ -8,27 +8,18 @@ use std::time::Instant;
 use callgate_client::dynamic::Responder;
 use parking_lot::{Condvar, Mutex};
 
+use crate::line::{Line, Whose};
 use crate::request::Request;
 use crate::stores::Stores;
 
-/// The most calls that wait, of one plugin and of all, and the most bytes of their arguments.
-const PLUGIN: Held = Held {
-    calls: 64,
-    bytes: 4 << 20,
-};
-const ALL: Held = Held {
-    calls: 1_024,
-    bytes: 32 << 20,
-};
-
-/// What the host wants to be done with the files.
+/// A job that the host wants done with the files.
 pub(crate) type HostJob = Box<dyn FnOnce(&mut Stores) + Send>;
 
-/// Who calls.
+/// The plugin that calls.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) name: Box<str>,
-    /// Its number on the bus, which is another one in its next life.
+    /// Its number on the bus, which changes with each of its lives.
     pub(crate) number: u64,
 }
 
@@ -37,69 +28,52 @@ pub(crate) struct Call {
     pub(crate) caller: Caller,
     pub(crate) request: Request,
     pub(crate) responder: Responder,
-    /// Of its arguments.
+    /// How many bytes its arguments have.
     pub(crate) bytes: usize,
 }
 
-/// What the thread has to do.
+/// What the thread does next.
 pub(crate) enum Job {
     Call(Call),
-    /// What the host wants.
+    /// A job of the host.
     Host(HostJob),
 }
 
-/// What waits for the thread.
+/// The mailbox: the line of jobs, and the schedules whose ticks have been answered.
 pub(crate) struct Mailbox {
     contents: Mutex<Contents>,
     change: Condvar,
 }
 
 struct Contents {
-    jobs: VecDeque<Job>,
-    all: Held,
-    /// By the callers' numbers; those of which something waits.
-    plugins: HashMap<u64, Held>,
+    line: Line<Job>,
     /// The numbers of schedules whose ticks have been answered.
     answered: Vec<u64>,
     is_closed: bool,
 }
 
-/// How much waits.
-#[derive(Clone, Copy, Default)]
-struct Held {
-    calls: usize,
-    bytes: usize,
-}
-
-impl Held {
-    fn has_room(&self, bytes: usize, most: &Held) -> bool {
-        self.calls < most.calls && self.bytes + bytes <= most.bytes
-    }
-
-    fn add(&mut self, bytes: usize) {
-        self.calls += 1;
-        self.bytes += bytes;
-    }
-
-    fn subtract(&mut self, bytes: usize) {
-        self.calls -= 1;
-        self.bytes -= bytes;
-    }
-}
-
-/// What is taken out at once.
+/// What [`Mailbox::take`] takes out at once.
 pub(crate) struct Taken {
-    pub(crate) job: Option<Job>,
+    /// One job, or several changes of one plugin's keys.
+    pub(crate) jobs: Vec<Job>,
     pub(crate) answered: Vec<u64>,
+}
+
+impl Job {
+    /// Whether `next`, which came after this job, can be done together with it.
+    fn is_like(&self, next: &Job) -> bool {
+        match (self, next) {
+            (Job::Call(call), Job::Call(next)) => call.request.is_like(&next.request),
+            _ => false,
+        }
+    }
 }
 
 impl Mailbox {
     pub(crate) fn new() -> Mailbox {
         Mailbox {
             contents: Mutex::new(Contents {
-                jobs: VecDeque::new(),
-                all: Held::default(),
-                plugins: HashMap::new(),
+                line: Line::new(),
                 answered: Vec::new(),
                 is_closed: false,
             }),
@@ -107,40 +81,41 @@ impl Mailbox {
         }
     }
 
-    /// Puts a call in; where there is no room for it, its responder is given back.
+    /// Queues a call. If there is no room for it, returns its responder.
     pub(crate) fn call(&self, call: Call) -> Result<(), Responder> {
         let mut contents = self.contents.lock();
-        let held = contents.plugins.get(&call.caller.number).copied();
-        let has_room = held.unwrap_or_default().has_room(call.bytes, &PLUGIN)
-            && contents.all.has_room(call.bytes, &ALL);
-        if contents.is_closed || !has_room {
+        if contents.is_closed {
             return Err(call.responder);
         }
-        contents.all.add(call.bytes);
-        let held = contents.plugins.entry(call.caller.number).or_default();
-        held.add(call.bytes);
-        contents.jobs.push_back(Job::Call(call));
-        drop(contents);
-        self.change.notify_one();
-        Ok(())
+        let (whose, bytes) = (Whose::Plugin(call.caller.number), call.bytes);
+        match contents.line.push(whose, Job::Call(call), bytes) {
+            Ok(()) => {
+                drop(contents);
+                self.change.notify_one();
+                Ok(())
+            }
+            Err(Job::Call(call)) => Err(call.responder),
+            // Does not happen: what was pushed is a call.
+            Err(Job::Host(_)) => Ok(()),
+        }
     }
 
-    /// Puts in what the host wants, which always has room; false where the thread has ended.
+    /// Queues a job of the host, for which there is always room. Returns false if the thread has ended.
     pub(crate) fn host(&self, job: HostJob) -> bool {
         let mut contents = self.contents.lock();
-        if contents.is_closed {
-            return false;
-        }
-        contents.jobs.push_back(Job::Host(job));
+        let is_in = !contents.is_closed && {
+            let pushed = contents.line.push(Whose::Host, Job::Host(job), 0);
+            pushed.is_ok()
+        };
         drop(contents);
         self.change.notify_one();
-        true
+        is_in
     }
 
-    /// Takes out what there is, waiting for it until then at most; `None` once the mailbox is closed.
+    /// Takes out what there is, and waits for it at most until this time. `None` once the mailbox is closed.
     pub(crate) fn take(&self, until: Option<Instant>) -> Option<Taken> {
         let mut contents = self.contents.lock();
-        while !contents.is_closed && contents.jobs.is_empty() && contents.answered.is_empty() {
+        while !contents.is_closed && contents.line.is_empty() && contents.answered.is_empty() {
             match until {
                 None => self.change.wait(&mut contents),
                 Some(until) => {
@@ -151,40 +126,24 @@ impl Mailbox {
             }
         }
         (!contents.is_closed).then(|| Taken {
-            job: contents.take_job(),
+            jobs: contents.line.take(Job::is_like),
             answered: std::mem::take(&mut contents.answered),
         })
     }
 
-    /// Lets nothing in any more, and has the thread end.
+    /// Closes the mailbox: nothing is queued any more, and the thread ends.
     pub(crate) fn close(&self) {
         self.contents.lock().is_closed = true;
         self.change.notify_one();
     }
 
     /// What was still waiting when the mailbox was closed.
-    pub(crate) fn rest(&self) -> VecDeque<Job> {
-        std::mem::take(&mut self.contents.lock().jobs)
+    pub(crate) fn rest(&self) -> Vec<Job> {
+        self.contents.lock().line.rest()
     }
 }
 
-impl Contents {
-    fn take_job(&mut self) -> Option<Job> {
-        let job = self.jobs.pop_front()?;
-        if let Job::Call(Call { caller, bytes, .. }) = &job {
-            self.all.subtract(*bytes);
-            if let Some(held) = self.plugins.get_mut(&caller.number) {
-                held.subtract(*bytes);
-                if held.calls == 0 {
-                    self.plugins.remove(&caller.number);
-                }
-            }
-        }
-        Some(job)
-    }
-}
-
-/// Wakes the thread when a tick has been answered.
+/// Tells the thread that a tick of this schedule has been answered.
 pub(crate) struct TickWaker {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) number: u64,

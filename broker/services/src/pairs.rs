@@ -1,34 +1,36 @@
-//! Keys and values in one file: what is done with a database that is open.
+//! Keys and values in one file: reading and changing an open database.
 
 use std::ops::Bound;
 
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
+};
 
 use crate::request::Page;
 
-/// The texts of JSON values by their keys.
+/// The JSON texts of values, by their keys.
 const PAIRS: TableDefinition<'_, &str, &str> = TableDefinition::new("pairs");
-/// How many bytes all keys and values have, under the key `bytes`.
+/// The sum of the bytes of all keys and values, under the key `bytes`.
 const TOTALS: TableDefinition<'_, &str, u64> = TableDefinition::new("totals");
 const BYTES: &str = "bytes";
 
 type Result<T> = std::result::Result<T, redb::Error>;
 
-/// What a quota refuses.
+/// The quota that a change would exceed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OverQuota {
     pub(crate) quota: &'static str,
     pub(crate) limit: u64,
 }
 
-/// The most keys, and the most bytes of keys and values.
+/// How many keys a plugin may have, and how many bytes of keys and values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quota {
     pub(crate) keys: u64,
     pub(crate) bytes: u64,
 }
 
-/// Makes the tables of a new database.
+/// Creates the tables of a new database.
 pub(crate) fn found(database: &Database) -> Result<()> {
     let write = database.begin_write()?;
     write.open_table(PAIRS)?;
@@ -36,43 +38,80 @@ pub(crate) fn found(database: &Database) -> Result<()> {
     Ok(write.commit()?)
 }
 
-/// The text of a key's value.
+/// Returns the JSON text of a key's value.
 pub(crate) fn get(database: &Database, key: &str) -> Result<Option<String>> {
     let pairs = database.begin_read()?.open_table(PAIRS)?;
     let value = pairs.get(key)?;
     Ok(value.map(|value| value.value().to_owned()))
 }
 
-/// Sets a key's value. When this returns, it outlives a failure of the machine's power.
-pub(crate) fn set(
-    database: &Database,
-    (key, value): (&str, &str),
-    quota: Quota,
-) -> Result<std::result::Result<(), OverQuota>> {
-    let write = database.begin_write()?;
-    let over = {
-        let mut pairs = write.open_table(PAIRS)?;
-        let mut totals = write.open_table(TOTALS)?;
-        let before = pairs.insert(key, value)?;
-        let before = before.map(|before| size(key, before.value()));
-        let total = totals.get(BYTES)?.map_or(0, |total| total.value());
-        let now = total.saturating_sub(before.unwrap_or(0)) + size(key, value);
-        totals.insert(BYTES, now)?;
-        over(&quota, (before.is_none(), pairs.len()?), (total, now))
-    };
-    match over {
-        Some(over) => {
-            write.abort()?;
-            Ok(Err(over))
-        }
-        None => {
-            write.commit()?;
-            Ok(Ok(()))
-        }
-    }
+/// A change of one key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change<'a> {
+    Set { key: &'a str, value: &'a str },
+    Delete { key: &'a str },
 }
 
-/// What a change goes beyond. One that leaves less than there was goes beyond nothing.
+/// Makes changes one after the other, and writes all of them to the disk at once. When this returns, they outlive a power failure. Returns
+/// for each change whether the key was there before, or the quota that the change would exceed; such a change is left out, and the others
+/// are made.
+pub(crate) fn change(
+    database: &Database,
+    changes: &[Change<'_>],
+    quota: Quota,
+) -> Result<Vec<std::result::Result<bool, OverQuota>>> {
+    let write = database.begin_write()?;
+    let (mut outcomes, mut has_changed) = (Vec::with_capacity(changes.len()), false);
+    {
+        let mut pairs = write.open_table(PAIRS)?;
+        let mut totals = write.open_table(TOTALS)?;
+        let mut total = totals.get(BYTES)?.map_or(0, |total| total.value());
+        for change in changes {
+            let outcome = match *change {
+                Change::Set { key, value } => set(&mut pairs, (key, value), (quota, &mut total))?,
+                Change::Delete { key } => Ok(delete(&mut pairs, key, &mut total)?),
+            };
+            has_changed |= match (change, &outcome) {
+                (Change::Set { .. }, Ok(_)) => true,
+                (_, outcome) => matches!(outcome, Ok(true)),
+            };
+            outcomes.push(outcome);
+        }
+        totals.insert(BYTES, total)?;
+    }
+    match has_changed {
+        true => write.commit()?,
+        false => write.abort()?,
+    }
+    Ok(outcomes)
+}
+
+type Pairs<'t> = Table<'t, &'static str, &'static str>;
+
+fn set(
+    pairs: &mut Pairs<'_>,
+    (key, value): (&str, &str),
+    (quota, total): (Quota, &mut u64),
+) -> Result<std::result::Result<bool, OverQuota>> {
+    let before = pairs.get(key)?.map(|before| size(key, before.value()));
+    let keys = pairs.len()? + u64::from(before.is_none());
+    let now = total.saturating_sub(before.unwrap_or(0)) + size(key, value);
+    if let Some(over) = over(&quota, (before.is_none(), keys), (*total, now)) {
+        return Ok(Err(over));
+    }
+    pairs.insert(key, value)?;
+    *total = now;
+    Ok(Ok(before.is_some()))
+}
+
+fn delete(pairs: &mut Pairs<'_>, key: &str, total: &mut u64) -> Result<bool> {
+    let before = pairs.remove(key)?;
+    let before = before.map(|before| size(key, before.value()));
+    *total = total.saturating_sub(before.unwrap_or(0));
+    Ok(before.is_some())
+}
+
+/// The quota that a change exceeds, if any. A change after which there are not more bytes than before exceeds none of bytes.
 fn over(
     quota: &Quota,
     (is_new, keys): (bool, u64),
@@ -90,28 +129,7 @@ fn over(
     })
 }
 
-/// Removes a key; whether it was there.
-pub(crate) fn delete(database: &Database, key: &str) -> Result<bool> {
-    let write = database.begin_write()?;
-    let was_there = {
-        let mut pairs = write.open_table(PAIRS)?;
-        let before = pairs.remove(key)?;
-        let before = before.map(|before| size(key, before.value()));
-        if let Some(before) = before {
-            let mut totals = write.open_table(TOTALS)?;
-            let total = totals.get(BYTES)?.map_or(0, |total| total.value());
-            totals.insert(BYTES, total.saturating_sub(before))?;
-        }
-        before.is_some()
-    };
-    match was_there {
-        true => write.commit()?,
-        false => write.abort()?,
-    }
-    Ok(was_there)
-}
-
-/// Gives the pairs of a page to `sink`, in the order of their keys, until it says that it has enough.
+/// Passes the pairs of a page to `sink`, in the order of their keys, until `sink` returns false.
 pub(crate) fn list(
     database: &Database,
     page: &Page,
@@ -131,7 +149,7 @@ pub(crate) fn list(
     Ok(())
 }
 
-/// The bytes that a pair counts for.
+/// How many bytes a pair counts.
 fn size(key: &str, value: &str) -> u64 {
     (key.len() + value.len()) as u64
 }

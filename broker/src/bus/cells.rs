@@ -91,7 +91,7 @@ impl Bus {
         Ok(())
     }
 
-    /// `None` is what breaks the protocol.
+    /// Opens a cell. `Err(None)` if the request breaks the protocol.
     fn try_to_open_cell(
         &mut self,
         wish: Wish,
@@ -117,7 +117,7 @@ impl Bus {
             Failure::new(Code::Overloaded, message)
         })?;
         if wish.writes {
-            // What they wait for, nobody who may write has said.
+            // Plugins that wait for the cell have named another type; they may read the tag but not write it, so the writer's type counts.
             for place in self.cells.misled(tag, &kind) {
                 let message = format!(
                     "the cell {tag} has values of the type {} ({} bytes), which is not what was waited for",
@@ -154,7 +154,7 @@ impl Bus {
         Some(Failure::new(code, message))
     }
 
-    /// Whether a plugin may write a cell, or read it. Who writes it may also read it.
+    /// Whether a plugin may write a cell, or read it. Its writer may also read it.
     fn check_cell(&self, plugin: PluginId, tag: &str, writes: bool) -> Result<(), Failure> {
         if writes {
             return self.check_create_share(plugin, tag);
@@ -165,7 +165,7 @@ impl Bus {
         }
     }
 
-    /// A writer has mapped what it was sent.
+    /// A writer has mapped the memory that it was sent.
     fn cell_written(&mut self, place: Place, now: Instant) -> Result<Weight, Failure> {
         let memory = self.cells.written(place).map_err(wrong)?;
         if let Some(memory) = memory {
@@ -178,7 +178,7 @@ impl Bus {
         self.acknowledged(place.0)
     }
 
-    /// A writer's memory is closed to others, and all of it is there: readers are told where the cell lies now.
+    /// A writer's memory is sealed, and all of it is allocated: readers are told to read there from now on.
     pub(super) fn cell_sealed(&mut self, memory: u64) {
         let Some(moved) = self.cells.sealed(memory) else {
             return;
@@ -192,7 +192,7 @@ impl Bus {
             before,
             users,
         } = moved;
-        // First, so that nobody who has not read of it yet is sent what it lay in before.
+        // Dropped first, so that no reader that has not read its record yet is sent the memory before.
         if let Some(memory) = before {
             self.effects.push_back(Effect::DropCell {
                 memory,
@@ -217,12 +217,12 @@ impl Bus {
             .push_back(Effect::ReadCell { to, memory, record });
     }
 
-    /// A plugin uses a cell no longer.
+    /// A plugin closes a cell.
     fn close_cell(&mut self, place: Place) -> Result<Weight, Failure> {
         let left = self.cells.close(place).map_err(wrong)?;
         let was_open = left.is_some();
         self.cell_left(place.0, left.unwrap_or_default());
-        // One that was closed here meanwhile may be named again and again.
+        // A cell that the broker has closed meanwhile can be closed again and again, so that is charged.
         Ok(match was_open {
             true => Weight::Expected,
             false => Weight::Charged,
@@ -243,7 +243,7 @@ impl Bus {
         }
     }
 
-    /// Takes a cell from a plugin, and says why.
+    /// Closes a plugin's cell, and tells it why.
     fn take_cell(&mut self, place: Place, failure: Failure) {
         if let Ok(Some(left)) = self.cells.close(place) {
             let (plugin, request) = place;
@@ -252,7 +252,7 @@ impl Bus {
         }
     }
 
-    /// A writer has not answered in time, or keeps the kernel from sealing its memory.
+    /// A writer has not mapped its memory in time, or keeps the kernel from sealing it.
     pub(super) fn cell_is_late(&mut self, memory: u64) {
         let Some(writer) = self.cells.writer_of(memory) else {
             return;
@@ -268,27 +268,28 @@ impl Bus {
         self.take_cell(writer, Failure::new(Code::Timeout, message));
     }
 
-    /// There is no memory for a writer: nobody has it.
+    /// The shell could not make the memory of a writer.
     pub(super) fn cell_not_made(&mut self, memory: u64, failure: Failure) {
         let Some(writer) = self.cells.writer_of(memory) else {
             return;
         };
         if let Ok(Some(left)) = self.cells.close(writer) {
-            // It was to answer, and was not asked.
+            // The writer was counted as having to acknowledge, and was not asked.
             self.unsent(writer.0, 1);
             self.cell_left(writer.0, left);
             self.answer(writer.0, writer.1, Some(failure));
         }
     }
 
-    /// The shell cannot seal a writer's memory.
+    /// The shell could not seal a writer's memory.
     pub(super) fn cell_given_up(&mut self, memory: u64, failure: Failure) {
         if let Some(writer) = self.cells.writer_of(memory) {
             self.take_cell(writer, failure);
         }
     }
 
-    /// Takes the cells from a plugin that it may not have any more. First those that it writes, which let it read them.
+    /// Closes the cells that a plugin may not use any more after a change of policy; first those that it writes, because a writer may read
+    /// its cell without the right to read.
     pub(super) fn review_cells(&mut self, plugin: PluginId) {
         for is_writer in [true, false] {
             for (request, tag, writes) in self.cells.opens_of(plugin) {
@@ -301,7 +302,7 @@ impl Bus {
         }
     }
 
-    /// Forgets all cells of a plugin that is gone.
+    /// Forgets all cells of a plugin that has ended.
     pub(super) fn forget_cells(&mut self, plugin: PluginId) {
         for (request, ..) in self.cells.opens_of(plugin) {
             if let Ok(Some(left)) = self.cells.close((plugin, request)) {
@@ -311,13 +312,13 @@ impl Bus {
         self.cells.forget(plugin);
     }
 
-    /// Whether there is a share of this tag, which no cell may have then.
+    /// Whether there is a share of this tag, or plugins make or wait for one: then no cell may have it.
     fn has_share(&self, tag: &str) -> bool {
         self.shares.tag(tag).is_some_and(Tag::is_taken)
     }
 }
 
-/// What is awaited of a writer's memory.
+/// The deadline of a writer's memory.
 fn of(memory: u64) -> Awaited {
     Awaited::Memory(AnyMemory::Cell(memory))
 }

@@ -1,15 +1,13 @@
-//! Who is charged for the memory of extents and of rings of events, and until when.
+//! Which plugin is charged for the memory of extents and of rings of events, and until when.
 //!
-//! An extent is charged twice: to the plugin that writes it, and to the bus. Both charges last until
-//! the kernel says that nobody holds the memory any more (`reactor/watches.rs`), which can be long
-//! after the extent was returned, its link ended, or its writer died. The charge of a plugin that has
-//! gone goes with it, because its next incarnation begins with a quota of its own; that of the bus
-//! stays.
+//! An extent is charged twice: to the plugin that writes it, and to the bus. Both charges last until the kernel says that nobody holds the
+//! memory any more (`reactor/watches.rs`), which can be long after the extent was returned, its link ended, or its writer died. The charge
+//! of a plugin ends with its session, because its next incarnation begins with a quota of its own; the charge of the bus stays.
 //!
-//! A ring is charged in the same way to the plugin that sends, until neither that one nor a listener holds it.
+//! A ring is charged in the same way to the plugin that sends, until neither the sender nor a listener holds it.
 //!
-//! A peer that keeps what was returned can use up at most half of its writer's quota: further
-//! extents between these two are refused then, so that the writer's other links go on.
+//! A peer that keeps extents which were returned can use up at most half of its writer's quota: further extents between these two plugins
+//! are refused then, so that the writer's other links go on.
 
 use std::collections::BTreeMap;
 
@@ -19,14 +17,14 @@ use callgate_layout::payload::charged_mib;
 use crate::id::PluginId;
 use crate::quota::{Charge, Quota};
 
-/// The plugins that have some memory: its writer and its reader.
+/// The plugins that have some memory: its writer, then its reader.
 pub(super) type Users = [PluginId; 2];
 
-/// Memory of extents on the whole bus.
+/// The charges for memory of the whole bus.
 #[derive(Debug)]
 pub(super) struct Charges {
     bus: Quota,
-    /// The kernel gives such files at least so many MiB at once.
+    /// The kernel gives memory files in units of so many MiB.
     unit_mib: u32,
     held: BTreeMap<u64, Held>,
     next: u64,
@@ -40,18 +38,18 @@ pub(super) struct Charged {
     _bus: Charge,
 }
 
-/// An extent that is of no more use, and that somebody may still hold.
+/// An extent that was let go and that some process may still hold.
 #[derive(Debug)]
 struct Held {
     users: Users,
     charged: Charged,
 }
 
-/// Why an extent cannot be charged.
+/// Why an extent cannot be charged now.
 #[derive(Debug)]
 pub(super) struct Short {
     pub(super) why: String,
-    /// Whether it could be once nobody holds any more what was returned.
+    /// Whether it could be charged once nobody holds any more what was let go.
     pub(super) may_pass: bool,
 }
 
@@ -65,7 +63,7 @@ impl Charges {
         }
     }
 
-    /// Sets what all extents of the bus may have, and in which units the kernel gives memory.
+    /// Sets how many MiB the bus may have, and in which units the kernel gives memory.
     pub(super) fn limit(&mut self, mib: u32, unit_mib: u32) {
         self.bus = Quota::new(mib);
         self.unit_mib = unit_mib.max(1);
@@ -125,33 +123,32 @@ impl Charges {
         })
     }
 
-    /// Keeps an extent charged that is of no more use, under the number that this gives, until
-    /// [`Charges::freed`] is told it.
+    /// Keeps memory charged that was let go. Returns the number under which [`Charges::freed`] ends the charge.
     pub(super) fn keep(&mut self, users: Users, charged: Charged) -> u64 {
         let serial = self.serial();
         self.held.insert(serial, Held { users, charged });
         serial
     }
 
-    /// A number for some memory that is of no more use.
+    /// Returns a new number for memory that was let go.
     pub(super) fn serial(&mut self) -> u64 {
         let serial = self.next;
         self.next += 1;
         serial
     }
 
-    /// MiB that the kernel gives for so many bytes, at least 1.
+    /// The MiB that the kernel gives for so many bytes: at least 1, in whole units.
     pub(super) fn whole_mib(&self, len: u64) -> u64 {
         let mib = len.div_ceil(1 << 20).max(1);
         mib.next_multiple_of(self.unit_mib.into())
     }
 
-    /// Nobody holds the memory any more.
+    /// Nobody holds the memory of this number any more: ends its charge.
     pub(super) fn freed(&mut self, serial: u64) {
         self.held.remove(&serial);
     }
 
-    /// MiB that are of no more use, and that somebody may still hold.
+    /// The MiB that were let go and that some process may still hold.
     fn held_by(&self, is_meant: impl Fn(&Held) -> bool) -> u32 {
         let held = self.held.values().filter(|held| is_meant(held));
         held.map(|held| held.charged.mib).sum()
@@ -164,7 +161,7 @@ impl Charges {
     }
 }
 
-/// The refusal of so many MiB, where so many were returned and may still be held.
+/// The refusal of `mib` MiB, of which quota `held` MiB were let go and may still be held.
 fn short(quota: &Quota, what: &str, (mib, held): (u32, u32)) -> Short {
     let used = quota.used();
     let mut why = format!("{mib} MiB more would exceed {what}: {used} MiB are in use");

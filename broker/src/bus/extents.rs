@@ -1,41 +1,39 @@
-//! What only extents have of the life of memory (`memory.rs`): they are wanted, wait for room, are
-//! charged, and are refused alone.
+//! What only extents have of the life of memory (`memory.rs`): plugins ask for them, wait for room and are charged, and each can be refused
+//! without ending its link.
 //!
 //! ```text
-//! stage     entered by                     left by
-//! Waiting   Want, not charged yet          its turn to allocate, and a charge that came free; or
-//!                                          its time is up: refused where it cannot be charged
-//! Writer    Map to its writer, charged     Mapped of the writer, which has allocated it; or
-//!                                          Failed, which it could not
-//! Sealing   Mapped of the writer           the shell has closed it to further writers, and then
-//!                                          found all of it allocated; it is handed over at once
-//! Reader    Map to its reader              Mapped of the reader
-//! Ready     Ready to the writer            Return, or the end of the link
-//! (held)    let go, still charged          the shell has found that nobody holds the memory
+//! stage     entered by                         left by
+//! Waiting   `Want`; not charged yet            its turn to allocate, and a charge that came free; or its time is
+//!                                              over: then it is refused if it cannot be charged
+//! Writer    `Map` to its writer; charged       `Mapped` of the writer, which has allocated it; or `Failed`
+//! Sealing   `Mapped` of the writer             the shell has sealed it and found all of it allocated; it is
+//!                                              handed over at once
+//! Reader    `Map` to its reader                `Mapped` of the reader
+//! Ready     `Ready` to the writer              `Return`, or the end of the link
+//! (held)    let go, still charged              the shell has found that nobody holds the memory
 //! ```
 //!
-//! A few writers allocate at a time, in turn, so that they do not take all processors: each for as long
-//! as it needs, but no longer than 100 ms before it is the next one's turn, and nobody waits for its turn
-//! for more than two seconds.
+//! Only a few writers allocate at a time, in turn, so that they do not take all processors. Each has as long as it needs, but after 100 ms
+//! the next one may begin as well, and no writer waits for its turn for more than two seconds.
 //!
-//! What has left the last stage has no number any more and belongs to no link; how it stays charged
-//! stands in [`charges`](super::charges).
+//! In the last stage, an extent has no number any more and belongs to no link; how long it stays charged is described in
+//! [`charges`](super::charges).
 //!
-//! Where a side cannot use an extent, only that extent is refused to its writer: link and sessions stay.
+//! Where one of the two plugins cannot use an extent, only that extent is refused to its writer: the link and the sessions stay.
 //!
 //! ```text
 //! event                        what happens
-//! Failed of the writer         let go; the writer's library tells who waits for it
-//! Failed of the reader         let go; Refused to the writer, which names the reader
-//! a side does not answer       nothing: the extent keeps charge and number until the answer comes or the
+//! `Failed` of the writer       let go; the writer's library tells its callers that wait for it
+//! `Failed` of the reader       let go; `Refused` to the writer, which names the reader
+//! a plugin does not answer     nothing: the extent keeps its charge and number until the answer comes or the
 //!                              link ends. Each caller that waits for it has a deadline of its own
-//! cannot be sealed in time     the writer's session ends: only it can keep the kernel from sealing
+//! cannot be sealed in time     the writer's session ends: only the writer can keep the kernel from sealing
 //! ```
 //!
-//! So a reader that is stopped for longer than a step ends no call that has more time than that, and as
-//! a writer's library wants one extent of a link at a time, such a reader lets the writer's charge grow by one.
+//! So a reader that is stopped for longer than a step ends no call that has more time than that. And because a writer's library asks for
+//! one extent of a link at a time, such a reader makes the writer's charge grow by one extent only.
 //!
-//! A number may be used again once it was given back or refused.
+//! A number may be used again once its extent was returned or refused.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -50,15 +48,14 @@ use crate::effect::Effect;
 use crate::id::PluginId;
 use crate::stages::Stage;
 
-/// How long an extent may wait until what was returned is free: longer than an honest peer takes to
-/// unmap it on a busy machine, shorter than most callers wait, who are then told why.
+/// How long an extent may wait until returned memory is free. Longer than an honest peer takes to unmap it on a busy machine; shorter than
+/// most callers wait, who are then told the reason.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The most extents of the whole bus that wait.
+/// How many extents of the whole bus may wait at once.
 const MAX_WAITING: usize = 256;
-/// How long an allocation keeps others waiting: longer than one takes where nobody is in its way.
+/// How long an allocation keeps other writers waiting: longer than one takes where nothing disturbs it.
 const TURN: Duration = Duration::from_millis(100);
-/// In how many of a step's times an extent must be sealed: the kernel waits for who is allocating or
-/// writing in it.
+/// An extent must be sealed within so many step times. The kernel does not seal while a process allocates or writes in it.
 const SEALING: u32 = 5;
 
 /// An extent in some stage.
@@ -66,12 +63,12 @@ const SEALING: u32 = 5;
 pub(super) struct Extent {
     len: u32,
     stage: Stage,
-    /// `None` as long as it waits.
+    /// `None` while the extent waits.
     charged: Option<Charged>,
 }
 
 impl Bus {
-    /// How far an extent is, if there is one.
+    /// The stage of an extent, if there is one of this number.
     pub(super) fn extent_stage(&mut self, memory: MemoryId) -> Option<&mut Stage> {
         let extent = self.extents.get_mut(&memory)?;
         Some(&mut extent.stage)
@@ -89,7 +86,7 @@ impl Bus {
         };
         match self.own_link(from, end)? {
             None => return Ok(Weight::Charged),
-            // A caller that does not wait for its link makes an honest provider answer early.
+            // This can happen to an honest provider: it answers a caller that did not wait for the link to be up.
             Some(link) if !link.is_up() => {
                 let failure = Failure::new(Code::NotReady, "the link is not set up yet");
                 self.refuse_extent(from, memory, failure);
@@ -110,9 +107,9 @@ impl Bus {
         Ok(Weight::Charged)
     }
 
-    /// Has an extent made now or, where that may help, later; else it is refused.
+    /// Has an extent made now, or later where waiting may help; otherwise refuses it.
     fn begin_or_wait(&mut self, from: PluginId, memory: MemoryId, now: Instant) {
-        // All that wait are looked through whenever something comes free.
+        // Limited, because all that wait are looked through whenever memory comes free.
         let may_wait = self.waiting.len() < MAX_WAITING;
         match self.begin_extent(memory, now, may_wait) {
             Ok(()) => {}
@@ -126,7 +123,7 @@ impl Bus {
         }
     }
 
-    /// Charges an extent that waits, and has it made; perhaps only when its turn has come.
+    /// Charges an extent that waits and has the shell make it, unless (with `takes_turns`) too many writers are allocating.
     fn begin_extent(
         &mut self,
         memory: MemoryId,
@@ -150,13 +147,13 @@ impl Bus {
         extent.stage = Stage::Writer;
         let (to, len) = (users[0], extent.len);
         self.allocating.push((memory, now + TURN));
-        // It waits no longer.
+        // The extent no longer waits, so its deadline for waiting goes.
         self.deadlines.set(Awaited::Memory(memory.into()), None);
         self.ask(to, Effect::Make { to, memory, len });
         Ok(())
     }
 
-    /// Nobody holds any more what is numbered so: others may have its place.
+    /// The shell reports that nobody holds the memory of these numbers any more: extents that wait may take its place.
     pub(crate) fn extents_freed(&mut self, serials: &[u64], now: Instant) {
         for serial in serials {
             self.charges.freed(*serial);
@@ -165,7 +162,7 @@ impl Bus {
         self.begin_waiting(now);
     }
 
-    /// Begins those that wait and need not any more.
+    /// Begins the extents that wait and can be charged now.
     pub(super) fn begin_waiting(&mut self, now: Instant) {
         for id in std::mem::take(&mut self.waiting) {
             if self.begin_extent(id, now, true).is_err() {
@@ -175,20 +172,20 @@ impl Bus {
         self.await_turns();
     }
 
-    /// A writer has allocated, or could not: it is the next one's turn.
+    /// A writer has allocated its extent, or failed to: the next one may begin.
     fn end_turn(&mut self, memory: MemoryId, now: Instant) {
         self.allocating.retain(|(other, _)| *other != memory);
         self.begin_waiting(now);
     }
 
-    /// Arranges to look when the next turn is over at the latest, if anybody waits.
+    /// If extents wait, sets a deadline for the end of the next turn.
     fn await_turns(&mut self) {
         let ends = self.allocating.iter().map(|(_, until)| *until);
         let next = ends.min().filter(|_| !self.waiting.is_empty());
         self.deadlines.set(Awaited::Turn, next);
     }
 
-    /// The writer has allocated and mapped an extent, which is sealed now.
+    /// The writer has allocated and mapped an extent; the shell seals it now.
     pub(super) fn extent_allocated(&mut self, memory: MemoryId, now: Instant) {
         let due = now + self.sealing_time();
         self.deadlines
@@ -196,7 +193,7 @@ impl Bus {
         self.end_turn(memory, now);
     }
 
-    /// An extent is sealed, and all of it is allocated: its reader gets it.
+    /// An extent is sealed, and all of it is allocated: sends it to its reader.
     pub(super) fn extent_sealed(&mut self, memory: MemoryId) {
         let Some([_, reader]) = self.users(memory) else {
             return;
@@ -208,15 +205,14 @@ impl Bus {
         }
     }
 
-    /// The reader has mapped an extent: its writer may use it.
+    /// The reader has mapped an extent: the writer may use it from now on.
     pub(super) fn extent_ready(&mut self, memory: MemoryId) {
         if let Some([writer, _]) = self.users(memory) {
             self.send(writer, MemoryToPlugin::Ready { memory });
         }
     }
 
-    /// Refuses an extent to its writer because it waits for room in vain, or ends the session of a
-    /// writer that keeps it from being sealed.
+    /// The time of an extent is over. One that waits begins now or is refused; the writer of one that cannot be sealed loses its session.
     pub(super) fn extent_is_late(&mut self, memory: MemoryId, now: Instant) {
         let (Some([writer, _]), Some(stage)) = (self.users(memory), self.extent_stage(memory))
         else {
@@ -224,7 +220,7 @@ impl Bus {
         };
         match *stage {
             Stage::Waiting => {
-                // Others may have had more than their turns.
+                // Begun without regard to turns: other writers may have had more than theirs.
                 self.waiting.retain(|other| *other != memory);
                 if let Err(short) = self.begin_extent(memory, now, false) {
                     self.extent_not_made(writer, memory, overloaded(short));
@@ -234,17 +230,17 @@ impl Bus {
                 let time = self.sealing_time();
                 self.late_within(writer, "let its extent be sealed", time);
             }
-            // Those have no deadline.
+            // These stages have no deadline.
             Stage::Writer | Stage::Sealed | Stage::Reader | Stage::Ready => {}
         }
     }
 
-    /// How long the kernel may keep the broker from sealing memory.
+    /// How long sealing some memory may take.
     pub(super) fn sealing_time(&self) -> Duration {
         self.step.saturating_mul(SEALING)
     }
 
-    /// A side says that it cannot use an extent.
+    /// A plugin says that it cannot use an extent.
     pub(super) fn extent_failed(
         &mut self,
         from: PluginId,
@@ -257,7 +253,7 @@ impl Bus {
         };
         match role {
             Role::Writer => {
-                // The reader was not sent it.
+                // The reader was not sent the extent.
                 self.let_go(memory, [from, from]);
                 self.end_turn(memory, now);
             }
@@ -273,13 +269,13 @@ impl Bus {
         }
     }
 
-    /// An extent could not be made: nobody has it.
+    /// The shell could not make an extent.
     pub(super) fn extent_not_made(&mut self, to: PluginId, memory: MemoryId, failure: Failure) {
         self.forget_extent(memory);
         self.refuse_extent(to, memory, failure);
     }
 
-    /// The shell gives up an extent that its writer has.
+    /// The shell could not seal an extent that its writer has mapped.
     pub(super) fn extent_given_up(&mut self, to: PluginId, memory: MemoryId, failure: Failure) {
         self.let_go(memory, [to, to]);
         self.refuse_extent(to, memory, failure);
@@ -289,19 +285,19 @@ impl Bus {
         self.send(to, MemoryToPlugin::Refused { memory, failure });
     }
 
-    /// Gives an extent's number up, and what is charged for it.
+    /// Removes an extent, and returns what is charged for it.
     pub(super) fn forget_extent(&mut self, memory: MemoryId) -> Option<Charged> {
         self.deadlines.set(Awaited::Memory(memory.into()), None);
         self.waiting.retain(|other| *other != memory);
         self.extents.remove(&memory)?.charged
     }
 
-    /// The extents of a link, of both sides.
+    /// The extents of a link, those of both sides.
     pub(super) fn extents_of(&self, link: u64) -> impl Iterator<Item = MemoryId> {
         self.extents.range(of_link(link)).map(|(id, _)| *id)
     }
 
-    /// Bytes of extents on a link, both sides together.
+    /// Bytes of all extents on a link, those of both sides together.
     pub(crate) fn extent_bytes(&self, link: u64) -> u64 {
         let extents = self.extents.range(of_link(link));
         let made = extents.filter(|(_, extent)| extent.charged.is_some());

@@ -1,4 +1,4 @@
-//! Records about feeds, and how each of them is set up and ends. Which there are stands in `subscriptions.rs`.
+//! Records about feeds: how each of them is set up and how it ends. Which feeds there are is decided in `subscriptions.rs`.
 
 use std::time::Instant;
 
@@ -51,7 +51,7 @@ impl Bus {
         }
     }
 
-    /// A plugin as others are told of it.
+    /// What other plugins are told of a plugin.
     pub(super) fn peer_info(&self, plugin: PluginId) -> Option<PeerInfo> {
         let member = self.members.get(&plugin)?;
         Some(PeerInfo {
@@ -61,8 +61,8 @@ impl Bus {
         })
     }
 
-    /// The feed that a plugin means, if it is its own. `None` for one that has ended: the record and the news of that have
-    /// crossed.
+    /// The feed that a plugin names, if it is the plugin's own; an error if it is another's or there never was one. `None` if it has ended
+    /// meanwhile: the plugin's record and the broker's have crossed.
     fn own_feed(&mut self, from: PluginId, number: u64) -> Result<Option<&mut Feed>, Failure> {
         if !self.topics.was_given(number) {
             return Err(protocol("it named a feed that there never was"));
@@ -75,7 +75,7 @@ impl Bus {
         }
     }
 
-    /// A plugin wants a feed that it was told of.
+    /// A plugin takes a feed that it was told of, in this encoding.
     fn take(
         &mut self,
         from: PluginId,
@@ -104,7 +104,7 @@ impl Bus {
         Ok(self.answered(from))
     }
 
-    /// The ring of a feed is there: its plugin is told where.
+    /// Called when the ring of a feed is ready: sends it to the plugin that listens.
     pub(super) fn follow(&mut self, number: u64, now: Instant) {
         let Some(feed) = self.topics.feed(number) else {
             return;
@@ -141,7 +141,7 @@ impl Bus {
         });
     }
 
-    /// A plugin has mapped what it needs: the source is told of it.
+    /// A plugin has mapped the ring of a feed: the source is told of the listener.
     fn following(&mut self, from: PluginId, number: u64) -> Result<Weight, Failure> {
         let Some(feed) = self.own_feed(from, number)? else {
             return Ok(self.answered(from));
@@ -154,7 +154,7 @@ impl Bus {
         Ok(self.answered(from))
     }
 
-    /// A plugin cannot map what it was told to follow.
+    /// A plugin cannot map the ring of a feed.
     fn follow_failed(
         &mut self,
         from: PluginId,
@@ -173,7 +173,7 @@ impl Bus {
         Ok(self.answered(from))
     }
 
-    /// Tells a source of a listener, now or when it has noted others.
+    /// Tells a source of a listener, at once or after it has noted others.
     fn listen(&mut self, number: u64) {
         let Some(feed) = self.topics.feed_mut(number) else {
             return;
@@ -190,7 +190,7 @@ impl Bus {
         }
     }
 
-    /// A plugin has noted a listener, or need not do that any more: it is told of the next ones.
+    /// A source has noted a listener, or need not any more: tells it of the next ones.
     pub(super) fn listen_next(&mut self, sender: PluginId) {
         while let Some(feed) = self.listens.next(sender) {
             self.listen(feed);
@@ -228,7 +228,7 @@ impl Bus {
         self.ask(to, effect);
     }
 
-    /// The source has noted the listener: no event is missed from here on.
+    /// The source has noted the listener: from here on no event is missed.
     pub(super) fn start_feed(&mut self, feed: u64, (to, position, number): (PluginId, u64, u64)) {
         if let Some(feed) = self.topics.feed_mut(feed) {
             feed.progress = Progress::Started;
@@ -250,7 +250,7 @@ impl Bus {
         self.settled(to, settled);
     }
 
-    /// A plugin does not want a feed, or no longer.
+    /// A plugin leaves a feed, or does not take it.
     fn leave(&mut self, from: PluginId, number: u64) -> Result<Weight, Failure> {
         if self.own_feed(from, number)?.is_some() {
             self.end_feed(number, None);
@@ -258,7 +258,8 @@ impl Bus {
         Ok(self.answered(from))
     }
 
-    /// Ends a feed. Its plugin is told why, unless it knows; its source, if that goes on.
+    /// Ends a feed. The plugin that listens is told if there is a failure to tell; the source is told if it has heard of the listener and
+    /// goes on.
     pub(super) fn end_feed(&mut self, number: u64, why: Option<&Failure>) {
         let Some(ended) = self.topics.end_feed(number) else {
             return;
@@ -295,15 +296,15 @@ impl Bus {
         }
     }
 
-    /// A plugin is told what it may answer with one record about the feed: whoever else caused that, it is not charged
-    /// for it.
+    /// Allows a plugin one more record about feeds that is not charged to its rate, because it was told of something that it did not cause
+    /// and may answer.
     pub(super) fn let_answer(&mut self, plugin: PluginId) {
         if let Some(member) = self.members.get_mut(&plugin) {
             member.feed_answers = member.feed_answers.saturating_add(1);
         }
     }
 
-    /// What it weighs that a plugin has answered.
+    /// The weight of a plugin's answer about a feed.
     fn answered(&mut self, plugin: PluginId) -> Weight {
         let member = self.members.get_mut(&plugin);
         let left = member.and_then(|member| {

@@ -5,27 +5,25 @@
 //!
 //! ```text
 //! what is late              what happens
-//! hello, status page        the session ends: nothing hangs on it yet
-//! a step of a new link      the link is dropped, what was open over it is refused (TIMEOUT)
-//! a grant on a link in use  the opens that wait for it are refused, the link stays
+//! hello, status page        the session ends: nothing depends on it yet
+//! a step of a new link      the link is dropped, and opens that wait for it are refused (TIMEOUT)
+//! a grant on a link in use  the opens that wait for the grant are refused; the link stays
 //! a `Revoke` by a policy    the link is dropped as if it were new; see `revoked.rs`
-//! one of unused indexes     nothing: they stay out
-//! a `Refuse`                that is logged: the link is an older broker's
-//! an extent                 nothing: who waits for it has a deadline; see `extents.rs`
-//! a step of a feed          nothing: its sender may send after a step's time, and who subscribes has a
-//!                           deadline; see `rings.rs`, `feeds.rs`
+//! one of unused indexes     nothing: they are not given again
+//! a `Refuse`                it is logged: the link is an older broker's
+//! an extent                 nothing: callers that wait for it have deadlines; see `extents.rs`
+//! a step of a feed          nothing: its sender may send after a step's time, and plugins that subscribe
+//!                           have a deadline; see `rings.rs`, `feeds.rs`
 //! ```
 //!
-//! Its acknowledgements may still come, and are taken then (`Bus::acknowledged`). Until the first
-//! sign that it goes on (an acknowledgement, or that it reads its full socket), no further link is
-//! begun with it: its gates are refused at once. So a plugin that never acknowledges is sent
-//! nothing more that takes memory or descriptors of the broker, however often others open its
-//! gates; what was queued for it and not sent is closed with its link. With that sign, what was
-//! refused is tried again, and whoever has the gate open is told how it stands.
+//! The acknowledgements of such a plugin may still come, and are taken then (`Bus::acknowledged`). Until its first sign that it goes on (an
+//! acknowledgement, or that it reads from its full socket), no further link is begun with it: its gates are refused at once. So a plugin
+//! that never acknowledges is sent nothing more that takes memory or descriptors of the broker, however often others open its gates;
+//! records that were queued for it and not sent are dropped with their link. After that sign, what was refused is tried again, and plugins
+//! that have its gates open are told how they stand.
 //!
-//! A link that failed for want of memory or descriptors, here or in one of its plugins, is tried
-//! again after a second, and then after twice the time each, up to half a minute; and at once when
-//! one of the plugins opens a gate of the other anew.
+//! A link that failed for want of memory or descriptors, in the broker or in one of its plugins, is tried again after a second, then after
+//! twice the time each, up to half a minute; and at once when one of the plugins opens a gate of the other anew.
 
 use std::time::{Duration, Instant};
 
@@ -38,13 +36,13 @@ use super::links::pair;
 use super::{Awaited, Bus};
 use crate::id::PluginId;
 
-/// How long after the first failure of a link it is tried again.
+/// How long after its first failure a link is tried again.
 pub(super) const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// How long at most after a later one.
+/// The longest time between two attempts.
 pub(super) const LAST_RETRY: Duration = Duration::from_secs(30);
 
 impl Bus {
-    /// Gives up what waits for a plugin that let a deadline of a link pass.
+    /// A deadline of a link has passed: a new link is given up; on a link in use, the opens that wait for the late plugin are refused.
     pub(super) fn link_is_late(&mut self, id: u64, now: Instant) {
         let Some(link) = self.links.get(&id) else {
             return;
@@ -52,8 +50,8 @@ impl Bus {
         let (late, is_up, due) = (link.overdue(now), link.is_up(), link.due());
         let plugins = [link.plugin(0), link.plugin(1)];
         if late.is_empty() {
-            // What is due later must not be forgotten; never what is due now, which would be
-            // found again at once.
+            // Some steps are due later; their deadline stays. One that is due now must not be set: [`Bus::expire`] would take it out again
+            // at once, for ever.
             let due = due.filter(|due| *due > now);
             return self.deadlines.set(Awaited::Link(id), due);
         }
@@ -76,8 +74,8 @@ impl Bus {
         }
     }
 
-    /// Refuses the opens that wait for grants which a side of a link in use should have installed
-    /// by now. They can be called as soon as it has.
+    /// Refuses the opens that wait for grants which one side of a link in use should have installed by now. They become callable as soon as
+    /// it has.
     fn refuse_grants(&mut self, id: u64, side: u8, failure: &Failure, now: Instant) {
         let Some(link) = self.links.get_mut(&id) else {
             return;
@@ -103,8 +101,8 @@ impl Bus {
         Failure::new(Code::Timeout, message)
     }
 
-    /// Refuses a new link with a plugin that has not answered since one of its deadlines passed,
-    /// and notes that the link is wanted when it does.
+    /// Refuses a new link with a plugin that has not answered since a deadline of it passed, and notes that the link is wanted when it
+    /// answers.
     pub(super) fn check_answers(&mut self, a: PluginId, b: PluginId) -> Result<(), Failure> {
         let Some(plugin) = [a, b].into_iter().find(|id| self.silent.contains_key(id)) else {
             return Ok(());
@@ -120,23 +118,21 @@ impl Bus {
         Err(Failure::new(Code::Timeout, message))
     }
 
-    /// Notes a sign that a plugin reads what it is sent; what was refused because it did not is
-    /// tried again.
+    /// A plugin has given a sign that it reads what it is sent: what was refused because it did not is tried again.
     pub(crate) fn answers(&mut self, plugin: PluginId, now: Instant) {
         for (a, b) in self.silent.remove(&plugin).into_iter().flatten() {
             self.refresh_between([a, b], now);
         }
     }
 
-    /// The shell has closed so many records with descriptors before they were sent: they will
-    /// not be acknowledged.
+    /// The shell has dropped so many records with descriptors before they were sent: they will not be acknowledged.
     pub(crate) fn unsent(&mut self, plugin: PluginId, records: u32) {
         if let Some(member) = self.members.get_mut(&plugin) {
             member.owed = member.owed.saturating_sub(records);
         }
     }
 
-    /// Gives a link up for which there is no memory or no descriptor now, and tries again later.
+    /// Gives up a link for which there is no memory or no descriptor now, and tries again later.
     pub(crate) fn try_later(&mut self, id: u64, failure: &Failure, now: Instant) {
         let Some(link) = self.links.get(&id) else {
             return;
@@ -148,7 +144,7 @@ impl Bus {
         self.put_off(id, failure, until);
     }
 
-    /// Forgets what is noted here of a plugin that is gone.
+    /// Forgets what is noted here about a plugin that has ended.
     pub(super) fn forget_late(&mut self, plugin: PluginId) {
         let is_of = |(a, b): &(PluginId, PluginId)| *a == plugin || *b == plugin;
         self.silent.remove(&plugin);
@@ -159,10 +155,10 @@ impl Bus {
     }
 }
 
-/// Whether a plugin's control thread sends this, so that it has read what it was sent before.
+/// Whether only the control thread of a plugin sends this record: then the plugin has read what it was sent before.
 pub(super) fn is_acknowledgement(record: &ToBroker) -> bool {
     match record {
-        // A plugin that comes back says this before it reads anything.
+        // A plugin that comes back sends this before it reads anything.
         ToBroker::Link(LinkToBroker::Standing { .. }) => false,
         ToBroker::Link(_) => true,
         ToBroker::Memory(MemoryToBroker::Mapped { .. } | MemoryToBroker::Failed { .. }) => true,
@@ -178,7 +174,7 @@ pub(super) fn is_acknowledgement(record: &ToBroker) -> bool {
             | FeedToBroker::FollowFailed { .. },
         ) => true,
         ToBroker::Cell(CellToBroker::Written { .. }) => true,
-        // A program may leave, fetch or share whenever it likes, on any of its threads.
+        // A program may leave, fetch or share at any time, on any of its threads.
         ToBroker::Memory(_)
         | ToBroker::Session(_)
         | ToBroker::Gate(_)

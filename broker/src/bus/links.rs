@@ -1,5 +1,4 @@
-//! The links of the bus: made, set up step by step, dropped. How their outboxes go from stage to stage
-//! stands in `memory.rs`.
+//! The links of the bus: made, set up step by step, dropped. The stages of their outboxes are in `memory.rs`.
 
 use std::time::Instant;
 
@@ -40,12 +39,12 @@ impl Bus {
         }
     }
 
-    /// The link between two plugins, if there is one.
+    /// The link between two plugins, if there is one. It may not be set up yet.
     pub(super) fn link_of(&self, a: PluginId, b: PluginId) -> Option<u64> {
         self.pairs.get(&pair(a, b)).copied()
     }
 
-    /// The link between two plugins, which is made if there is none.
+    /// The link between two plugins; begins one if there is none.
     pub(super) fn link_between(
         &mut self,
         caller: PluginId,
@@ -75,8 +74,7 @@ impl Bus {
         Ok(id)
     }
 
-    /// Whether two plugins have one clock: each would else take the other's deadlines for times long
-    /// past, or far ahead.
+    /// Fails if two plugins have different clocks: each would take the other's deadlines for long past, or far ahead.
     fn check_clocks(&self, caller: PluginId, owner: PluginId) -> Result<(), Failure> {
         let clock = |plugin| self.members.get(&plugin).map(|member| member.clock);
         let apart = clock(caller)
@@ -98,7 +96,7 @@ impl Bus {
         Failure::new(Code::Overloaded, message)
     }
 
-    /// Does the steps of a link, and notes when the next is due.
+    /// Carries out the steps of a link, and sets the deadline of the next one.
     pub(super) fn run(&mut self, id: u64, steps: Vec<Step>, now: Instant) {
         for step in steps {
             let Some(link) = self.links.get(&id) else {
@@ -153,8 +151,8 @@ impl Bus {
         }
     }
 
-    /// Tells both sides which of their open gates can be called now. What failed over an
-    /// earlier link is tried again over the one there is now, or over a new one.
+    /// Tells both plugins of a link which of their open gates can be called now. Opens that failed over an earlier link are tried again,
+    /// over this link or a new one.
     pub(super) fn refresh_between(&mut self, plugins: [PluginId; 2], now: Instant) {
         for (caller, owner) in both_ways(plugins) {
             for open in self.registry.opens_between(caller, owner) {
@@ -164,7 +162,7 @@ impl Bus {
         }
     }
 
-    /// Whether there is such an end of a link, or was, on this bus.
+    /// Fails if there never was such an end of a link on this bus.
     pub(super) fn check_end(&self, end: LinkEnd) -> Result<(), Failure> {
         let given = self.first_link..self.next_link;
         if end.side > 1 || !given.contains(&end.link) {
@@ -173,8 +171,8 @@ impl Bus {
         Ok(())
     }
 
-    /// The living link that a plugin means, if the end is its own. `None` for one that has
-    /// ended: the record and the news of that have crossed.
+    /// The link that a plugin names, if it has this end; an error if another plugin has it or there never was one. `None` if the link has
+    /// ended meanwhile: the plugin's record and the broker's have crossed.
     pub(super) fn own_link(
         &mut self,
         from: PluginId,
@@ -205,7 +203,7 @@ impl Bus {
         self.acknowledged(from)
     }
 
-    /// A plugin has no gate of a name that it was granted.
+    /// A plugin does not have a gate that it was asked to grant.
     fn not_provided(
         &mut self,
         from: PluginId,
@@ -226,21 +224,21 @@ impl Bus {
         self.acknowledged(from)
     }
 
-    /// A plugin is told that nobody provides a name that it has open.
+    /// Tells a plugin, for each open gate of this name, that nobody provides it.
     fn deny(&mut self, caller: PluginId, gate: &str, now: Instant) {
         for open in self.registry.deny(caller, gate) {
             self.refresh(caller, open, now);
         }
     }
 
-    /// A plugin has a name open no more: its indexes are to be free again.
+    /// A plugin has closed the last of its opens of a name: the grant's indexes are revoked, to be used again.
     pub(super) fn closed(&mut self, caller: PluginId, gate: &str, now: Instant) {
         let links = self.of_plugin.get(&caller).cloned().unwrap_or_default();
         for id in links {
             let Some(link) = self.links.get_mut(&id) else {
                 continue;
             };
-            // A plugin that calls itself does so from side 0.
+            // A plugin that calls itself has both ends, and calls from side 0.
             let provider = u8::from(link.plugin(0) == caller);
             let steps = link.close(provider, gate);
             if !steps.is_empty() {
@@ -256,13 +254,13 @@ impl Bus {
         let message = format!("{who} gave the link up: {}", failure.message);
         let failure = Failure::new(code, message);
         match code {
-            // It may have descriptors and address space again.
+            // The plugin may have descriptors and address space again later.
             Code::System => self.try_later(id, &failure, now),
             _ => self.give_up(id, &failure),
         }
     }
 
-    /// Drops a link both of whose plugins live, and refuses what was open over it.
+    /// Drops a link between two living plugins, and refuses the gates that were open over it.
     pub(crate) fn give_up(&mut self, id: u64, failure: &Failure) {
         let Some(link) = self.links.get(&id) else {
             return;
@@ -281,7 +279,7 @@ impl Bus {
         }
     }
 
-    /// Gives a link up for which the broker has no memory now, and tries again at that time.
+    /// Gives up a link for which the broker has no memory now, and tries again at that time.
     pub(crate) fn put_off(&mut self, id: u64, failure: &Failure, until: Instant) {
         if let Some(link) = self.links.get(&id) {
             let (a, b) = pair(link.plugin(0), link.plugin(1));
@@ -290,7 +288,7 @@ impl Bus {
         self.give_up(id, failure);
     }
 
-    /// Forgets a link and tells those of its plugins that are still there.
+    /// Removes a link, and tells those of its plugins that are still there.
     pub(super) fn drop_link(&mut self, id: u64, failure: &Failure) {
         let Some(link) = self.links.remove(&id) else {
             return;
@@ -316,7 +314,7 @@ impl Bus {
         }
     }
 
-    /// A gate is no longer provided: nobody can call it until it is granted again.
+    /// A gate is no longer provided: no plugin can call it until it is granted again.
     pub(super) fn ungrant(&mut self, owner: PluginId, gate: &str) {
         for id in self.of_plugin.get(&owner).into_iter().flatten() {
             if let Some(link) = self.links.get_mut(id) {
@@ -327,12 +325,12 @@ impl Bus {
     }
 }
 
-/// The two plugins of a link, or the one that has both ends.
+/// The plugins of a link: two, or the one that has both ends.
 fn ends(a: PluginId, b: PluginId) -> impl Iterator<Item = PluginId> {
     [Some(a), Some(b).filter(|b| *b != a)].into_iter().flatten()
 }
 
-/// Both directions of a link; one for a plugin that has both ends.
+/// The directions of a link: two, or one for a plugin that has both ends.
 fn both_ways([a, b]: [PluginId; 2]) -> impl Iterator<Item = (PluginId, PluginId)> {
     let back = Some((b, a)).filter(|_| a != b);
     std::iter::once((a, b)).chain(back)

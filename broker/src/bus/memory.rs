@@ -1,9 +1,8 @@
-//! The life of memory on the bus, one for outboxes and extents: made, mapped by its writer, sealed,
-//! handed over, mapped by its reader, let go. The stages stand in [`stages`](crate::stages), the
-//! records in `layout/src/control/memory.rs`.
+//! The life of memory on the bus, the same for outboxes and extents: made, mapped by its writer, sealed, handed over, mapped by its reader,
+//! let go. The stages are in [`stages`](crate::stages), the records in `layout/src/control/memory.rs`.
 //!
-//! What a step leads to is the affair of the kind: of the link's set-up for an outbox
-//! ([`link`](crate::link)), of `extents.rs` for an extent.
+//! What follows from a step depends on the kind of memory: for an outbox it is the link's set-up ([`link`](crate::link)), for an extent
+//! `extents.rs`.
 
 use std::time::Instant;
 
@@ -35,14 +34,14 @@ impl Bus {
         }
     }
 
-    /// Whether what a plugin says of memory decides anything: not where it has crossed with the end of
-    /// the link.
+    /// Whether the link of some memory is there: otherwise a plugin's record about that memory has crossed with the link's end and decides
+    /// nothing.
     fn is_decisive(
         &mut self,
         from: PluginId,
         (memory, role): (MemoryId, Role),
     ) -> Result<bool, Failure> {
-        // First as it came: the other end of one that cannot be would be one that can.
+        // The end is checked as it came: deriving the other end of an invalid one could give a valid one.
         self.check_end(memory.end(Role::Writer))?;
         Ok(self.own_link(from, memory.end(role))?.is_some())
     }
@@ -80,7 +79,7 @@ impl Bus {
         self.acknowledged(from)
     }
 
-    /// A side cannot use memory that it was sent.
+    /// A plugin cannot use memory that it was sent.
     fn failed(
         &mut self,
         from: PluginId,
@@ -111,7 +110,7 @@ impl Bus {
         Ok(weight)
     }
 
-    /// The shell has closed memory to further writers, and all is there that must be.
+    /// Called by the shell when it has sealed memory and found all of it allocated that must be.
     pub(crate) fn memory_sealed(&mut self, memory: AnyMemory, now: Instant) {
         match memory {
             AnyMemory::Link(MemoryId::Outbox { end }) => {
@@ -127,7 +126,7 @@ impl Bus {
         }
     }
 
-    /// The shell gives up memory that its writer has.
+    /// Called by the shell when it could not seal memory that its writer has mapped.
     pub(crate) fn memory_given_up(
         &mut self,
         to: PluginId,
@@ -143,7 +142,7 @@ impl Bus {
         }
     }
 
-    /// The time of some memory is up.
+    /// The deadline of some memory has passed.
     pub(super) fn memory_is_late(&mut self, memory: AnyMemory, now: Instant) {
         match memory {
             AnyMemory::Link(memory) => self.extent_is_late(memory, now),
@@ -153,7 +152,7 @@ impl Bus {
         }
     }
 
-    /// The shell could not make memory: nobody has it.
+    /// Called by the shell when it could not make memory; no plugin has it.
     pub(crate) fn memory_not_made(
         &mut self,
         to: PluginId,
@@ -170,7 +169,7 @@ impl Bus {
         }
     }
 
-    /// The writer has no more use for an extent.
+    /// The writer returns an extent: it has no more use for it.
     fn returned(&mut self, from: PluginId, memory: MemoryId) -> Result<Weight, Failure> {
         if let MemoryId::Outbox { .. } = memory {
             return Err(protocol("it returned an outbox, which ends with its link"));
@@ -194,14 +193,13 @@ impl Bus {
         Some([link.plugin(writer.side), link.plugin(reader.side)])
     }
 
-    /// Has the shell forget memory that is of no more use. What was charged for it stays charged until
-    /// nobody holds it.
+    /// Has the shell let go of memory. What was charged for it stays charged until nobody holds it.
     pub(super) fn let_go(&mut self, memory: MemoryId, users: Users) {
         let serial = match memory {
             MemoryId::Outbox { .. } => None,
             MemoryId::Extent { .. } => match self.forget_extent(memory) {
                 Some(charged) => Some(self.charges.keep(users, charged)),
-                // It waited, and was never made.
+                // The extent was waiting, and was never made.
                 None => return,
             },
         };
@@ -212,7 +210,7 @@ impl Bus {
         });
     }
 
-    /// Lets go of all memory of a link between these two that has ended.
+    /// Lets go of all memory of a link between these two plugins, which has ended.
     pub(super) fn drop_memory(&mut self, link: u64, [a, b]: [PluginId; 2]) {
         let outboxes = [0, 1].map(|side| MemoryId::Outbox {
             end: LinkEnd { link, side },
@@ -225,7 +223,7 @@ impl Bus {
     }
 }
 
-/// What a session ends with whose plugin answers for memory that waits for no such answer.
+/// The failure that ends the session of a plugin that has answered about memory without being asked.
 fn not_awaited(memory: MemoryId, role: Role) -> Failure {
     let what = match (memory, role) {
         (MemoryId::Outbox { .. }, Role::Writer) => "an outbox",

@@ -1,10 +1,11 @@
 //! The bus as a state machine without I/O: plugins, gates, links and their memory. Records and
 //! deadlines go in, [`Effect`]s come out.
 //!
-//! Records are taken by subject: `session`, `gates`, `links`, `memory`, `waits`, `sources`, `feeds`; `subscriptions` says which feeds there are; `cells`. `extents` and `charges` have
-//! what only extents have of the life of memory, `late` who does not acknowledge in time, `rights` what
-//! policies forbid, `rings` the memory of events, `retries` feeds that could not be set up, `schemas` what gates take and give, `revoked` which of that was not acknowledged yet, `old_links` what is called over links
-//! of an older broker, `syncs` who asks how a gate stands.
+//! Records are handled by subject: `session`, `gates`, `links`, `memory`, `waits`, `schemas`, `sources`, `feeds`, `cells`, `shares`. The
+//! other files: `subscriptions` finds the sources for a subscription, `extents` and `charges` have what only extents have of the life of
+//! memory, `rings` the memory of events, `late` handles plugins that do not acknowledge in time, `rights` what policies forbid, `revoked`
+//! revocations that are not acknowledged yet, `old_links` calls over links of an older broker, `retries` feeds that could not be set up,
+//! `syncs` plugins that ask how a gate stands.
 
 mod cells;
 mod charges;
@@ -59,13 +60,13 @@ use retries::{Pair, Retries};
 use revoked::Revocations;
 use rings::Ring;
 
-/// What a record counts as.
+/// Whether a record counts against its sender's rate of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weight {
-    /// An acknowledgement that was asked for, a question that waits for its turn, the close of what is open, or
-    /// what a plugin says when it comes back: nobody can send more of these than there are.
+    /// It does not: an acknowledgement that the broker has asked for, a question that waits for its turn, the close of something open, or
+    /// what a plugin says when it comes back. Their number is limited by what there is.
     Expected,
-    /// A request.
+    /// A request: it counts.
     Charged,
 }
 
@@ -73,41 +74,41 @@ pub(crate) enum Weight {
 enum Awaited {
     Status(PluginId),
     Link(u64),
-    /// Memory that has a deadline of its own: an extent, a ring of events, or a version of a share that is sealed.
+    /// Memory that has a deadline of its own: an extent, a ring of events, a cell, or a version of a share that is being sealed.
     Memory(AnyMemory),
-    /// The maker of a version has to go on.
+    /// The maker of a version has to take its next step; for a twin also the end of the maker's rest.
     Making(u64),
-    /// The next writer may allocate.
+    /// From then on the next writer may allocate an extent.
     Turn,
-    /// The kernel may have memory again for a link between these two.
+    /// From then on a link between these two may be tried again, because the kernel may have memory again.
     Retry(PluginId, PluginId),
-    /// The next plugin may be told how an open gate stands.
+    /// From then on the next plugin may be told how an open gate stands.
     Sync,
-    /// The acknowledgement of a `Revoke`.
+    /// The acknowledgement of this `Revoke` or `Refuse`.
     Revoked(u64),
-    /// The answers of those who were asked whether their waits stand.
+    /// The answers of the plugins that were asked, in this round, whether their waits still stand.
     Round(u64),
-    /// The next looks at waits.
+    /// From then on waits are looked at again.
     Looks,
     /// The listeners for which a source waits before its plugin may send.
     Listeners(u64),
-    /// A feed that could not be set up may be tried again.
+    /// From then on a feed that could not be set up is tried again.
     Feed(Pair),
 }
 
-/// The first numbers that a bus gives. Those below it are of brokers before it.
+/// The first numbers that this bus gives. Lower ones were given by brokers before it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct First {
     pub(crate) link: u64,
-    /// A life of a gate.
+    /// For lives of gates.
     pub(crate) life: u64,
-    /// A source, a feed or a ring of events.
+    /// For sources, feeds and rings of events.
     pub(crate) event: u64,
-    /// A share or a version.
+    /// For shares, versions and makings.
     pub(crate) share: u64,
 }
 
-/// Plugins, gates and links.
+/// The state of the bus.
 #[derive(Debug)]
 pub(crate) struct Bus {
     limits: PluginLimits,
@@ -124,35 +125,35 @@ pub(crate) struct Bus {
     feed_retries: Retries,
     cells: Cells,
     shares: Shares,
-    /// Why no share can be persistent here, if it is so.
+    /// Why this broker cannot keep persistent shares; `None` if it can.
     no_files: Option<String>,
     links: BTreeMap<u64, Link>,
-    /// How long an outbox is.
+    /// Length of an outbox in bytes.
     outbox_len: u32,
     extents: BTreeMap<MemoryId, Extent>,
     charges: Charges,
-    /// Extents for which there is no room yet, in the order in which they were asked for.
+    /// Extents for which there is no room yet, in the order in which plugins asked for them.
     waiting: Vec<MemoryId>,
-    /// Extents that their writers allocate, and when it is the next one's turn at the latest.
+    /// Extents that their writers are allocating, each with the time at which the next writer may begin at the latest.
     allocating: Vec<(MemoryId, Instant)>,
-    /// How many of these there may be before others have to wait.
+    /// How many writers may allocate at once before others have to wait.
     turns: usize,
     pairs: HashMap<(PluginId, PluginId), u64>,
     of_plugin: HashMap<PluginId, Vec<u64>>,
     first_link: u64,
     next_link: u64,
-    /// Plugins that let a deadline of a link pass and gave no sign since, each with the pairs of
-    /// plugins that are to be linked when it does.
+    /// Plugins that have let a deadline of a link pass and have given no sign of life since. Each with the pairs of plugins that are to be
+    /// linked when it gives one.
     silent: HashMap<PluginId, BTreeSet<(PluginId, PluginId)>>,
-    /// How long the next failure of a link between two plugins puts it off.
+    /// The delay before the next attempt after a link between these two plugins fails again.
     retries: HashMap<(PluginId, PluginId), Duration>,
     policies: Policies,
     revocations: Revocations,
-    /// Who waits to be told how an open gate stands, and how often that is done.
+    /// Plugins that wait to be told how an open gate stands.
     asked: Asked,
     syncs: Option<TokenBucket>,
     waits: Waits,
-    /// When waits are looked at again, if not at once.
+    /// When waits are looked at again; `None` means at once.
     looks_from: Option<Instant>,
     deadlines: Deadlines<Awaited>,
     effects: VecDeque<Effect>,
@@ -200,19 +201,19 @@ impl Bus {
         }
     }
 
-    /// Sets how outboxes are laid out.
+    /// Sets the geometry of outboxes, and with it their length.
     pub(crate) fn lay_out_outboxes(&mut self, geometry: Geometry) {
         self.outbox_len = geometry.total_len() as u32;
     }
 
-    /// Sets how many MiB the extents of all plugins may have together, how many the kernel gives to
-    /// each at once, and how many plugins allocate at a time.
+    /// Sets how many MiB the extents of all plugins may have together, in which units the kernel gives memory to each, and how many plugins
+    /// may allocate at a time.
     pub(crate) fn limit_extents(&mut self, mib: u32, unit_mib: u32, turns: usize) {
         self.charges.limit(mib, unit_mib);
         self.turns = turns.max(1);
     }
 
-    /// The living plugin that bears a name.
+    /// The living plugin of this name.
     pub(crate) fn holder(&self, name: &str) -> Option<PluginId> {
         self.names.get(name).copied()
     }
@@ -237,19 +238,19 @@ impl Bus {
         &self.cells
     }
 
-    /// Each link with its two plugins.
+    /// All links, each with its two plugins.
     pub(crate) fn link_ends(&self) -> impl Iterator<Item = (u64, [PluginId; 2])> {
         self.links
             .iter()
             .map(|(id, link)| (*id, [link.plugin(0), link.plugin(1)]))
     }
 
-    /// How much of everything a plugin may have.
+    /// The limits of a plugin, with those that its policy sets.
     pub(crate) fn limits_of(&self, plugin: PluginId) -> PluginLimits {
         self.policies.limits(&self.name_of(plugin), self.limits)
     }
 
-    /// Takes a record from a plugin that was admitted. `Err` is what its session ends with.
+    /// Handles a record from a plugin that was admitted. `Err` is the failure that ends its session.
     pub(crate) fn record(
         &mut self,
         from: PluginId,
@@ -283,7 +284,7 @@ impl Bus {
         self.deadlines.next()
     }
 
-    /// Gives up what is not acknowledged in time.
+    /// Handles all deadlines that have passed.
     pub(crate) fn expire(&mut self, now: Instant) {
         while let Some(awaited) = self.deadlines.pop(now) {
             match awaited {
@@ -313,12 +314,12 @@ impl Bus {
         self.effects.push_back(Effect::End(plugin, failure));
     }
 
-    /// The next thing to be done.
+    /// Takes the next effect out, for the shell to carry out.
     pub(crate) fn next_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }
 
-    /// Does what a plugin has to acknowledge.
+    /// Queues an effect that the plugin has to acknowledge.
     fn ask(&mut self, plugin: PluginId, effect: Effect) {
         if let Some(member) = self.members.get_mut(&plugin) {
             member.owed = member.owed.saturating_add(1);
@@ -326,8 +327,8 @@ impl Bus {
         self.effects.push_back(effect);
     }
 
-    /// Counts an acknowledgement, also one for a link that has ended meanwhile: others end links
-    /// as often as they like, and must not use up the rate of those who only answer.
+    /// Counts an acknowledgement, even if the link that it is about has ended. It is not charged to the plugin's rate, because other
+    /// plugins end links as often as they like.
     fn acknowledged(&mut self, plugin: PluginId) -> Result<Weight, Failure> {
         let member = self.members.get_mut(&plugin);
         let owed = member.and_then(|member| {
@@ -352,7 +353,7 @@ impl Bus {
     }
 }
 
-/// What a session ends with whose plugin broke the protocol.
+/// The failure that ends the session of a plugin that has broken the protocol.
 pub(crate) fn protocol(what: &str) -> Failure {
     Failure::new(
         Code::Protocol,

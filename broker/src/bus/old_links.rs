@@ -1,8 +1,8 @@
-//! Links of an older broker, over which plugins of this one still take calls, as they say themselves.
+//! Links of an older broker, over which plugins of this one still take calls. The broker knows of them only what the plugins say.
 //!
-//! The broker judges by names which gates may be called over them ([`Policies::between`]), when it is told
-//! of a link and whenever a policy changes, and has the provider refuse the others. What is refused once
-//! stays so: the right comes back over the links that this broker makes.
+//! The broker judges by names which gates may be called over such a link ([`Policies::between`]): when a plugin tells of the link, and
+//! whenever a policy changes. It has the provider refuse the others. What was refused over an old link stays refused; a right that comes
+//! back is granted over the links that this broker makes.
 //!
 //! ```text
 //! what is known of a plugin     until
@@ -25,18 +25,18 @@ use crate::effect::Effect;
 use crate::id::PluginId;
 use crate::link::Cause;
 
-/// The most gates that a plugin may say may be called over its old links. A link without any counts as one.
+/// How many gates a plugin may name that can be called over its old links. A link without gates counts as one.
 pub(super) const MOST: usize = 65_536;
 
-/// What one plugin says of its old links.
+/// What one plugin has said of its old links.
 #[derive(Debug, Default)]
 pub(super) struct OldLinks {
-    /// By the plugin's numbers.
+    /// By the numbers that the plugin gave them.
     links: BTreeMap<u32, OldLink>,
-    /// `Refuse`s that it has not acknowledged, by the plugin's numbers and in order: those that somebody
-    /// waits for have a number of the broker's, too.
+    /// `Refuse`s that the plugin has not acknowledged, by the number of the link, in order. Those that a change of policy waits for have a
+    /// number of the broker's.
     owed: HashMap<u32, VecDeque<Option<u64>>>,
-    /// How many gates it has named.
+    /// How many gates the plugin has named in all.
     named: usize,
     has_drained: bool,
 }
@@ -44,7 +44,7 @@ pub(super) struct OldLinks {
 #[derive(Debug)]
 struct OldLink {
     peer: String,
-    /// `None` where it was told to refuse it.
+    /// The gates that can be called; `None` in the place of one that the plugin was told to refuse.
     gates: Vec<Option<Box<str>>>,
 }
 
@@ -53,7 +53,7 @@ impl OldLinks {
         self.named > 0 && !self.has_drained
     }
 
-    /// Takes note of a link.
+    /// Adds a link that the plugin has named.
     fn add(&mut self, number: u32, peer: String, gates: Vec<String>) -> Result<(), Failure> {
         if self.has_drained {
             return Err(protocol("it named an old link after it had drained"));
@@ -78,8 +78,7 @@ impl OldLinks {
 }
 
 impl OldLink {
-    /// The positions of the gates that may not be called and are not refused yet, which they are from
-    /// now on.
+    /// Marks the gates that may not be called any more as refused, and returns their positions.
     fn refuse(&mut self, may_be_called: impl Fn(&str) -> bool) -> Vec<u16> {
         let mut refused = Vec::new();
         for (at, gate) in (0u16..).zip(&mut self.gates) {
@@ -92,7 +91,7 @@ impl OldLink {
 }
 
 impl Bus {
-    /// A plugin says who may call which of its gates over an old link.
+    /// A plugin says which of its gates a peer may still call over an old link.
     pub(super) fn stands(
         &mut self,
         from: PluginId,
@@ -109,7 +108,7 @@ impl Bus {
         Ok(Weight::Expected)
     }
 
-    /// Has all plugins refuse over old links what may not be called any more.
+    /// After a change of policy: has all plugins refuse what may not be called any more over old links.
     pub(super) fn refuse_forbidden(&mut self, now: Instant) {
         let members = self.members.iter();
         let links = members.flat_map(|(plugin, member)| {
@@ -125,7 +124,7 @@ impl Bus {
         }
     }
 
-    /// Which gates of an old link are to be refused that were not before.
+    /// Returns the positions of the gates of an old link that are to be refused and were not before.
     fn judge(&mut self, plugin: PluginId, number: u32) -> Vec<u16> {
         let takes_part = self.check_takes_part(plugin).is_ok();
         let Some(member) = self.members.get_mut(&plugin) else {
@@ -139,8 +138,7 @@ impl Bus {
         link.refuse(|gate| takes_part && is_granted(gate, gate))
     }
 
-    /// Tells a plugin what to refuse, which it acknowledges. Nobody needs to wait for that where it is
-    /// nothing.
+    /// Tells a plugin what to refuse over an old link, which it acknowledges. Where that is nothing, no change of policy waits for it.
     fn refuse(&mut self, to: PluginId, number: u32, gates: Vec<u16>, now: Instant) {
         let is_something = !gates.is_empty();
         let awaited = is_something
@@ -153,7 +151,7 @@ impl Bus {
         self.ask(to, Effect::Send(to, record.into()));
     }
 
-    /// A plugin refuses what it was told to refuse over an old link.
+    /// A plugin acknowledges a `Refuse` over an old link.
     pub(super) fn refused(&mut self, from: PluginId, number: u32) -> Result<Weight, Failure> {
         let member = self.members.get_mut(&from);
         let owed = member.and_then(|member| {
@@ -173,7 +171,7 @@ impl Bus {
         self.acknowledged(from)
     }
 
-    /// A plugin takes no more calls over old links. What it has not acknowledged still comes.
+    /// A plugin takes no more calls over old links. Its missing acknowledgements will still come, but nobody waits for them.
     pub(super) fn drained(&mut self, from: PluginId) -> Weight {
         let Some(member) = self.members.get_mut(&from) else {
             return Weight::Charged;

@@ -1,4 +1,4 @@
-//! Gates that begin and end to be provided, and who provides them next.
+//! Gates that begin and cease to be provided, and which plugin provides them next.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use crate::names::is_prefix;
 use crate::refused::Refused;
 use crate::shape::Provided;
 
-/// One half of a gate as its `Provide` says.
+/// One half of a gate, as the plugin's `Provide` describes it.
 pub(super) struct Offered {
     pub(super) kind: CallKind,
     pub(super) schema: SchemaSource,
@@ -24,8 +24,8 @@ pub(super) struct Offered {
 }
 
 impl Bus {
-    /// A plugin offers one half of a gate or a prefix. `had` is which life of it it was, where the plugin comes
-    /// back: then it stands in line for what is another plugin's.
+    /// A plugin offers one half of a gate or of a prefix. If the plugin comes back, `had` is the life of the gate that it had; such a
+    /// plugin stands in line where another one provides the gate.
     pub(super) fn provide(
         &mut self,
         from: PluginId,
@@ -34,7 +34,7 @@ impl Bus {
         offered: Offered,
         now: Instant,
     ) {
-        // First of all, because that takes an upload.
+        // Before anything else is checked: holding the schema ends the upload that the plugin has made for it.
         let offer = self.take_offer(from, offered);
         if let Err(failure) = self.check_provide(from, gate) {
             return self.answer(from, request, Some(failure));
@@ -79,7 +79,7 @@ impl Bus {
         self.answer(from, request, Some(failure));
     }
 
-    /// What a plugin offers, with its schema as the broker keeps it.
+    /// Holds the schema of what a plugin offers, and returns the offer.
     fn take_offer(&mut self, from: PluginId, offered: Offered) -> Result<Offer, Refused> {
         let member = self.members.get_mut(&from).ok_or(Refused::NotProvided)?;
         let held = member.schemas.hold(offered.schema, &mut self.schemas)?;
@@ -95,7 +95,7 @@ impl Bus {
         })
     }
 
-    /// A plugin offers one half of a gate no longer, or stands in line for it no longer.
+    /// A plugin withdraws one half of a gate, or leaves the line for it.
     pub(super) fn withdraw(
         &mut self,
         from: PluginId,
@@ -120,7 +120,7 @@ impl Bus {
     /// Takes all halves of a gate from the plugin that provides it.
     pub(super) fn withdraw_all(&mut self, owner: PluginId, gate: &str, now: Instant) {
         for kind in [CallKind::Function, CallKind::Action] {
-            // One of the two may not be there.
+            // A gate may have only one of the two.
             let _ = self.registry.withdraw(owner, gate, kind);
         }
         self.freed(owner, gate, now);
@@ -131,8 +131,8 @@ impl Bus {
         self.hand_on(gate, now);
     }
 
-    /// Something is provided no more: gives it, and what it was in the way of, to those who have stood in line longest,
-    /// and tells everyone who has any of that open how it stands.
+    /// Something is no longer provided. Gives its name, and names that it was in the way of, to the plugins that have stood in line
+    /// longest; then tells all plugins that have these names open how they stand.
     pub(super) fn hand_on(&mut self, gone: &str, now: Instant) {
         let gates = self.lines.about(gone).into_iter();
         let gates = gates.map(|place| (place.since, place.name, place.plugin, false));
@@ -153,8 +153,8 @@ impl Bus {
         }
     }
 
-    /// Gives a gate or a prefix to a plugin in line for it; says whether that can be. Also what was handed on just now may
-    /// be in the way.
+    /// Gives a gate or a prefix to a plugin in line for it, if nothing is in the way; what was handed on just before can be. Returns
+    /// whether the plugin got it.
     fn hand_gate_on(&mut self, plugin: PluginId, name: &str) -> bool {
         let taken = self.registry.in_the_way(plugin, name).is_some()
             || self.topics.check_gate(plugin, name).is_err();
@@ -170,7 +170,7 @@ impl Bus {
         true
     }
 
-    /// Takes plugins out of the lines for gates that they may not provide any more.
+    /// Removes plugins from the lines for gates that they may not provide any more.
     pub(super) fn leave_forbidden_lines(&mut self) {
         for (plugin, gate) in self.lines.all() {
             let Err(failure) = self.check_provide(plugin, &gate) else {

@@ -1,5 +1,5 @@
-//! Feeds that could not be set up, for want of memory or descriptors here or in one of their plugins. Their sources are
-//! found anew after a second, and then after twice the time each, up to half a minute: as links are tried again.
+//! Feeds that could not be set up, for want of memory or descriptors in the broker or in one of their plugins. Their sources are found anew
+//! after a second, then after twice the time each, up to half a minute, just as links are tried again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -19,17 +19,18 @@ pub(super) struct Pair {
     pub(super) subscription: u32,
 }
 
-/// Feeds that failed since they were last set up.
+/// Feeds that have failed and have not been set up since.
 #[derive(Debug, Default)]
 pub(super) struct Retries {
-    /// How long the next failure of each puts it off.
+    /// The delay before the next attempt, if the feed fails again.
     delays: BTreeMap<Pair, Duration>,
-    /// How many there are of each plugin.
+    /// The number of such feeds of each plugin.
     counts: HashMap<PluginId, usize>,
 }
 
 impl Retries {
-    /// One has failed: how long it is put off. `None` where its plugin has as many as it may have feeds.
+    /// Notes that a feed has failed, and returns the delay before the next attempt. `None` if its plugin has as many failed feeds as it may
+    /// have feeds.
     fn put_off(&mut self, pair: Pair) -> Option<Duration> {
         if let Some(next) = self.delays.get_mut(&pair) {
             let delay = *next;
@@ -45,7 +46,7 @@ impl Retries {
         Some(FIRST_RETRY)
     }
 
-    /// Forgets one; whether it was there.
+    /// Forgets a feed. Returns whether it had failed.
     fn forget(&mut self, pair: Pair) -> bool {
         if self.delays.remove(&pair).is_none() {
             return false;
@@ -77,7 +78,8 @@ impl Retries {
 }
 
 impl Bus {
-    /// Ends a feed that cannot be set up now; its source is found anew later. Its plugin is told why, unless it knows.
+    /// Ends a feed that cannot be set up now, to be tried again later. The plugin that listens is told the failure, if there is one to
+    /// tell.
     pub(super) fn feed_failed(&mut self, number: u64, why: Option<&Failure>, now: Instant) {
         let Some(feed) = self.topics.feed(number) else {
             return;
@@ -91,20 +93,20 @@ impl Bus {
         self.find_later(pair, now);
     }
 
-    /// Finds a source anew later.
+    /// Sets the time at which the source is found anew.
     pub(super) fn find_later(&mut self, pair: Pair, now: Instant) {
         if let Some(delay) = self.feed_retries.put_off(pair) {
             self.deadlines.set(Awaited::Feed(pair), Some(now + delay));
         }
     }
 
-    /// There may be room again for what a feed needs.
+    /// Tries a feed again: there may be memory or descriptors for it now.
     pub(super) fn find_anew(&mut self, pair: Pair, now: Instant) {
         let of = (pair.plugin, pair.subscription);
         let Some(subscription) = self.topics.subscription(of.0, of.1) else {
             return;
         };
-        // It was found meanwhile where its plugin had lost the right to hear it, and has it again.
+        // It has a feed already, if its plugin lost the right to hear it and has got it again meanwhile.
         let mut feeds = subscription.feeds.iter();
         let is_its = |feed: &u64| {
             let feed = self.topics.feed(*feed);
@@ -115,21 +117,21 @@ impl Bus {
         }
     }
 
-    /// A feed has started, or is not wanted any more: its next failure would be the first.
+    /// A feed has started, or is not wanted any more: its next failure counts as the first.
     pub(super) fn forget_retry(&mut self, pair: Pair) {
         if self.feed_retries.forget(pair) {
             self.deadlines.set(Awaited::Feed(pair), None);
         }
     }
 
-    /// A source has ended.
+    /// Forgets the failed feeds of a source that has ended.
     pub(super) fn forget_retries_of_source(&mut self, source: u64) {
         for pair in self.feed_retries.of_source(source) {
             self.forget_retry(pair);
         }
     }
 
-    /// A subscription is about to be forgotten.
+    /// Forgets the failed feeds of a subscription that is about to end.
     pub(super) fn forget_retries_of_subscription(&mut self, plugin: PluginId, subscription: u32) {
         if !self.feed_retries.counts.contains_key(&plugin) {
             return;

@@ -1,18 +1,18 @@
-//! Providers that were told to refuse what they had granted, until they say that they do; and who waits
-//! for that. Over links of this bus they are told by `Revoke` and say `Revoked`, over
-//! [links of an older broker](super::old_links) by `Refuse`, and say `Refused`.
+//! Providers that were told to refuse what they had granted and have not acknowledged it yet, and changes of policy that wait for that.
+//! Over links of this bus a provider is told by `Revoke` and says `Revoked`; over [links of an older broker](super::old_links) it is told
+//! by `Refuse` and says `Refused`.
 //!
 //! ```text
 //! what happens                          then
-//! `Revoked` or `Refused` comes          whoever waits goes on
+//! `Revoked` or `Refused` comes          the changes of policy that wait for it go on
 //! the provider's session ends, or it    the same: nothing is left that could be called
 //!   says `Drained` (old links)
-//! a step's time passes, and the policy  its link is dropped (an old one is none of the broker's, so
-//!   forbids what is to be refused       that is only logged), and whoever waits is told its name
+//! a step's time passes, and the policy  the provider's link is dropped (the broker cannot drop an old one: that
+//!   forbids what is to be refused       is only logged), and the change reports the provider as late
 //! the same, and its indexes are only    nothing: they are not given again before `Revoked` comes
 //!   unused
-//! the policy forbids what was only      whoever changes it waits for that one, too, and a step's time
-//!   unused when `Revoke` went           begins
+//! the policy forbids what was only      the change waits for that provider, too, and a step's time begins
+//!   unused when `Revoke` went
 //! either comes after that, or when      it is taken, and is a sign that the provider goes on
 //!   the link has ended
 //! either for what was not sent,         the provider's session ends (`PROTOCOL`)
@@ -30,7 +30,7 @@ use crate::effect::Effect;
 use crate::id::PluginId;
 use crate::link::Cause;
 
-/// What was sent and not acknowledged, and what waits for that.
+/// Revocations that are not acknowledged, and the changes of policy that wait for them.
 #[derive(Debug, Default)]
 pub(super) struct Revocations {
     sent: BTreeMap<u64, Revocation>,
@@ -44,36 +44,36 @@ pub(super) struct Revocations {
 struct Revocation {
     provider: PluginId,
     over: Over,
-    /// Nobody waits for one of unused indexes, so it has no deadline: for a provider that is stopped, calls
-    /// under way on its link would be lost only because somebody had closed a gate.
+    /// No change of policy waits for the revocation of unused indexes, so it has no deadline: otherwise a stopped provider would lose the
+    /// calls under way on its link only because another plugin had closed a gate.
     cause: Cause,
-    /// The indexes that it names, on a link of this bus.
+    /// The indexes that are revoked, on a link of this bus.
     indexes: Vec<u16>,
     is_late: bool,
 }
 
-/// Over which link something is to be refused.
+/// The link over which the provider is to refuse something.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Over {
-    /// One of this bus, by the provider's end.
+    /// A link of this bus: the provider's end of it.
     Link(LinkEnd),
-    /// One of an older broker.
+    /// A link of an older broker.
     OldLink,
 }
 
-/// A change of policy, which is in force when its revocations are acknowledged.
+/// A change of policy. It is in force when all its revocations are acknowledged or late.
 #[derive(Debug)]
 struct Change {
     number: u64,
     awaited: BTreeSet<u64>,
-    /// The names of providers that were late.
+    /// The names of providers that did not acknowledge in time.
     missing: BTreeSet<String>,
-    /// Plugins that may take no more part, once others refuse what these may not call.
+    /// Plugins that may no longer take part. Their sessions end once others refuse what these plugins may not call.
     ending: Vec<PluginId>,
 }
 
 impl Bus {
-    /// Tells a provider to refuse what comes under some indexes.
+    /// Tells a provider to refuse calls under some indexes of a link.
     pub(super) fn revoke(
         &mut self,
         to: PluginId,
@@ -91,7 +91,7 @@ impl Bus {
         self.ask(to, Effect::Send(to, record.into()));
     }
 
-    /// Notes that a provider is told to refuse something, by the number that this gives back.
+    /// Notes that a provider is told to refuse something. Returns the number under which it will acknowledge.
     pub(super) fn await_refusal(
         &mut self,
         provider: PluginId,
@@ -116,8 +116,8 @@ impl Bus {
         number
     }
 
-    /// The policy forbids what a provider was told to refuse because it was unused: it has a step's time for
-    /// that from now on.
+    /// The policy now forbids what a provider was told to refuse only because it was unused: from now on the provider has a step's time to
+    /// acknowledge.
     pub(super) fn forbid(&mut self, end: LinkEnd, indexes: Vec<u16>, now: Instant) {
         let forbidden = BTreeSet::from_iter(indexes);
         for (number, sent) in &mut self.revocations.sent {
@@ -130,14 +130,14 @@ impl Bus {
         }
     }
 
-    /// A provider refuses what it was told to refuse, or there is nothing left that it could.
+    /// A provider has acknowledged that it refuses, or nothing is left that could be called.
     pub(super) fn refuses(&mut self, number: u64) {
         self.revocations.sent.remove(&number);
         self.deadlines.set(Awaited::Revoked(number), None);
         self.settle_change(number, None);
     }
 
-    /// A provider refuses what it was told to refuse on a link of this bus.
+    /// A provider acknowledges a `Revoke` on a link of this bus: the link's indexes are free again.
     pub(super) fn revoked(
         &mut self,
         from: PluginId,
@@ -159,8 +159,7 @@ impl Bus {
         self.acknowledged(from)
     }
 
-    /// A provider has not said in time that it refuses: nobody calls it any more over that link, if it is
-    /// one of this bus.
+    /// A provider has not acknowledged in time: if the link is one of this bus, it is dropped, so that nobody calls over it any more.
     pub(super) fn revocation_is_late(&mut self, number: u64) {
         let Some(sent) = self.revocations.sent.get_mut(&number) else {
             return;
@@ -186,7 +185,7 @@ impl Bus {
         self.give_up(end.link, &failure);
     }
 
-    /// Forgets what a plugin that is gone would have acknowledged.
+    /// Forgets the revocations that a plugin which has ended would have acknowledged.
     pub(super) fn forget_revocations(&mut self, plugin: PluginId) {
         let is_its = |_: &u64, sent: &mut Revocation| sent.provider == plugin;
         let gone = self.revocations.sent.extract_if(.., is_its);
@@ -196,8 +195,8 @@ impl Bus {
         }
     }
 
-    /// Has a change of policy wait for all revocations under way of what is forbidden, also those of an
-    /// earlier one: it may rely on them. Gives back the change's number.
+    /// Begins a change of policy, which waits for all revocations under way of what the policy forbids. Those of earlier changes are
+    /// included, because this change may rely on them. Returns the change's number.
     pub(super) fn await_revocations(&mut self, ending: Vec<PluginId>) -> u64 {
         let revocations = &mut self.revocations;
         revocations.last_change += 1;
@@ -220,7 +219,7 @@ impl Bus {
         self.revocations.sent.len()
     }
 
-    /// A revocation is awaited no longer; `late` is the name of a provider that was.
+    /// A revocation is no longer awaited. `late` is the name of the provider if it did not acknowledge in time.
     fn settle_change(&mut self, number: u64, late: Option<&str>) {
         for change in &mut self.revocations.changes {
             if change.awaited.remove(&number) {
@@ -236,7 +235,7 @@ impl Bus {
         let over: Vec<Change> = over.collect();
         for change in over {
             for plugin in change.ending {
-                // It may have got a policy meanwhile.
+                // A newer policy may allow the plugin to take part again.
                 if self.members.contains_key(&plugin)
                     && let Err(failure) = self.check_admission(&self.name_of(plugin))
                 {

@@ -1,17 +1,16 @@
-//! Rings of events: memory that one source writes, and that is handed to each feed that reads it.
+//! Rings of events: memory that one source writes, and that is sent to each plugin whose feed reads it.
 //!
 //! ```text
 //! stage     entered by                                  left by
-//! Writer    `MakeRing` to the source, charged           its `RingMade`, or `RingFailed`
-//! Sealing   `RingMade`                                  the shell has closed it to further writers, and found all
-//!                                                       of it allocated
-//! Sealed    the same; each feed of it is told `Follow`  the end of its last feed, where it keeps no history
+//! Writer    `MakeRing` to the source, charged           its `RingMade` or `RingFailed`
+//! Sealing   `RingMade`                                  the shell has sealed it and found all of it allocated
+//! Sealed    the same; each feed of it is sent `Follow`  the end of its last feed, unless it keeps the history
 //! (held)    let go, still charged                       the shell has found that nobody holds it
 //! ```
 //!
-//! A source has one ring for archives and one for JSON, each as long as a feed reads it; that in which it keeps its
-//! history is made at the offer, and stays. A ring is charged like an extent, in whole MiB, to the plugin that writes it.
-//! One that nobody needs any more is kept until its source has answered, so that there is never more than one on its way.
+//! A source has one ring for archives and one for JSON, each for as long as a feed reads it. The ring in which it keeps its history is made
+//! at the offer, and stays. A ring is charged like an extent, in whole MiB, to the plugin that writes it. A ring that is no longer needed
+//! is kept until its source has answered, so that a source never has more than one ring under way for each encoding.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -36,7 +35,7 @@ pub(super) struct Ring {
     len: u32,
     stage: Stage,
     charged: Charged,
-    /// Those that read it, or wait for it.
+    /// The feeds that read the ring, or wait for it.
     feeds: BTreeSet<u64>,
 }
 
@@ -51,7 +50,7 @@ impl Ring {
 }
 
 impl Bus {
-    /// The ring of a source for an encoding, which is made if there is none.
+    /// The ring of a source for an encoding; has one made if there is none.
     pub(super) fn need_ring(&mut self, source: u64, encoding: Encoding) -> Result<u64, Failure> {
         let gone = || Failure::new(Code::ProviderGone, "the source has ended");
         let of = self.topics.source_mut(source).ok_or_else(gone)?;
@@ -104,12 +103,12 @@ impl Bus {
         Ok(ring)
     }
 
-    /// Whether there is such a ring, sealed and with all of its memory.
+    /// Whether there is a ring of this number, sealed and allocated in full.
     pub(crate) fn has_ring(&self, ring: u64) -> bool {
         self.rings.get(&ring).is_some_and(Ring::is_ready)
     }
 
-    /// A feed reads a ring from now on, or waits for it; says whether it is there.
+    /// Adds a feed to a ring. Returns whether the ring is ready; otherwise the feed waits for it.
     pub(super) fn read_ring(&mut self, ring: u64, feed: u64) -> bool {
         let Some(ring) = self.rings.get_mut(&ring) else {
             return false;
@@ -118,7 +117,7 @@ impl Bus {
         ring.is_ready()
     }
 
-    /// A feed of a ring has ended.
+    /// A feed of a ring has ended: the ring goes with its last feed.
     pub(super) fn leave_ring(&mut self, ring: u64, feed: u64) {
         if let Some(ring) = self.rings.get_mut(&ring) {
             ring.feeds.remove(&feed);
@@ -126,8 +125,8 @@ impl Bus {
         self.drop_unused_ring(ring);
     }
 
-    /// The ring that a plugin means, if it is its own. `None` for one that has ended: the record and the news of that
-    /// have crossed.
+    /// The ring that a plugin names, if the plugin writes it; an error if another does or there never was one. `None` if it has ended
+    /// meanwhile: the plugin's record and the broker's have crossed.
     fn own_ring(&mut self, from: PluginId, ring: u64) -> Result<Option<&mut Ring>, Failure> {
         if !self.topics.was_given(ring) {
             return Err(protocol("it named a ring that there never was"));
@@ -140,7 +139,7 @@ impl Bus {
         }
     }
 
-    /// A source has allocated and mapped a ring.
+    /// A source has allocated and mapped a ring; the shell seals it now.
     pub(super) fn ring_made(
         &mut self,
         from: PluginId,
@@ -157,7 +156,7 @@ impl Bus {
         self.acknowledged(from)
     }
 
-    /// A source cannot have a ring.
+    /// A source cannot allocate or map a ring.
     pub(super) fn ring_failed(
         &mut self,
         from: PluginId,
@@ -180,7 +179,7 @@ impl Bus {
         Ok(weight)
     }
 
-    /// A ring is sealed, and all of it is there: who waits for it is told where it lies.
+    /// A ring is sealed, and all of it is allocated: sends it to the plugins whose feeds wait for it.
     pub(super) fn ring_sealed(&mut self, ring: u64, now: Instant) {
         let Some(sealed) = self.rings.get_mut(&ring) else {
             return;
@@ -197,12 +196,12 @@ impl Bus {
         self.drop_unused_ring(ring);
     }
 
-    /// A ring could not be made: nobody has it.
+    /// The shell could not make a ring.
     pub(super) fn ring_not_made(&mut self, ring: u64, failure: &Failure, now: Instant) {
         self.lose_ring(ring, failure, false, now);
     }
 
-    /// The shell gives up a ring that its source has.
+    /// The shell could not seal a ring that its source has mapped.
     pub(super) fn ring_given_up(&mut self, ring: u64, failure: &Failure, now: Instant) {
         let Some(sender) = self.rings.get(&ring).map(|ring| ring.sender) else {
             return;
@@ -211,7 +210,7 @@ impl Bus {
         self.send(sender, SourceToPlugin::DropRing { ring });
     }
 
-    /// A source keeps the kernel from sealing its ring.
+    /// The time for sealing a ring is over: only its source can keep the kernel from that, so its session ends.
     pub(super) fn ring_is_late(&mut self, ring: u64) {
         if let Some(ring) = self.rings.get(&ring) {
             let (sender, time) = (ring.sender, self.sealing_time());
@@ -219,7 +218,7 @@ impl Bus {
         }
     }
 
-    /// Ends the feeds of a ring that cannot be had; that is tried again.
+    /// Removes a ring that could not be set up, and ends its feeds, which are tried again later.
     fn lose_ring(&mut self, number: u64, failure: &Failure, was_made: bool, now: Instant) {
         let Some(ring) = self.take_ring(number) else {
             return;
@@ -233,7 +232,7 @@ impl Bus {
         }
     }
 
-    /// Has a ring go that nobody reads, and that keeps no history.
+    /// Lets a ring go that no feed reads and that keeps no history.
     fn drop_unused_ring(&mut self, number: u64) {
         let Some(ring) = self.rings.get(&number) else {
             return;
@@ -250,7 +249,7 @@ impl Bus {
         }
     }
 
-    /// Has the rings of a source go that has ended.
+    /// Lets the rings of a source go that has ended.
     pub(super) fn let_rings_go(&mut self, rings: [Option<u64>; 2]) {
         for number in rings.into_iter().flatten() {
             if let Some(ring) = self.take_ring(number) {
@@ -269,7 +268,7 @@ impl Bus {
         Some(ring)
     }
 
-    /// Keeps a ring charged until nobody holds it.
+    /// Has the shell let a ring go, and keeps it charged until nobody holds it.
     fn let_ring_go(&mut self, number: u64, ring: Ring) {
         let users = [ring.sender; 2];
         let serial = self.charges.keep(users, ring.charged);

@@ -1,4 +1,4 @@
-//! Records about schemas: parts that are uploaded, and parts that are asked for.
+//! Records about schemas: parts that plugins upload, and parts that they ask for.
 
 use callgate_layout::Code;
 use callgate_layout::control::{
@@ -44,7 +44,8 @@ impl Bus {
         Ok(weight(is_free))
     }
 
-    /// Answers who asked for a part of a schema with that, and the length of all of it; says what the question weighs.
+    /// Answers a plugin that has asked for a part of a schema with that part and the length of the whole, or with a failure. Returns the
+    /// weight of the question.
     pub(super) fn answer_fetch(
         &mut self,
         from: PluginId,
@@ -67,7 +68,7 @@ impl Bus {
     }
 
     fn take_part(&mut self, from: PluginId, part: &Part) -> Result<bool, Failure> {
-        // Who came only for listings provides nothing: what it uploads is not kept.
+        // A plugin that came only for listings provides nothing, so its uploads are not kept.
         if self.check_takes_part(from).is_err() {
             return Ok(false);
         }
@@ -77,7 +78,7 @@ impl Bus {
         member.schemas.take_part(part).map_err(protocol)
     }
 
-    /// The schemas that a plugin is about to be told of because they are not those that it wants: number and length.
+    /// The schemas that differ from what a plugin wants, and of which it is about to be told: number and length of each.
     pub(super) fn differing(&self, standing: &Standing) -> [Option<(u64, usize)>; 2] {
         [&standing.function, &standing.action].map(|half| match half {
             Availability::Differs { schema, .. } => {
@@ -88,8 +89,7 @@ impl Bus {
         })
     }
 
-    /// A plugin is told of schemas, and will ask for those that it does not know. How often it is told, others decide: what
-    /// it asks for then is not charged to it.
+    /// Allows a plugin to fetch schemas of which it is told without being charged: how often it is told is decided by others.
     pub(super) fn let_fetch(&mut self, plugin: PluginId, schemas: [Option<(u64, usize)>; 2]) {
         if let Some(member) = self.members.get_mut(&plugin) {
             for (number, length) in schemas.into_iter().flatten() {
@@ -98,7 +98,7 @@ impl Bus {
         }
     }
 
-    /// A part of the schema that a gate has which a plugin has open, and the length of all of it.
+    /// Returns a part of the schema of a gate that a plugin has open, and the length of the whole.
     fn part_of(
         &self,
         plugin: PluginId,
@@ -116,7 +116,7 @@ impl Bus {
         part(schema, offset)
     }
 
-    /// A part of the schema of a source that a plugin was told of.
+    /// Returns a part of the schema of a source that a plugin was told of, and the length of the whole.
     pub(super) fn part_of_feed(
         &self,
         plugin: PluginId,

@@ -1,17 +1,17 @@
-//! Records about shares. What there is stands in [`crate::shares`]; what happens here, a file for each subject:
+//! Records about shares. The state is in [`crate::shares`]; the steps are here, a file for each subject:
 //!
 //! ```text
-//! wants      a tag is wanted: it is had, or waited for; whose turn it is to make it
-//! makings    a version is asked for or published, gets memory, and is written
-//! sealing    nobody can change it any more
+//! wants      a plugin wants a tag: it is given the share, makes it, or waits
+//! makings    a version is asked for or published; its maker is sent memory and writes it
+//! sealing    a version is sealed, so that nobody can change it any more
 //! lost       makings that end without a version
-//! versions   a version is registered; the one before is superseded, and let go with its last holder
-//! users      who has a share, and what it was sent of it
-//! twins      a version as JSON, for users of another type
-//! watches    who is told when a tag does not stand as it was seen
-//! files      persistent shares: kept before they are registered, looked for where a tag is absent, removed
-//! returned   what was made for an earlier broker
-//! ends       a plugin has gone, or may do less
+//! versions   a version is registered; the one before is superseded, and let go after its last holder
+//! users      plugins that have a share, and the versions that they are sent
+//! twins      versions as JSON, for users of another type
+//! watches    plugins that are told when the newest version of a tag changes
+//! files      persistent shares: saved in files, loaded, removed
+//! returned   versions that were made under an earlier broker
+//! ends       a plugin ends, or loses rights
 //! ```
 
 mod ends;
@@ -99,7 +99,7 @@ impl Bus {
             ShareToBroker::Unwatch { request } => self.unwatch(from, request),
             ShareToBroker::Return { .. } => self.take_back(from, record, now),
             ShareToBroker::Remove { request, tag } => self.remove_file(from, request, &tag),
-            // Taken above.
+            // Handled by [`Bus::share_record`].
             ShareToBroker::Make { .. }
             | ShareToBroker::Written { .. }
             | ShareToBroker::GaveUp { .. }
@@ -108,11 +108,11 @@ impl Bus {
         }
     }
 
-    /// What is said of a version that is to be made, with its schema kept; what is wrong with it.
+    /// Checks what a maker says of a version, and holds its schema.
     fn facts_of(&mut self, from: PluginId, tag: &str, making: Making) -> Result<Facts, Failure> {
         let gone = || Failure::new(Code::ProviderGone, "the plugin has gone");
         let member = self.members.get_mut(&from).ok_or_else(gone)?;
-        // First of all, because that takes an upload.
+        // Before anything else is checked: holding the schema ends the upload that the plugin has made for it.
         let held = member.schemas.hold(making.schema, &mut self.schemas);
         let held = held.map_err(|refused| self.explain(&refused, tag))?;
         let facts = Facts {
@@ -132,7 +132,7 @@ impl Bus {
         }
     }
 
-    /// The tag of a request, if it can be one.
+    /// Checks the tag of a request: it must be a valid name, and not that of a cell.
     fn share_tag(&self, tag: &str) -> Result<Arc<str>, Failure> {
         check_gate_name(tag).map_err(|why| Failure::new(Code::InvalidArgument, why))?;
         if self.cells.is_taken(tag) {
@@ -144,7 +144,7 @@ impl Bus {
         Ok(tag.into())
     }
 
-    /// Charges a plugin for one share more that it has, makes, waits for or watches.
+    /// Charges a plugin for one more share that it has, makes, waits for or watches.
     pub(super) fn charge_share(&self, plugin: PluginId) -> Result<Charge, Failure> {
         let member = self.members.get(&plugin);
         let charge = member.and_then(|member| member.shares.charge());
@@ -158,7 +158,8 @@ impl Bus {
         })
     }
 
-    /// What it weighs to come back with something that an earlier broker had.
+    /// The weight of a request by which a plugin brings back a share of an earlier broker: a limited number of these are not charged to its
+    /// rate.
     fn weigh_share(&mut self, from: PluginId, returns: bool) -> Weight {
         let member = self.members.get_mut(&from).filter(|_| returns);
         let left = member.and_then(|member| {
@@ -169,7 +170,7 @@ impl Bus {
     }
 }
 
-/// What the session of a plugin ends with that named what there never was.
+/// The failure that ends the session of a plugin that has named something that never existed.
 fn never_was(what: &str) -> Failure {
     protocol(&format!("it named a {what} that there never was"))
 }

@@ -1,4 +1,4 @@
-//! Records about sources: plugins that send events, and what they say of their listeners.
+//! Records about sources: plugins that send events on topics, and what they answer about their listeners.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl Bus {
         }
     }
 
-    /// What it weighs to offer a topic. Who comes back is not charged for its own, as for gates.
+    /// The weight of an offer. A limited number of offers of a plugin that comes back is not charged to its rate, as for gates.
     fn weigh_offer(&mut self, from: PluginId, returning: bool) -> Weight {
         let member = self.members.get_mut(&from).filter(|_| returning);
         let left = member.and_then(|member| {
@@ -59,7 +59,7 @@ impl Bus {
         left.unwrap_or(Weight::Charged)
     }
 
-    /// A plugin offers a topic.
+    /// A plugin offers a topic, on which it will send.
     fn offer(&mut self, from: PluginId, record: SourceToBroker, now: Instant) {
         let SourceToBroker::Offer {
             request,
@@ -80,7 +80,7 @@ impl Bus {
         let Some(member) = self.members.get_mut(&from) else {
             return;
         };
-        // First of all, because that takes an upload.
+        // Before anything else is checked: holding the schema ends the upload that the plugin has made for it.
         let held = member.schemas.hold(schema, &mut self.schemas);
         if let Err(failure) = self.check_offer(from, &topic, open) {
             return self.answer(from, request, Some(failure));
@@ -145,7 +145,7 @@ impl Bus {
         Ok(())
     }
 
-    /// What keeps a plugin from offering a topic, if anything does: gates, and other sources.
+    /// Fails if gates or other sources keep a plugin from offering a topic.
     pub(super) fn check_topic(
         &self,
         plugin: PluginId,
@@ -163,7 +163,7 @@ impl Bus {
         }
     }
 
-    /// Gives a topic to a plugin in line for it, if nothing is in the way.
+    /// Gives a topic to a plugin in line for it, if nothing is in the way any more.
     pub(super) fn hand_topic_on(
         &mut self,
         plugin: PluginId,
@@ -178,7 +178,8 @@ impl Bus {
         }
     }
 
-    /// A plugin has a source from now on. Who has asked to hear it is set up first, but no longer than a step's time.
+    /// Begins a source. The plugins that have subscribed to its topic are set up first, but for no longer than a step's time; then the
+    /// source may send.
     pub(super) fn begin_source(
         &mut self,
         from: PluginId,
@@ -208,7 +209,7 @@ impl Bus {
         self.deadlines.set(Awaited::Listeners(number), due);
     }
 
-    /// Events of a source can be sent.
+    /// Tells a plugin that it can send events on its source now.
     pub(super) fn offered(&mut self, number: u64) {
         self.deadlines.set(Awaited::Listeners(number), None);
         let Some(source) = self.topics.source_mut(number) else {
@@ -226,7 +227,7 @@ impl Bus {
         self.tell(to, offered);
     }
 
-    /// A plugin closes its source, or leaves the line for it.
+    /// A plugin closes its source, or leaves the line for the topic.
     fn close_source(&mut self, from: PluginId, request: u32, topic: &str, now: Instant) {
         if self.source_lines.leave(from, topic).is_some() {
             return self.answer(from, request, None);
@@ -242,7 +243,7 @@ impl Bus {
         self.hand_on(topic, now);
     }
 
-    /// Ends a source, with its feeds and rings; its plugin is not told.
+    /// Ends a source, with its feeds and rings. The source's plugin is not told.
     pub(super) fn end_source(&mut self, number: u64, failure: &Failure) -> Option<Source> {
         self.deadlines.set(Awaited::Listeners(number), None);
         let source = self.topics.remove_source(number)?;
@@ -257,7 +258,7 @@ impl Bus {
         Some(source)
     }
 
-    /// Ends the sources on whose topics a plugin may not send any more.
+    /// Ends a plugin's sources on topics on which it may not send any more.
     pub(super) fn close_forbidden(&mut self, plugin: PluginId, now: Instant) {
         for number in self.topics.sources_of(plugin) {
             let Some(source) = self.topics.source(number) else {
@@ -275,14 +276,14 @@ impl Bus {
                     let source = number;
                     self.send(plugin, SourceToPlugin::Closed { source, failure });
                 }
-                // It was told no number.
+                // The plugin does not know the source's number yet, so the answer is to its request.
                 false => self.answer(plugin, source.wanted.request, Some(failure)),
             }
             self.hand_on(&topic, now);
         }
     }
 
-    /// Takes plugins out of the lines for topics on which they may not send any more.
+    /// Removes plugins from the lines for topics on which they may not send any more.
     pub(super) fn leave_forbidden_source_lines(&mut self) {
         for (since, topic, plugin) in self.source_lines.all() {
             let Err(failure) = self.check_offer(plugin, &topic, false) else {
@@ -294,7 +295,7 @@ impl Bus {
         }
     }
 
-    /// Forgets all that a plugin which is gone has sent and heard; gives back the topics that it has no more.
+    /// Forgets everything that a plugin which has ended has sent and heard. Returns the topics on which it sent.
     pub(super) fn forget_events(&mut self, plugin: PluginId, failure: &Failure) -> Vec<Arc<str>> {
         self.source_lines.forget(plugin);
         self.listens.forget(plugin);
@@ -307,14 +308,14 @@ impl Bus {
         ended.map(|source| source.topic).collect()
     }
 
-    /// Sends a record to a plugin that may be gone.
+    /// Sends a record to a plugin, if it has not ended.
     pub(super) fn tell(&mut self, to: PluginId, record: impl Into<ToPlugin>) {
         if self.members.contains_key(&to) {
             self.send(to, record);
         }
     }
 
-    /// A source has noted a listener.
+    /// A source has noted a listener: the feed starts at this position.
     fn heard(
         &mut self,
         from: PluginId,
@@ -328,7 +329,7 @@ impl Bus {
         self.acknowledged(from)
     }
 
-    /// A plugin cannot have a listener.
+    /// A source cannot note a listener; its feed is tried again later.
     fn listen_failed(
         &mut self,
         from: PluginId,
@@ -338,7 +339,7 @@ impl Bus {
     ) -> Result<Weight, Failure> {
         if self.listened(from, number)?.is_some() {
             if let Some(feed) = self.topics.feed_mut(number) {
-                // It has not noted what it would have to be told the end of.
+                // The source has not noted this listener, so it need not be told of the feed's end.
                 feed.progress = Progress::Mapped;
             }
             let code = Code::from_u16(failure.code).unwrap_or(Code::System);
@@ -353,7 +354,7 @@ impl Bus {
         self.acknowledged(from)
     }
 
-    /// A plugin answers for a listener of which it was told: whose feed it is, unless that has ended meanwhile.
+    /// A source has answered about a listener. Returns the plugin that listens, or `None` if the feed has ended meanwhile.
     fn listened(&mut self, from: PluginId, number: u64) -> Result<Option<PluginId>, Failure> {
         if !self.topics.was_given(number) {
             return Err(protocol("it named a feed that there never was"));
@@ -374,7 +375,7 @@ impl Bus {
     }
 }
 
-/// What is not acceptable about a source, if anything is.
+/// Checks what a plugin says of a source that it offers.
 fn check_settings(wanted: &Wanted) -> Result<(), String> {
     check_provided(&wanted.provided)?;
     let capacity = wanted.capacity;

@@ -1,4 +1,4 @@
-//! What plugins ask to hear, and the sources that are found for that.
+//! What plugins subscribe to, and the sources that are found for it.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -51,14 +51,15 @@ impl Bus {
         Ok(())
     }
 
-    /// Every source that there was has started, was left, or has failed.
+    /// Tells a plugin that its subscription is complete: every source that there was has a feed that has started, or was left, or has
+    /// failed.
     pub(super) fn subscribed(&mut self, plugin: PluginId, request: Option<u32>) {
         if let Some(request) = request {
             self.send(plugin, FeedToPlugin::Subscribed { request });
         }
     }
 
-    /// Tells a plugin of all sources that a subscription of its matches; gives back the feeds.
+    /// Tells a plugin of all sources that match one of its subscriptions. Returns the new feeds.
     pub(super) fn find_all(
         &mut self,
         plugin: PluginId,
@@ -74,7 +75,7 @@ impl Bus {
         feeds
     }
 
-    /// Tells a plugin of a source that a subscription of its matches, unless it may not hear that.
+    /// Tells a plugin of a source that matches one of its subscriptions, unless it may not hear it. Returns the new feed.
     pub(super) fn find(
         &mut self,
         (plugin, number): (PluginId, u32),
@@ -128,20 +129,20 @@ impl Bus {
         Some(feed)
     }
 
-    /// A plugin hears something no longer; one that it did not subscribe to, nothing.
+    /// A plugin ends a subscription, with its feeds. Nothing happens if there is no such subscription.
     pub(super) fn unsubscribe(&mut self, from: PluginId, number: u32) {
         let subscription = self.topics.subscription(from, number);
         let feeds = subscription.map(|subscription| subscription.feeds.clone());
         self.forget_retries_of_subscription(from, number);
-        // First of all: nobody is told `Subscribed` for it.
+        // Removed before its feeds end, so that the plugin is not told `Subscribed` for it.
         self.topics.unsubscribe(from, number);
         for feed in feeds.into_iter().flatten() {
             self.end_feed(feed, None);
         }
     }
 
-    /// Ends the feeds of subscriptions that a plugin may not have any more, and finds the sources of those that it may
-    /// have again.
+    /// After a change of policy: ends the feeds of subscriptions that a plugin may not have any more, and finds the sources of those that
+    /// it may have again.
     pub(super) fn review_subscriptions(&mut self, plugin: PluginId, now: Instant) {
         for number in self.topics.subscriptions_of(plugin) {
             let Some(subscription) = self.topics.subscription(plugin, number) else {

@@ -1,5 +1,5 @@
-//! Plugins that ask how an open gate stands: they are answered when they were told, as often as the
-//! broker's time allows. Why they ask is written in `layout/src/control/gates.rs`.
+//! Plugins that ask how an open gate stands. The broker tells them, and then answers; how many it answers is limited by time. Why they ask
+//! is explained in `layout/src/control/gates.rs`.
 
 use std::time::Instant;
 
@@ -9,14 +9,14 @@ use super::{Awaited, Bus, Weight, protocol};
 use crate::id::PluginId;
 use crate::quota::TokenBucket;
 
-/// How many are answered a second for whom there is no news: about a twentieth of the broker's time,
-/// whoever asks and however many there are.
+/// How many questions are answered a second where the plugin is not told news anyway: about a twentieth of the broker's time, however many
+/// plugins ask.
 const RATE: u32 = 4000;
-/// How many at once after a quiet time.
+/// How many are answered at once after a quiet time.
 const BURST: u32 = 1000;
 
 impl Bus {
-    /// A plugin asks. It can do so once for each gate that it has open: more often only after the answer.
+    /// A plugin asks how an open gate stands. It may ask once for each gate that it has open, and again only after the answer.
     pub(super) fn sync(
         &mut self,
         from: PluginId,
@@ -30,10 +30,10 @@ impl Bus {
                     "it asked twice how a gate stands, before the answer",
                 ));
             }
-            // It has closed the gate from another thread, and that came first. Nobody waits.
+            // Another thread of the plugin has closed the gate, and that record came first: nobody waits for an answer.
             None => return Ok(Weight::Charged),
         }
-        // Nobody is overtaken who waits.
+        // Answered at once only if no earlier question waits.
         match self.asked.is_empty() && self.rate(now).take(now) {
             true => self.refresh(from, open, now),
             false => {
@@ -44,7 +44,7 @@ impl Bus {
         Ok(Weight::Expected)
     }
 
-    /// Answers those whose turn it is.
+    /// Answers as many questions as the rate allows.
     pub(super) fn answer_next(&mut self, now: Instant) {
         while !self.asked.is_empty() && self.rate(now).take(now) {
             if let Some((plugin, open)) = self.asked.next() {
@@ -67,7 +67,7 @@ impl Bus {
         self.syncs.get_or_insert_with(full)
     }
 
-    /// The plugin was told how the gate stands: answers it, if it asked.
+    /// The plugin was told how a gate stands: if it had asked, it is answered.
     pub(super) fn answer_sync(&mut self, plugin: PluginId, open: u32) {
         if self.registry.answer(plugin, open) {
             self.asked.remove(plugin, open);

@@ -1,5 +1,5 @@
-//! Records about waits. What they say is checked here and goes into the graph ([`crate::waits`]); what that
-//! decides becomes records.
+//! Records about waits. What a plugin reports is checked here and added to the graph ([`crate::waits`]); the graph's decisions are sent as
+//! records.
 
 use std::time::{Duration, Instant};
 
@@ -13,26 +13,26 @@ use crate::id::PluginId;
 use crate::quota::Charge;
 use crate::waits::{Decision, Hold, Resource, Stop, Wait, WaitId};
 
-/// What a plugin may have of waits, each of which counts for itself, for each thing that it holds and for
-/// each call that it serves: enough for a thousand threads.
+/// How much of waits a plugin may report. Each wait counts one, and one more for each thing that it holds and each call that it serves:
+/// enough for a thousand threads.
 pub(super) const MOST_PARTS: u32 = 4096;
-/// A thread has at most so many handlers on its stack, each with a turn and a permit of its gate.
+/// A thread has at most so many handlers on its stack, and each holds a turn and a permit of its gate.
 const MOST_HELD: usize = 2 * MAX_DEPTH as usize;
-/// How many waits are looked at before the broker does something else: about a millisecond's work.
+/// How many waits are looked at before the broker does something else: about a millisecond of work.
 const AT_ONCE: usize = 1024;
-/// If there were more than so many, the broker rests from looking for a time.
+/// If more than so many were looked at, the broker does not look again for a time.
 const FEW: usize = 64;
-/// That time, for each: as long as looking took, and once more.
+/// That time, for each wait looked at: as long as the look took, and as long again.
 const REST: Duration = Duration::from_micros(2);
-/// Waits of a circle that are named.
+/// How many waits of a circle are named in the failure's message.
 const MOST_NAMED: usize = 8;
 
-/// What follows the names of a circle in which somebody sends events.
+/// The end of the message where a plugin in the circle waits for its events to be handled.
 const EVENTS: &str = ": this is a circle, in which none could go on before a time had passed. What is named first waits no longer: a \
     flush ends, and who sends keeps nothing for that listener, which may lose events. If this recurs, send from a \
     thread that runs no handler, let the topic drop the oldest, or have the listener send its call without waiting for it";
 
-/// What a plugin says of a wait.
+/// A wait as a plugin reports it.
 struct Report {
     chain: u64,
     callee: PluginId,
@@ -93,7 +93,7 @@ impl Bus {
         Ok(weight)
     }
 
-    /// A wait as it goes into the graph, and its charge; `None` where it is to be ignored.
+    /// Checks a report. Returns the wait for the graph, with its charge; `None` if the report is to be ignored.
     fn check_wait(&self, from: PluginId, report: Report) -> Option<(Wait, Charge)> {
         let member = self.members.get(&from)?;
         let callee = self.members.get(&report.callee)?;
@@ -120,7 +120,7 @@ impl Bus {
         let holds: Option<Vec<_>> = held.map(|held| self.check_held(member, held)).collect();
         let permit = self.registry.provided_by(report.callee, &report.gate);
         let permit = permit.filter(|_| !is_handled);
-        // The name under a prefix says more than the prefix.
+        // The gate's name, which the caller has used; where a prefix provides it, that says more than the prefix.
         let named = permit.clone().filter(|gate| **gate == *report.gate);
         let permit = permit.map(|gate| Resource::Permit(report.callee, gate));
         let turn = (report.needs != Needs::Permit).then_some(Resource::Turn(callee.dispatcher));
@@ -139,8 +139,8 @@ impl Bus {
         Some((wait, charge))
     }
 
-    /// What a thread of a plugin's process says it holds: nothing where that gate is not provided, and
-    /// `None` where it is another process's.
+    /// What a thread of the plugin's process holds, as the plugin says. `Some(None)` if that gate is not provided; `None` if it belongs to
+    /// another process, which makes the report invalid.
     fn check_held(&self, member: &Member, held: &Held) -> Option<Option<Hold>> {
         let plugin = PluginId(held.plugin);
         let owner = self.members.get(&plugin)?;
@@ -158,21 +158,21 @@ impl Bus {
         Some(what.map(|what| Hold { what, of }))
     }
 
-    /// Notes which dispatcher serves a plugin: that of the plugin for which its doorbell was made.
+    /// Notes which dispatcher serves a plugin: it is named by the plugin for which its doorbell was made.
     pub(crate) fn is_served_with(&mut self, plugin: PluginId, first: PluginId) {
         if let Some(member) = self.members.get_mut(&plugin) {
             member.dispatcher = first;
         }
     }
 
-    /// The time for the answers of a round is over.
+    /// The time for the answers of a round has passed.
     pub(super) fn round_is_late(&mut self, round: u64, now: Instant) {
         self.waits.late(round);
         self.look_at_waits(now);
     }
 
-    /// Does a part of what there is to do about waits, and the rest later: nobody has the broker look for
-    /// long, nor most of the time.
+    /// Looks at a limited number of waits, and at the rest later: no plugin can make the broker look for long at a stretch, or most of the
+    /// time.
     pub(super) fn look_at_waits(&mut self, now: Instant) {
         let mut count = 0;
         while count < AT_ONCE
@@ -184,7 +184,7 @@ impl Bus {
         if count > FEW {
             self.looks_from = Some(now + REST * count as u32);
         }
-        // Later than now, or who takes out the deadlines that have passed would find it again and again.
+        // Later than now: [`Bus::expire`] would otherwise take this deadline out again and again.
         let soon = now + Duration::from_nanos(1);
         let next = self.looks_from.map_or(soon, |from| from.max(soon));
         let next = self.waits.has_work().then_some(next);
@@ -215,7 +215,7 @@ impl Bus {
         }
     }
 
-    /// Who waits for whom, from the wait that is given up on.
+    /// The text of a circle: who waits for whom, beginning with the wait that is given up.
     fn name_circle(&self, circle: &[Stop]) -> String {
         let mut text = String::new();
         let mut before = None;
@@ -224,7 +224,7 @@ impl Bus {
             text += &match before {
                 None => format!("plugin `{from}`"),
                 Some(callee) if callee == stop.from => ", which".into(),
-                // A thread of its process, in its turn or in a handler that another plugin's call runs.
+                // Another thread of the callee's process: one that has its turn, or runs a handler for another plugin's call.
                 Some(_) => format!(", where a call of plugin `{from}`"),
             };
             let (gate, callee) = (&stop.gate, self.name_of(stop.callee));

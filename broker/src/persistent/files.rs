@@ -1,4 +1,4 @@
-//! Files of the store: opened if they are this user's own, and copied.
+//! Files of the store: opening those that belong to this user, and copying.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io;
@@ -14,19 +14,19 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::trouble::{Trouble, flaw};
 
-/// Bytes that are copied at once: they stay in the processor's cache between being read, hashed and written.
+/// So many bytes are copied at once: they stay in the processor's cache while they are read, hashed and written.
 const PIECE: usize = 256 << 10;
-/// For nobody but this user.
+/// Only this user may read and write.
 const MODE: u32 = 0o600;
 
-/// Opens a file that is there for reading; `None` where there is none.
+/// Opens a file for reading, and returns it with its length; `None` if there is none.
 pub(super) fn open(path: &Path) -> Result<Option<(File, u64)>, Trouble> {
     let there = match fs::symlink_metadata(path) {
         Ok(there) => there,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    // Before it is opened: opening a pipe would wait, and what is not ours may not be opened at all.
+    // Checked before it is opened, because opening a pipe would wait, and a file of another user must not be opened at all.
     check(&there)?;
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let mut options = OpenOptions::new();
@@ -36,17 +36,17 @@ pub(super) fn open(path: &Path) -> Result<Option<(File, u64)>, Trouble> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    // What was looked at before may have been another one.
+    // Another file may have taken its place after the first check.
     let opened = file.metadata()?;
     check(&opened)?;
     if opened.blocks() * 512 < opened.len() {
-        // Whoever has it mapped would be killed where the memory is not to be had.
+        // Writing or reading a hole takes memory; where there is none, the kernel kills the process that has the file mapped.
         return flaw("it has holes");
     }
     Ok(Some((file, opened.len())))
 }
 
-/// Whether a file is one that only this user could have made.
+/// Checks that a file is one that only this user could have made.
 fn check(file: &Metadata) -> Result<(), Trouble> {
     if !file.file_type().is_file() {
         return flaw("it is no plain file");
@@ -64,7 +64,7 @@ fn check(file: &Metadata) -> Result<(), Trouble> {
     }
 }
 
-/// A file that is being written. Dropping it removes it, unless it was given its name.
+/// A file that is being written. Dropping it removes the file, unless it was given its name.
 #[derive(Debug)]
 pub(super) struct Unfinished {
     path: PathBuf,
@@ -73,12 +73,12 @@ pub(super) struct Unfinished {
 }
 
 impl Unfinished {
-    /// Makes a file of so many bytes, all of them allocated: what cannot be had is refused here, and nothing later needs memory.
+    /// Makes a file of so many bytes, all of them allocated. If there is not enough room, this fails, and nothing later needs memory.
     pub(super) fn make(path: PathBuf, size: u64) -> io::Result<Unfinished> {
         let size = usize::try_from(size).map_err(io::Error::other)?;
         memfd::check_limit(size)?;
         check_room(size)?;
-        // Nobody else makes files of this name while the lock is held, so this one was left behind.
+        // While the lock is held, no other process makes a file of this name: one that is there was left behind.
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -91,7 +91,7 @@ impl Unfinished {
             path,
             is_named: false,
         };
-        // The process may have been told to make files with fewer rights.
+        // The process's umask may have taken rights away.
         made.file.set_permissions(Permissions::from_mode(MODE))?;
         memfd::allocate(made.file.as_fd(), size)?;
         Ok(made)
@@ -101,7 +101,7 @@ impl Unfinished {
         &self.file
     }
 
-    /// Gives it its name, in the place of the file that has it.
+    /// Renames the file, so that it replaces the one that has the name.
     pub(super) fn name(mut self, path: &Path) -> io::Result<()> {
         fs::rename(&self.path, path)?;
         self.is_named = true;
@@ -117,17 +117,17 @@ impl Drop for Unfinished {
     }
 }
 
-/// Copies the first so many bytes from one file to the other; the hash of them.
+/// Copies the first `len` bytes from one file to the other. Returns their hash.
 pub(super) fn copy(from: &File, to: &File, len: u64) -> io::Result<u128> {
     read_through(from, len, |at, piece| to.write_all_at(piece, at))
 }
 
-/// Writes what stands behind the value.
+/// Writes the trailer behind the value.
 pub(super) fn append(trailer: &[u8], to: &File, len: u64) -> io::Result<()> {
     to.write_all_at(trailer, len)
 }
 
-/// The hash of the first so many bytes of a file.
+/// Returns the hash of the first `len` bytes of a file.
 pub(super) fn hash(of: &File, len: u64) -> io::Result<u128> {
     read_through(of, len, |_, _| Ok(()))
 }
@@ -152,12 +152,12 @@ fn read_through(
     Ok(hasher.digest128())
 }
 
-/// Whether this process may have so many bytes: the kernel would not refuse them, but kill.
+/// Fails if the process's memory cgroup has no room for so many bytes: the kernel would not refuse them, but kill the process.
 fn check_room(size: usize) -> io::Result<()> {
     cgroup::check_room(size as u64).map_err(|why| io::Error::new(io::ErrorKind::QuotaExceeded, why))
 }
 
-/// Copies the first so many bytes of a file into sealed memory; also the hash of them.
+/// Copies the first `len` bytes of a file into sealed memory. Returns it with their hash.
 pub(super) fn into_memory(from: &File, len: u64) -> io::Result<(OwnedFd, u128)> {
     let size = usize::try_from(len).map_err(io::Error::other)?;
     let memory = File::from(memfd::create("callgate-share", size)?);
@@ -165,7 +165,7 @@ pub(super) fn into_memory(from: &File, len: u64) -> io::Result<(OwnedFd, u128)> 
     memfd::allocate(memory.as_fd(), size)?;
     let hash = copy(from, &memory, len)?;
     memfd::seal_for_good(memory.as_fd())?;
-    // For reading: who maps it gets no right to write that the seals then refuse.
+    // Opened anew for reading only: a plugin that asks for a map with the right to write is then refused.
     let memory = memfd::reopen(memory.as_fd(), false)?;
     Ok((memory, hash))
 }

@@ -1,4 +1,4 @@
-//! The directory of the files, and the lock that says whose they are.
+//! The directory of the files, and the lock that only one broker of a bus can have.
 
 use std::fs::{self, DirEntry};
 use std::io;
@@ -15,15 +15,15 @@ use parking_lot::{Mutex, MutexGuard};
 use super::names::{BusName, Kind};
 use crate::lock::{Lock, NotTaken};
 
-/// From one look at a lock that is taken to the next.
+/// The time between two attempts to take a lock that another process has.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Where the files of a bus are, among others.
+/// The directory in which the files of a bus lie, with those of others.
 #[derive(Debug)]
 pub(super) struct Folder {
     pub(super) directory: PathBuf,
     pub(super) bus: BusName,
-    /// Taken with the first file that there is. Who has locked this works alone.
+    /// The lock file, taken when the first file is used. The thread that has locked this mutex is alone with the files.
     lock: Mutex<Option<Lock>>,
 }
 
@@ -36,21 +36,21 @@ impl Folder {
         }
     }
 
-    /// The file in which a version of a share is written.
+    /// The path at which a version of a share is written.
     pub(super) fn unfinished(&self, tag: &str) -> PathBuf {
         self.directory.join(self.bus.unfinished(tag))
     }
 
-    /// The file of a share.
+    /// The path of the complete version of a share.
     pub(super) fn path(&self, tag: &str) -> PathBuf {
         self.directory.join(self.bus.file(tag))
     }
 
-    /// The files of this bus but its lock.
+    /// The files of this bus, without its lock.
     pub(super) fn entries(&self) -> io::Result<Vec<(Kind, DirEntry)>> {
         let mut found = Vec::new();
         let entries = match fs::read_dir(&self.directory) {
-            // As in a container without shared memory: there is nothing.
+            // A container without shared memory has no such directory, and so no files.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
             entries => entries?,
         };
@@ -65,7 +65,7 @@ impl Folder {
         Ok(found)
     }
 
-    /// The same, with an error for plugins.
+    /// The same as [`Folder::entries`], with an error for plugins.
     pub(super) fn read(&self) -> Result<Vec<(Kind, DirEntry)>, Failure> {
         self.entries().map_err(|error| {
             let directory = self.directory.display();
@@ -75,13 +75,13 @@ impl Folder {
         })
     }
 
-    /// Works with the files while no other thread and no other broker does. So long somebody else may have the lock.
+    /// Locks the files against other threads and other brokers. Waits at most `patience` for a process that has the lock file.
     pub(super) fn alone(
         &self,
         patience: Duration,
     ) -> Result<MutexGuard<'_, Option<Lock>>, Failure> {
         let mut lock = self.lock.lock();
-        // Somebody may have removed it; then another broker can have taken it.
+        // If another process has removed the lock file, another broker can have taken a new one.
         if lock.as_ref().is_some_and(|lock| !lock.is_in_place()) {
             *lock = None;
         }
@@ -123,7 +123,7 @@ impl Folder {
         }
     }
 
-    /// Removes files that were not completed. This broker writes none at the moment.
+    /// Removes unfinished files. The caller has the lock, and writes none at the moment.
     fn remove_unfinished(&self) -> Result<(), Failure> {
         let entries = self.read()?;
         for (kind, entry) in entries {

@@ -1,4 +1,4 @@
-//! What the files of persistent shares are called.
+//! The names of the files of persistent shares.
 //!
 //! | name | file |
 //! |---|---|
@@ -6,30 +6,30 @@
 //! | `callgate.BUS.TAG` | the last complete version of a share |
 //! | `callgate.BUS.TAG.new` | a version that is being written |
 //!
-//! BUS and TAG are hashes in hexadecimal digits: paths of sockets have slashes, and tags can be longer than a file's name. That
-//! of a tag has 256 bits, out of two of 128: XXH3 is not made against who looks for a second text of the same hash, and a plugin
-//! that may make one share must not push another one out.
+//! BUS and TAG are hashes in hexadecimal digits, because paths of sockets have slashes, and tags can be longer than a file's name. The hash
+//! of a tag has 256 bits, made of two of 128: XXH3 is not made to withstand a search for a second text of the same hash, and a plugin that
+//! may make one share must not be able to replace another one.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
-/// What the name of a file ends in that is being written.
+/// The end of the name of a file that is being written.
 const UNFINISHED: &str = ".new";
-/// Digits of the hash of a tag.
+/// Number of digits of the hash of a tag.
 const DIGITS: usize = 64;
-/// The seed of the names that embedded brokers say, so that none is that of a socket.
+/// The seed for names that embedded brokers are given, so that none of them hashes like the path of a socket.
 const SAID: u64 = 1;
 /// The seeds of the two halves of a tag's hash.
 const HALVES: [u64; 2] = [0, 1];
 
-/// A bus, as its files are named after it.
+/// The name of a bus, as a hash, by which its files are named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BusName(pub(super) u128);
 
 impl BusName {
-    /// The bus whose plugins connect to this socket, however its path is written.
+    /// The bus whose plugins connect to this socket. Different paths of the same socket give the same bus.
     pub(crate) fn of_socket(path: &Path) -> BusName {
         let directory = callgate_layout::socket::directory_of(path);
         let whole = directory.canonicalize().ok().zip(path.file_name());
@@ -37,28 +37,28 @@ impl BusName {
         BusName(xxh3_128(whole.as_os_str().as_bytes()))
     }
 
-    /// The bus of a broker that was told what it is called.
+    /// The bus of a broker that was given this name.
     pub(crate) fn said(name: &str) -> BusName {
         BusName(xxh3_128_with_seed(name.as_bytes(), SAID))
     }
 
-    /// The file that is locked by who keeps the others.
+    /// The name of the lock file.
     pub(super) fn lock(self) -> String {
         format!("callgate.{:032x}", self.0)
     }
 
-    /// The file of a share.
+    /// The name of the file of a share.
     pub(super) fn file(self, tag: &str) -> String {
         let [one, other] = HALVES.map(|seed| xxh3_128_with_seed(tag.as_bytes(), seed));
         format!("{}.{one:032x}{other:032x}", self.lock())
     }
 
-    /// The file in which a version of a share is written.
+    /// The name of the file into which a version of a share is written.
     pub(super) fn unfinished(self, tag: &str) -> String {
         self.file(tag) + UNFINISHED
     }
 
-    /// Which kind of file of this bus has such a name.
+    /// The kind of a file of this bus by its name; `None` for other files.
     pub(super) fn kind(self, file: &str) -> Option<Kind> {
         let rest = file.strip_prefix(&self.lock())?.strip_prefix('.')?;
         let (hash, end) = rest.split_at_checked(DIGITS)?;
@@ -71,12 +71,12 @@ impl BusName {
     }
 }
 
-/// What a file is.
+/// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A complete version.
     Share,
-    /// One that is being written, or whose writing was interrupted.
+    /// A version that is being written, or whose writing was interrupted.
     Unfinished,
 }
 
@@ -84,7 +84,7 @@ pub(super) enum Kind {
 mod tests {
     use super::*;
 
-    /// Two brokers of one socket would each keep files of their own, because one was started with a relative path.
+    /// Two brokers of one socket would each have files of their own if one was started with a relative path.
     #[test]
     fn a_socket_has_one_name_however_its_path_is_written() {
         let directory = tempfile::tempdir().unwrap();
@@ -102,7 +102,7 @@ mod tests {
         );
     }
 
-    /// The sweep must not take what is another bus's, or no file of ours.
+    /// The sweep must neither remove another bus's files nor files that are not the store's.
     #[test]
     fn names_say_what_a_file_is() {
         let (bus, other) = (BusName::said("one"), BusName::said("other"));

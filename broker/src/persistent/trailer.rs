@@ -1,4 +1,4 @@
-//! What stands behind the value in a file: the facts of it, and checksums.
+//! The trailer, which stands behind the value in a file: what is known of the version, and checksums.
 //!
 //! ```text
 //! value | tag | maker | signature | schema | footer
@@ -15,11 +15,11 @@
 //! | 40 | u64 form | 0 archive, 1 slice |
 //! | 48 | u128 bus | as in the file's name |
 //! | 64 | u128 checksum | of the value |
-//! | 80 | u128 checksum | of all behind the value but this |
+//! | 80 | u128 checksum | of everything behind the value but this field |
 //! | 96 | u64 version | of this format |
 //! | 104 | u64 magic | |
 //!
-//! Both checksums are XXH3 of 128 bits: they tell what was damaged, not what somebody has forged, who could write the whole file.
+//! Both checksums are XXH3 of 128 bits. They show damage, not forgery: a process that can forge can write the whole file.
 
 use std::fs::File;
 use std::ops::Range;
@@ -37,12 +37,12 @@ use crate::shares::{Kept, LAST};
 
 /// Bytes of the footer.
 pub(super) const FOOTER: usize = 112;
-/// Where the trailer's checksum stands in the footer.
+/// The position of the trailer's checksum in the footer.
 pub(super) const CHECKSUM: Range<usize> = 80..96;
 /// The version of this format.
 const FORMAT: u64 = 1;
 const MAGIC: u64 = u64::from_le_bytes(*b"CGshare\n");
-/// The longest that the texts can be, in their order.
+/// The greatest lengths of the four texts, in their order.
 const MOST: [usize; 4] = [
     MAX_GATE_NAME,
     MAX_PLUGIN_NAME,
@@ -55,11 +55,11 @@ const MOST: [usize; 4] = [
 pub(super) struct Trailer {
     pub(super) kept: Kept,
     pub(super) bus: BusName,
-    /// Of the value.
+    /// The checksum of the value.
     pub(super) checksum: u128,
 }
 
-/// Bytes of the trailer of a version.
+/// Returns the length of a version's trailer in bytes.
 pub(super) fn length(kept: &Kept) -> u64 {
     let texts = texts(kept).map(<[u8]>::len);
     (texts.iter().sum::<usize>() + FOOTER) as u64
@@ -74,7 +74,7 @@ fn texts(kept: &Kept) -> [&[u8]; 4] {
     ]
 }
 
-/// The bytes of a trailer.
+/// Returns the bytes of a trailer.
 pub(super) fn encode(of: &Trailer) -> Vec<u8> {
     let kept = &of.kept;
     let texts = texts(kept);
@@ -102,7 +102,7 @@ pub(super) fn encode(of: &Trailer) -> Vec<u8> {
     [&texts.concat()[..], &footer].concat()
 }
 
-/// The checksum of a trailer, in which its own place counts as zeros.
+/// The checksum of a trailer; the field of the checksum itself counts as zeros.
 pub(super) fn checksum(texts: &[&[u8]], footer: &[u8; FOOTER]) -> u128 {
     let mut hasher = Xxh3::new();
     for text in texts {
@@ -118,12 +118,12 @@ fn form_number(form: Form) -> u64 {
     match form {
         Form::Archive => 0,
         Form::Slice => 1,
-        // A twin is never kept: nobody reads such a file, and it is made anew.
+        // Never written: twins are not saved. A file with this form would be refused when it is read, and the share made anew.
         Form::Json => 2,
     }
 }
 
-/// Numbers out of a footer.
+/// Reads numbers out of a footer.
 #[derive(Debug)]
 struct Fields<'a> {
     footer: &'a [u8; FOOTER],
@@ -146,7 +146,7 @@ impl Fields<'_> {
         u128::from_le_bytes(self.bytes(at))
     }
 
-    /// Lengths of the texts, if these can be so long.
+    /// The lengths of the four texts; `None` if one of them is too great.
     fn lengths(&self) -> Option<[usize; 4]> {
         let lengths = [24, 28, 32, 36].map(|at| self.u32(at) as usize);
         let fits = lengths.iter().zip(MOST).all(|(len, most)| *len <= most);
@@ -154,7 +154,7 @@ impl Fields<'_> {
     }
 }
 
-/// Reads and checks the trailer of a file of so many bytes. The value is not read.
+/// Reads and checks the trailer of a file, which has `size` bytes. The value is not read.
 pub(super) fn read(file: &File, size: u64) -> Result<Trailer, Trouble> {
     let Some(at) = size.checked_sub(FOOTER as u64) else {
         return flaw("it is too short");
@@ -183,7 +183,7 @@ pub(super) fn read(file: &File, size: u64) -> Result<Trailer, Trouble> {
     decode(&fields, &bytes, lengths)
 }
 
-/// The trailer of these fields and texts, whose checksum is right.
+/// Decodes a trailer from its fields and texts, after their checksum was checked.
 fn decode(fields: &Fields<'_>, texts: &[u8], lengths: [usize; 4]) -> Result<Trailer, Trouble> {
     let mut rest = texts;
     let [tag, maker, signature, schema] = lengths.map(|len| {

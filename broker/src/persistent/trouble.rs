@@ -1,15 +1,15 @@
-//! What can be in the way of a version that is to be read.
+//! Why a saved version cannot be read.
 
 use std::io;
 
 use callgate_layout::control::Failure;
 
-/// Why a file is not what was looked for.
+/// Why a file cannot be used.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// It is none, or a damaged one: of no use to anybody.
+    /// It is not a saved version, or a damaged one: no broker can use it.
     Flaw(String),
-    /// It has more bytes than there may be.
+    /// It has more bytes than the limits allow.
     TooLarge(Failure),
     /// The operating system refused something, which says nothing about the file.
     System(io::Error),
@@ -21,7 +21,7 @@ impl From<io::Error> for Trouble {
     }
 }
 
-/// The flaw of a file.
+/// Returns the error for a file that is damaged or foreign.
 pub(super) fn flaw<T>(what: impl Into<String>) -> Result<T, Trouble> {
     Err(Trouble::Flaw(what.into()))
 }

@@ -3,6 +3,7 @@
 //! The poll is edge-triggered. A session that has something to read stands in a queue and is
 //! read in bounded batches, so that none of them starves the others. Nothing here blocks.
 
+mod absent;
 mod accept;
 mod cells;
 mod commands;
@@ -43,7 +44,7 @@ use callgate_layout::control::{Failure, MAX_RECORD};
 use crossbeam_channel::{Receiver, Sender};
 use mio::{Events, Poll};
 
-pub(crate) use commands::{Command, Outcome, WayBack};
+pub(crate) use commands::{Command, Lent, Outcome, WayBack};
 pub(crate) use tokens::WAKER;
 
 use crate::bus::Bus;
@@ -59,7 +60,7 @@ use crate::settings::Settings;
 use crate::socket::{DirectoryWatch, Listener};
 use files::Files;
 use held::HeldMemory;
-use listed_plugins::AllSupervised;
+use listed_plugins::{AllBroken, AllSupervised};
 use listing::Listings;
 use memory::Memory;
 use numbers::Numbers;
@@ -93,6 +94,8 @@ enum Timer {
     Exec(u64),
     /// A program that has closed its connection must have ended.
     Closed(u64),
+    /// A plugin that has closed its connection is gone, whether its process has ended or not.
+    Gone(PluginId),
     /// It is looked whether the socket is still there.
     Socket,
     /// A listing may be begun.
@@ -127,6 +130,8 @@ pub(crate) struct Reactor {
     policy_changes: HashMap<u64, Sender<Vec<String>>>,
     children: HashMap<u64, Tracked>,
     supervised: AllSupervised,
+    /// Folders of plugins that cannot be used, and why.
+    broken: AllBroken,
     pulses: Pulses,
     /// Somebody who connected and whose process could not be looked up for want of descriptors.
     half_accepted: Option<OwnedFd>,
@@ -195,6 +200,7 @@ impl Reactor {
             policy_changes: HashMap::new(),
             children: HashMap::new(),
             supervised: AllSupervised::new(),
+            broken: AllBroken::new(),
             pulses: Pulses::default(),
             half_accepted: None,
             accepts_late: false,
@@ -326,6 +332,7 @@ impl Reactor {
                 Timer::Held => self.look_at_held(now),
                 Timer::Exec(id) => self.give_up_start(id),
                 Timer::Closed(id) => self.lives_unconnected(id, now),
+                Timer::Gone(id) => self.has_not_ended(id, now),
                 Timer::Socket => self.look_after_socket(now),
                 Timer::Listing => self.begin_listing(now),
                 Timer::Sign => self.give_sign(now),
@@ -341,7 +348,7 @@ impl Reactor {
             if let Some(effect) = self.bus.next_effect() {
                 self.perform(effect, now);
             } else if let Some((id, failure)) = self.doomed.pop_front() {
-                self.end(id, &failure, now);
+                self.lose(id, &failure, now);
             } else {
                 return;
             }

@@ -39,11 +39,15 @@ impl Reactor {
                     Err(Failure::new(Code::ProviderGone, message))
                 }
             };
+            let is_over = taken.is_err();
             if let Err(failure) = taken {
-                self.end(id, &failure, now);
+                self.lose(id, &failure, now);
             }
             self.settle(now);
             self.close_what_came();
+            if is_over {
+                return false;
+            }
         }
         true
     }
@@ -123,7 +127,7 @@ impl Reactor {
             return Ok(());
         };
         check_name(&session.expected, &identity.name)?;
-        let is_given = session.expected.name.is_some();
+        let is_given = session.expected.says().is_some();
         let pid = self.check_sender(id, sender)?;
         check_identity(&identity)?;
         self.bus.check_admission(&identity.name)?;
@@ -190,10 +194,10 @@ impl Reactor {
     }
 
     /// Refuses a name that was given to a plugin which was started and has not said hello yet.
-    fn check_reserved(&self, name: &str) -> Result<(), Failure> {
+    pub(super) fn check_reserved(&self, name: &str) -> Result<(), Failure> {
         let mut sessions = self.sessions.values();
         let expected = sessions.find(|session| {
-            let given = session.expected.name.as_deref();
+            let given = session.expected.says();
             given == Some(name) && self.bus.member(session.id).is_none()
         });
         let Some(expected) = expected else {
@@ -209,7 +213,12 @@ impl Reactor {
 
     /// Frees the name of a plugin whose end was not noticed yet; refuses the name of a living
     /// one.
-    fn make_way(&mut self, holder: PluginId, name: &str, now: Instant) -> Result<(), Failure> {
+    pub(super) fn make_way(
+        &mut self,
+        holder: PluginId,
+        name: &str,
+        now: Instant,
+    ) -> Result<(), Failure> {
         let Some(session) = self.sessions.get(&holder) else {
             return Ok(());
         };
@@ -246,7 +255,7 @@ fn undecodable(error: DecodeError) -> Failure {
 }
 
 fn check_name(expected: &super::session::Expected, name: &str) -> Result<(), Failure> {
-    if let Some(expected) = &expected.name
+    if let Some(expected) = expected.says()
         && expected != name
     {
         let message = format!("the host started this plugin as `{expected}`, not as `{name}`");

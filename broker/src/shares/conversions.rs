@@ -1,20 +1,22 @@
-//! How often a version is written as JSON.
+//! Limits how often the maker of a version is asked to write it as JSON (as a twin).
 //!
-//! A twin is let go with its last holder, and whoever wants it after that has the maker write it again. Who does that in a loop would have
-//! all of the maker's processor, at one request each. So the maker rests after each run, four times as long as that has taken; who asks
-//! meanwhile waits. Only who has not asked for this version before does not: others have had the maker write it.
+//! A twin is let go with its last holder, and the next plugin that wants it has the maker write it again. A plugin that did this in a loop
+//! could take all of the maker's processor time, at the price of one request each. Therefore the maker rests after each conversion, four
+//! times as long as the conversion took, and plugins that ask meanwhile wait. A plugin that asks for this version for the first time does
+//! not wait: other plugins have caused the rest.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// So many times as long as a conversion has taken the maker rests.
+/// The maker rests so many times as long as the conversion took.
 const REST: u32 = 4;
-/// Not longer than a conversion itself may take.
+/// The longest rest: as long as a conversion itself may take.
 const LONGEST_REST: Duration = Duration::from_secs(30);
-/// So many plugins do not wait for the end of a rest. They are known by their names, which a plugin that comes back has again.
+/// So many plugins may ask for the first time without waiting for the end of a rest. Plugins are told apart by name, because a plugin that
+/// comes back has its name again.
 const MOST_FIRST: usize = 64;
 
-/// What was written of one version.
+/// The state of conversions of one version: which plugins have asked, and until when the maker rests.
 #[derive(Debug, Default)]
 pub(crate) struct Conversions {
     asked: BTreeSet<String>,
@@ -22,13 +24,13 @@ pub(crate) struct Conversions {
 }
 
 impl Conversions {
-    /// A plugin of this name asks: until when it has to wait, if it has to.
+    /// Notes that the plugin of this name asks. Returns the end of the maker's rest if the plugin has to wait for it.
     pub(crate) fn rest_for(&mut self, plugin: &str, now: Instant) -> Option<Instant> {
         let is_first = self.asked.len() < MOST_FIRST && self.asked.insert(plugin.into());
         self.rests_until.filter(|until| !is_first && *until > now)
     }
 
-    /// The maker has been at it from then until now, whatever came of it.
+    /// Notes that a conversion has ended, successfully or not; the maker's rest begins.
     pub(crate) fn ended(&mut self, since: Instant, now: Instant) {
         let taken = now.saturating_duration_since(since);
         let rest = taken.saturating_mul(REST).min(LONGEST_REST);
@@ -40,7 +42,7 @@ impl Conversions {
 mod tests {
     use super::*;
 
-    /// Whoever comes under one new name after the other would never wait.
+    /// A plugin that comes back under one new name after the other must not get around the rest.
     #[test]
     fn few_plugins_do_not_wait() {
         let start = Instant::now();

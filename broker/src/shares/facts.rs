@@ -1,4 +1,4 @@
-//! What a maker says of a version, and how that stands to what a user wants.
+//! The type of a version and how it is kept, as its maker says; comparing that with what a user wants.
 
 use std::sync::Arc;
 
@@ -7,18 +7,18 @@ use callgate_layout::control::{Failure, Form, MAX_TEXT, Wanted};
 
 use crate::schemas::Held;
 
-/// What a maker says of what it makes.
+/// What a maker says of a version that it makes.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
-    /// Archive or slice.
+    /// An archive or a slice, never JSON.
     pub(crate) form: Form,
-    /// A signature with the type as its only parameter.
+    /// The schema: a signature with the type as its only parameter.
     pub(crate) held: Arc<Held>,
-    /// The same for people.
+    /// The same signature as a text for people.
     pub(crate) signature: String,
-    /// Whether the maker can write it as JSON.
+    /// Whether the maker can write the version as JSON.
     pub(crate) json: bool,
-    /// Whether it outlives all plugins and brokers.
+    /// Whether the share outlives all plugins and brokers.
     pub(crate) persistent: bool,
 }
 
@@ -27,17 +27,17 @@ impl Facts {
         self.held.schema.head.fingerprint.0
     }
 
-    /// Whether a user that wants this can read it as it is.
+    /// Whether a user that wants this type can read the version without conversion.
     pub(crate) fn fits(&self, wanted: &Wanted) -> bool {
         (self.form, self.fingerprint()) == (wanted.form, wanted.fingerprint)
     }
 
-    /// Whether it is of the same type as what others make.
+    /// Whether two versions have the same type.
     pub(crate) fn is_like(&self, other: &Facts) -> bool {
         (self.form, self.fingerprint()) == (other.form, other.fingerprint())
     }
 
-    /// What is not acceptable about it, if anything is.
+    /// Fails if the form, the signature or the schema cannot be those of a share.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if self.held.schema.head.params != Some(1) {
             return Err(invalid(
@@ -49,7 +49,7 @@ impl Facts {
     }
 }
 
-/// What is not acceptable about what a user wants, if anything is.
+/// Fails if what a user wants cannot be the type of a share.
 pub(crate) fn check_wanted(wanted: &Wanted) -> Result<(), Failure> {
     check_form(wanted.form)?;
     check_text(&wanted.signature)
@@ -70,7 +70,7 @@ fn check_text(signature: &str) -> Result<(), Failure> {
             "a signature has at most {MAX_TEXT} bytes"
         )));
     }
-    // A listing shows it to people; escaped, each such character is six.
+    // A listing shows the signature to people, and writes each control character escaped, as six characters.
     match signature.chars().find(|c| c.is_control()) {
         Some(c) => Err(invalid(&format!(
             "a signature contains the control character {c:?}"

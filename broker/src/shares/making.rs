@@ -1,14 +1,14 @@
-//! Makings: runs of making a version.
+//! Makings: each is one run of making a version.
 //!
 //! ```text
 //! progress   entered by                              left by
-//! Resting    a twin is wanted again soon              its time: `Convert` to the maker
-//! Called     `Create`, or `Convert`, to the maker    its `Make`, or `GaveUp`; its time
+//! Resting    a twin is wanted during a rest          the end of the rest: `Convert` to the maker
+//! Called     `Create` or `Convert` to the maker      its `Make` or `GaveUp`; its time is over
 //! Copying    `PublishShort`, charged                 the shell has put the bytes into sealed memory
-//! Writing    `Write` to the maker, charged           its `Written`, or `GaveUp`; its time
-//! Waiting    `Written`; `Return` begins here         its turn to be sealed
-//! Sealing    its turn                                the shell has sealed it, and found all of it there; its time
-//! Saving     sealed, of a persistent share           the shell has kept it in a file
+//! Writing    `Write` to the maker, charged           its `Written` or `GaveUp`; its time is over
+//! Waiting    `Written`; a `Return` begins here       it is this version's turn to be sealed
+//! Sealing    its turn                                the shell has sealed it and found it complete; its time is over
+//! Saving     sealed, if the share is persistent      the shell has saved it in a file
 //! (Version)  registered
 //! ```
 
@@ -22,11 +22,11 @@ use super::{Facts, Wish};
 use crate::id::PluginId;
 use crate::quota::Charge;
 
-/// So many versions of one plugin are sealed at once, each on a thread of its own. Who keeps the kernel from sealing has no more
-/// threads than that.
+/// So many versions of one plugin are sealed at once, each on a thread of its own. A plugin that keeps the kernel from sealing takes no
+/// more threads than that.
 const SEALED_AT_ONCE: usize = 8;
 
-/// How far a making is.
+/// How far a making is; see the table above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     Resting,
@@ -38,27 +38,27 @@ pub(crate) enum Progress {
     Saving,
 }
 
-/// What it is made for.
+/// What a version is made for.
 #[derive(Debug)]
 pub(crate) enum Kind {
-    /// A tag that was absent.
+    /// A plugin wants a tag that has no share, and offers to make it.
     Create(Wish),
-    /// A new version.
+    /// A plugin publishes a new version.
     Publish {
         request: u32,
         charge: Charge,
-        /// Whether its bytes came along: then its maker knows no number of a making.
+        /// Whether the bytes came with the request: then the maker is told no number of a making.
         short: bool,
     },
-    /// The JSON of a version, for these users and requests.
+    /// A version is written as JSON, for these plugins and their requests.
     Twin {
         of: u64,
         name: VersionName,
         waiting: Vec<(PluginId, u32)>,
-        /// When its maker was asked for it.
+        /// When the maker was asked to convert.
         since: Instant,
     },
-    /// What was made for an earlier broker.
+    /// A plugin returns a version that was made under an earlier broker.
     Return {
         request: u32,
         name: VersionName,
@@ -66,7 +66,7 @@ pub(crate) enum Kind {
     },
 }
 
-/// What is charged for a version.
+/// What is charged for the memory of a version: its MiB, to the maker (until it is superseded) and to the bus.
 #[derive(Debug)]
 pub(crate) struct Charged {
     pub(crate) mib: u32,
@@ -82,18 +82,18 @@ pub(crate) struct Making {
     pub(crate) facts: Facts,
     pub(crate) kind: Kind,
     pub(crate) progress: Progress,
-    /// The share that it is of, or that it becomes where there is none by then.
+    /// The share that the version belongs to. If the tag has no share when the version is registered, the share gets this number.
     pub(crate) share: u64,
-    /// Bytes of the value, once that is known.
+    /// Length of the value in bytes; 0 until the maker has said it.
     pub(crate) len: u64,
-    /// Once there is memory.
+    /// What is charged, once there is memory for the version.
     pub(crate) charged: Option<Charged>,
-    /// Which version it is kept in a file as.
+    /// The name under which the version is saved in a file.
     pub(crate) saved_as: Option<VersionName>,
 }
 
 impl Making {
-    /// The number of the publication's request; 0 of other makings.
+    /// The number of the request that publishes; 0 for other makings.
     pub(crate) fn publication(&self) -> u32 {
         match self.kind {
             Kind::Publish { request, .. } => request,
@@ -101,7 +101,7 @@ impl Making {
         }
     }
 
-    /// Whether it is to make what was absent.
+    /// Whether a plugin makes a share that was absent.
     pub(crate) fn is_creation(&self) -> bool {
         matches!(self.kind, Kind::Create(_))
     }
@@ -110,13 +110,13 @@ impl Making {
         matches!(self.kind, Kind::Twin { .. })
     }
 
-    /// Whether it keeps its share alive.
+    /// Whether this is a publication: these keep their share alive.
     pub(crate) fn is_publication(&self) -> bool {
         matches!(self.kind, Kind::Publish { .. })
     }
 }
 
-/// Which versions are being sealed, and which wait for that.
+/// Which versions are being sealed, and which wait for that, plugin by plugin.
 #[derive(Debug, Default)]
 pub(crate) struct Sealing {
     plugins: HashMap<PluginId, Queue>,
@@ -129,7 +129,7 @@ struct Queue {
 }
 
 impl Sealing {
-    /// Whether a version of this plugin may be sealed now; else it waits.
+    /// Returns true if a version of this plugin may be sealed now; otherwise it is queued.
     pub(crate) fn may_begin(&mut self, plugin: PluginId, version: u64) -> bool {
         let queue = self.plugins.entry(plugin).or_default();
         if queue.under_way < SEALED_AT_ONCE {
@@ -140,7 +140,7 @@ impl Sealing {
         false
     }
 
-    /// One has been sealed, or could not be; gives the next one, which may begin.
+    /// Notes that the sealing of one version of this plugin has ended. Returns the next version, whose sealing may begin.
     pub(crate) fn next(&mut self, plugin: PluginId) -> Option<u64> {
         let queue = self.plugins.get_mut(&plugin)?;
         if let Some(next) = queue.waiting.pop_front() {
@@ -153,14 +153,14 @@ impl Sealing {
         None
     }
 
-    /// None of those that wait is this plugin's any more, which has gone.
+    /// Forgets all versions of a plugin that wait; the plugin has ended.
     pub(crate) fn forget_plugin(&mut self, plugin: PluginId) {
         if let Some(queue) = self.plugins.get_mut(&plugin) {
             queue.waiting.clear();
         }
     }
 
-    /// A version need not wait any more.
+    /// Forgets a version that waits.
     pub(crate) fn forget_version(&mut self, plugin: PluginId, version: u64) {
         if let Some(queue) = self.plugins.get_mut(&plugin) {
             queue.waiting.retain(|waiting| *waiting != version);
@@ -172,7 +172,7 @@ impl Sealing {
 mod tests {
     use super::*;
 
-    /// A maker whose versions cannot be sealed would have a thread of the broker for each.
+    /// Without the limit, a plugin whose versions cannot be sealed would take a thread of the broker for each of them.
     #[test]
     fn few_are_sealed_at_once_and_others_wait_for_their_turn() {
         let (a, b) = (PluginId(1), PluginId(2));

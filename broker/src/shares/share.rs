@@ -1,4 +1,4 @@
-//! A share: its versions and who uses it.
+//! A share: its versions, and the plugins that use it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -8,33 +8,33 @@ use callgate_layout::Encoding;
 use crate::id::PluginId;
 use crate::quota::Charge;
 
-/// The versions of a tag.
+/// The share of a tag.
 #[derive(Debug)]
 pub(crate) struct Share {
     pub(crate) tag: Arc<str>,
     pub(crate) newest: u64,
-    /// Superseded versions that somebody has, and twins.
+    /// Superseded versions that a plugin still holds, and twins.
     pub(crate) others: BTreeSet<u64>,
     pub(crate) users: BTreeMap<PluginId, User>,
-    /// Publications that are under way.
+    /// The makings of publications that are under way.
     pub(crate) publications: BTreeSet<u64>,
-    /// Whether it is found by its tag no more, because that was removed.
+    /// Whether the share was removed: users keep it, but the tag does not lead to it any more.
     pub(crate) is_removed: bool,
 }
 
 /// A plugin that has a share.
 #[derive(Debug)]
 pub(crate) struct User {
-    /// How many of its requests were answered by this share and not given up since.
+    /// How many requests of the plugin were answered by this share and not given up since.
     haves: u32,
-    /// The last of them, with the version that it was sent only then.
+    /// The last of these requests, each with the version that the plugin held only because of it.
     told: VecDeque<(u32, Option<u64>)>,
-    /// The highest number of a version that it has fetched, and fetched as JSON.
+    /// The highest number of a version that the plugin has fetched as it is, and as JSON.
     fetched: [u64; 2],
     _charge: Charge,
 }
 
-/// A plugin has few requests under way for one tag at a time, and may give up no others.
+/// So many answered requests can still be given up: a plugin has few requests under way for one tag at a time.
 const MOST_TOLD: usize = 8;
 
 impl User {
@@ -47,7 +47,8 @@ impl User {
         }
     }
 
-    /// A request is answered, by which the plugin was sent a version that it did not have. Gives an earlier request that it gives up no more.
+    /// Notes that a request is answered, with the version that the plugin did not hold before (`brought`). Returns an older request that is
+    /// forgotten for it, and can no longer be given up.
     pub(crate) fn is_told(&mut self, request: u32, brought: Option<u64>) -> Option<u32> {
         self.haves = self.haves.saturating_add(1);
         self.told.push_back((request, brought));
@@ -55,7 +56,7 @@ impl User {
         self.told.pop_front_if(|_| is_full).map(|(old, _)| old)
     }
 
-    /// Whether a version of this number is fetched for the first time.
+    /// Whether the plugin fetches a version of this number for the first time in this encoding.
     pub(crate) fn is_first_fetch(&mut self, number: u64, encoding: Encoding) -> bool {
         let [archive, json] = &mut self.fetched;
         let highest = match encoding {
@@ -67,7 +68,7 @@ impl User {
         is_first
     }
 
-    /// A version that the plugin has was sent to it once more: it has that whatever it gives up.
+    /// Notes that a version was sent that the plugin already holds: from now on the plugin holds it, whichever request it gives up.
     pub(crate) fn is_sent_again(&mut self, version: u64) {
         let told = self.told.iter_mut();
         for (_, brought) in told.filter(|(_, brought)| *brought == Some(version)) {
@@ -75,7 +76,8 @@ impl User {
         }
     }
 
-    /// A request was given up that had been answered: the version that came with that, and whether the plugin has the share by another one.
+    /// Notes that the plugin gives up an answered request. Returns the version that it held only because of that request, and whether it
+    /// has the share by another request.
     pub(crate) fn forgo(&mut self, request: u32) -> (Option<u64>, bool) {
         let at = self.told.iter().position(|(told, _)| *told == request);
         let forgone = at.and_then(|at| self.told.remove(at));
@@ -85,14 +87,14 @@ impl User {
         (forgone.and_then(|(_, brought)| brought), self.haves > 0)
     }
 
-    /// The requests that may be given up yet.
+    /// The requests that can still be given up.
     pub(crate) fn requests(&self) -> impl Iterator<Item = u32> {
         self.told.iter().map(|(request, _)| *request)
     }
 }
 
 impl Share {
-    /// A share of one version, which nobody has yet.
+    /// Returns a share of one version, without users.
     pub(crate) fn new(tag: Arc<str>, newest: u64) -> Share {
         Share {
             tag,
@@ -104,12 +106,12 @@ impl Share {
         }
     }
 
-    /// Whether nobody has it, nor is about to.
+    /// Whether the share has neither a user nor a publication under way that would bring one.
     pub(crate) fn is_of_no_use(&self) -> bool {
         self.users.is_empty() && self.publications.is_empty()
     }
 
-    /// All of its versions.
+    /// All versions of the share, twins included.
     pub(crate) fn versions(&self) -> Vec<u64> {
         self.others.iter().copied().chain([self.newest]).collect()
     }

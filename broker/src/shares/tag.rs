@@ -1,4 +1,4 @@
-//! A tag: the share that is found by it, and who waits for one.
+//! A tag: the share that it leads to, and the plugins that wait for one.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -9,41 +9,41 @@ use super::Facts;
 use crate::id::PluginId;
 use crate::quota::Charge;
 
-/// A name that somebody wants, makes, has or watches.
+/// A name that at least one plugin wants, makes, has or watches.
 #[derive(Debug, Default)]
 pub(crate) struct Tag {
-    /// What is found by it now.
+    /// The share that the tag leads to now.
     pub(crate) share: Option<u64>,
-    /// Those that want it and are not served yet, the first one first.
+    /// The plugins that want the share and are not served yet, the first one first.
     pub(crate) row: VecDeque<Wish>,
-    /// The making of the plugin whose turn it was, until that has ended.
+    /// The making of the plugin that was asked by `Create`, until it has ended.
     pub(crate) creation: Option<u64>,
-    /// The number of the version for which a file is looked for.
+    /// While the shell looks for the file of the tag: the number that the version in it would get.
     pub(crate) loading: Option<u64>,
-    /// Makings whose memory is sealed and that are kept in a file before they are registered; the first one is being written.
+    /// Makings whose memory is sealed, and that must be saved in a file before they are registered. The first one is being saved.
     pub(crate) saving: VecDeque<u64>,
-    /// The plugins of which a publication is under way.
+    /// The plugins that have a publication under way on this tag.
     pub(crate) publishing: BTreeSet<PluginId>,
     pub(crate) watches: Vec<Watch>,
 }
 
-/// A plugin that wants a tag.
+/// A plugin that wants the share of a tag.
 #[derive(Debug)]
 pub(crate) struct Wish {
     pub(crate) plugin: PluginId,
     pub(crate) request: u32,
     pub(crate) wanted: Wanted,
-    /// What it would make, where it does, and how long it gives itself.
+    /// The share that this plugin offers to make, and its own time limit for making it; `None` if it only waits.
     pub(crate) make: Option<(Facts, Duration)>,
-    /// Why it may not make it, where it would: what it is told if nobody does.
+    /// If the plugin offers to make the share but lacks the right: the failure that it is told if no other plugin makes it.
     pub(crate) forbidden: Option<Failure>,
     pub(crate) had: Option<VersionName>,
-    /// Whether a persistent share's file itself will do.
+    /// Whether the plugin may be sent the file of a persistent share itself, which has no seals.
     pub(crate) trusts: bool,
     pub(crate) charge: Charge,
 }
 
-/// A plugin that wants to be told when a tag does not stand as it has seen it.
+/// A plugin that wants to be told when the tag has another version than the one it has seen, or none.
 #[derive(Debug)]
 pub(crate) struct Watch {
     pub(crate) plugin: PluginId,
@@ -53,14 +53,14 @@ pub(crate) struct Watch {
 }
 
 impl Wish {
-    /// Whether it waits for what another plugin makes.
+    /// Whether the plugin waits in the row while another one makes the share.
     pub(crate) fn waits_for_maker(&self) -> bool {
         self.make.is_some() || self.forbidden.is_some()
     }
 }
 
 impl Tag {
-    /// Whether there is a share, or somebody makes or waits for one, so that no cell may have the tag.
+    /// Whether there is a share, or a plugin makes or waits for one: then no cell may have the tag.
     pub(crate) fn is_taken(&self) -> bool {
         !(self.share.is_none()
             && self.row.is_empty()
@@ -70,7 +70,7 @@ impl Tag {
             && self.publishing.is_empty())
     }
 
-    /// Whether there is nothing to keep.
+    /// Whether the tag may be forgotten.
     pub(crate) fn is_empty(&self) -> bool {
         !self.is_taken() && self.watches.is_empty()
     }
@@ -80,7 +80,7 @@ impl Tag {
         self.row.iter().any(|wish| wish.plugin == plugin)
     }
 
-    /// Takes the first wish out of those that would make it.
+    /// Removes the first wish from the row whose plugin offers to make the share, and returns it.
     pub(crate) fn next_maker(&mut self) -> Option<Wish> {
         let at = self.row.iter().position(|wish| wish.make.is_some())?;
         self.row.remove(at)

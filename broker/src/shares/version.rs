@@ -1,4 +1,4 @@
-//! Versions: sealed memory, and who has it.
+//! Versions of shares: sealed memory, and the plugins that hold it.
 
 use std::collections::BTreeMap;
 
@@ -8,24 +8,24 @@ use super::{Charged, Conversions, Facts};
 use crate::id::PluginId;
 use crate::quota::Charge;
 
-/// Who has made a version.
+/// The plugin that has made a version.
 #[derive(Clone, Debug)]
 pub(crate) struct Maker {
-    /// While it lives; of what was found in a file nobody.
+    /// Its number while it lives; `None` after its end, and for a version that was loaded from a file.
     pub(crate) plugin: Option<PluginId>,
     pub(crate) name: String,
 }
 
-/// The JSON of a version.
+/// The twin of a version: its JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Twin {
-    /// Its making.
+    /// The twin is being made, by this making.
     Made(u64),
-    /// Itself.
+    /// The twin is this version.
     There(u64),
 }
 
-/// Sealed memory of a share.
+/// A version of a share: sealed memory, with what its maker says of it.
 #[derive(Debug)]
 pub(crate) struct Version {
     pub(crate) share: u64,
@@ -33,23 +33,23 @@ pub(crate) struct Version {
     pub(crate) len: u64,
     pub(crate) facts: Facts,
     pub(crate) maker: Maker,
-    /// Whether it is the file of a persistent share itself.
+    /// Whether the memory is the file of a persistent share itself, which has no seals.
     pub(crate) in_place: bool,
-    /// The maker is charged while it is the newest.
+    /// The maker is charged only while the version is the newest one.
     pub(crate) charged: Charged,
-    /// Those that were sent it and have not said that they have let go of it; each is charged once it is superseded, and for a twin at
-    /// once.
+    /// The plugins that were sent the version and have not said `Done`. Each is charged for it once the version is superseded; for a twin
+    /// at once.
     pub(crate) holders: BTreeMap<PluginId, Option<Charge>>,
-    /// Whether it is neither the newest, nor the twin of that.
+    /// Whether the version is no longer the newest one; for a twin, whether its original is not.
     pub(crate) is_superseded: bool,
-    /// Of which version it is the twin.
+    /// If this is a twin: the version whose JSON it is.
     pub(crate) twin_of: Option<u64>,
     pub(crate) twin: Option<Twin>,
     pub(crate) conversions: Conversions,
 }
 
 impl Version {
-    /// How its bytes are the value.
+    /// How the bytes are the value: as an archive, a slice or JSON.
     pub(crate) fn form(&self) -> Form {
         match self.twin_of {
             Some(_) => Form::Json,
@@ -57,7 +57,7 @@ impl Version {
         }
     }
 
-    /// As a user is told of it.
+    /// Returns what a user is told of the version, which has this number.
     pub(crate) fn told(&self, version: u64) -> VersionFacts {
         VersionFacts {
             version,
@@ -69,12 +69,12 @@ impl Version {
         }
     }
 
-    /// Whether it is charged to those that have it, not to its maker.
+    /// Whether the holders of the version are charged for it, and not its maker.
     pub(crate) fn is_charged_to_holders(&self) -> bool {
         self.is_superseded || self.twin_of.is_some()
     }
 
-    /// Whether nobody is to be sent it any more, and nobody has it.
+    /// True once no plugin holds this version and none will be sent it: the broker may let its memory go.
     pub(crate) fn is_of_no_use(&self) -> bool {
         self.holders.is_empty() && (self.is_superseded || self.twin_of.is_some())
     }

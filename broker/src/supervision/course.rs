@@ -10,6 +10,9 @@ use super::restart::{Restart, When};
 use super::status::{Fault, State, Status};
 use crate::listing::Transport;
 
+/// SIGKILL.
+const KILLED: i32 = 9;
+
 /// The course of a supervised program: pure, without a clock.
 ///
 /// It begins [stopped](State::Stopped); [`Event::Start`] sets it going. Whoever drives it calls [`Course::on`] for what
@@ -31,6 +34,12 @@ pub struct Course {
     fault: Option<Fault>,
     /// What was wrong with the last one.
     last_fault: Option<Fault>,
+    /// Whether the present life was ended with SIGKILL.
+    is_killed: bool,
+    /// Whether that is how the last one ended.
+    was_killed: bool,
+    /// How the program takes part in the bus, and so how it is asked.
+    transport: Transport,
 }
 
 impl Course {
@@ -45,12 +54,20 @@ impl Course {
             last_exit: None,
             fault: None,
             last_fault: None,
+            is_killed: false,
+            was_killed: false,
+            transport: Transport::Shm,
         }
     }
 
     /// Has the course go by other times and numbers. A time that runs already stays as it is.
     pub fn set_restart(&mut self, restart: Restart) {
         self.restart = restart;
+    }
+
+    /// Says how the program takes part in the bus; unless that is done, through shared memory.
+    pub fn set_transport(&mut self, transport: Transport) {
+        self.transport = transport;
     }
 
     /// What is to be done about what has happened. What cannot be about the present life is ignored.
@@ -92,15 +109,7 @@ impl Course {
             } => course.ask(life, unanswered, now, effects),
             Phase::Ending {
                 life, wish, cause, ..
-            } => {
-                effects.push(Effect::Kill);
-                course.phase = Phase::Ending {
-                    life,
-                    kill_at: None,
-                    wish,
-                    cause,
-                };
-            }
+            } => course.kill(life, (wish, cause), effects),
             Phase::Waiting { .. } => course.launch(effects),
             Phase::Stopped | Phase::Launching { .. } | Phase::Quarantined => {}
         })
@@ -124,7 +133,10 @@ impl Course {
             last_exit: self.last_exit,
             last_fault: self.last_fault.clone(),
             next_try,
-            transport: Transport::Shm,
+            was_killed: self.was_killed,
+            transport: self.transport,
+            version: None,
+            takes_orders: false,
         }
     }
 
@@ -223,8 +235,14 @@ impl Course {
     fn ask(&mut self, life: Life, unanswered: u32, now: Instant, effects: &mut Vec<Effect>) {
         if unanswered >= self.restart.hung_after.max(1) {
             let every = self.restart.between_questions();
-            let why =
-                format!("it has not answered {unanswered} questions in a row, one each {every:?}");
+            let why = match self.transport {
+                Transport::Stdio => format!(
+                    "it has answered none of the last {unanswered} `ping`s with a `pong`, one each {every:?}"
+                ),
+                Transport::Shm | Transport::InProcess => format!(
+                    "it has not answered {unanswered} questions in a row, one each {every:?}"
+                ),
+            };
             return self.fatal("HUNG", why, effects);
         }
         effects.push(Effect::Ask);
@@ -252,7 +270,12 @@ impl Course {
             _ => return,
         };
         self.fault = Some(Fault { code, why });
+        self.kill(life, (wish, cause), effects);
+    }
+
+    fn kill(&mut self, life: Life, (wish, cause): (Wish, Cause), effects: &mut Vec<Effect>) {
         effects.push(Effect::Kill);
+        self.is_killed = true;
         self.phase = Phase::Ending {
             life,
             kill_at: None,
@@ -295,6 +318,7 @@ impl Course {
         };
         self.last_exit = Some(exit);
         self.last_fault = self.fault.take();
+        self.was_killed = std::mem::take(&mut self.is_killed) && exit == Exit::Signal(KILLED);
         if now.saturating_duration_since(life.since) >= self.restart.steady_after {
             self.in_a_row = 0;
         }

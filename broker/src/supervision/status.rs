@@ -62,8 +62,15 @@ pub struct Status {
     pub last_fault: Option<Fault>,
     /// Time until it is started again, while it [waits](State::Waiting).
     pub next_try: Option<Duration>,
-    /// How the program takes part in the bus; a course knows no better than [`Transport::Shm`].
+    /// Whether whoever supervises it ended its last process with SIGKILL: for its fault, or because it did not end in its grace.
+    pub was_killed: bool,
+    /// How the program takes part in the bus.
     pub transport: Transport,
+    /// Its version, where that is known while it is not connected.
+    pub version: Option<String>,
+    /// Whether `callgate start`, `stop` and `restart` reach whoever supervises it: a runtime. Of a program that its host
+    /// supervises nobody but that can.
+    pub takes_orders: bool,
 }
 
 impl Status {
@@ -71,5 +78,29 @@ impl Status {
     pub fn with_transport(mut self, transport: Transport) -> Status {
         self.transport = transport;
         self
+    }
+
+    /// The same of a program of this version.
+    pub fn with_version(mut self, version: impl Into<String>) -> Status {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// The same of a program that a runtime supervises, which takes orders of the command line.
+    pub fn with_orders(mut self) -> Status {
+        self.takes_orders = true;
+        self
+    }
+
+    /// How its last life ended, for people; `None` where none has.
+    pub fn how_it_ended(&self) -> Option<String> {
+        match (&self.last_fault, self.last_exit) {
+            (Some(fault), _) => Some(format!("{}: {}", fault.code, fault.why)),
+            (None, Some(exit)) if self.was_killed => Some(format!(
+                "it has not ended in its grace, and was killed ({exit})"
+            )),
+            (None, Some(exit)) => Some(format!("it has ended ({exit})")),
+            (None, None) => None,
+        }
     }
 }

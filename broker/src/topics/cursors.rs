@@ -1,16 +1,16 @@
-//! Which cursors of a plugin's status page are free.
+//! Which cursors on a plugin's status page are free.
 
 use std::collections::VecDeque;
 
 use callgate_layout::events::cursor::CURSORS;
 
-/// The cursors of one plugin. One that comes back is the last to be given again: its plugin may not have heard yet that its feed has
-/// ended, or has a thread that still writes to it, and would refuse to use it for another one.
+/// The cursors of one plugin. A cursor that comes back is given again only after all others, because the plugin may not have heard yet that
+/// its feed has ended, or may have a thread that still writes to the cursor; it would then refuse to use it for another feed.
 #[derive(Debug, Default)]
 pub(super) struct Cursors {
-    /// Those below `fresh` that are free, in the order in which they came back.
+    /// Free cursors that were given before, in the order in which they came back.
     free: VecDeque<u16>,
-    /// The first one that was never given.
+    /// The first cursor that was never given.
     fresh: u16,
 }
 
@@ -32,7 +32,7 @@ impl Cursors {
 mod tests {
     use super::*;
 
-    /// Two feeds with one cursor would each take the other's events for handled.
+    /// If two feeds had one cursor, each would mark the other's events as handled.
     #[test]
     fn each_is_given_once_until_it_is_given_back() {
         let mut cursors = Cursors::default();
@@ -45,7 +45,7 @@ mod tests {
         assert_eq!(cursors.take(), None);
     }
 
-    /// Whose plugin had not heard of the end yet lost its cursor to the next feed at once.
+    /// The cursor of a plugin that had not heard of its feed's end yet was given to the next feed at once.
     #[test]
     fn one_that_came_back_is_the_last_to_be_given_again() {
         let mut cursors = Cursors::default();

@@ -1,4 +1,4 @@
-//! Feeds: how far each is, and what waits for that.
+//! Feeds: how far each of them is, and the requests that wait for it.
 //!
 //! ```text
 //! progress    entered by                            left by
@@ -10,8 +10,8 @@
 //! Started     `Start` to the listener               its end
 //! ```
 //!
-//! Each can end at any step. A subscription waits for the feeds of the sources that were there when it was
-//! made, a source for those of the subscriptions that were there when it was offered: until each has started or ended.
+//! Each can end at any step. A subscription is answered when the feeds of all sources that were there when it was made have started or
+//! ended; a source is offered when those of all subscriptions that were there have.
 
 use callgate_layout::Encoding;
 
@@ -32,16 +32,16 @@ pub(crate) enum Progress {
 /// One subscription on one source.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    /// Who listens, and the subscription.
+    /// The plugin that listens, and its subscription.
     pub(crate) plugin: PluginId,
     pub(crate) subscription: u32,
     pub(crate) source: u64,
     pub(crate) progress: Progress,
-    /// The one encoding in which it can be taken; `None` where it cannot.
+    /// The one encoding in which the plugin can take the feed; `None` if it cannot.
     pub(crate) offered: Option<Encoding>,
-    /// The ring that it reads, from `Taken` on.
+    /// The ring that the feed reads; set from `Taken` on.
     pub(crate) ring: Option<u64>,
-    /// From `Following` on.
+    /// The cursor on the listener's status page; set from `Following` on.
     pub(crate) cursor: Option<u16>,
 }
 
@@ -52,12 +52,12 @@ pub(crate) struct Ended {
     pub(crate) settled: Settled,
 }
 
-/// Who waited for a feed that has started or ended, and waits for no other.
+/// What a feed that has started or ended was the last to hold up.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settled {
-    /// The request of its subscription.
+    /// The request of the feed's subscription, which can be answered now.
     pub(crate) subscribed: Option<u32>,
-    /// Its source.
+    /// The feed's source, which can be offered now.
     pub(crate) offered: Option<u64>,
 }
 
@@ -70,7 +70,7 @@ impl Topics {
         self.feeds.get_mut(&number)
     }
 
-    /// A subscription has a feed of a source now, under this number; `false` where its plugin has too many.
+    /// Begins a feed of a subscription on a source, under this number. Returns `false` if the plugin has too many feeds.
     pub(crate) fn begin_feed(
         &mut self,
         number: u64,
@@ -102,7 +102,7 @@ impl Topics {
         true
     }
 
-    /// A feed has started: who waits for that goes on.
+    /// Notes that a feed no longer holds up its subscription and its source, because it has started or is ending.
     pub(crate) fn settle_feed(&mut self, number: u64) -> Settled {
         let mut settled = Settled::default();
         let Some(feed) = self.feeds.get(&number) else {
@@ -120,7 +120,7 @@ impl Topics {
         settled
     }
 
-    /// Forgets a feed; its cursor is free.
+    /// Removes a feed; its cursor is free again.
     pub(crate) fn end_feed(&mut self, number: u64) -> Option<Ended> {
         let settled = self.settle_feed(number);
         let feed = self.feeds.remove(&number)?;

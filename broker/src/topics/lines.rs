@@ -1,7 +1,8 @@
-//! Plugins that came back with a source whose topic is another plugin's by now, in line for it.
+//! Lines for topics: plugins that came back with a source whose topic another plugin has by now.
 //!
-//! A place in line is charged like a source, and turns into one. Who has stood in line longest is next, over the
-//! lines for gates ([`lines`](crate::lines)) as well: what a plugin is given may be in the way of others.
+//! A place in line is charged like a source, and becomes one. The plugin that has stood in line longest is next. The order counts over the
+//! lines for gates ([`lines`](crate::lines)) as well, because a topic that one plugin is given can be in the way of a gate that another
+//! waits for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,14 +20,14 @@ pub(crate) struct InLine {
     pub(crate) charge: Charge,
 }
 
-/// All lines, by topics, and in each by the time at which its places were taken. None is empty.
+/// All lines, by topic; the places of each by the time at which they were taken. No line is empty.
 #[derive(Debug, Default)]
 pub(crate) struct SourceLines {
     lines: BTreeMap<Arc<str>, BTreeMap<u64, InLine>>,
 }
 
 impl SourceLines {
-    /// Puts a plugin in line, since this moment.
+    /// Puts a plugin in line, with this number as its time.
     pub(crate) fn join(&mut self, topic: &str, since: u64, place: InLine) {
         let line = self.lines.entry(topic.into()).or_default();
         line.insert(since, place);
@@ -37,13 +38,13 @@ impl SourceLines {
         self.place(plugin, topic).is_some()
     }
 
-    /// Takes a plugin out of the line for a topic.
+    /// Removes a plugin from the line for a topic, and returns its place.
     pub(crate) fn leave(&mut self, plugin: PluginId, topic: &str) -> Option<InLine> {
         let since = self.place(plugin, topic)?;
         self.take(topic, since)
     }
 
-    /// Takes out a place.
+    /// Removes the place that was taken at this time, and returns it.
     pub(crate) fn take(&mut self, topic: &str, since: u64) -> Option<InLine> {
         let line = self.lines.get_mut(topic)?;
         let place = line.remove(&since);
@@ -53,19 +54,19 @@ impl SourceLines {
         place
     }
 
-    /// Who may be next when a gate, a prefix or a topic is free: since when, for what, and who.
+    /// The places whose turn may have come because a gate, a prefix or a topic is free: for each, its time, its topic and its plugin.
     pub(crate) fn about(&self, gone: &str) -> Vec<(u64, Arc<str>, PluginId)> {
         let exact = self.lines.get_key_value(gone).into_iter();
         let below = under(&self.lines, gone).take_while(|_| is_prefix(gone));
         exact.chain(below).flat_map(places).collect()
     }
 
-    /// Everybody in line, likewise.
+    /// All places, in the same form.
     pub(crate) fn all(&self) -> Vec<(u64, Arc<str>, PluginId)> {
         self.lines.iter().flat_map(places).collect()
     }
 
-    /// Forgets a plugin that is gone.
+    /// Removes a plugin that has ended from all lines.
     pub(crate) fn forget(&mut self, plugin: PluginId) {
         for line in self.lines.values_mut() {
             line.retain(|_, place| place.plugin != plugin);

@@ -1,11 +1,11 @@
-//! Listeners of which a plugin was told and that its sources have not noted yet: so many at once. Others wait, so that who
-//! asks to hear a plugin that stands still, again and again, fills its queue with no more than these.
+//! Listeners of which a source's plugin was told and that it has not noted yet. Their number is limited; further ones wait here. So a
+//! plugin that subscribes again and again to a sender that stands still fills the sender's queue with no more than these.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::id::PluginId;
 
-/// So many at once. Three descriptors come with each.
+/// So many at once; each comes with three descriptors.
 const MOST: usize = 64;
 
 #[derive(Debug, Default)]
@@ -13,16 +13,16 @@ pub(crate) struct Listens {
     senders: HashMap<PluginId, Sender>,
 }
 
-/// Feeds of the sources of one plugin. Those of which it was told may have ended.
+/// Feeds on the sources of one plugin. Those of which it was told may have ended meanwhile.
 #[derive(Debug, Default)]
 struct Sender {
-    /// With their sources.
+    /// Feeds of which the plugin was told, each with its source.
     told: BTreeMap<u64, u64>,
     waiting: BTreeSet<u64>,
 }
 
 impl Listens {
-    /// Whether a plugin may be told of a feed now; else that waits.
+    /// Returns true if the plugin may be told of a feed now; otherwise the feed waits.
     pub(crate) fn may_tell(&mut self, sender: PluginId, feed: u64, source: u64) -> bool {
         let sender = self.senders.entry(sender).or_default();
         if sender.told.len() < MOST {
@@ -33,31 +33,31 @@ impl Listens {
         false
     }
 
-    /// A plugin has noted a listener.
+    /// The plugin has noted the listener of a feed.
     pub(crate) fn noted(&mut self, sender: PluginId, feed: u64) {
         self.change(sender, |sender| {
             sender.told.remove(&feed);
         });
     }
 
-    /// A feed need not wait any more.
+    /// Forgets a feed that waits.
     pub(crate) fn forget_feed(&mut self, sender: PluginId, feed: u64) {
         self.change(sender, |sender| {
             sender.waiting.remove(&feed);
         });
     }
 
-    /// What a plugin was told of a source that has ended it need not note any more.
+    /// Forgets the feeds of a source that has ended: the plugin does not answer for them any more.
     pub(crate) fn forget_source(&mut self, sender: PluginId, source: u64) {
         self.change(sender, |sender| sender.told.retain(|_, of| *of != source));
     }
 
-    /// Forgets a plugin that is gone.
+    /// Forgets a plugin that has ended.
     pub(crate) fn forget(&mut self, sender: PluginId) {
         self.senders.remove(&sender);
     }
 
-    /// Takes out the feed of which a plugin may be told next.
+    /// Takes out the feed of which the plugin may be told next.
     pub(crate) fn next(&mut self, sender: PluginId) -> Option<u64> {
         let sender = self.senders.get_mut(&sender)?;
         match sender.told.len() < MOST {
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(listens.next(A), None);
         assert!(listens.may_tell(A, 101, 1));
         assert!(!listens.may_tell(A, 102, 1));
-        // What it was told of an ended source it may never note.
+        // The plugin may never answer for feeds of a source that has ended.
         listens.forget_source(A, 0);
         assert_eq!(listens.next(A), Some(102));
         listens.forget_source(A, 1);

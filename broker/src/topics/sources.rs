@@ -1,4 +1,4 @@
-//! Sources: plugins as senders of one topic each.
+//! Sources: each is one plugin as the sender of one topic.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) struct Wanted {
     /// Bytes of records that a ring of archives holds.
     pub(crate) capacity: u32,
     pub(crate) history: u32,
-    /// Its topic word.
+    /// The topic word of the source.
     pub(crate) word: u16,
     pub(crate) incarnation: u64,
 }
@@ -33,10 +33,10 @@ pub(crate) struct Source {
     pub(crate) plugin: PluginId,
     pub(crate) topic: Arc<str>,
     pub(crate) wanted: Wanted,
-    /// Its rings: of archives, and of JSON.
+    /// The rings of the source: for archives, and for JSON.
     pub(crate) rings: [Option<u64>; 2],
     pub(crate) feeds: BTreeSet<u64>,
-    /// Feeds for which `Offered` waits.
+    /// The feeds that must have started or ended before `Offered` is sent.
     pub(crate) awaited: BTreeSet<u64>,
     /// Whether `Offered` was sent.
     pub(crate) is_offered: bool,
@@ -57,7 +57,7 @@ impl Source {
         }
     }
 
-    /// The place of its ring of this encoding.
+    /// The ring of this encoding, to be read or set.
     pub(crate) fn ring_mut(&mut self, encoding: Encoding) -> &mut Option<u64> {
         &mut self.rings[match encoding {
             Encoding::Archive => 0,
@@ -65,7 +65,7 @@ impl Source {
         }]
     }
 
-    /// In which encoding it keeps its history, if it has one.
+    /// The encoding in which the source keeps its history, if it keeps one.
     pub(crate) fn history_in(&self) -> Option<Encoding> {
         let encodings: Encodings = self.wanted.provided.encodings;
         let mut all = [Encoding::Archive, Encoding::Json].into_iter();
@@ -73,7 +73,7 @@ impl Source {
         first.filter(|_| self.wanted.history > 0)
     }
 
-    /// Whether there is nothing left that `Offered` waits for, and it was not sent.
+    /// Whether `Offered` is to be sent now: it was not sent, and waits for no feed any more.
     pub(super) fn is_to_be_told(&self) -> bool {
         self.awaited.is_empty() && !self.is_offered
     }
@@ -88,12 +88,12 @@ impl Topics {
         self.sources.get_mut(&number)
     }
 
-    /// The source that a plugin has on a topic.
+    /// The source that a plugin has on a topic, if it has one.
     pub(crate) fn source_of(&self, plugin: PluginId, topic: &str) -> Option<u64> {
         self.by_topic.get(topic)?.get(&plugin).copied()
     }
 
-    /// Whether a plugin hears the source that another one has on a topic.
+    /// Whether a plugin has a feed on another plugin's source of this topic.
     pub(crate) fn is_heard_by(&self, sender: PluginId, topic: &str, listener: PluginId) -> bool {
         let source = self.source_of(sender, topic);
         let source = source.and_then(|number| self.sources.get(&number));
@@ -104,7 +104,7 @@ impl Topics {
         })
     }
 
-    /// All sources, by topics.
+    /// All sources, in the order of their topics.
     pub(crate) fn all_sources(&self) -> impl Iterator<Item = &Source> {
         let numbers = self.by_topic.values().flat_map(|of| of.values());
         numbers.filter_map(|number| self.sources.get(number))
@@ -119,7 +119,7 @@ impl Topics {
         own.map(|(number, _)| *number).collect()
     }
 
-    /// Takes in a source that nothing is in the way of.
+    /// Adds a source and returns its number. The caller has checked that nothing is in its way.
     pub(crate) fn add_source(&mut self, source: Source) -> u64 {
         let number = self.number();
         let of_topic = self.by_topic.entry(source.topic.clone()).or_default();
@@ -128,7 +128,7 @@ impl Topics {
         number
     }
 
-    /// Forgets a source, whose feeds have ended.
+    /// Removes a source. The caller ends its feeds.
     pub(crate) fn remove_source(&mut self, number: u64) -> Option<Source> {
         let source = self.sources.remove(&number)?;
         if let Some(of_topic) = self.by_topic.get_mut(&source.topic) {
@@ -140,7 +140,7 @@ impl Topics {
         Some(source)
     }
 
-    /// What other sources keep a plugin from offering a topic.
+    /// Fails if other sources keep a plugin from offering a topic.
     pub(crate) fn check_topic(
         &self,
         plugin: PluginId,
@@ -160,7 +160,7 @@ impl Topics {
         }
     }
 
-    /// What sources keep a plugin from providing a gate or a prefix.
+    /// Fails if sources keep a plugin from providing a gate or a prefix.
     pub(crate) fn check_gate(&self, plugin: PluginId, name: &str) -> Result<(), Refused> {
         if let Some((topic, _)) = self.by_topic.get_key_value(name) {
             return match self.owner_of(topic) {
@@ -171,7 +171,7 @@ impl Topics {
         }
         let below = under(&self.by_topic, name).take_while(|_| is_prefix(name));
         for (topic, _) in below {
-            // Open topics are nobody's, and may lie under a prefix.
+            // Open topics belong to no plugin, and may lie under any prefix.
             if let Some(owner) = self.owner_of(topic).filter(|owner| *owner != plugin) {
                 return Err(Refused::Sends(owner, topic.clone()));
             }
@@ -179,7 +179,7 @@ impl Topics {
         Ok(())
     }
 
-    /// Who has an owned topic; `None` for an open one.
+    /// The plugin that owns a topic; `None` for an open topic.
     fn owner_of(&self, topic: &str) -> Option<PluginId> {
         let number = self.by_topic.get(topic)?.values().next()?;
         let source = self.sources.get(number)?;

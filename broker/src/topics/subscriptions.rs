@@ -1,4 +1,4 @@
-//! Subscriptions: names and prefixes that plugins have asked to hear.
+//! Subscriptions: names and prefixes of topics that plugins have asked to hear.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::quota::{Charge, Quota};
 use crate::refused::Refused;
 use crate::shape::check;
 
-/// What a plugin has asked to hear.
+/// What a plugin has subscribed to.
 #[derive(Debug)]
 pub(crate) struct Subscription {
     /// The name, or the prefix, which ends in `.`.
@@ -20,17 +20,17 @@ pub(crate) struct Subscription {
     pub(crate) shape: Shape,
     pub(crate) pulled: bool,
     pub(crate) feeds: BTreeSet<u64>,
-    /// Feeds for which `Subscribed` waits.
+    /// The feeds that must have started or ended before `Subscribed` is sent.
     pub(super) awaited: BTreeSet<u64>,
-    /// The number of the request, until it is answered.
+    /// The number of the request; `None` once it is answered.
     request: Option<u32>,
-    /// Whether its plugin had the right to hear it when that was looked at last.
+    /// Whether the plugin had the right to hear the topic when the policy was last checked.
     is_allowed: bool,
     _charge: Charge,
 }
 
 impl Subscription {
-    /// One without feeds.
+    /// Returns a subscription without feeds.
     pub(crate) fn new(
         (topic, shape, pulled): (&str, Shape, bool),
         request: u32,
@@ -48,7 +48,7 @@ impl Subscription {
         }
     }
 
-    /// The request, where it can be answered now; once.
+    /// Takes the request out, if it can be answered now.
     pub(super) fn take_request(&mut self) -> Option<u32> {
         self.request.take_if(|_| self.awaited.is_empty())
     }
@@ -59,7 +59,7 @@ impl Topics {
         self.subscriptions.get(&(plugin, number))
     }
 
-    /// Notes what a plugin asks to hear.
+    /// Adds a subscription.
     pub(crate) fn subscribe(
         &mut self,
         (plugin, number): (PluginId, u32),
@@ -84,7 +84,7 @@ impl Topics {
         Ok(())
     }
 
-    /// `Subscribed` waits for these feeds; gives back the request where there are none.
+    /// Sets the feeds that `Subscribed` waits for. Returns the request if there are none, to be answered at once.
     pub(crate) fn await_feeds(
         &mut self,
         plugin: PluginId,
@@ -96,7 +96,7 @@ impl Topics {
         subscription.take_request()
     }
 
-    /// Forgets a subscription, whose feeds have ended.
+    /// Removes a subscription. The caller ends its feeds.
     pub(crate) fn unsubscribe(&mut self, plugin: PluginId, number: u32) {
         let Some(subscription) = self.subscriptions.remove(&(plugin, number)) else {
             return;
@@ -115,14 +115,14 @@ impl Topics {
         own.map(|((_, number), _)| *number).collect()
     }
 
-    /// Who has asked to hear a topic, by its name or by a prefix.
+    /// The subscriptions that a topic matches, by its name or by a prefix.
     pub(crate) fn subscriptions_to(&self, topic: &str) -> Vec<(PluginId, u32)> {
         let names = std::iter::once(topic).chain(prefixes(topic));
         let wanted = names.filter_map(|name| self.wanted.get(name));
         wanted.flatten().copied().collect()
     }
 
-    /// The sources that a subscription's name or prefix matches.
+    /// The sources that match this name or prefix.
     pub(crate) fn sources_for(&self, wanted: &str) -> Vec<u64> {
         let exact = self.by_topic.get(wanted).into_iter();
         let below = under(&self.by_topic, wanted).take_while(|_| is_prefix(wanted));
@@ -130,7 +130,7 @@ impl Topics {
         all.flat_map(|sources| sources.values().copied()).collect()
     }
 
-    /// Notes whether a plugin may hear what it has asked for; says whether that has changed.
+    /// Notes whether a plugin may hear what it has subscribed to. Returns whether that has changed.
     pub(crate) fn allow(&mut self, plugin: PluginId, number: u32, is_allowed: bool) -> bool {
         let subscription = self.subscriptions.get_mut(&(plugin, number));
         subscription.is_some_and(|subscription| {

@@ -1,4 +1,4 @@
-//! Which of the blocked waits form a circle, and which are asked together.
+//! Which blocked waits form a circle, and which are asked together in a round.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -6,16 +6,16 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use super::suspects::Suspects;
 use super::{Wait, WaitId};
 
-/// What is reached from a wait, going from each to those who block it.
+/// What is reached from one wait by going from each wait to those that block it.
 struct Reached {
-    /// Each with the one from which it was reached first; not the first one.
+    /// For each wait but the first: the wait from which it was reached first.
     by: HashMap<WaitId, WaitId>,
-    /// From which the first one was reached again.
+    /// The wait from which the first wait was reached again.
     back: Option<WaitId>,
 }
 
 impl Suspects<'_> {
-    /// The blocked ones of some waits, and all that these depend on.
+    /// The blocked ones among `first`, and all waits that these depend on.
     pub(super) fn behind(&self, first: Vec<WaitId>) -> HashSet<WaitId> {
         let (mut seen, mut found) = (HashSet::new(), HashSet::new());
         let mut next = first;
@@ -28,12 +28,12 @@ impl Suspects<'_> {
         found
     }
 
-    /// A circle, from the wait on that is to be ended: the youngest of those whose call nobody has begun to
-    /// handle, in the whole circle and, if there is such a circle, of all. Where it has waits for events to be handled, it is
-    /// the youngest of these: that undoes less than to end a call.
+    /// Returns a circle that begins with the wait that is to be ended. That is the youngest wait of the circle whose call no handler has
+    /// begun, and if the youngest of all such waits is in a circle, it is that one. If there are waits for events to be handled, it is the
+    /// youngest of these, because ending one undoes less than ending a call.
     ///
-    /// Each circle has such a wait: along those that are served, a chain only gets deeper. To end it undoes
-    /// the least, and its thread has back at once what it lent to the rest of its chain.
+    /// Each circle has a wait whose call no handler has begun: along served calls a chain only gets deeper, so it does not come back.
+    /// Ending that wait undoes the least, and its thread has back at once what it lent to the rest of its chain.
     pub(super) fn circle(&self) -> Option<Vec<WaitId>> {
         let youngest = self.all().max_by_key(|id| self.claim(*id))?;
         let through = self.circle_through(youngest);
@@ -44,14 +44,14 @@ impl Suspects<'_> {
         Some(circle)
     }
 
-    /// The wait of which this is largest is to be ended.
+    /// The wait for which this value is greatest is to be ended.
     fn claim(&self, id: WaitId) -> (bool, bool, u64) {
         let wait = self.waits.get(id);
         let is_for_events = wait.is_some_and(Wait::is_for_events);
         (!self.is_served(id), is_for_events, self.waits.age(id))
     }
 
-    /// Goes, breadth first, to all on whom a wait depends.
+    /// Goes, breadth first, to all waits on which a wait depends.
     fn reach(&self, first: WaitId) -> Reached {
         let (mut seen, mut next) = (HashSet::new(), VecDeque::from([first]));
         let (mut by, mut back) = (HashMap::new(), None);
@@ -68,7 +68,7 @@ impl Suspects<'_> {
         Reached { by, back }
     }
 
-    /// The shortest circle that a wait is in.
+    /// The shortest circle through a wait, if there is one.
     fn circle_through(&self, first: WaitId) -> Option<Vec<WaitId>> {
         let Reached { by, back } = self.reach(first);
         let mut circle = vec![back?];
@@ -79,7 +79,7 @@ impl Suspects<'_> {
         Some(circle)
     }
 
-    /// Some circle that a wait depends on: each is blocked by another, so going on comes back.
+    /// Some circle that a wait depends on. Each wait here is blocked by another, so going on comes back to one that was passed.
     fn circle_behind(&self, first: WaitId) -> Vec<WaitId> {
         let (mut path, mut places) = (Vec::new(), HashMap::new());
         let mut at = Some(first);

@@ -1,4 +1,4 @@
-//! Who holds a resource.
+//! The waits that hold a resource.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,9 @@ use super::{MOST, Resource, WaitId};
 #[derive(Debug, Default)]
 pub(super) struct Holders {
     waits: BTreeMap<WaitId, Holder>,
-    /// How many of them each chain has.
+    /// How many of these waits each chain has.
     chains: BTreeMap<u64, usize>,
-    /// How many of them say each number of how much there is.
+    /// For each number that holders say there is of the resource: how many of them say it.
     said: BTreeMap<u32, usize>,
 }
 
@@ -21,7 +21,7 @@ struct Holder {
 }
 
 impl Holders {
-    /// Adds one, unless there are more than any look takes into account.
+    /// Adds a wait, unless there are more already than any look visits.
     pub(super) fn add(&mut self, id: WaitId, chain: u64, of: u32) {
         if self.waits.len() <= MOST && self.waits.insert(id, Holder { chain, of }).is_none() {
             *self.chains.entry(chain).or_default() += 1;
@@ -29,7 +29,7 @@ impl Holders {
         }
     }
 
-    /// Takes one away; whether it was there.
+    /// Removes a wait. Returns whether it was there.
     pub(super) fn take(&mut self, id: WaitId) -> bool {
         let Some(Holder { chain, of }) = self.waits.remove(&id) else {
             return false;
@@ -55,8 +55,8 @@ impl Holders {
         self.chains.contains_key(&chain)
     }
 
-    /// The least number of holders that leave nothing of the resource; `None` where no number does. Those
-    /// who hold it say how much there is, and the largest number counts.
+    /// How many holders it takes until nothing of the resource is left; `None` if there is no such number. The holders say how much there
+    /// is; the greatest number counts.
     pub(super) fn capacity(&self) -> Option<usize> {
         if self.said.contains_key(&0) {
             return None;
@@ -64,7 +64,7 @@ impl Holders {
         self.said.keys().last().map(|of| *of as usize)
     }
 
-    /// Whether nothing of the resource would be left if all who hold it were blocked.
+    /// Whether nothing of the resource would be left if all its holders were blocked.
     pub(super) fn hold_all(&self, of: &Resource) -> bool {
         let count = match of {
             Resource::Turn(_) => self.waits.len(),
@@ -73,7 +73,7 @@ impl Holders {
         self.capacity().is_some_and(|capacity| count >= capacity)
     }
 
-    /// Adds up those holders that are meant.
+    /// Counts how much of the resource the holders have for which `is_meant` is true.
     pub(super) fn count(&self, of: &Resource, is_meant: impl Fn(WaitId) -> bool) -> Count {
         let mut count = Count::new(of);
         for (_, holder) in self.waits.iter().filter(|(id, _)| is_meant(**id)) {
@@ -83,12 +83,12 @@ impl Holders {
     }
 }
 
-/// How much of a resource is in use.
+/// How much of a resource is held.
 #[derive(Debug)]
 pub(super) enum Count {
-    /// Of turns and threads each wait has one.
+    /// Turns and threads: each wait holds one.
     Threads(usize),
-    /// Of a gate's permits each chain has one; with the number of its waits.
+    /// Permits of a gate: each chain holds one. With the number of the chain's waits.
     Chains(BTreeMap<u64, usize>),
 }
 
@@ -107,7 +107,7 @@ impl Count {
         }
     }
 
-    /// Takes away what a wait of that chain has.
+    /// Subtracts what a wait of this chain holds.
     pub(super) fn take(&mut self, chain: u64) {
         match self {
             Count::Threads(count) => *count = count.saturating_sub(1),
@@ -123,7 +123,7 @@ impl Count {
     }
 }
 
-/// Counts one less, and none no longer.
+/// Decrements a count, and removes it at 0.
 fn take_one<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) {
     if let Some(count) = counts.get_mut(&key) {
         *count -= 1;

@@ -1,5 +1,4 @@
-//! Rounds: waits that seem to stand still for ever are asked whether they stand, and one of each circle
-//! is ended.
+//! Rounds: the plugins of waits that seem to stand still are asked whether they do, and then one wait of each circle is ended.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -10,14 +9,14 @@ use super::{Decision, WaitId, Waits};
 /// Waits that are asked together.
 #[derive(Debug, Default)]
 pub(super) struct Round {
-    /// Each with whether it was confirmed.
+    /// Each member, with whether it was confirmed.
     members: BTreeMap<WaitId, bool>,
-    /// Looks that found something which depends on it, to be made again when it is over.
+    /// Looks that found waits which depend on this round; they are repeated when it is over.
     behind: BTreeSet<Start>,
 }
 
 impl Waits {
-    /// Does the next of what there is to do, if there is anything: how many waits were looked at.
+    /// Does the next task, if there is one. Returns how many waits were visited for it.
     pub(crate) fn work(&mut self) -> Option<usize> {
         match self.tasks.pop()? {
             Task::Look(start) => Some(self.look(start)),
@@ -25,12 +24,12 @@ impl Waits {
         }
     }
 
-    /// Whether there is anything to do.
+    /// Whether there are tasks.
     pub(crate) fn has_work(&self) -> bool {
         !self.tasks.is_empty()
     }
 
-    /// A plugin says that a wait stands; whether it was asked that.
+    /// A plugin confirms that a wait stands. Returns whether it was asked for that in this round.
     pub(crate) fn confirm(&mut self, id: WaitId, round: u64) -> bool {
         let Some(standing) = self.waits.get_mut(&id) else {
             return false;
@@ -52,7 +51,7 @@ impl Waits {
         true
     }
 
-    /// The time for the answers of a round is over: who has not answered does not count until it does.
+    /// The time for the answers of a round is over: waits that were not confirmed do not count until their plugins answer.
     pub(crate) fn late(&mut self, round: u64) {
         let members = self.rounds.get(&round).map(|round| &round.members);
         let late = members.into_iter().flatten();
@@ -61,7 +60,7 @@ impl Waits {
         late.into_iter().for_each(|id| self.leave_out(id));
     }
 
-    /// A member of a round is over.
+    /// A member of a round is over, or counts no longer.
     pub(super) fn leave_round(&mut self, id: WaitId, round: u64) {
         if let Some(left) = self.rounds.get_mut(&round) {
             left.members.remove(&id);
@@ -80,7 +79,8 @@ impl Waits {
         }
     }
 
-    /// Begins a round with those first waits that stand still for ever, and all that they depend on.
+    /// Looks at waits from the start of this task. If its first waits are blocked, begins a round with them and all that they depend on.
+    /// Returns how many waits were visited.
     fn look(&mut self, start: Start) -> usize {
         if let Start::Wait(id) = &start
             && self.waits.get(id).is_none_or(|wait| wait.round.is_some())
@@ -117,8 +117,8 @@ impl Waits {
         self.decisions.push_back(Decision::Await(round));
     }
 
-    /// Takes out of a round who is not blocked by others of it any more; where all that are left stand, ends
-    /// one wait of a circle.
+    /// Removes the members of a round that are no longer blocked by others of it. If all that are left are confirmed, ends one wait of a
+    /// circle. Returns how many waits were visited.
     fn settle(&mut self, number: u64) -> usize {
         let Some(round) = self.rounds.get(&number) else {
             return 0;
@@ -138,13 +138,13 @@ impl Waits {
             self.end_round(number);
         } else if members.is_some_and(|members| members.values().all(|stands| *stands)) {
             self.give_one_up(left);
-            // Looked at twice.
+            // [`Waits::give_one_up`] looks at them a second time.
             return 2 * before.len();
         }
         before.len()
     }
 
-    /// Ends the youngest wait of a circle. It counts as over, and what is left is settled next.
+    /// Ends the youngest wait of a circle. That queues another task to settle what is left of the round.
     fn give_one_up(&mut self, members: HashSet<WaitId>) {
         let circle = Suspects::among(self, members).circle();
         let circle = circle.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Which waits are blocked: all that are looked at are taken for it, and those that are not are taken out.
+//! Which waits are blocked. At first all are taken for blocked, then those that are not are removed.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,27 +6,27 @@ use super::holders::{Count, Holders};
 use super::tasks::Start;
 use super::{MOST, Resource, Wait, WaitId, Waits};
 
-/// So many times cheaper than to go to a wait is it to find that nobody needs what it holds.
+/// Finding that nobody needs a resource which a wait holds is so many times cheaper than visiting a wait.
 const CHEAPER: usize = 8;
 
-/// Waits of which each is blocked by others of them.
+/// Waits that are each blocked by others of them.
 #[derive(Debug)]
 pub(super) struct Suspects<'a> {
     pub(super) waits: &'a Waits,
     blocked: HashSet<WaitId>,
     loads: HashMap<&'a Resource, Load<'a>>,
-    /// Who waits for calls that are served, by who serves them.
+    /// The waits whose calls are served, by the wait of the thread that serves them.
     served: HashMap<WaitId, Vec<WaitId>>,
-    /// How much was looked at for it.
+    /// How many waits were visited for this.
     pub(super) cost: usize,
 }
 
-/// A resource that some of them need.
+/// A resource that some of the waits need.
 #[derive(Debug)]
 struct Load<'a> {
     holders: &'a Holders,
     capacity: Option<usize>,
-    /// How much of it blocked waits hold.
+    /// How much of it the blocked waits hold.
     count: Count,
     needed_by: Vec<WaitId>,
 }
@@ -39,7 +39,7 @@ impl Load<'_> {
 }
 
 impl<'a> Suspects<'a> {
-    /// Of those that the first waits may depend on, and themselves. None where there are too many of them.
+    /// The blocked ones among the first waits of a look and all waits that they may depend on. None if that would be too many to visit.
     pub(super) fn around(waits: &'a Waits, start: &Start) -> Suspects<'a> {
         let (mut found, mut resources) = (HashSet::new(), HashSet::new());
         if let Start::Holders(resource) = start {
@@ -118,7 +118,7 @@ impl<'a> Suspects<'a> {
         }
     }
 
-    /// Takes out those that are not blocked, and then those that were blocked by these.
+    /// Removes waits that are not blocked, and then those that were blocked only by these.
     fn take_out(&mut self, mut to_check: Vec<WaitId>) {
         while let Some(id) = to_check.pop() {
             if !self.blocked.contains(&id) || self.is_blocked(id) {
@@ -153,7 +153,7 @@ impl<'a> Suspects<'a> {
         }
     }
 
-    /// The resources that a wait needs and does not get.
+    /// The resources that a wait needs and that are held by blocked waits.
     fn full(&self, wait: &'a Wait) -> impl Iterator<Item = &'a Resource> {
         let needs = wait.needs.iter();
         needs.filter(|resource| {
@@ -162,7 +162,7 @@ impl<'a> Suspects<'a> {
         })
     }
 
-    /// Whether a thread has the handler of the call on its stack for which somebody waits.
+    /// Whether the call that a wait is for is served by a thread that waits, too.
     pub(super) fn is_served(&self, id: WaitId) -> bool {
         let wait = self.waits.get(id);
         wait.is_some_and(|wait| self.waits.server(id, wait).is_some())
@@ -176,7 +176,7 @@ impl<'a> Suspects<'a> {
         self.blocked.iter().copied()
     }
 
-    /// By whom a wait is blocked. Holders of a resource that is among those `seen` are left out.
+    /// The waits that block a wait. Resources in `seen` are skipped, and the others are added to it.
     pub(super) fn blockers(&self, id: WaitId, seen: &mut HashSet<&'a Resource>) -> Vec<WaitId> {
         let Some(wait) = self.waits.get(id) else {
             return Vec::new();
@@ -188,7 +188,7 @@ impl<'a> Suspects<'a> {
         news.flat_map(|resource| self.holders(resource)).collect()
     }
 
-    /// One of those by whom a wait is blocked.
+    /// One of the waits that block a wait.
     pub(super) fn blocker(&self, id: WaitId) -> Option<WaitId> {
         let wait = self.waits.get(id)?;
         let server = self.waits.server(id, wait);
@@ -198,7 +198,7 @@ impl<'a> Suspects<'a> {
         })
     }
 
-    /// The blocked ones of those who hold a resource.
+    /// The blocked waits that hold a resource.
     fn holders(&self, resource: &Resource) -> impl Iterator<Item = WaitId> {
         let load = self.loads.get(resource).into_iter();
         let holders = load.flat_map(|load| load.holders.waits());
@@ -207,7 +207,8 @@ impl<'a> Suspects<'a> {
 }
 
 impl Waits {
-    /// Who holds a resource that a wait needs, unless it is served on top of one of them.
+    /// The holders of a resource that a wait needs; `None` if one of them is of the same chain, because the call is then served on top of
+    /// it.
     fn blocking(&self, wait: &Wait, resource: &Resource) -> Option<&Holders> {
         let holders = self.holders.get(resource)?;
         (wait.is_sent || !holders.has_chain(wait.chain)).then_some(holders)

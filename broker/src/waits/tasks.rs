@@ -1,28 +1,28 @@
-//! What is to be done about waits, in the order in which it came up.
+//! The tasks of looking at waits, in the order in which they came up.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use super::{Resource, WaitId};
 
-/// Where a look begins.
+/// The waits at which a look begins.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Start {
-    /// At a wait, which is new or counts again.
+    /// One wait, which is new or counts again.
     Wait(WaitId),
-    /// At all who hold a resource that one holds no longer.
+    /// All waits that hold a resource of which another wait holds nothing any more.
     Holders(Resource),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Task {
-    /// Look for waits that stand still for ever.
+    /// Look for waits that stand still.
     Look(Start),
     /// Settle what is left of a round.
     Settle(u64),
 }
 
-/// A queue in which each task is once. However many waits end before a resource's turn in it comes, one look
-/// at those who hold that serves them all.
+/// A queue that has each task only once. However many waits that held a resource end before the task for it is done, one look at those who
+/// still hold it serves for all of them.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
     queue: VecDeque<Task>,

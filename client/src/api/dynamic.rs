@@ -67,9 +67,10 @@
 //!
 //! # Without waiting
 //!
-//! Calls need not be waited for: [`Gate::send`] gives a future, and one thread of the plugin looks after
+//! Gates need not be waited for: [`open_json_later`]. Nor need calls: [`Gate::send`] gives a future, and one thread of the plugin looks after
 //! all that are under way. Handlers need not answer when they return: [`provide_later`], and the
-//! `later` ones of [`Takes`], hand them a [`Responder`].
+//! `later` ones of [`Takes`], hand them a [`Responder`]. Who answers many calls at a time does so
+//! [together](answer_together), and who passes many on does that [at the end of a round](at_end_of_round).
 //!
 //! ```no_run
 //! use callgate_client::{Plugin, dynamic, signature_of};
@@ -104,6 +105,7 @@ mod prefix;
 mod provide;
 mod sent;
 mod takes;
+mod together;
 mod topic;
 
 use std::sync::Arc;
@@ -117,6 +119,7 @@ use crate::base::buffers::{Scratch, no_memory};
 use crate::base::error::Result;
 use crate::base::types::{Failed, GateType};
 use crate::link::extents::too_large;
+use crate::session::open_gate::OpenGate;
 use crate::session::wanted::anything;
 
 pub use crate::base::bytes::Bytes;
@@ -131,6 +134,7 @@ pub use prefix::{Prefix, provide_prefix};
 pub use provide::{provide, provide_later, provide_with};
 pub use sent::Sent;
 pub use takes::Takes;
+pub use together::{answer_together, at_end_of_round};
 pub use topic::{Topic, topic, topic_json};
 
 /// Archives a value: a tuple of parameters, or a result.
@@ -194,6 +198,33 @@ pub fn open_json(plugin: &Plugin, gate: &str) -> Result<Gate> {
     Ok(Gate::new(shared, CallKind::Function, Encoding::Json))
 }
 
+/// Opens a gate as [`open_json`], and waits for nobody: neither for the broker nor for a provider that stands still. For threads
+/// that others wait for.
+///
+/// Until the broker has said how the gate stands it is as one that nobody provides, and [`Gate::wait_ready`] waits for it.
+/// [`Gate::send`] can be used at once: the call waits for what the broker says, and no thread does.
+///
+/// ```no_run
+/// use callgate_client::{Plugin, dynamic};
+/// use serde_json::json;
+///
+/// # fn main() -> callgate_client::Result<()> {
+/// let plugin = Plugin::connect("Script")?;
+/// let filter = dynamic::open_json_later(&plugin, "Rack.Filter")?; // returns at once
+/// let louder = filter.send_values(&[json!(2)])?; // so does this
+/// println!("{}", louder.wait_value()?);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// As [`Plugin::subscriber_later`].
+pub fn open_json_later(plugin: &Plugin, gate: &str) -> Result<Gate> {
+    let shared = plugin.open_later(gate, anything_of_both(), Encodings::JSON)?;
+    Ok(Gate::new(shared, CallKind::Function, Encoding::Json))
+}
+
 /// What a gate's provider says that it takes and gives.
 #[derive(Clone, Debug)]
 pub struct Description {
@@ -210,7 +241,19 @@ pub struct Description {
 /// `NOT_READY` where nobody provides the gate; otherwise as [`Plugin::subscriber`].
 pub fn describe(plugin: &Plugin, gate: &str) -> Result<Description> {
     let shared = plugin.open(gate, anything_of_both(), Encodings::BOTH)?;
-    let (gate, state) = (&shared.gate, shared.gate.state());
+    match described(&shared.gate) {
+        Err(error) if error.code() == Code::NotReady => {
+            // The broker may know why nobody provides it, or that somebody does by now.
+            shared.ask_standing();
+            described(&shared.gate)
+        }
+        outcome => outcome,
+    }
+}
+
+/// What an open gate takes and gives.
+fn described(gate: &OpenGate) -> Result<Description> {
+    let state = gate.state();
     let of = |kind| match state.has(kind) {
         true => state
             .signature((gate.wanted(kind), kind), gate.name())

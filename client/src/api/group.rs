@@ -23,15 +23,15 @@ pub(super) use doorbells::Doorbells;
 /// Several plugins of one process that share two threads (three once they [send](crate::dynamic::Gate::send)
 /// calls) and a doorbell, for programs with many plugins.
 ///
-/// A plugin alone has two threads: one hears the broker, one runs its handlers. The plugins of a group
-/// have one of each together, so their handlers run one at a time, in turns that are fair between links: a
-/// slow handler delays the calls of all of them, whose deadlines pass as always. Calls between plugins of
-/// the group run directly, as those between other plugins of one process do.
+/// A plugin alone has two threads: one reads the broker's records, one runs its handlers. The plugins of a group
+/// share one of each. So their handlers run one at a time, in turns that are fair between links: a slow handler
+/// delays the calls of all of them, and the deadlines of those calls pass meanwhile. Calls between plugins of the
+/// group run directly, as those between other plugins of one process do.
 ///
-/// Each plugin is dropped by itself, at any time, also inside a handler of another one of the group. Unless
-/// that is so, dropping it waits for the handler of the group that is running, whichever plugin's it
-/// is: a handler must not wait for a thread that drops a plugin of its group. The threads end when the
-/// group and all its plugins were dropped.
+/// Each plugin can be dropped by itself, at any time, also inside a handler of another plugin of the group. Outside
+/// of the group's handlers, dropping a plugin waits for the handler of the group that is running, whichever plugin
+/// it belongs to: so a handler must not wait for a thread that drops a plugin of its group. The threads end when
+/// the group and all its plugins have been dropped.
 ///
 /// ```no_run
 /// use callgate_client::{Group, Plugin};
@@ -49,23 +49,23 @@ pub(super) use doorbells::Doorbells;
 /// # }
 /// ```
 ///
-/// A host that embeds the broker gives each of them a connection of its own, by
+/// A host that embeds the broker gives each plugin a connection of its own, with
 /// [`PluginBuilder::descriptor`](crate::PluginBuilder::descriptor).
 #[derive(Clone, Debug)]
 pub struct Group(Arc<GroupCore>);
 
 impl Group {
-    /// A group without plugins yet. [`PluginBuilder::group`](crate::PluginBuilder::group) adds one.
+    /// Makes a group without plugins. [`PluginBuilder::group`](crate::PluginBuilder::group) adds one.
     ///
     /// # Errors
     ///
-    /// [`SYSTEM`](Code::System) where the kernel lacks threads or descriptors.
+    /// [`SYSTEM`](Code::System) if the kernel has no threads or descriptors left.
     pub fn new() -> Result<Group> {
         Group::with_wait_policy(WaitPolicy::default())
     }
 
-    /// A group whose thread waits for calls in this way. How its plugins' own calls wait is still said by
-    /// [`PluginBuilder::wait_policy`](crate::PluginBuilder::wait_policy).
+    /// Makes a group whose serving thread waits for calls by this policy. How the plugins' own calls wait is set
+    /// for each plugin, by [`PluginBuilder::wait_policy`](crate::PluginBuilder::wait_policy).
     ///
     /// # Errors
     ///
@@ -80,17 +80,17 @@ impl Group {
     }
 }
 
-/// What the plugins of a group share. A plugin without a group has one for itself.
+/// What the plugins of a group share. A plugin without a group has a private one.
 pub(crate) struct GroupCore {
     pub(super) dispatcher: Arc<Dispatcher>,
     pub(super) control_thread: ControlThread,
-    /// Those that serve, started when the first gate is provided.
+    /// The threads that run handlers; started when the first gate is provided.
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Has plugins come back to their brokers.
+    /// The thread on which plugins connect to their next broker.
     pub(super) returner: Returner,
-    /// Held while a plugin of the group connects.
+    /// Locked while a plugin of the group connects.
     doorbells: Mutex<Doorbells>,
-    /// Whether this is one plugin's alone, and ends with it.
+    /// Whether this belongs to a single plugin and ends with it.
     is_private: bool,
     fork: ForkMark,
 }
@@ -111,19 +111,19 @@ impl GroupCore {
         })
     }
 
-    /// Whether this is one plugin's alone.
+    /// Whether this belongs to a single plugin.
     pub(super) fn is_private(&self) -> bool {
         self.is_private
     }
 
-    /// Takes no more calls through the links of one of a plugin's memberships, and lets it go when those that were
-    /// taken are answered.
+    /// Takes no more calls from the links of one membership. The dispatcher lets the member go once the calls that
+    /// it had taken are answered.
     pub(super) fn drain(&self, member: &Arc<Member>) {
         self.dispatcher.drain(member);
     }
 
-    /// The doorbells of the group, for a plugin that connects: one at a time, so that the second finds
-    /// what the first was given.
+    /// Locks the doorbells of the group for a plugin that connects. Only one plugin connects at a time, so that the
+    /// second can share the doorbell that the first was given.
     pub(super) fn connecting(&self, until: Instant) -> Result<MutexGuard<'_, Doorbells>> {
         if !self.fork.is_here() {
             return Err(forked());
@@ -134,7 +134,7 @@ impl GroupCore {
         })
     }
 
-    /// Starts the threads that serve, if there are to be any and it was not done.
+    /// Starts the threads that run handlers, unless they run already or the dispatch has none (a pump).
     pub(crate) fn start_serving(&self) -> Result<()> {
         let mut threads = self.threads.lock();
         if !threads.is_empty() {
@@ -159,8 +159,8 @@ impl GroupCore {
         Ok(())
     }
 
-    /// Serves a plugin no more: answers what is left for it, and waits for its handlers unless this is
-    /// inside one.
+    /// Stops serving a plugin: answers the calls that are left for it, and waits for its running handlers unless
+    /// the caller is inside one of them.
     pub(super) fn serve_no_more(&self, member: &Arc<Member>) {
         if self.is_private {
             return self.end();
@@ -171,26 +171,27 @@ impl GroupCore {
         let is_it = |thread: &JoinHandle<()>| thread.thread().id() == thread::current().id();
         let is_here = threads.iter().any(is_it);
         if threads.is_empty() || is_here {
-            // No thread can be started meanwhile, which would have the calls for life.
+            // The lock is still held: a thread started in between would take the calls.
             let old = dispatcher.part_here();
             drop(threads);
             return dispatcher.discard_copies(old);
         }
         drop(threads);
-        // Inside one of the group's handlers there is nothing to wait for but this very call.
+        // Inside a handler of the group the only running handler is the caller's own, so there is nothing to wait
+        // for.
         if !dispatcher.is_inside() {
             dispatcher.await_parting(member);
         }
     }
 
-    /// Ends the service of all plugins.
+    /// Stops serving all plugins and ends the threads.
     fn end(&self) {
         if !self.dispatcher.close() {
             return;
         }
         let threads = std::mem::take(&mut *self.threads.lock());
         if threads.is_empty() {
-            // Peers that were linked without ever calling here see the end, too.
+            // No thread is there to do it: tells the peers that linked to this plugin that it has closed.
             self.dispatcher.finish();
             serving_thread::leave_here(&self.dispatcher);
         }
@@ -208,9 +209,9 @@ impl Drop for GroupCore {
             self.end();
             return self.control_thread.stop();
         }
-        // In a forked child, which has copies of the handles and none of the threads: to join or detach
-        // them would reach for memory that the C library has given to others. What the threads of the
-        // parent may have locked at the fork is not touched either.
+        // This is a forked child: it has copies of the handles but none of the threads. Joining or detaching them
+        // would touch memory that the C library has reused. Locks that a thread of the parent may have held at the
+        // fork are not touched either.
         std::mem::take(self.threads.get_mut())
             .into_iter()
             .for_each(std::mem::forget);

@@ -7,12 +7,13 @@ use crate::serve::provided::Offer;
 use crate::session::connection::REQUEST_TIMEOUT;
 use crate::session::plugin_state::PluginState;
 
-/// One half of a gate, function or action, for as long as this handle lives.
+/// One half of a gate, its function or its action. The half is provided for as long as this handle lives.
 ///
-/// Dropping it withdraws that half: calls that begin when the drop has returned, wherever, are
-/// [`NOT_READY`](crate::Code::NotReady), waits for it find it gone, and another plugin can provide the gate. For
-/// that it waits for the broker, one round trip; 5 s at most, where the broker is stopped, and only the first of
-/// several that are dropped then. A call that is being handled is finished, and not waited for.
+/// Dropping the handle withdraws the half. Once the drop has returned, new calls fail with
+/// [`NOT_READY`](crate::Code::NotReady) in every process, threads that wait for the gate see that it is absent, and
+/// another plugin can provide it. To that end the drop waits for the broker's answer: one round trip, or at most 5
+/// s if the broker is stopped; when several handles are dropped then, only the first of them waits. The drop does
+/// not wait for a call that is being handled; that call is finished.
 #[must_use = "dropping a provider withdraws its gate at once; `keep` it for as long as the plugin lives"]
 pub struct Provider {
     pub(crate) state: Arc<PluginState>,
@@ -37,10 +38,11 @@ impl Drop for Provider {
         if self.keep || !self.state.is_here() {
             return;
         }
-        // Dropped last: what the handler has captured may panic.
+        // Dropped at the end of this function: a value that the handler has captured may panic in its own drop.
         let _gone = self.state.provided.remove(&self.offer);
-        // Then whoever is told by this plugin that the gate is gone finds it so at the broker. One that is gone
-        // has forgotten the gate anyway, and one that is late hears of it later.
+        // The broker answers before this returns, so whoever learns from this plugin that the gate is gone finds it
+        // gone at the broker too. A broker that has ended has forgotten the gate anyway; a slow one reads the
+        // record later.
         let Offer { gate, kind, .. } = &self.offer;
         self.state
             .withdraw(gate, *kind, answer_due(REQUEST_TIMEOUT));

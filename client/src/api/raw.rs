@@ -1,4 +1,4 @@
-//! Calling a gate with raw bytes, which are filled in place in shared memory.
+//! Calling a gate with raw bytes, which the caller writes directly into shared memory.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::call::target::Target;
 use crate::call::{space, typed};
 use crate::session::open_gate::{State, Way};
 
-/// An open gate that takes raw bytes.
+/// An open gate whose parameter is raw bytes.
 ///
 /// ```no_run
 /// use callgate_client::Plugin;
@@ -52,8 +52,8 @@ impl<R: GateType> RawSubscriber<R> {
         }
     }
 
-    /// The same gate with another deadline for each loan and call, counted from its start. With a
-    /// zero timeout a loan takes memory that is there and waits for none, and no call is made, as with
+    /// Returns the same gate with another timeout for each loan and each call, counted from its start. With a zero
+    /// timeout a loan takes memory only if some is free at once, and no call is made, as with
     /// [`Subscriber::with_timeout`](crate::Subscriber::with_timeout).
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> RawSubscriber<R> {
@@ -63,7 +63,7 @@ impl<R: GateType> RawSubscriber<R> {
         }
     }
 
-    /// The same gate, with loans and calls that have their whole timeout also inside a handler; see
+    /// Returns the same gate, whose loans and calls have their whole timeout even inside a handler; see
     /// [`Subscriber::with_own_deadline`](crate::Subscriber::with_own_deadline).
     #[must_use]
     pub fn with_own_deadline(&self) -> RawSubscriber<R> {
@@ -73,7 +73,7 @@ impl<R: GateType> RawSubscriber<R> {
         }
     }
 
-    /// The same gate, with loans and calls that end when a token is cancelled.
+    /// Returns the same gate, whose loans and calls end when the token is cancelled.
     #[must_use]
     pub fn with_cancel(&self, token: &CancelToken) -> RawSubscriber<R> {
         RawSubscriber {
@@ -96,17 +96,17 @@ impl<R: GateType> RawSubscriber<R> {
         self.shared.wait_ready(timeout)
     }
 
-    /// Lends shared memory for a payload of `len` bytes, up to 64 MiB. What it holds at first is
-    /// whatever was there before.
+    /// Lends shared memory for a payload of `len` bytes, up to 64 MiB. Its first content is whatever was there
+    /// before.
     ///
     /// # Errors
     ///
-    /// `NOT_READY` without a provider, `REQUEST_TOO_LARGE`, `OVERLOADED` over a limit (of this plugin,
-    /// of the bus, or of this process's memory cgroup) or when no memory comes free before the deadline, `TIMEOUT`
-    /// where the provider has not mapped it by then (it may be stopped), `SYSTEM` where it cannot be made.
+    /// `NOT_READY` without a provider; `REQUEST_TOO_LARGE`; `OVERLOADED` over a limit (of this plugin, of the bus,
+    /// or of this process's memory cgroup), or if no memory comes free before the deadline; `TIMEOUT` if the
+    /// provider has not mapped the memory by then (it may be stopped); `SYSTEM` if the memory cannot be made.
     ///
-    /// Payloads to one plugin may take half of this plugin's limit (`extent_mib`), and memory comes in
-    /// powers of two: with the limit of 256 MiB, two loans of 40 MiB to one plugin are all that fit.
+    /// Payloads to one plugin may take half of this plugin's limit (`extent_mib`), and memory comes in powers of
+    /// two. So with the limit of 256 MiB, only two loans of 40 MiB to one plugin fit.
     pub fn loan(&self, len: usize) -> Result<Loan<R>> {
         let attempt = |limit| self.attempt_loan(len, limit);
         let patience = (self.limit, self.cancel.as_ref());
@@ -160,10 +160,10 @@ impl<R: GateType> std::fmt::Debug for RawSubscriber<R> {
     }
 }
 
-/// Shared memory on loan: filled in place, then passed on by [`Loan::invoke`] or given back by
-/// dropping it.
+/// Shared memory on loan. The caller fills it, then passes it on with [`Loan::invoke`] or drops it, which gives it
+/// back.
 pub struct Loan<R: GateType> {
-    /// The gate as it was when the memory was lent.
+    /// The state of the gate when the memory was lent.
     state: Guard<Arc<State>>,
     /// `None` once it was passed on.
     space: Option<Space>,
@@ -188,8 +188,9 @@ impl<R: GateType> Loan<R> {
     ///
     /// # Errors
     ///
-    /// As [`Subscriber::invoke`](crate::Subscriber::invoke). Where the gate has another provider by now than the one
-    /// that the memory is shared with, that one refuses the call, and the payload is copied to the other.
+    /// As [`Subscriber::invoke`](crate::Subscriber::invoke). The memory is shared with the provider that the gate
+    /// had when it was lent. If the gate has another provider by now, the old one refuses the call, and the payload
+    /// is copied to the new one.
     ///
     /// The memory of a call that was given up comes back when its handler returns.
     pub fn invoke(mut self) -> Result<R> {
@@ -199,8 +200,8 @@ impl<R: GateType> Loan<R> {
         }
     }
 
-    /// Calls the gate as it was when the memory was lent. What the provider has no more to do with is this
-    /// loan's again.
+    /// Calls the gate as it was when the memory was lent. If the provider does not use the memory any more
+    /// afterwards, the loan takes it back.
     fn attempt(&mut self, limit: TimeLimit) -> Result<R> {
         let shared = &*self.subscriber.shared;
         let gate = shared.gate.name();
@@ -220,7 +221,7 @@ impl<R: GateType> Loan<R> {
         outcome.map_err(|error| shared.missed(&way.link, error, deadline))
     }
 
-    /// Makes a call once more that certainly did not run, and again as often as another broker ends.
+    /// Repeats a call that certainly did not run, and again each time another broker ends meanwhile.
     #[cold]
     fn invoke_again(&mut self, mut error: Error) -> Result<R> {
         let subscriber = self.subscriber.clone();
@@ -237,7 +238,7 @@ impl<R: GateType> Loan<R> {
         }
     }
 
-    /// Takes the payload to where the gate's provider is now.
+    /// Copies the payload to memory that is shared with the gate's current provider, if that is another one.
     fn move_over(&mut self, to: &RawSubscriber<R>, limit: TimeLimit) -> Result<()> {
         let gate = to.shared.gate.name();
         let state = to.shared.gate.state();
@@ -251,7 +252,7 @@ impl<R: GateType> Loan<R> {
             Some(space) => {
                 let mut other = to.attempt_loan(space.len(), limit)?;
                 other.bytes().copy_from_slice(space.as_mut_slice());
-                // What was lent before is given back with the other one.
+                // `other` now has the old memory, and gives it back when it is dropped.
                 std::mem::swap(self, &mut other);
             }
         }
@@ -261,7 +262,7 @@ impl<R: GateType> Loan<R> {
 
 impl<R: GateType> Drop for Loan<R> {
     fn drop(&mut self) {
-        // In a forked child there is nobody to tell, and the maps are gone.
+        // In a forked child nobody has to be told, and the memory is not mapped.
         let is_here = self.subscriber.shared.state.is_here();
         if self.space.take().is_some()
             && is_here

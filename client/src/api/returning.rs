@@ -1,4 +1,4 @@
-//! The thread that has plugins come back to their brokers. It lives only while one of them has anything to do.
+//! The thread on which plugins connect to their next broker. It runs only while a plugin has work for it.
 
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
@@ -9,13 +9,13 @@ use parking_lot::{Condvar, Mutex};
 use crate::base::error::Result;
 use crate::base::thread::{join, spawn};
 
-/// A plugin that comes back, and lets go of what it had at an older broker.
+/// A plugin that connects to its next broker by itself, and closes what it had at older ones.
 pub(super) trait Returning: Send + Sync {
-    /// Does what is to be done by now. When the next look is due; `None` where nothing is left to do.
+    /// Does what is due by now. Returns when the next look is due; `None` if nothing is left to do.
     fn look(self: Arc<Self>) -> Option<Instant>;
 }
 
-/// The thread for the plugins of a group, or for one.
+/// Starts and stops the thread. A group has one for all its plugins; a plugin without a group has its own.
 #[derive(Default)]
 pub(super) struct Returner(Arc<Shared>);
 
@@ -27,8 +27,8 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Plugins for which there is something to do, each with the time of its next look; `None` while that is
-    /// under way.
+    /// Plugins that have work to do, each with the time of its next look; the time is `None` while the thread looks
+    /// at the plugin.
     plugins: Vec<(Weak<dyn Returning>, Option<Instant>)>,
     is_running: bool,
     thread: Option<JoinHandle<()>>,
@@ -36,11 +36,12 @@ struct State {
 }
 
 impl Returner {
-    /// Has a plugin looked after, now.
+    /// Has the thread look at a plugin at once.
     ///
     /// # Errors
     ///
-    /// Where the thread cannot be started; the plugin is looked after when there is one.
+    /// If the thread cannot be started. The plugin stays in the list, so the next thread that is started looks at
+    /// it.
     pub(super) fn look_after(&self, plugin: Weak<dyn Returning>) -> Result<()> {
         let mut state = self.0.state.lock();
         if state.is_closing {
@@ -65,14 +66,14 @@ impl Returner {
         Ok(())
     }
 
-    /// Whether this is its thread.
+    /// Whether the caller runs on this thread.
     pub(super) fn is_here(&self) -> bool {
         let state = self.0.state.lock();
         let thread = state.thread.as_ref();
         thread.is_some_and(|thread| thread.thread().id() == thread::current().id())
     }
 
-    /// Ends the thread, and waits for that.
+    /// Ends the thread, and waits until it has ended.
     pub(super) fn stop(&self) {
         let thread = {
             let mut state = self.0.state.lock();
@@ -86,9 +87,9 @@ impl Returner {
         }
     }
 
-    /// Leaves the thread alone: in a forked child there is none.
+    /// Forgets the thread without joining it: in a forked child it does not exist.
     pub(super) fn forget(&self) {
-        // What the parent may have locked at the fork is not waited for.
+        // A thread of the parent may have held the lock at the fork; then nobody would ever release it.
         if let Some(mut state) = self.0.state.try_lock() {
             std::mem::forget(state.thread.take());
         }
@@ -108,7 +109,7 @@ impl Shared {
         }
     }
 
-    /// The next plugin that is due, which is waited for; `None` where none has anything to do.
+    /// Waits for the next plugin that is due and returns it; `None` if no plugin has anything to do.
     fn next(&self) -> Option<Weak<dyn Returning>> {
         let mut state = self.state.lock();
         loop {
@@ -119,7 +120,7 @@ impl Shared {
                 return None;
             };
             if until <= Instant::now() {
-                // Whoever asks for a look from here on is not overlooked.
+                // From here on, `look_after` can note a new time for this plugin, and `again` keeps it.
                 *due = None;
                 return Some(plugin.clone());
             }
@@ -127,7 +128,7 @@ impl Shared {
         }
     }
 
-    /// When a plugin is looked at next, unless somebody has asked for a look meanwhile.
+    /// Notes when the plugin is looked at next, unless `look_after` has asked for a look meanwhile.
     fn again(&self, plugin: &Weak<dyn Returning>, due: Option<Instant>) {
         let mut state = self.state.lock();
         let mut plugins = state.plugins.iter();
@@ -217,7 +218,7 @@ mod tests {
         assert!(!returner.0.state.lock().is_running, "it was stopped");
     }
 
-    /// A loss that was told while the plugin was looked after was forgotten when that was done.
+    /// A look that was asked for while the thread looked at the plugin was forgotten when that look was done.
     #[test]
     fn who_asks_during_a_look_is_looked_at_once_more() {
         let returner = Arc::new(Returner::default());

@@ -19,13 +19,13 @@ use crate::call::in_process::{Given, Local, Visit};
 use crate::call::{json, typed};
 use crate::session::open_gate::State;
 
-/// How long a call may take where nothing else is said.
+/// How long a call may take unless [`Subscriber::with_timeout`] says otherwise: 5 s.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An open gate, to be called from any number of threads.
+/// An open gate. Any number of threads may call it.
 ///
-/// `A` are the parameters as a tuple, `R` is the result. The gate need not exist when it is
-/// opened, and may come and go: the same subscriber calls whoever provides it now.
+/// `A` is the tuple of the parameters, `R` the result. The gate need not exist when it is opened, and providers may
+/// come and go: each call goes to the plugin that provides the gate at that moment.
 ///
 /// ```no_run
 /// use callgate_client::Plugin;
@@ -56,20 +56,20 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         }
     }
 
-    /// The same gate with another deadline for each call, counted from its start. With a zero timeout
-    /// no call is made: where the gate could be called, it is [`TIMEOUT`](crate::Code::Timeout), and the
+    /// Returns the same gate with another timeout for each call, counted from the call's start. With a zero timeout
+    /// no call is made: if the gate could be called, the error is [`TIMEOUT`](crate::Code::Timeout), and the
     /// handler certainly does not run.
     ///
-    /// A call that is made inside a handler ends at the deadline of the call that this handler serves, if that is
-    /// earlier; see [`Subscriber::with_own_deadline`]. The error then is `TIMEOUT`, and says so. That the caller of
-    /// the handler cancels its call or dies ends nothing that the handler calls.
+    /// A call that is made inside a handler also ends at the deadline of the call that this handler serves, if that
+    /// is earlier; the error then is `TIMEOUT`, and says so. [`Subscriber::with_own_deadline`] turns this off. If
+    /// the caller of the handler cancels its call or dies, the calls that the handler makes go on.
     ///
-    /// Where the provider is in this process, the calling thread runs the handler itself: it waits
-    /// for its turn until the deadline at most, but returns when the handler does, with the result,
-    /// however late that is. Calls that the handler makes have the deadline of this one, too; where it is not made
-    /// inside a handler itself, its time is counted for them from the first of them, or from its start where
-    /// the handler takes a [`Context`](crate::Context). So of a handler without one, that was called with 100 ms
-    /// and has computed for 200 ms, the first call still has 100 ms.
+    /// If the provider is in this process, the calling thread runs the handler itself. It waits for its turn until
+    /// the deadline at most; once the handler has begun, the call returns when the handler does, with its result,
+    /// even after the deadline. Calls that the handler makes inherit this call's deadline too. If this call is not
+    /// itself made inside a handler, the deadline for those calls is computed when the handler makes its first one,
+    /// or at the start if the handler takes a [`Context`](crate::Context). So when a handler without a `Context`
+    /// was called with 100 ms and has computed for 200 ms, its first call still has 100 ms.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Subscriber<A, R> {
         Subscriber {
@@ -78,9 +78,9 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         }
     }
 
-    /// The same gate, with calls that have their whole timeout also inside a handler, whatever is left of
-    /// the time of the call that it serves: for what has to be done although nobody waits for it any
-    /// more, such as giving something back.
+    /// Returns the same gate, whose calls have their whole timeout even inside a handler, however little time is
+    /// left for the call that the handler serves. Meant for work that has to be done even if nobody waits for it
+    /// any more, such as giving something back.
     #[must_use]
     pub fn with_own_deadline(&self) -> Subscriber<A, R> {
         Subscriber {
@@ -89,8 +89,8 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         }
     }
 
-    /// The same gate, with calls that end when a token is cancelled. What their handlers call does not end with
-    /// them; see [`CancelToken`].
+    /// Returns the same gate, whose calls end when the token is cancelled. Calls that their handlers make do not
+    /// end with them; see [`CancelToken`].
     #[must_use]
     pub fn with_cancel(&self, token: &CancelToken) -> Subscriber<A, R> {
         Subscriber {
@@ -104,54 +104,55 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         self.shared.gate.name()
     }
 
-    /// The name of the plugin that provides the gate now.
+    /// The name of the plugin that provides the gate now; `None` if there is none.
     pub fn owner(&self) -> Option<String> {
         self.shared.gate.state().owner().map(str::to_owned)
     }
 
-    /// Whether the gate has a function now, whatever its types, and whether it may be called or not.
+    /// Whether a plugin provides the gate's function now, whatever its types, and even if this plugin may not call
+    /// it.
     ///
-    /// This asks nobody. Of a provider in this process it is exact: true as soon as
-    /// [`Plugin::provide`](crate::Plugin::provide) has returned, and false when the
-    /// [`Provider`](crate::Provider) was dropped. Of providers in other processes it is what the broker has
-    /// said last, and may be a moment old; a call and [`wait_ready`](Subscriber::wait_ready) are exact there,
-    /// too.
+    /// This sends nothing. For a provider in this process the answer is exact: true as soon as
+    /// [`Plugin::provide`](crate::Plugin::provide) has returned, and false once the [`Provider`](crate::Provider)
+    /// was dropped. For a provider in another process it is the last news from the broker, which may be a moment
+    /// old. A call and [`wait_ready`](Subscriber::wait_ready) are exact there too.
     pub fn has_function(&self) -> bool {
         self.shared.has(CallKind::Function)
     }
 
-    /// Whether the gate has an action now; otherwise as [`Subscriber::has_function`].
+    /// Whether a plugin provides the gate's action now; otherwise as [`Subscriber::has_function`].
     pub fn has_action(&self) -> bool {
         self.shared.has(CallKind::Action)
     }
 
-    /// Whether calls go as JSON now, because the provider has other types. It costs some times as much as a call with the
-    /// provider's own types, and values that its types cannot hold are errors.
+    /// Whether calls travel as JSON now, because the provider's types differ. Such a call costs several times as
+    /// much as one with the same types, and values that the provider's types cannot hold are errors.
     pub fn is_converted(&self) -> bool {
         self.shared.gate.state().is_converted()
     }
 
-    /// Waits until the gate can be called: its function or its action. Of a gate that may have only one of them,
-    /// [`has_function`](Subscriber::has_function) and [`has_action`](Subscriber::has_action) say which. With a
-    /// zero timeout it says whether that is so now.
+    /// Waits until the gate can be called: its function or its action. If the gate may have only one of them,
+    /// [`has_function`](Subscriber::has_function) and [`has_action`](Subscriber::has_action) tell which. With a
+    /// zero timeout it does not wait, and tells whether the gate can be called now.
     ///
     /// # Errors
     ///
-    /// [`NOT_READY`](crate::Code::NotReady) when the time is up, `TYPE_MISMATCH` or
-    /// `LENGTH_MISMATCH` as soon as a provider is there whose types can never be converted, `BROKER_GONE` when there is no
-    /// broker that could announce one, at the end of the time. Where there is a provider and no link to it when the
-    /// time is up, the error says why: `TIMEOUT`, [`SYSTEM`](crate::Code::System).
+    /// [`NOT_READY`](crate::Code::NotReady) when the time is up. `TYPE_MISMATCH` or `LENGTH_MISMATCH` as soon as
+    /// there is a provider whose types cannot be converted. `BROKER_GONE` when the time is up and there is no
+    /// broker that could announce a provider. If there is a provider but no link to it when the time is up, the
+    /// error says why: `TIMEOUT` or [`SYSTEM`](crate::Code::System).
     ///
-    /// Where the broker has started programs, `NOT_READY` names those that have not connected, or
-    /// that have ended. It comes at once, instead of when the time is up, when one has ended or was
-    /// refused before it connected and that leaves nobody to wait for: it was started as `NAME`, and
-    /// the gate is `NAME.Something` (whatever the case of its letters); or the broker has no socket,
-    /// and none of the programs that it started is left. Each such end is told once: the next wait
-    /// lasts as long as it is given, and so does one after the program was started again. A plugin
-    /// that was on the bus and has ended is waited for: its host may start it again.
+    /// If the broker has started programs, `NOT_READY` names those that have not connected or have ended. It comes
+    /// before the time is up if one of them ended, or was refused, before it connected, and no plugin is left to
+    /// wait for. That is so if that program was started as `NAME` and the gate is called `NAME.Something` (in any
+    /// case of letters); or if the broker has no socket and none of the programs that it started is left. Each such
+    /// end is reported once: the next wait lasts as long as its timeout, and so does a wait after the program was
+    /// started again. If a plugin was on the bus and has ended, the wait goes on: its host may start it again.
+    /// For a supervised program that may provide the gate, `NOT_READY` says which state it is in, how it ended last,
+    /// and what to do; the error's context is then an object with `plugin`, `state` and others.
     ///
-    /// A broker that is stopped or overloaded is asked for these reasons half a second at most, so that
-    /// the wait may take that much longer than it was given.
+    /// The plugin waits half a second at most for the broker to name these reasons; so if the broker is stopped or
+    /// overloaded, the wait may take that much longer than its timeout.
     pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
         self.shared.wait_ready(timeout)
     }
@@ -160,36 +161,39 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     ///
     /// # Errors
     ///
-    /// Any code of a call; [`Error::may_have_run`](crate::Error::may_have_run) says whether the
-    /// handler may have run nevertheless.
+    /// Any code of a call; [`Error::may_have_run`](crate::Error::may_have_run) says whether the handler may have
+    /// run nevertheless.
     ///
-    /// Where the call [is converted](Subscriber::is_converted), a value that the other side's types cannot hold is
-    /// `TYPE_MISMATCH`, and null for what takes none `VALUE_NULL`; the error's context names the `path` in arguments or
-    /// result, and what was `expected` and `found` there. Of arguments the handler did not run, of a result it did.
+    /// If the call [is converted](Subscriber::is_converted), a value that the other side's types cannot hold is
+    /// `TYPE_MISMATCH`, and a null where none is allowed is `VALUE_NULL`. The error's context names the `path` in
+    /// the arguments or the result, and what was `expected` and `found` there. If the value was in the arguments,
+    /// the handler did not run; if it was in the result, the handler did run.
     ///
-    /// Where nobody provides the gate, it is `NOT_READY` at once while there is a broker. While there is none, the call
-    /// waits for the next one until its deadline, and is `BROKER_GONE` then.
+    /// If nobody provides the gate, the error is `NOT_READY` at once while there is a broker, with the reason that the
+    /// broker knows, as for [`wait_ready`](Subscriber::wait_ready); of many calls that fail within a second not all
+    /// have the newest reason. While there is no broker, the call waits for the next one until its deadline, and then
+    /// is `BROKER_GONE`.
     ///
-    /// After `TIMEOUT` or `CANCELLED` with that, the handler may have ended, may still run for any time, or may
-    /// begin yet, where the provider took the call before the deadline had passed; one that is taken later is
-    /// not run. What it returns is dropped. Nothing stops it, but it sees at once that nobody waits
-    /// ([`Context::is_cancelled`](crate::Context::is_cancelled)). A second call may run beside it on a pool,
-    /// unless the provider has limited the gate to one call at a time
-    /// ([`GateOptions::limit`](crate::GateOptions::limit)): then the second one begins when the first has
-    /// ended. In one process (a direct call) a handler that has begun is waited for, and what it returns is
-    /// the result, also after the deadline.
+    /// After `TIMEOUT` or `CANCELLED` with `may_have_run`, the handler may have ended, may still run for any time,
+    /// or may begin later, if the provider took the call before its deadline; a call that it takes after the
+    /// deadline is not run. The handler's result is dropped. Nothing stops the handler, but it can see at once that
+    /// nobody waits ([`Context::is_cancelled`](crate::Context::is_cancelled)). In a pool, a second call may run
+    /// beside it, unless the provider has limited the gate to one call at a time
+    /// ([`GateOptions::limit`](crate::GateOptions::limit)): then the second one begins when the first has ended. In
+    /// one process (a direct call), the caller waits for a handler that has begun, and gets its result even after
+    /// the deadline.
     pub fn invoke(&self, arguments: A) -> Result<R> {
         self.call(CallKind::Function, &mut Given::Owned(Some(arguments)))
     }
 
-    /// As [`Subscriber::invoke`], for arguments that are used again.
+    /// As [`Subscriber::invoke`], with borrowed arguments, which the caller can use again.
     #[inline]
     pub fn invoke_ref(&self, arguments: &A) -> Result<R> {
         self.call(CallKind::Function, &mut Given::Borrowed(arguments))
     }
 
-    /// Calls the gate's action and waits until it is done. An action has no result, so that of this subscriber's
-    /// types only the parameters matter, and not `R`.
+    /// Calls the gate's action and waits until the handler has returned. An action has no result: of this
+    /// subscriber's types only the parameters matter, not `R`.
     ///
     /// # Errors
     ///
@@ -206,8 +210,8 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         }
     }
 
-    /// Makes a call once more that certainly did not run, if the gate stands otherwise than this plugin
-    /// knew; and again as often as another broker ends.
+    /// Repeats a call that certainly did not run, if the state of the gate has changed from what this plugin knew;
+    /// and again each time another broker ends meanwhile.
     #[cold]
     #[inline(never)]
     fn call_again<T: GateType>(
@@ -259,7 +263,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         outcome.map_err(|error| shared.missed(&way.link, error, deadline))
     }
 
-    /// Makes a call whose types differ from the provider's, if it can be made.
+    /// Makes a call as JSON, because the provider's types differ; fails if they cannot be converted.
     #[cold]
     #[inline(never)]
     fn attempt_converted<T: GateType>(
@@ -288,8 +292,8 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         outcome.map_err(|error| shared.missed(&way.link, error, deadline))
     }
 
-    /// Calls a provider in this process, where this thread may run its handlers. Kept out of the way of
-    /// other calls.
+    /// Calls a provider in this process on this thread, if this thread may run its handlers; otherwise returns
+    /// `None`. Not inlined, to keep it out of the code of other calls.
     #[inline(never)]
     fn call_here<T: GateType>(
         &self,
@@ -299,12 +303,12 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         given: &mut Given<'_, A>,
     ) -> Option<Result<T>> {
         if !local.is_current() {
-            // How it stands now decides, too, whether it can be called here.
+            // The gate has changed; whether it can be called directly is decided by its new state.
             self.shared.gate.renew();
             let state = self.shared.gate.state();
             let (kind, encoding) = call;
-            // With the types that it has by then, this call may have to be written otherwise: over the link it
-            // is refused, and the gate looked at anew.
+            // The provider's new types may need the other encoding. Then `None` sends this call over the link,
+            // where the provider refuses it, and the caller looks at the gate again.
             let way = state
                 .way_in(encoding, (kind, self.shared.gate.name()))
                 .ok()?;

@@ -1,7 +1,8 @@
-//! The connection to a broker, and what a plugin has beyond it: gates that it opened, links, its own thread
-//! that hears the broker.
+//! The session of a plugin: its connection to a broker and its control thread, and what it has beyond them: links,
+//! open gates, subscriptions, shares.
 
 pub(crate) mod allocation;
+mod allowance;
 pub(crate) mod broker;
 pub(crate) mod cells;
 pub(crate) mod connection;

@@ -1,5 +1,6 @@
 //! An open gate: how it stands now, and where its calls go.
 
+mod absence;
 mod event;
 mod half;
 mod questions;
@@ -27,6 +28,7 @@ use crate::session::numbers::MembershipId;
 use crate::session::verdict::{Verdict, Verdicts};
 use crate::session::wanted::Wanted;
 
+pub(crate) use absence::{NOBODY, is_known, nobody};
 pub use event::GateEvent;
 use half::Half;
 use questions::Questions;
@@ -52,6 +54,8 @@ struct Progress {
     is_compared: bool,
     /// What the new broker says, while the way of an old one goes on.
     held: Option<State>,
+    /// Whether the broker is asked why nobody provides the gate.
+    is_why_asked: bool,
     questions: Questions,
 }
 

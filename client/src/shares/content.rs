@@ -1,4 +1,4 @@
-//! How a value becomes the bytes of a version.
+//! Writing a value into the memory of a version.
 
 use std::marker::PhantomData;
 
@@ -12,24 +12,25 @@ use crate::base::buffers::{KEEP, Pool, Scratch, no_memory};
 use crate::base::error::{Error, Result};
 use crate::base::types::{Failed, GateType};
 
-/// Something that fills the memory of a version.
+/// Content that can be written into the memory of a version.
 pub trait Content {
-    /// Bytes that it takes.
+    /// The number of bytes that it needs.
     fn len(&self) -> u64;
 
-    /// Fills memory of just that size.
+    /// Writes it into memory of exactly that size.
     fn fill(&mut self, filling: &mut Filling) -> Result<()>;
 }
 
-/// Writes what a version is to hold.
+/// Makes the memory of a version and has the content written into it.
 pub(crate) type Write<'a> = dyn FnMut(&mut dyn Content) -> Result<()> + 'a;
 
-/// A value as an archive. A long one that is made of large pieces is counted, and archived where it is to lie; any other is archived in
-/// a buffer first: counting it would take as long.
+/// A value as an archive. A long value that consists of large pieces is only measured here, and archived directly
+/// in the version's memory. Any other value is archived in a buffer first: measuring it would take as long as
+/// archiving it.
 pub(crate) struct Archived<'a, T> {
     value: &'a T,
     pool: Option<&'a Pool>,
-    /// Of a value that was only counted, nothing.
+    /// The archive; empty for a value that was only measured.
     buffer: Scratch,
     len: usize,
 }
@@ -49,17 +50,17 @@ impl<'a, T: GateType> Archived<'a, T> {
         })
     }
 
-    /// The archive in memory of this process's own, where it was made without a pool.
+    /// Returns the archive in private memory of this process; for values that were archived without a pool.
     pub(crate) fn kept(mut self) -> Sealed {
         Sealed::private(std::mem::take(&mut *self.buffer))
     }
 }
 
-/// Archives a value, or only counts it.
+/// Archives a value in the buffer, or only measures it. Returns the archive's length.
 fn attempt<T: GateType>(value: &T, buffer: &mut Scratch, pool: &Pool) -> Result<usize, Failed> {
     match archive::attempt(value, buffer, pool) {
         Err(Failed::LargePiece) => {}
-        // Longer than what fits an extent, though not too long for a share.
+        // Too long for an extent, but perhaps not for a share.
         Err(Failed::TooLong) => return whole(value, buffer, Some(pool)),
         outcome => return outcome.map(|()| buffer.len()),
     }
@@ -81,7 +82,7 @@ fn whole<T: GateType>(
 
 impl<T: GateType> Content for Archived<'_, T> {
     fn len(&self) -> u64 {
-        // A type without bytes has memory all the same: its root lies at the end of that.
+        // A version has one byte at least: for a type without bytes, its archive's root lies at the end of that.
         self.len.max(1) as u64
     }
 
@@ -111,7 +112,7 @@ impl<T> Drop for Archived<'_, T> {
     }
 }
 
-/// Numbers that a closure of the program's writes where they are to lie.
+/// Numbers that a closure of the program writes directly into the version's memory.
 pub(crate) struct InPlace<N, F> {
     count: usize,
     write: F,
@@ -147,7 +148,7 @@ impl<N: Number, F: FnMut(&mut [N])> Content for InPlace<N, F> {
     }
 }
 
-/// Bytes that are there.
+/// Bytes that are copied into the version's memory.
 pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
 
 impl Content for Bytes<'_> {

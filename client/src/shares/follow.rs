@@ -1,5 +1,5 @@
-//! Who follows the versions of a share, and is told of what its page does not say: that the share is there, that another broker has another
-//! page for it, that there will be none any more.
+//! How followers of a share's versions learn what its page cannot show: that the share now exists, that another
+//! broker has another page for it, that it has ended for good.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use crate::base::error::Error;
 use crate::base::thread;
 
-/// All that follow something.
+/// The followers of all shares that a plugin follows.
 #[derive(Default)]
 pub(crate) struct Follows(Mutex<Vec<Weak<Follow>>>);
 
@@ -22,43 +22,44 @@ impl Follows {
         all.push(Arc::downgrade(follow));
     }
 
-    /// Each is to look again.
+    /// Has each follower look again.
     pub(crate) fn changed(&self) {
         let all: Vec<_> = self.0.lock().iter().filter_map(Weak::upgrade).collect();
         all.iter().for_each(|follow| follow.changed());
     }
 }
 
-/// One that follows the versions of a share.
+/// One follower of the versions of a share.
 #[derive(Default)]
 pub(crate) struct Follow {
-    /// Changes when there is something to look at; private.
+    /// Counts changes. A follower's thread sleeps on it as a private futex.
     word: AtomicU32,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// The membership whose broker is to say when the tag does not stand as it was, and the request.
+    /// The question to the broker that is not answered yet: the membership, and the number of the request
+    /// `WatchShare`.
     watch: Option<(u64, u32)>,
-    /// The broker does not.
+    /// Why the broker refused to answer.
     refused: Option<Error>,
-    /// Of the tasks that wait.
+    /// The wakers of tasks that wait.
     wakers: Vec<Waker>,
 }
 
 impl Follow {
-    /// What it is by now, to be read before the look.
+    /// The value of the word. To be read before the look, so that later changes end the wait.
     pub(crate) fn seen(&self) -> u32 {
         self.word.load(Ordering::Acquire)
     }
 
-    /// What a thread waits for that has seen it so.
+    /// The word and value on which a thread sleeps that has read `seen`.
     pub(crate) fn awaited(&self, seen: u32) -> Awaited<'_> {
         Awaited::private(&self.word, seen)
     }
 
-    /// There is something to look at.
+    /// Wakes all threads and tasks that wait, because there is something to look at.
     pub(crate) fn changed(&self) {
         self.word.fetch_add(1, Ordering::Release);
         futex::wake_private(&self.word);
@@ -66,7 +67,7 @@ impl Follow {
         wakers.into_iter().for_each(thread::wake);
     }
 
-    /// The broker has said how the tag stands, or that it does not.
+    /// Handles the broker's answer to a request: how the tag stands has changed, or the request was refused.
     pub(crate) fn answered(&self, request: u32, refused: Option<Error>) {
         let mut state = self.state.lock();
         if state.watch.is_some_and(|(_, other)| other == request) {
@@ -77,12 +78,12 @@ impl Follow {
         self.changed();
     }
 
-    /// Why the broker does not say how the tag stands, once.
+    /// Takes the reason why the broker refused to answer; each reason is returned once.
     pub(crate) fn refused(&self) -> Option<Error> {
         self.state.lock().refused.take()
     }
 
-    /// Whether the broker of a membership is to be asked, by this request.
+    /// Whether the caller has to send this request: it has not if that membership's broker was asked already.
     pub(crate) fn begin_watch(&self, of: u64, request: u32) -> bool {
         let mut state = self.state.lock();
         let is_asked = state.watch.is_some_and(|(other, _)| other == of);
@@ -92,18 +93,62 @@ impl Follow {
         !is_asked
     }
 
-    /// The question is not to be answered any more.
+    /// Forgets the open question, and returns it so that the caller can take it back from the broker.
     pub(crate) fn end_watch(&self) -> Option<(u64, u32)> {
         self.state.lock().watch.take()
     }
 
-    /// The waker is to be called when there is something to look at.
+    /// Has the waker called at the next change.
     pub(crate) fn wake(&self, waker: &Waker) {
-        // Cloned before anything is locked: that runs code of the program's.
+        // Cloned before the lock is taken: cloning a waker runs code of the program.
         let waker = waker.clone();
         let mut state = self.state.lock();
         if !state.wakers.iter().any(|other| other.will_wake(&waker)) {
             state.wakers.push(waker);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use callgate_layout::Code;
+
+    use super::*;
+
+    /// Each look at a share that had not changed asked the broker once more.
+    #[test]
+    fn a_broker_is_asked_once_until_it_has_answered() {
+        let follow = Follow::default();
+        assert!(follow.begin_watch(1, 10));
+        assert!(!follow.begin_watch(1, 11));
+        assert!(follow.begin_watch(2, 12), "another broker is asked anew");
+        let why = || Some(Error::new(Code::PermissionDenied, "no"));
+        follow.answered(10, why());
+        assert!(
+            !follow.begin_watch(2, 13),
+            "that was the other one's answer"
+        );
+        assert!(follow.refused().is_none());
+        follow.answered(12, why());
+        assert!(follow.refused().is_some() && follow.refused().is_none());
+        assert!(follow.begin_watch(2, 14));
+        assert_eq!(
+            (follow.end_watch(), follow.end_watch()),
+            (Some((2, 14)), None)
+        );
+    }
+
+    /// Who had followed a share and did not any more was remembered for as long as its plugin lived.
+    #[test]
+    fn who_follows_no_more_is_forgotten() {
+        let (all, stays) = (Follows::default(), Arc::default());
+        all.add(&stays);
+        for _ in 0..3 {
+            all.add(&Arc::default());
+        }
+        assert_eq!(all.0.lock().len(), 2);
+        let before = stays.seen();
+        all.changed();
+        assert_ne!(stays.seen(), before);
     }
 }

@@ -1,4 +1,4 @@
-//! A value that guards show, and what it keeps.
+//! A value to which guards dereference, with everything that has to live as long.
 
 use std::sync::Arc;
 
@@ -10,25 +10,26 @@ use super::used::{Used, Version};
 use crate::base::error::{Error, Result};
 use callgate_layout::Code;
 
-/// What all guards of one version and type have in common.
+/// What all guards of one version and type share.
 pub(crate) struct Held<T: ShareType + ?Sized> {
-    // First: with the last map of a version the broker may be told that there is none.
+    // Dropped first: with the last mapping of a version the broker may be told that the plugin does not use it any
+    // more.
     pub(crate) shown: Shown<T::Shown>,
     pub(crate) name: VersionName,
     pub(crate) maker: Arc<str>,
-    /// Whether the maker has another type, and the value came as JSON.
+    /// Whether the maker has another type, so that the value came as JSON.
     pub(crate) is_converted: bool,
     pub(crate) used: Arc<Used>,
-    /// Of a value that was converted, none: it lies in memory of this process's own.
+    /// The version; `None` for a converted value, which lies in private memory of this process.
     _version: Option<Arc<Version>>,
 }
 
 impl<T: ShareType + ?Sized> Held<T> {
-    /// Finds the value in a version, and checks it.
+    /// Finds the value in the memory of a version, and checks it.
     ///
     /// # Errors
     ///
-    /// `PROTOCOL`, which names the maker, where there is none.
+    /// `PROTOCOL` with the maker's name, if the memory holds no valid value.
     pub(crate) fn of(version: &Arc<Version>) -> Result<Held<T>> {
         let facts = &version.facts;
         let gone = || Error::new(Code::Closed, "the version is not mapped any more");
@@ -51,7 +52,7 @@ impl<T: ShareType + ?Sized> Held<T> {
         })
     }
 
-    /// The same for a value that was converted.
+    /// Makes the same of a converted value in private memory.
     pub(crate) fn converted(
         used: &Arc<Used>,
         (name, maker): (VersionName, &str),

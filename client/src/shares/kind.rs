@@ -1,4 +1,4 @@
-//! What may be shared: every gate type, and slices of plain numbers.
+//! The types that can be shared: every gate type, and slices of plain numbers.
 
 use callgate_layout::buffer::{Buffer, OutOfMemory};
 use callgate_layout::control::Form;
@@ -15,7 +15,7 @@ use crate::base::error::{Error, Result};
 use crate::base::json;
 use crate::base::types::{GateType, schema_of};
 
-/// The longest text of a version as JSON.
+/// The greatest length of a version's JSON, in bytes.
 pub(crate) const MOST_JSON: usize = i32::MAX as usize;
 
 pub(crate) mod sealed {
@@ -27,7 +27,7 @@ pub(crate) mod sealed {
     use crate::shares::content::Write;
 
     pub trait Kind {
-        /// Has the value written.
+        /// Passes the value's content to `write`, which puts it into a version's memory.
         fn write(&self, pool: &Pool, write: &mut Write<'_>) -> Result<()>;
     }
 
@@ -46,9 +46,10 @@ pub(crate) mod sealed {
     }
 }
 
-/// What a share can be: a gate type, of which a guard shows the archive, or a slice `[N]` of plain numbers, of which it shows the slice.
+/// A type that can be shared: a gate type, of which a guard shows the archive, or a slice `[N]` of plain numbers,
+/// of which it shows the slice.
 ///
-/// The list is closed, as that of gate types.
+/// No other crate can implement it.
 ///
 /// ```compile_fail
 /// use callgate_client::{Plugin, Share};
@@ -65,28 +66,28 @@ pub(crate) mod sealed {
 pub trait ShareType: sealed::Kind + 'static {
     /// What a guard dereferences to: the archive, or the slice.
     type Shown: ?Sized + Send + Sync + 'static;
-    /// A value of one's own: `T`, or a `Vec` of the numbers.
+    /// What [`Share::to_value`](crate::Share::to_value) returns: `T`, or a `Vec` of the numbers.
     type Value;
 
     #[doc(hidden)]
     const FORM: Form;
 
-    /// A signature with the type as its only parameter; of a slice with the vector of its numbers.
+    /// A signature whose only parameter is the type, or for a slice the vector of its numbers.
     #[doc(hidden)]
     fn signature() -> Signature;
 
-    /// Finds the value in memory, and checks it.
+    /// Finds the value in a version's memory, and checks it.
     #[doc(hidden)]
     fn find(memory: &Sealed) -> Result<&Self::Shown>;
 
     #[doc(hidden)]
     fn value_of(shown: &Self::Shown) -> Result<Self::Value>;
 
-    /// Writes the value that lies in memory as JSON, in place of what was in the buffer.
+    /// Writes the value in a version's memory as JSON, replacing the buffer's content.
     #[doc(hidden)]
     fn write_json(memory: &Sealed, out: &mut Buffer) -> Result<()>;
 
-    /// Reads JSON into memory of this process's own.
+    /// Reads JSON into private memory of this process, in the form that a version has.
     #[doc(hidden)]
     fn read_json(text: &[u8]) -> Result<Sealed>;
 }

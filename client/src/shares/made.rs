@@ -1,4 +1,4 @@
-//! What a plugin knows of the versions that it makes.
+//! What a plugin tells the broker about the types that it shares and the versions that it makes.
 
 use callgate_layout::Signature;
 use callgate_layout::buffer::Buffer;
@@ -11,27 +11,27 @@ use super::kind::ShareType;
 use crate::base::error::Result;
 use crate::base::types::no_schema;
 
-/// A type and how values of it are written.
+/// A type, and the form in which its values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Type {
     pub(crate) form: Form,
     pub(crate) fingerprint: u128,
 }
 
-/// A type as it is shared: what brokers are told of it, and how it becomes JSON.
+/// A type that is shared: what the broker is told of it, and how its values become JSON.
 pub(crate) struct What {
     pub(crate) form: Form,
     pub(crate) fingerprint: u128,
-    /// For people.
+    /// The signature as text, for errors and listings.
     pub(crate) text: String,
     pub(crate) signature: Signature,
-    /// The bytes of its schema.
+    /// The canonical bytes of its schema.
     pub(crate) schema: Vec<u8>,
     pub(crate) write_json: fn(&Sealed, &mut Buffer) -> Result<()>,
 }
 
 impl What {
-    /// What is to be said of a type.
+    /// Describes a type.
     ///
     /// # Errors
     ///
@@ -50,7 +50,8 @@ impl What {
         })
     }
 
-    /// The same for the broker's comparison.
+    /// The record in which the plugin tells the broker which type it wants; the broker compares it with that of the
+    /// share.
     pub(crate) fn wanted(&self, exact: bool) -> Wanted {
         Wanted {
             form: self.form,
@@ -60,7 +61,7 @@ impl What {
         }
     }
 
-    /// What is said of a version that is made.
+    /// The record in which the plugin tells the broker what kind of version it makes.
     pub(crate) fn making(&self, schema: SchemaSource, (persistent, huge): (bool, bool)) -> Making {
         Making {
             form: self.form,

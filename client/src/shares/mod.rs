@@ -1,5 +1,5 @@
-//! Shares, as far as no broker is needed for them: types and their bytes, versions that are mapped and guards of them, the table by which
-//! a tag leads to them; cells that are written and read.
+//! The part of shares that needs no broker: types and their bytes, mapped versions and their guards, the table that
+//! finds them by tag; reading and writing cells.
 
 pub(crate) mod cells;
 pub(crate) mod content;

@@ -1,5 +1,6 @@
-//! The shares that a plugin uses, by their tags: who asks for one that is held finds it without the broker, a lock that others hold for
-//! long, a system call or memory.
+//! The shares that a plugin uses, by tag. A thread that asks for a share which the plugin holds finds it here,
+//! without asking the broker, without system call or allocation, and without a lock that another thread holds for
+//! long.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -20,21 +21,21 @@ use super::watched::Watches;
 #[derive(Default)]
 pub(crate) struct Table {
     slots: RwLock<HashMap<Arc<str>, Slot>>,
-    /// Whose thread asks the broker about a tag.
+    /// Decides which thread asks the broker about a tag.
     pub(crate) turns: Turns,
-    /// Who follows versions.
+    /// The followers of versions.
     pub(crate) follows: Follows,
-    /// Tags that the program is told of.
+    /// The tags that the program watches.
     pub(crate) watches: Watches,
 }
 
-/// What is held of one share.
+/// What the plugin has of one share.
 struct Slot {
     used: Weak<Used>,
     page: PageReader,
-    /// The version whose values these are.
+    /// The version to which `values` belong.
     name: VersionName,
-    /// A value for each type in which it is held.
+    /// The values that guards hold, one for each type.
     values: Vec<Value>,
 }
 
@@ -43,16 +44,16 @@ struct Value {
     held: Weak<dyn Any + Send + Sync>,
 }
 
-/// What there is of a tag.
+/// The state of a tag in the table.
 pub(crate) enum Found {
     Nothing,
     Used(Arc<Used>),
-    /// The last one that used it is about to tell the broker.
+    /// The last user in this plugin has dropped it, and is about to tell the broker.
     Leaving,
 }
 
 impl Table {
-    /// What is held of the newest version, in this type; `None` where the broker is to be asked.
+    /// Returns the newest version in this type, if a guard holds it; `None` if the broker has to be asked.
     #[inline]
     pub(crate) fn find<T: ShareType + ?Sized>(
         &self,
@@ -70,13 +71,13 @@ impl Table {
         (!exact || !held.is_converted).then_some(held)
     }
 
-    /// The same as those that are found have it.
+    /// A handle of this table for the uses in it, which remove themselves when they end.
     pub(crate) fn finds(self: &Arc<Table>) -> Weak<dyn Finds> {
         let finds: Arc<dyn Finds> = self.clone();
         Arc::downgrade(&finds)
     }
 
-    /// What there is of a tag.
+    /// Looks a tag up.
     pub(crate) fn look(&self, tag: &str) -> Found {
         match self.slots.read().get(tag) {
             None => Found::Nothing,
@@ -84,7 +85,7 @@ impl Table {
         }
     }
 
-    /// The use of a tag, if there is one.
+    /// The use of a tag; `None` if there is none, or it is just ending.
     pub(crate) fn used(&self, tag: &str) -> Option<Arc<Used>> {
         match self.look(tag) {
             Found::Used(used) => Some(used),
@@ -92,7 +93,7 @@ impl Table {
         }
     }
 
-    /// All that are used.
+    /// All uses.
     pub(crate) fn all(&self) -> Vec<Arc<Used>> {
         let slots = self.slots.read();
         slots
@@ -101,7 +102,7 @@ impl Table {
             .collect()
     }
 
-    /// A share is used, as its place says.
+    /// Adds a share that the plugin uses from now on, with the page that its place names.
     pub(crate) fn put_used(&self, used: &Arc<Used>) {
         let Some(place) = used.place() else {
             return;
@@ -119,14 +120,15 @@ impl Table {
         drop(before);
     }
 
-    /// A value is held of a share. Where another thread holds one of the same version and type already, that is given back.
+    /// Adds a value, and returns it. If another thread has added one of the same version and type, returns that one
+    /// instead.
     pub(crate) fn put<T: ShareType + ?Sized>(&self, held: Arc<Held<T>>) -> Arc<Held<T>> {
         let (of, used) = (TypeId::of::<T>(), Arc::downgrade(&held.used));
         let mut slots = self.slots.write();
         let Some(slot) = slots.get_mut(&*held.used.tag) else {
             return held;
         };
-        // The newest version of another use is found there.
+        // The tag has another use by now, whose page this version does not belong to.
         if !Weak::ptr_eq(&slot.used, &used) {
             return held;
         }
@@ -145,7 +147,7 @@ impl Table {
         if let Some(same) = &same
             && same.is_converted == held.is_converted
         {
-            // What is dropped from here on may lock the table.
+            // Unlock first: what is dropped from here on may lock the table.
             drop(slots);
             return same.clone();
         }
@@ -161,7 +163,7 @@ impl Table {
         held
     }
 
-    /// The next broker knows a use, and has another page for it.
+    /// Notes the page that the next broker has for a use.
     pub(crate) fn moved(&self, used: &Arc<Used>) {
         let Some(place) = used.place() else {
             return;
@@ -171,7 +173,8 @@ impl Table {
             && std::ptr::eq(slot.used.as_ptr(), &**used)
         {
             if slot.name.incarnation != place.incarnation {
-                // Its number may be that of the newest version there.
+                // Version numbers of another broker count anew, so an old number could equal that of the newest
+                // version there.
                 slot.name = VersionName {
                     incarnation: place.incarnation,
                     number: 0,
@@ -182,12 +185,12 @@ impl Table {
         }
     }
 
-    /// A use is not found by its tag any more; who holds something of it keeps that.
+    /// Removes a use, so that its tag does not find it any more. Guards keep what they hold.
     pub(crate) fn remove(&self, used: &Arc<Used>) {
         self.left(&used.tag, used);
     }
 
-    /// The plugin has closed: nothing is found any more.
+    /// Empties the table, because the plugin has closed.
     pub(crate) fn clear(&self) {
         let before = std::mem::take(&mut *self.slots.write());
         drop(before);

@@ -1,5 +1,5 @@
-//! Which thread of a plugin asks the broker about a tag: one at a time. The others wait for it, and then look whether they have what they
-//! want.
+//! Has only one thread of a plugin at a time ask the broker about a tag. Other threads wait for it, and then look
+//! whether the table has what they want.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,33 +10,33 @@ use parking_lot::Mutex;
 
 use crate::base::chain;
 
-/// The tags about which threads ask.
+/// The tags about which threads are asking.
 #[derive(Default)]
 pub(crate) struct Turns {
     taken: Mutex<HashMap<Arc<str>, Taken>>,
-    /// Changes whenever one is over, or a use has ended.
+    /// Counts changes: threads that have finished asking, uses that have ended. Waiting threads sleep on it.
     changes: AtomicU32,
 }
 
-/// Who asks about a tag.
+/// The thread that asks about a tag.
 #[derive(Clone, Copy)]
 struct Taken {
     thread: u64,
-    /// The chain of the handler that it runs; 0 for none.
+    /// The chain of the handler that it runs; 0 if it runs none.
     chain: u64,
-    /// It makes the first version now.
+    /// Whether it is making the first version.
     makes: bool,
 }
 
-/// What a thread is told that wants to ask about a tag.
+/// The answer to a thread that wants to ask about a tag.
 pub(crate) enum Entry<'a> {
     Mine(Turn<'a>),
-    /// Another one asks.
+    /// Another thread is asking.
     Taken {
-        /// It makes the share, so that there is none yet.
+        /// It is making the first version, so there is no share yet.
         makes: bool,
     },
-    /// This very thread asks, or its chain.
+    /// The caller's own thread or chain is asking already; to wait for it would be a deadlock.
     Own,
 }
 
@@ -60,7 +60,7 @@ impl Turns {
         Entry::Mine(Turn { turns: self, tag })
     }
 
-    /// What changes when something is over.
+    /// The word that changes when a thread has finished asking.
     pub(crate) fn word(&self) -> &AtomicU32 {
         &self.changes
     }
@@ -83,12 +83,12 @@ pub(crate) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Says whether this thread makes the first version of the share.
+    /// Notes whether this thread is making the first version of the share.
     pub(crate) fn makes(&self, makes: bool) {
         if let Some(taken) = self.turns.taken.lock().get_mut(&self.tag) {
             taken.makes = makes;
         }
-        // Who does not want to make it need not wait.
+        // Wakes the waiting threads: those that only want to find a share need not wait for one that is being made.
         self.turns.changed();
     }
 }

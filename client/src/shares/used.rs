@@ -1,9 +1,10 @@
-//! A share as this plugin uses it, and the versions of it that were sent to the plugin.
+//! A share as this plugin uses it, and the versions of it that the broker has sent.
 //!
-//! The broker counts the plugin as one user of a share, however many guards, publishers and followers there are here. A [`Used`] is that
-//! use: the last part of the plugin that lets it go has the broker told (`Relinquish`). A [`Version`] is one memory that was sent: with the
-//! last guard of it the broker is told that it is used no more (`Done`), if it is not the newest one. Nothing here waits for the
-//! broker, and nothing is locked while it is told.
+//! The broker counts the plugin as one user of a share, however many guards, publishers and followers it has. A
+//! [`Used`] is that use: when its last reference in the plugin is dropped, the broker is told (`Relinquish`). A
+//! [`Version`] is one memory that was sent: when its last guard is dropped and it is not the newest version, the
+//! broker is told that this plugin uses it no more (`Done`). Nothing here waits for the broker, and no lock is held
+//! while it is told.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
@@ -16,14 +17,14 @@ use parking_lot::Mutex;
 
 use super::made::{Type, What};
 
-/// Tells a broker something about shares, without waiting for it.
+/// Sends the broker a record about shares, without waiting.
 pub(crate) trait TellsBroker: Send + Sync {
     fn tell(&self, record: ShareToBroker);
 }
 
-/// Where uses are found by their tags.
+/// The table in which uses are found by tag.
 pub(crate) trait Finds: Send + Sync {
-    /// A use has ended, of which the broker was told.
+    /// Removes a use that has ended. The broker was told before.
     fn left(&self, tag: &str, used: &Used);
 }
 
@@ -33,7 +34,7 @@ pub(crate) struct Place {
     /// The number of the membership.
     pub(crate) of: u64,
     pub(crate) broker: Weak<dyn TellsBroker>,
-    /// The broker's number of the share.
+    /// The broker's number for the share.
     pub(crate) share: u64,
     pub(crate) page: PageReader,
     pub(crate) incarnation: u64,
@@ -46,27 +47,27 @@ impl Place {
         }
     }
 
-    /// Whether a version is the newest one, as far as the page says.
+    /// Whether a version is the newest one, according to the page.
     pub(crate) fn is_newest(&self, name: VersionName) -> bool {
         self.incarnation == name.incarnation && self.page.number() == name.number
     }
 }
 
-/// What a share is for a type that was wanted.
+/// How the share's type relates to the type that was wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
-    /// It has this type.
+    /// The share has this type, which is the wanted one.
     Is(Type),
-    /// It can become it.
+    /// The share has this type, from which the wanted one can be converted.
     Converts(Type),
 }
 
 /// A share that this plugin uses.
 pub(crate) struct Used {
     pub(crate) tag: Arc<str>,
-    /// The type in which it was wanted first.
+    /// The type in which the plugin first wanted it.
     pub(crate) what: Arc<What>,
-    /// Where it is found by its tag.
+    /// The table in which it is found by its tag.
     found: Weak<dyn Finds>,
     fork: ForkMark,
     state: Mutex<State>,
@@ -74,20 +75,21 @@ pub(crate) struct Used {
 
 #[derive(Default)]
 struct State {
-    /// `None` where no broker knows the use (any more).
+    /// `None` while no broker knows the use.
     place: Option<Place>,
-    /// The newest version that is mapped here.
+    /// The newest version that is mapped in this process.
     newest: Option<Weak<Version>>,
     known: Option<Known>,
-    /// Versions of this place's broker that were let go while they were the newest, by their numbers there.
+    /// Versions that the plugin let go while they were the newest, with their numbers at this place's broker. The
+    /// broker is told (`Done`) once there is a newer one.
     owed: Vec<(VersionName, u64)>,
-    /// What has come and is not mapped yet.
+    /// A version that the broker has sent and that is not mapped yet.
     parcel: Option<(VersionFacts, OwnedFd)>,
-    /// Of the plugin that has made the newest version, its memory.
+    /// The newest version's memory, if this plugin has made it.
     made: Option<Arc<Made>>,
 }
 
-/// A version that this plugin has made, to be given to the next broker, or to be written as JSON.
+/// A version that this plugin has made. It keeps it to give it to the next broker, or to write it as JSON.
 pub(crate) struct Made {
     pub(crate) facts: VersionFacts,
     pub(crate) file: OwnedFd,
@@ -113,7 +115,7 @@ impl Used {
         })
     }
 
-    /// As the broker knows it, if one does.
+    /// The share as the current broker knows it; `None` if none does.
     pub(crate) fn place(&self) -> Option<Place> {
         self.state.lock().place.clone()
     }
@@ -126,7 +128,8 @@ impl Used {
         self.state.lock().known = Some(known);
     }
 
-    /// No broker knows this use any more: what was held stays valid.
+    /// Forgets the broker, which does not know this use any more. What guards hold stays valid. Returns the old
+    /// place.
     pub(crate) fn detach(&self) -> Option<Place> {
         let mut state = self.state.lock();
         let parcel = state.parcel.take();
@@ -136,8 +139,8 @@ impl Used {
         place
     }
 
-    /// The next broker knows this use: there, and with this newest version, whose memory has come along where it is not the one that
-    /// is held here.
+    /// Notes that the next broker knows this use, with `facts` as the newest version. The broker has sent `memory`
+    /// unless that version is the one that is mapped here.
     pub(crate) fn attach(
         &self,
         (place, known): (Place, Option<Known>),
@@ -149,38 +152,38 @@ impl Used {
         let held = held.filter(|held| held.facts.name == facts.name);
         let mut state = self.state.lock();
         state.place = Some(place);
-        // It may be another share, of another type.
+        // It may be another share under the same tag, with another type.
         state.known = known;
         state.owed.clear();
         let before = state.parcel.take();
         match (&held, memory) {
             (Some(held), _) => *held.number.lock() = (of, facts.version),
             (None, Some(memory)) => state.parcel = Some((facts, memory)),
-            // It was let go meanwhile.
+            // The plugin said that it had this version, and has let it go since.
             (None, None) => state.owed.push((facts.name, facts.version)),
         }
         drop(state);
         drop((before, held));
     }
 
-    /// The version that is mapped here, which need not be the newest one any more.
+    /// The newest version that is mapped here, which may be superseded by now.
     pub(crate) fn held(&self) -> Option<Arc<Version>> {
         let newest = self.state.lock().newest.clone()?;
         newest.upgrade()
     }
 
-    /// The newest version, where it is mapped here.
+    /// The newest version of the share, if it is mapped here.
     pub(crate) fn newest(&self) -> Option<Arc<Version>> {
         let (newest, place) = {
             let state = self.state.lock();
             (state.newest.clone()?, state.place.clone()?)
         };
-        // Nothing is locked: it may be the last one.
+        // No lock is held: this may be the last reference, whose drop takes the lock.
         let newest = newest.upgrade()?;
         place.is_newest(newest.facts.name).then_some(newest)
     }
 
-    /// Takes in a version that was sent, with its map. What was owed for others is settled.
+    /// Adds a version that the broker has sent, with its mapping. Tells the broker about owed versions.
     pub(crate) fn sent(
         self: &Arc<Used>,
         facts: VersionFacts,
@@ -189,7 +192,7 @@ impl Used {
     ) -> Arc<Version> {
         let known = self.state.lock().newest.as_ref().and_then(Weak::upgrade);
         if let Some(known) = known.filter(|known| known.facts.name == facts.name) {
-            // It was sent twice.
+            // The broker has sent it twice.
             return known;
         }
         let mut state = self.state.lock();
@@ -207,7 +210,7 @@ impl Used {
             .made
             .take_if(|made| made.facts.name != version.facts.name);
         drop(state);
-        // Somebody has made a newer one.
+        // Another plugin has made a newer version.
         drop(made);
         if let Some(place) = place.filter(|place| place.of == of) {
             for (_, version) in owed {
@@ -217,8 +220,8 @@ impl Used {
         version
     }
 
-    /// Has the broker told of what was let go while it was the newest version, or has come and was not mapped, where there is a newer one by
-    /// now: else that stays charged to this plugin.
+    /// Tells the broker (`Done`) about superseded versions that the plugin let go while they were the newest, and
+    /// about a superseded one that was sent and never mapped. Otherwise they stay charged to this plugin.
     pub(crate) fn settle(&self) {
         let mut state = self.state.lock();
         let Some(place) = state.place.clone() else {
@@ -235,7 +238,7 @@ impl Used {
         }
     }
 
-    /// What has come and was not mapped yet.
+    /// Takes the version that was sent and is not mapped yet, if `is_wanted` accepts it.
     pub(crate) fn take_parcel(
         &self,
         is_wanted: impl FnOnce(&VersionFacts) -> bool,
@@ -246,7 +249,7 @@ impl Used {
             .take_if(|(facts, _)| is_wanted(facts))
     }
 
-    /// What this plugin has made of it last.
+    /// The version that this plugin has made last, if it is still the newest.
     pub(crate) fn made(&self) -> Option<Arc<Made>> {
         self.state.lock().made.clone()
     }
@@ -256,9 +259,10 @@ impl Used {
         drop(before);
     }
 
-    /// A version of which no guard is left, and that is not mapped any more.
+    /// Called when a version's last guard is gone and its memory unmapped. Tells the broker, unless it is the
+    /// newest version.
     fn let_go(&self, name: VersionName, number: &Mutex<(u64, u64)>) {
-        // In a forked child others may have held the locks.
+        // In a forked child the locks may be held by threads that do not exist there.
         if !self.fork.is_here() {
             return;
         }
@@ -267,7 +271,7 @@ impl Used {
             let mut state = self.state.lock();
             match &state.place {
                 Some(place) if place.of == of && place.is_newest(name) => {
-                    // It may be asked for again.
+                    // The plugin may ask for it again, so the broker is told only when there is a newer one.
                     state.owed.push((name, version));
                     None
                 }
@@ -287,30 +291,30 @@ impl Drop for Used {
         }
         let state = std::mem::take(self.state.get_mut());
         let place = state.place.clone();
-        // The broker is told that nothing is mapped or kept.
+        // First drops what is mapped or kept: `Relinquish` tells the broker that nothing is.
         drop(state);
         if let Some(place) = place {
             place.tell(ShareToBroker::Relinquish { share: place.share });
         }
-        // Only now may it be wanted again: the broker is to hear of the end first.
+        // Only now may the tag be asked for again: the broker has to read of the end first.
         if let Some(found) = self.found.upgrade() {
             found.left(&self.tag, self);
         }
     }
 }
 
-/// A version that was sent, mapped.
+/// A version that the broker has sent, mapped.
 pub(crate) struct Version {
     pub(crate) facts: VersionFacts,
-    /// The membership of whose broker this is the number.
+    /// The membership, and the version's number at that membership's broker.
     number: Mutex<(u64, u64)>,
-    /// There until it is dropped.
+    /// `Some` until it is dropped.
     memory: Option<Arc<Sealed>>,
     pub(crate) used: Arc<Used>,
 }
 
 impl Version {
-    /// Its memory.
+    /// The mapped memory.
     pub(crate) fn memory(&self) -> Option<&Arc<Sealed>> {
         self.memory.as_ref()
     }

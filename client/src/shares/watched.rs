@@ -1,4 +1,5 @@
-//! Watching a tag: the program is told by the plugin's dispatcher, in its turn, one event after the other.
+//! Watching a tag: the plugin's dispatcher calls the program's function in its turn, with one event after the
+//! other.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -17,10 +18,10 @@ use crate::events::registered::Registered;
 use crate::events::subscription::Hearing;
 use crate::link::peer::Caller;
 
-/// Events that are kept for a program that is slow to be told; beyond them the oldest are lost.
+/// How many events are kept for a function that is slow; beyond them the oldest are dropped.
 const MOST_KEPT: usize = 64;
 
-/// What a [watch](crate::Shares::watch) tells.
+/// What a [watch](crate::Shares::watch) passes to its function.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ShareEvent {
@@ -29,28 +30,28 @@ pub enum ShareEvent {
         /// The newest version's number.
         version: u64,
     },
-    /// There is none any more.
+    /// The share has ended.
     Gone,
     /// The broker does not let this plugin watch the tag. The next broker is asked again.
     Refused {
-        /// Why.
+        /// The broker's reason.
         why: Error,
     },
 }
 
-/// The program's function that is told.
+/// The program's function.
 pub(crate) type Told = Box<dyn Fn(ShareEvent) + Send + Sync>;
 
 /// A tag that is watched.
 pub(crate) struct Watched {
     pub(crate) tag: Arc<str>,
-    /// Has the dispatcher tell.
+    /// The subscription through which the dispatcher runs the function.
     hearing: Hearing,
     about: Arc<Sending>,
     news: Arc<News>,
 }
 
-/// What is to be told.
+/// The function, and the events for it.
 struct News {
     told: Told,
     state: Mutex<State>,
@@ -58,19 +59,20 @@ struct News {
 
 #[derive(Default)]
 struct State {
-    /// How the tag stood when that was told last.
+    /// The newest version that the function was told of, or will be by an event that waits; `None` if it was told
+    /// of none.
     seen: Option<VersionName>,
-    /// The membership whose broker was asked, and the request.
+    /// The question to the broker that is not answered yet: the membership, and the request.
     asked: Option<(u64, u32)>,
     events: VecDeque<ShareEvent>,
-    /// A thread tells.
+    /// A thread is calling the function.
     is_told: bool,
-    /// It is watched no more.
+    /// The watch has ended.
     is_over: bool,
 }
 
 impl News {
-    /// Tells what there is to tell, unless another thread does so.
+    /// Calls the function with all events that wait, unless another thread does so already.
     fn tell(&self) {
         if std::mem::replace(&mut self.state.lock().is_told, true) {
             return;
@@ -82,7 +84,7 @@ impl News {
         }
     }
 
-    /// The next event; this thread tells no more where there is none.
+    /// Takes the next event. If there is none, notes that this thread stops calling.
     fn next(&self) -> Option<ShareEvent> {
         let mut state = self.state.lock();
         let next = state.events.pop_front();
@@ -91,7 +93,7 @@ impl News {
     }
 }
 
-/// There are notices only.
+/// The events' handler of a watch: there are only notices.
 struct NoEvents;
 
 impl ErasedEvents for NoEvents {
@@ -129,7 +131,8 @@ impl Watched {
         }
     }
 
-    /// How the tag was seen last, where the broker of a membership is to be asked how it stands, by this request.
+    /// Prepares a question to a membership's broker, under this request number: returns the version that was seen
+    /// last. `None` if the watch has ended or that broker was asked already.
     pub(crate) fn ask(&self, of: u64, request: u32) -> Option<Option<VersionName>> {
         let mut state = self.news.state.lock();
         if state.is_over || state.asked.is_some_and(|(other, _)| other == of) {
@@ -139,19 +142,20 @@ impl Watched {
         Some(state.seen)
     }
 
-    /// Nobody is to be asked any more, and the last question is not to be answered.
+    /// Ends the watch. Returns the open question, so that the caller can take it back from the broker.
     pub(crate) fn end_asking(&self) -> Option<(u64, u32)> {
         let mut state = self.news.state.lock();
         state.is_over = true;
         state.asked.take()
     }
 
-    /// Whether it is watched no more.
+    /// Whether the watch has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.news.state.lock().is_over
     }
 
-    /// The broker has said how the tag stands.
+    /// Handles the broker's answer: the newest version, or `None` for no share. Queues an event if that has
+    /// changed.
     pub(crate) fn stands(&self, now: Option<VersionName>) {
         let mut state = self.news.state.lock();
         state.asked = None;
@@ -167,7 +171,7 @@ impl Watched {
         });
     }
 
-    /// Has the dispatcher tell something.
+    /// Queues an event, and has the dispatcher call the function.
     pub(crate) fn tell(&self, event: ShareEvent) {
         let mut state = self.news.state.lock();
         if state.events.len() == MOST_KEPT {
@@ -182,7 +186,7 @@ impl Watched {
         }
     }
 
-    /// Nothing is told any more. What has told is given back: it may still do so.
+    /// Drops the events that wait. Returns the feeds on which the function may still be running.
     pub(crate) fn close(&self) -> Vec<Arc<Feed>> {
         self.news.state.lock().events.clear();
         self.hearing.close()

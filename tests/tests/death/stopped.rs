@@ -103,6 +103,52 @@ fn a_stopped_provider_keeps_its_session_when_its_gate_is_opened() {
     assert_eq!(echo.invoke((vec![2],)).unwrap(), [2]);
 }
 
+/// A thread that others waited for could open no gate without waiting as long as its provider stood still.
+#[test]
+fn a_gate_of_a_stopped_provider_is_opened_without_waiting_for_it() {
+    let bus = Bus::start(programs!());
+    let provider = bus.peer("provider", "P", &[]);
+    let caller = bus.plugin("Caller");
+    provider.stop();
+    // Each of these waited for as long as a provider has for a step.
+    let start = Instant::now();
+    let untyped: Vec<_> = (0..8)
+        .map(|_| dynamic::open_json_later(&caller, "P.Add").unwrap())
+        .collect();
+    let add = caller.subscriber_later::<(u64, u64), u64>("P.Add").unwrap();
+    let watch = caller.watch_later("P.Add").unwrap();
+    let long = |gate: &dynamic::Gate| gate.with_timeout(PATIENCE);
+    let sent = long(&untyped[0])
+        .send_values(&[json!(20), json!(22)])
+        .unwrap();
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "it was waited for"
+    );
+    assert!(!add.has_function(), "nobody has said so yet");
+    let event = watch.next(PATIENCE).unwrap().unwrap();
+    assert_eq!(event.owner.as_deref(), Some("P"));
+    // The call waits for what the broker says of the gate, and fails with that.
+    let refused = sent.wait_value().unwrap_err();
+    assert_eq!(refused.code(), Code::Timeout, "{refused}");
+    assert!(!refused.may_have_run());
+    assert_eq!(
+        add.wait_ready(Duration::ZERO).unwrap_err().code(),
+        Code::Timeout
+    );
+    provider.signal(Signal::SIGCONT);
+    add.wait_ready(PATIENCE).unwrap();
+    assert_eq!(add.invoke((20, 22)).unwrap(), 42);
+    let sum = untyped[1].call_values(&[json!(1), json!(2)]).unwrap();
+    assert_eq!(sum, json!(3));
+    // Of one that goes on, what is opened is called at once.
+    let another = dynamic::open_json_later(&caller, "P.Add").unwrap();
+    let sent = another.send_values(&[json!(2), json!(3)]).unwrap();
+    assert_eq!(sent.wait_value().unwrap(), json!(5));
+    let typed = caller.subscriber_later::<(u64, u64), u64>("P.Add").unwrap();
+    assert_eq!(typed.invoke((3, 4)).unwrap(), 7);
+}
+
 /// Whoever dropped a subscriber while its provider was stopped lost all other calls that were under way on that
 /// link, because the provider did not say in time that it refuses the closed gate.
 #[test]

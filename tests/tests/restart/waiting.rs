@@ -200,3 +200,46 @@ fn a_gate_with_a_link_is_ready_without_a_broker() {
     add.wait_ready(PATIENCE).unwrap();
     assert_eq!(add.invoke((1, 2)).unwrap(), 3);
 }
+
+/// What was opened without waiting, while there was no broker, was never told to the next one.
+#[test]
+fn what_is_opened_without_waiting_is_told_to_the_next_broker() {
+    let mut bus = Bus::start(programs!());
+    let _p = bus.peer("provider", "P", &[]);
+    let plugin = bus.plugin("Plugin");
+    let told = Told::by(&plugin);
+    bus.kill_broker();
+    told.lost();
+    let start = Instant::now();
+    let add = plugin.subscriber_later::<(u64, u64), u64>("P.Add").unwrap();
+    let untyped = callgate_client::dynamic::open_json_later(&plugin, "P.Add").unwrap();
+    let watch = plugin.watch_later("P.Add").unwrap();
+    assert!(watch.next(Duration::ZERO).unwrap().is_none());
+    assert!(start.elapsed() < SOON, "the broker was waited for");
+    bus.start_broker();
+    let present = watch.next(PATIENCE).unwrap().unwrap();
+    assert_eq!(present.owner.as_deref(), Some("P"));
+    add.wait_ready(PATIENCE).unwrap();
+    assert_eq!(add.invoke((20, 22)).unwrap(), 42);
+    untyped.wait_ready(PATIENCE).unwrap();
+    drop(plugin);
+    assert_eq!(code(add.invoke((1, 2))), Code::Closed);
+}
+
+/// Where there will be no broker any more, nobody would ever have told how the gate stands.
+#[test]
+fn nothing_is_opened_without_waiting_where_there_will_be_no_broker() {
+    let mut bus = Bus::start(programs!());
+    let plugin = bus
+        .builder("Plugin")
+        .outlives_broker(false)
+        .connect()
+        .unwrap();
+    bus.kill_broker();
+    assert!(plugin.wait_closed_for(PATIENCE).is_some());
+    let opened = plugin.subscriber_later::<(u64, u64), u64>("P.Add");
+    assert_eq!(code(opened), Code::BrokerGone);
+    assert_eq!(code(plugin.watch_later("P.Add")), Code::BrokerGone);
+    let invalid = plugin.watch_later("");
+    assert_eq!(code(invalid), Code::InvalidArgument);
+}

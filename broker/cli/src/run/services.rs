@@ -25,8 +25,7 @@ pub(super) fn start(broker: &BrokerHandle, folder: &Path) -> Result<Services, Er
         .provide("schedule.register")
         .provide("schedule.unregister")
         .call("*.schedule.tick");
-    broker.set_policy(NAME, Some(policy)).map_err(system)?;
-    let socket = broker.connect().map_err(system)?;
+    let socket = broker.connect_as(NAME, policy).map_err(system)?;
     let services = Services::builder(folder.join(FOLDER)).descriptor(socket);
     services.start().map_err(|error| match error {
         ServicesError::Bus(error) => error,

@@ -6,13 +6,18 @@
 //! | `callgate.runtime.logs` | the plugin's name, or an empty text for all plugins; how many lines | the last [`RuntimeLogLine`]s, the oldest first |
 //! | topic `callgate.runtime.log` | | each line of a plugin's log as it is written |
 //!
+//! A folder that cannot be used has a log, too: one line that says why.
+//!
 //! Plugins that the runtime supervises are refused: one could stop the others, whatever its manifest says.
+
+use std::sync::Arc;
 
 use callgate_client::dynamic::{Responder, Takes, provide_with};
 use callgate_client::{Code, Context, Error, Plugin, Provider, Result, signature_of};
 use serde_json::{Value, json};
 
 use crate::course::{Refusal, Request, RuntimeLogLine, Teller};
+use crate::left_out::LeftOut;
 use crate::log::LogLine;
 
 /// The most lines of one answer.
@@ -28,13 +33,19 @@ pub(crate) struct Control {
 #[derive(Clone)]
 struct Desk {
     teller: Teller,
+    left_out: Arc<LeftOut>,
 }
 
 impl Control {
     /// Provides the gates by the runtime's own plugin.
-    pub(crate) fn new(plugin: &Plugin, teller: &Teller) -> Result<Control> {
+    pub(crate) fn new(
+        plugin: &Plugin,
+        teller: &Teller,
+        left_out: &Arc<LeftOut>,
+    ) -> Result<Control> {
         let desk = Desk {
             teller: teller.clone(),
+            left_out: left_out.clone(),
         };
         let mut gates = Vec::new();
         for (gate, request) in [
@@ -92,7 +103,7 @@ impl Desk {
         let name = name(values);
         match self.teller.request(name, request.clone()) {
             Ok(()) => Ok(Value::Null),
-            Err(Refusal::Unknown | Refusal::Taken) => Err(unknown(name)),
+            Err(Refusal::Unknown | Refusal::Taken) => Err(self.unknown(name)),
             Err(Refusal::Stopping) => Err(Error::new(Code::Closed, "the runtime is being stopped")),
         }
     }
@@ -102,14 +113,19 @@ impl Desk {
         let most = usize::try_from(most.min(MOST_LINES)).unwrap_or(usize::MAX);
         let lines = match name(values) {
             "" => self.last_of_all(most),
-            name => self.last_of(name, most).ok_or_else(|| unknown(name))?,
+            name => self.last_of(name, most).ok_or_else(|| self.unknown(name))?,
         };
         Ok(json!(lines))
     }
 
-    /// The last lines of a plugin; `None` where there is no such plugin.
+    /// The last lines of a plugin; `None` where there is no such plugin, and nothing that is left out either.
     fn last_of(&self, name: &str, most: usize) -> Option<Vec<RuntimeLogLine>> {
-        let lines = self.teller.find(name)?.log.last(most);
+        let Some(found) = self.teller.find(name) else {
+            let lines = self.left_out.log(Some(name)).into_iter();
+            let lines: Vec<RuntimeLogLine> = lines.map(|(_, line)| line).collect();
+            return Some(lines).filter(|lines| !lines.is_empty());
+        };
+        let lines = found.log.last(most);
         let lines = lines.iter().map(|line| RuntimeLogLine::new(name, line));
         Some(lines.collect())
     }
@@ -123,23 +139,36 @@ impl Desk {
         // No text is copied before it is known which lines are told.
         let lines =
             logs.flat_map(|(name, log)| log.last(most).into_iter().map(move |line| (name, line)));
-        let mut lines: Vec<(&str, LogLine)> = lines.collect();
+        let lines = lines.map(|(name, line)| (line.at, Kept::Of(name, line)));
+        let left_out = self.left_out.log(None).into_iter();
+        let left_out = left_out.map(|(at, line)| (at, Kept::Whole(line)));
+        let mut lines: Vec<_> = lines.chain(left_out).collect();
         // Stable, so that lines of one plugin keep their order within a tick of the clock.
-        lines.sort_by_key(|(_, line)| line.at);
+        lines.sort_by_key(|(at, _)| *at);
         let told = lines.split_off(lines.len().saturating_sub(most));
-        let told = told
-            .iter()
-            .map(|(name, line)| RuntimeLogLine::new(name, line));
+        let told = told.into_iter().map(|(_, line)| match line {
+            Kept::Of(name, line) => RuntimeLogLine::new(name, &line),
+            Kept::Whole(line) => line,
+        });
         told.collect()
     }
+
+    fn unknown(&self, name: &str) -> Error {
+        let text = match self.left_out.why(name) {
+            Some(why) => format!("the plugin `{name}` is left out: {why}"),
+            None => format!("the runtime has no plugin `{name}`"),
+        };
+        Error::new(Code::InvalidArgument, text)
+    }
+}
+
+/// A line before it is known whether it is told.
+enum Kept<'a> {
+    Of(&'a str, LogLine),
+    Whole(RuntimeLogLine),
 }
 
 /// The first parameter.
 fn name(values: &[Value]) -> &str {
     values.first().and_then(Value::as_str).unwrap_or_default()
-}
-
-fn unknown(name: &str) -> Error {
-    let text = format!("the runtime has no plugin `{name}`");
-    Error::new(Code::InvalidArgument, text)
 }

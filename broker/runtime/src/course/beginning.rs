@@ -40,7 +40,6 @@ impl Beginning {
                 data_dir.display()
             )
         })?;
-        self.surroundings.admit(&self.plan)?;
         match self.plan.manifest.backend().transport {
             Transport::Stdio => self.begin_on_pipes(),
             Transport::Shm => self.begin_linked(),
@@ -91,8 +90,7 @@ impl Beginning {
             .stdin(Stdio::null())
             .stdout(stdout_end)
             .stderr(stderr_end);
-        let spawned = self.surroundings.broker().spawn(&self.plan.name, command);
-        let child = spawned.map_err(|error| error.to_string())?;
+        let child = self.surroundings.spawn(&self.plan, command)?;
         let way_back = self.way_back.clone();
         child.on_change(move || way_back.process_changed());
         // What happened before is not told.

@@ -1,16 +1,20 @@
 //! What a child's lines mean for its course.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::counts::Counts;
 use super::journal::Journal;
-use crate::bridge::Bridge;
 use super::taken::{Taken, take_in};
+use crate::bridge::Bridge;
 use crate::frame::{Large, Line, Malformed};
 use crate::log::LogStream;
 
 /// Malformed frames are counted for so long.
 const WINDOW: Duration = Duration::from_secs(1);
+
+/// The most types of frames without an id that are logged of one life, each once.
+const MOST_TYPES: usize = 16;
 
 /// What the loop has to act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub(super) struct Manners {
     /// The malformed frames of the last second.
     window: Option<(Instant, u32)>,
     most_malformed: u32,
+    /// Types of frames without an id that nobody knows, as far as they were logged.
+    unknown: BTreeSet<String>,
 }
 
 impl Manners {
@@ -43,6 +49,7 @@ impl Manners {
             is_serve_ready: false,
             window: None,
             most_malformed,
+            unknown: BTreeSet::new(),
         }
     }
 
@@ -81,6 +88,11 @@ impl Manners {
     /// Whether it is not being killed for what it wrote before.
     pub(super) fn is_heard(&self) -> bool {
         !self.is_too_bad()
+    }
+
+    /// Notes a frame of a type that nobody knows; true for the first one of each type, but for those beyond the most that are noted.
+    fn is_news(&mut self, kind: &str) -> bool {
+        self.unknown.len() < MOST_TYPES && self.unknown.insert(kind.to_owned())
     }
 
     fn is_too_bad(&self) -> bool {
@@ -138,7 +150,7 @@ impl Hearing<'_> {
     /// Takes in what a frame was; true where it is an answer that somebody waits for.
     pub(super) fn take(&mut self, taken: Taken) -> bool {
         self.counts.frames += 1;
-        if matches!(taken, Taken::Malformed(_)) {
+        if matches!(taken, Taken::Malformed(..)) {
             self.counts.malformed_frames += 1;
         }
         let is_awaited = matches!(taken, Taken::Awaited);
@@ -161,19 +173,33 @@ impl Speaker<'_> {
             },
             Taken::ServeReady => self.manners.serve_ready().then_some(News::Serves),
             Taken::Pong => Some(News::Answered),
+            Taken::Unknown(kind) => {
+                if self.manners.is_news(&kind) {
+                    journal.say(&format!(
+                        "a frame of the type {kind:?} without an `id` is no call; it and all like it are ignored"
+                    ));
+                }
+                None
+            }
             Taken::CouldNotHandle(text) => {
                 journal.say(&text);
                 None
             }
-            Taken::Malformed(malformed) => self.malformed(&malformed, journal),
+            Taken::Malformed(malformed, beginning) => {
+                self.malformed((&beginning, &malformed), journal)
+            }
             Taken::Awaited | Taken::Other => None,
         }
     }
 
-    fn malformed(&mut self, malformed: &Malformed, journal: &Journal) -> Option<News> {
+    fn malformed(
+        &mut self,
+        (beginning, malformed): (&str, &Malformed),
+        journal: &Journal,
+    ) -> Option<News> {
         let was_too_bad = self.manners.is_too_bad();
         if self.manners.is_notable(Instant::now()) && !was_too_bad {
-            journal.say(&format!("{malformed}; it is dropped"));
+            journal.say(&format!("{malformed}; it is dropped: {beginning}"));
         }
         let is_new = self.manners.is_too_bad() && !was_too_bad;
         is_new.then(|| {
@@ -219,5 +245,16 @@ mod tests {
         let notable = [(); 4].map(|()| manners.is_notable(later));
         assert_eq!(notable, [true, false, false, true]);
         assert!(manners.is_too_bad());
+    }
+
+    #[test]
+    fn each_unknown_type_is_logged_once_and_not_all_of_them() {
+        let mut manners = Manners::new(false, 0);
+        let news = |manners: &mut Manners| {
+            (0..100)
+                .filter(|kind| manners.is_news(&kind.to_string()))
+                .count()
+        };
+        assert_eq!([news(&mut manners), news(&mut manners)], [MOST_TYPES, 0]);
     }
 }

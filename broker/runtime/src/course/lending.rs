@@ -43,8 +43,7 @@ impl Supervisor {
     fn run_long(&mut self, job: Job) {
         if self.long.is_none() {
             let started = Worker::start("callgate-long");
-            let failed =
-                |error| tracing::warn!("there is no thread for long frames: {error}");
+            let failed = |error| tracing::warn!("there is no thread for long frames: {error}");
             self.long = started.map_err(failed).ok();
         }
         match &self.long {

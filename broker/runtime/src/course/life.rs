@@ -166,10 +166,7 @@ impl Life {
     }
 
     /// Does something with both output streams and the tokens under which they are watched.
-    pub(super) fn streams(
-        &self,
-        act: impl Fn(&Source, Token) -> io::Result<()>,
-    ) -> io::Result<()> {
+    pub(super) fn streams(&self, act: impl Fn(&Source, Token) -> io::Result<()>) -> io::Result<()> {
         act(&self.stdout, token(self.number, Part::Stdout))?;
         act(&self.stderr, token(self.number, Part::Stderr))
     }

@@ -94,7 +94,6 @@ impl Supervisor {
             (Err(why), Some(plugin)) if is_expected => {
                 plugin.present = Present::Nobody;
                 plugin.journal.say(&format!("cannot be started: {why}"));
-                tracing::warn!("plugin `{name}` cannot be started: {why}");
                 self.feed(name, Event::NotStarted { why }, now);
             }
             (Err(_), _) => {}
@@ -222,11 +221,11 @@ impl Supervisor {
         };
         let now = Instant::now();
         let effects = plugin.course.on(Event::Exited(exit), now);
-        let fault = plugin.course.status(now).last_fault;
+        let status = plugin.course.status(now);
         let lines = plugin.last_on_stderr(MOST_LINES);
-        let words = last_words(name, (exit, fault.as_ref()), &lines);
+        let words = last_words(name, (exit, Some(&status)), &lines);
         plugin.journal.say(&words.message);
-        if let Some(missing) = fault.and_then(|fault| missing(&life, &fault)) {
+        if let Some(missing) = status.last_fault.and_then(|fault| missing(&life, &fault)) {
             plugin.journal.say(&missing);
         }
         if let Some(speech) = life.speech {

@@ -1,8 +1,9 @@
-//! Driving the courses of all plugins: one loop for their pipes, ends and timers, one worker for what may block.
+//! Driving the courses of all plugins: one loop for their pipes, ends and timers, workers for what may block.
 //!
 //! The loop alone owns a child's course, the reading ends of its pipes and its pidfd. The worker gets jobs with the number of a life
 //! and gives back results with it; the result of a life that is over is dropped, and a child that was started too late is killed.
 
+mod asks;
 mod beginning;
 mod counts;
 mod hearing;
@@ -41,7 +42,7 @@ pub(crate) use message::{Refusal, Request};
 pub(crate) use plan::Plan;
 pub(crate) use running::{Running, Teller};
 pub use settings::Limits;
-pub(crate) use settings::Settings;
+pub(crate) use settings::{OnChange, Settings};
 pub use status::PluginStatus;
 pub(crate) use surroundings::Surroundings;
 

@@ -29,7 +29,8 @@ pub(crate) struct Plan {
 impl Plan {
     /// How the plugin of a folder is run.
     pub(crate) fn read(folder: &Path, settings: &Settings) -> Result<Plan, RuntimeError> {
-        Ok(Plan::of(Manifest::read(folder)?, settings)?)
+        let manifest = Manifest::read_with(folder, &settings.reserved)?;
+        Ok(Plan::of(manifest, settings)?)
     }
 
     fn of(manifest: Manifest, settings: &Settings) -> Result<Plan, LaunchError> {

@@ -10,6 +10,7 @@ use crossbeam_channel::Sender;
 
 use super::counts::Counts;
 use super::journal::{Journal, LogTopic};
+use super::last_words::told;
 use super::life::Life;
 use super::plan::Plan;
 use super::settings::Limits;
@@ -54,8 +55,10 @@ pub(super) struct Awaited {
 
 impl Plugin {
     pub(super) fn new(plan: Plan, topic: &Arc<LogTopic>) -> Plugin {
+        let mut course = Course::new(plan.restart.clone());
+        course.set_transport(transport(&plan));
         Plugin {
-            course: Course::new(plan.restart.clone()),
+            course,
             journal: Journal::new(&plan.name, topic),
             before_life: 0,
             plan: Arc::new(plan),
@@ -67,6 +70,13 @@ impl Plugin {
             awaited: VecDeque::new(),
             told_of_pause: None,
         }
+    }
+
+    /// Has it run in another way from the next start on.
+    pub(super) fn set_plan(&mut self, plan: Plan) {
+        self.course.set_restart(plan.restart.clone());
+        self.course.set_transport(transport(&plan));
+        self.plan = Arc::new(plan);
     }
 
     /// Whether nothing of it runs, and nothing is to be started.
@@ -104,16 +114,17 @@ impl Plugin {
             supervision: self.supervision(now),
             counts: self.counted(),
             unhealthy: self.unhealthy.clone(),
+            last_on_stderr: self
+                .last_on_stderr(1)
+                .last()
+                .map(|line| told(line).to_owned()),
         }
     }
 
     /// Where it is on its course.
     pub(super) fn supervision(&self, now: Instant) -> Status {
-        let transport = match self.plan.manifest.backend().transport {
-            Transport::Stdio => listing::Transport::Stdio,
-            Transport::Shm => listing::Transport::Shm,
-        };
-        self.course.status(now).with_transport(transport)
+        let version = self.plan.manifest.version().to_string();
+        self.course.status(now).with_version(version).with_orders()
     }
 
     /// What was counted of all its lives.
@@ -167,5 +178,13 @@ impl Plugin {
             // It may have given up.
             let _ = awaited.answer.send(self.status(now));
         }
+    }
+}
+
+/// How a plugin takes part in the bus.
+fn transport(plan: &Plan) -> listing::Transport {
+    match plan.manifest.backend().transport {
+        Transport::Stdio => listing::Transport::Stdio,
+        Transport::Shm => listing::Transport::Shm,
     }
 }

@@ -1,7 +1,6 @@
 //! What other threads tell the loop.
 
 use std::collections::btree_map::Entry;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callgate::supervision::{Event, State};
@@ -111,8 +110,7 @@ impl Supervisor {
             Request::Stop => Event::Stop,
             Request::Restart => Event::Restart,
             Request::Reload(plan) => {
-                plugin.course.set_restart(plan.restart.clone());
-                plugin.plan = Arc::from(plan);
+                plugin.set_plan(*plan);
                 match plugin.course.state() {
                     State::Stopped | State::Stopping => return Ok(()),
                     _ => Event::Restart,

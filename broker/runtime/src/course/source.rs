@@ -5,6 +5,7 @@ use std::mem;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
+use callgate_client::dynamic::answer_together;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
@@ -154,7 +155,7 @@ impl Source {
         let mut before = self.splitter.kept();
         let (mut is_large, mut lines) = (false, 0);
         let unsettled = &mut self.unsettled;
-        let count = self.splitter.push(bytes, &mut |line| {
+        let sink = &mut |line: Line<'_>| {
             let length = line.length().saturating_sub(mem::take(&mut before));
             let weight = length + LINE;
             lines += 1;
@@ -170,7 +171,8 @@ impl Source {
                     weights.late += mem::take(unsettled);
                 }
             }
-        });
+        };
+        let count = answer_together(|| self.splitter.push(bytes, sink));
         let count = count.inspect_err(|_| self.close())?;
         self.rest = bytes[count..].to_vec();
         let begun = self.splitter.kept().saturating_sub(before);

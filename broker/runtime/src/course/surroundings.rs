@@ -1,10 +1,11 @@
 //! The broker, and what all plugins on pipes share.
 
 use std::fmt;
+use std::process::Command;
 use std::sync::Arc;
 
 use callgate::supervision::Status;
-use callgate::{BrokerHandle, Policy};
+use callgate::{BrokerHandle, Child, Policy};
 use callgate_client::{Plugin, TopicOptions};
 
 use super::journal::LogTopic;
@@ -34,10 +35,9 @@ impl Surroundings {
         let bus = Bus::new().map_err(RuntimeError::Bus)?;
         // On a strict bus it is let in by this.
         let policy = Policy::new().provide("callgate.runtime.*");
-        broker
-            .set_policy(OWN_NAME, Some(policy))
+        let socket = broker
+            .connect_as(OWN_NAME, policy)
             .map_err(RuntimeError::System)?;
-        let socket = broker.connect().map_err(RuntimeError::System)?;
         let plugin = Plugin::builder(OWN_NAME)
             .display_name("The runtime")
             .version(env!("CARGO_PKG_VERSION"))
@@ -70,23 +70,24 @@ impl Surroundings {
         &self.broker
     }
 
-    /// Sets a plugin's policy, so that no right is open before. Waits for the broker.
-    pub(super) fn admit(&self, plan: &Plan) -> Result<(), String> {
-        let policy = Some(plan.manifest.policy());
-        match self.broker.set_policy(&plan.name, policy) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(format!("its policy cannot be set: {error}")),
-        }
+    /// Has the broker start a program that links the client. It has its manifest's policy from the start, and for as long as it is
+    /// on the bus. Waits for the broker.
+    pub(super) fn spawn(&self, plan: &Plan, program: Command) -> Result<Child, String> {
+        let policy = plan.manifest.policy();
+        let spawned = self.broker.spawn_as(&plan.name, program, policy);
+        spawned.map_err(|error| error.to_string())
     }
 
-    /// Makes a child a plugin of the bus that nobody can call yet. Waits for the broker.
+    /// Makes a child a plugin of the bus that nobody can call yet. It has its manifest's policy, as one that is spawned. Waits for the
+    /// broker.
     pub(super) fn connect(
         &self,
         plan: &Plan,
         stdin: &Stdin,
         tell: Arc<dyn Tell>,
     ) -> Result<Bridge, String> {
-        let socket = self.broker.connect();
+        let policy = plan.manifest.policy();
+        let socket = self.broker.connect_as(&plan.name, policy);
         let socket = socket.map_err(|error| format!("the broker does not let it in: {error}"))?;
         let parts = Parts {
             bus: self.bus.clone(),

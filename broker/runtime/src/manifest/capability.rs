@@ -189,7 +189,7 @@ fn listen(action: &str, scope: &str, make: fn(String) -> Capability) -> Result<C
 }
 
 /// Whether a pattern matches a gate, or, of a prefix, could match a name under it.
-fn could_be(pattern: &str, service: &str) -> bool {
+pub(super) fn could_be(pattern: &str, service: &str) -> bool {
     if !service.ends_with('.') {
         return callgate::Policy::new().call(pattern).may_call(service);
     }

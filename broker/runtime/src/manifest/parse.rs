@@ -9,6 +9,7 @@ use super::capabilities::Capabilities;
 use super::error::{ManifestError, Wrong};
 use super::fields::{Node, Table};
 use super::plugin::{Manifest, PluginType, Resources};
+use super::reserved::Reserved;
 use super::{backend, document, names, restart, settings, versions};
 
 /// The keys that mean nothing to the runtime.
@@ -50,33 +51,43 @@ const MOST_CAPABILITIES: usize = 1024;
 const MOST_MB: u64 = (1 << 40) - 1;
 
 impl Manifest {
-    /// Reads the manifest of a plugin's folder.
+    /// Reads the manifest of a plugin's folder. A runtime refuses beyond this what claims a gate that its host
+    /// [provides](crate::Builder::reserved).
     ///
     /// # Errors
     ///
     /// There is none or there are two, the file cannot be read, or what it says is not allowed; then the error names the
     /// file, the key, what was found there and what is allowed.
     pub fn read(folder: &Path) -> Result<Manifest, ManifestError> {
+        Manifest::read_with(folder, &Reserved::ours())
+    }
+
+    /// The same where these gates are the host's.
+    pub(crate) fn read_with(folder: &Path, reserved: &Reserved) -> Result<Manifest, ManifestError> {
         // The program is started in this folder, so its path must not depend on where the host runs.
         let folder = std::path::absolute(folder).map_err(|source| ManifestError::Unreadable {
             file: folder.to_owned(),
             source,
         })?;
         let (file, document) = document::read(&folder)?;
-        match manifest(&folder, &file, &document) {
+        match manifest((&folder, &file), &document, reserved) {
             Ok(manifest) => Ok(manifest),
             Err(wrong) => Err(wrong.in_file(&file)),
         }
     }
 }
 
-fn manifest(folder: &Path, file: &Path, document: &Value) -> Result<Manifest, Wrong> {
+fn manifest(
+    (folder, file): (&Path, &Path),
+    document: &Value,
+    reserved: &Reserved,
+) -> Result<Manifest, Wrong> {
     let keys = [&KNOWN[..], &OTHERS[..]].concat();
     let table = Node::document(document).table(&keys)?;
     let name = names::own_name(&table.required("name", "the plugin's name")?)?;
     table.maybe("trust", trust)?;
     let api_version = table.maybe("api_version", versions::api_version)?;
-    let (declared, capabilities) = capabilities(&table, &name)?;
+    let (declared, capabilities) = capabilities(&table, &name, reserved)?;
     Ok(Manifest {
         folder: folder.to_owned(),
         file: file.to_owned(),
@@ -111,7 +122,11 @@ fn manifest(folder: &Path, file: &Path, document: &Value) -> Result<Manifest, Wr
 
 /// What is declared: each of `runtime_capabilities`, and of `permissions` what is one. Plugins of other runtimes of the protocol
 /// declare all there, beside permissions that are their host's.
-fn capabilities(table: &Table<'_>, name: &str) -> Result<(Vec<String>, Capabilities), Wrong> {
+fn capabilities(
+    table: &Table<'_>,
+    name: &str,
+    reserved: &Reserved,
+) -> Result<(Vec<String>, Capabilities), Wrong> {
     let mut capabilities = Capabilities::new(name);
     let mut declared = Vec::new();
     if let Some(list) = table.get("runtime_capabilities") {
@@ -123,18 +138,26 @@ fn capabilities(table: &Table<'_>, name: &str) -> Result<(Vec<String>, Capabilit
         }
         for node in nodes {
             let text = node.any_text()?;
-            let capability = text
-                .parse()
-                .map_err(|allowed: String| node.wrong(allowed))?;
+            let capability = text.parse().and_then(|capability| {
+                reserved.check(&capability)?;
+                Ok(capability)
+            });
+            let capability = capability.map_err(|allowed: String| node.wrong(allowed))?;
             capabilities.add(capability);
             declared.push(text.to_owned());
         }
     }
     let permissions = table.get("permissions");
-    let permissions = permissions.and_then(|node| node.value().as_array().cloned());
-    let permissions = permissions.iter().flatten().filter_map(Value::as_str);
-    for permission in permissions.take(MOST_CAPABILITIES) {
+    let permissions = permissions.filter(|node| node.value().is_array());
+    let permissions = permissions.map(|node| node.list()).transpose()?;
+    let texts = permissions.iter().flatten().filter_map(|node| {
+        let text = node.value().as_str()?;
+        Some((node, text))
+    });
+    for (node, permission) in texts.take(MOST_CAPABILITIES) {
         if let Ok(capability) = permission.parse() {
+            let checked = reserved.check(&capability);
+            checked.map_err(|allowed| node.wrong(allowed))?;
             capabilities.add(capability);
             declared.push(permission.to_owned());
         }

@@ -15,6 +15,12 @@ const MOST_GRACE_MS: u64 = 60_000;
 const MOST_COUNT: u64 = 1_000_000;
 /// The most times of a back-off.
 const MOST_STEPS: usize = 64;
+/// A back-off that ends with less is for plugins that a quarantine stops: nothing else would end restarts that follow each other at
+/// once.
+const STEADY_STEP: Duration = Duration::from_secs(1);
+/// What a quarantine is at most and at least that does so.
+const CRASHES: u32 = 100;
+const WITHIN: Duration = Duration::from_secs(60);
 
 const KEYS: [&str; 10] = [
     "when",
@@ -100,7 +106,7 @@ pub(super) fn restart(node: &Node<'_>) -> Result<RestartTable, Wrong> {
         return Err(node.wrong("`always`, `on-failure`, or a table"));
     }
     let table = node.table(&KEYS)?;
-    Ok(RestartTable {
+    let restart = RestartTable {
         when: table.maybe("when", when)?,
         ready_within: time(&table, "ready_within_ms")?,
         ask_every: time(&table, "ask_every_ms")?,
@@ -113,7 +119,30 @@ pub(super) fn restart(node: &Node<'_>) -> Result<RestartTable, Wrong> {
         steady_after: time(&table, "steady_after_ms")?,
         quarantine_crashes: table.maybe("quarantine_crashes", |node| count(node, 0))?,
         quarantine_within: time(&table, "quarantine_within_ms")?,
-    })
+    };
+    check_steps(&table, &restart)?;
+    Ok(restart)
+}
+
+/// Refuses a back-off with which a plugin that crashes would be started again and again without a pause. What is not in the manifest
+/// the host has decided.
+fn check_steps(table: &Table<'_>, restart: &RestartTable) -> Result<(), Wrong> {
+    let Some(node) = table.get("backoff_ms") else {
+        return Ok(());
+    };
+    let last = restart.backoff.iter().flatten().last();
+    let crashes = restart.quarantine_crashes.unwrap_or(CRASHES);
+    let within = restart.quarantine_within.unwrap_or(WITHIN);
+    let is_stopped = (1..=CRASHES).contains(&crashes) && within >= WITHIN;
+    match is_stopped || last.is_none_or(|last| *last >= STEADY_STEP) {
+        true => Ok(()),
+        false => Err(node.wrong(format!(
+            "a list whose last time is {} or more; or a quarantine of `quarantine_crashes` 1 to {CRASHES} within \
+             `quarantine_within_ms` {} or more, which ends restarts that follow each other at once",
+            STEADY_STEP.as_millis(),
+            WITHIN.as_millis()
+        ))),
+    }
 }
 
 fn when(node: &Node<'_>) -> Result<When, Wrong> {

@@ -104,8 +104,7 @@ fn one_that_is_paced_is_not_hung_and_answers() {
 #[test]
 fn one_that_is_paced_and_does_not_answer_is_hung() {
     let scene = Scene::new();
-    let more =
-        json!({"restart": {"ask_every_ms": 20, "hung_after": 2, "quarantine_crashes": 1}});
+    let more = json!({"restart": {"ask_every_ms": 20, "hung_after": 2, "quarantine_crashes": 1}});
     let steps = [READY, "mute", "fork flood stdout 0 100", "idle"];
     scene.plugin_with("loud", &steps, &more);
     let runtime = paced(&scene);

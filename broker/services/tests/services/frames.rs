@@ -54,3 +54,35 @@ fn a_plugin_on_pipes_uses_the_services_by_frames() {
     told(&[r#""id":"register""#, r#""result":null"#]);
     told(&[r#""action":"schedule.tick""#, r#""name":"often""#]);
 }
+
+/// A gate of the services that a plugin could provide is one whose calls it can have, while they are started again.
+#[test]
+fn no_plugin_of_a_folder_may_provide_a_gate_of_the_services() {
+    let scene = Scene::new();
+    let listing = scene.broker.snapshot().expect("a listing");
+    let gates = listing.gates.iter();
+    let gates = gates.filter(|gate| gate.owner == "callgate-services");
+    let gates: Vec<_> = gates.map(|gate| gate.name.clone()).collect();
+    assert_eq!(gates.len(), 4, "{gates:?}");
+    for gate in gates {
+        let folder = scene.folder.path().join("claims");
+        fs::create_dir_all(&folder).expect("a folder");
+        let manifest = json!({
+            "name": "claims",
+            "version": "1.0.0",
+            "backend": {"command": ["/bin/sh"]},
+            "runtime_capabilities": [format!("gate.provide:{gate}")],
+        });
+        fs::write(folder.join("manifest.json"), manifest.to_string()).expect("it is written");
+        let runtime = Runtime::builder(scene.broker.handle()).folder(&folder);
+        let runtime = runtime.start().expect("a runtime");
+        let why = &runtime.broken().first().expect("it is left out").why;
+        assert!(why.contains("runtime_capabilities[0]"), "{why}");
+        let elsewhere = Runtime::builder(scene.broker.handle())
+            .folder(&folder)
+            .reserved(["other.gate"]);
+        drop(runtime);
+        let runtime = elsewhere.start().expect("a runtime");
+        assert!(runtime.broken().is_empty(), "{:?}", runtime.broken());
+    }
+}

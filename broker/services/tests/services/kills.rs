@@ -6,12 +6,15 @@ use std::process::{Child, Command, Stdio};
 
 use callgate::Broker;
 use callgate_client::Plugin;
-use callgate_client::dynamic::open_json;
-use callgate_services::Services;
+use callgate_client::dynamic::{Gate, Sent, open_json};
+use callgate_services::{Limits, Services};
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::scene::PATIENCE;
+
+/// The keys that are set at a time.
+const KEYS: usize = 12;
 
 const FOLDER: &str = "CALLGATE_SERVICES_TEST_FOLDER";
 
@@ -27,7 +30,10 @@ fn sets_until_it_is_killed() {
         .start()
         .expect("a broker");
     let socket = broker.connect().expect("a connection");
-    let services = Services::builder(folder).descriptor(socket).start();
+    let services = Services::builder(folder)
+        .descriptor(socket)
+        .limits(Limits::default().bytes(40_000));
+    let services = services.start();
     let _services = services.expect("services");
     let socket = broker.connect().expect("a connection");
     let plugin = Plugin::builder("chat").descriptor(socket).connect();
@@ -35,24 +41,40 @@ fn sets_until_it_is_killed() {
     let kv = open_json(&plugin, "data.kv").expect("a gate");
     let kv = kv.with_timeout(PATIENCE);
     for n in first(&kv) + 1.. {
-        let value = json!({"n": n, "text": n.to_string().repeat(2_000)});
-        let set = json!({"method": "set", "key": "value", "value": value});
-        kv.call_values(&[set]).expect("it is set");
-        println!("has set {n}");
+        // Several at once, so that some are written together, and one that is refused among them.
+        let mut sets: Vec<_> = (0..KEYS).map(|key| (key, send(&kv, key, n))).collect();
+        let long = json!({"method": "set", "key": "long", "value": "x".repeat(50_000)});
+        let refused = kv.send_values(&[long]).expect("it is sent");
+        // The last ones first: none is told before it is written.
+        while let Some((key, set)) = sets.pop() {
+            set.wait().expect("it is set");
+            println!("has set {key} {n}");
+        }
+        refused.wait().expect_err("it is over the quota");
     }
 }
 
-/// What was set last, whole.
-fn first(kv: &callgate_client::dynamic::Gate) -> u64 {
+/// Sends the value of a round.
+fn send(kv: &Gate, key: usize, n: u64) -> Sent {
+    let value = json!({"n": n, "text": n.to_string().repeat(200)});
+    let set = json!({"method": "set", "key": format!("value-{key}"), "value": value});
+    kv.send_values(&[set]).expect("it is sent")
+}
+
+/// Says what was set last, whole. The last round that is done.
+fn first(kv: &Gate) -> u64 {
     kv.wait_ready(PATIENCE).expect("it is provided");
-    let get = json!({"method": "get", "key": "value"});
-    let value = kv.call_values(&[get]).expect("the store is whole");
-    let n = value["n"].as_u64().unwrap_or(0);
-    if n > 0 {
-        assert_eq!(value["text"], n.to_string().repeat(2_000));
-    }
-    println!("has found {n}");
-    n
+    let found = (0..KEYS).map(|key| {
+        let get = json!({"method": "get", "key": format!("value-{key}")});
+        let value = kv.call_values(&[get]).expect("the store is whole");
+        let n = value["n"].as_u64().unwrap_or(0);
+        if n > 0 {
+            assert_eq!(value["text"], n.to_string().repeat(200));
+        }
+        println!("has found {key} {n}");
+        n
+    });
+    found.max().unwrap_or(0)
 }
 
 /// Kills it when it is dropped.
@@ -65,10 +87,17 @@ impl Drop for Killed {
     }
 }
 
+/// Key and round that a line says behind the words, which the test's own harness may have something before.
+fn said(line: &str, words: &str) -> Option<(usize, u64)> {
+    let (key, n) = line.split_once(words)?.1.trim().split_once(' ')?;
+    Some((key.parse().ok()?, n.parse().ok()?))
+}
+
+/// What was answered has to be there, also of what was written together.
 #[test]
 fn a_process_that_is_killed_while_it_sets_leaves_the_last_value_whole() {
     let folder = TempDir::new().expect("a folder");
-    let mut last = 0;
+    let mut last = [0; KEYS];
     for round in 0..20 {
         let child = Command::new(env::current_exe().expect("a path"))
             .args(["--exact", "kills::sets_until_it_is_killed"])
@@ -79,18 +108,27 @@ fn a_process_that_is_killed_while_it_sets_leaves_the_last_value_whole() {
         let mut child = Killed(child.expect("it starts"));
         let output = child.0.stdout.take().expect("a pipe");
         let mut lines = BufReader::new(output).lines().map_while(Result::ok);
-        // What the line says behind the words that the test's own harness may have before them.
-        let number = |line: &str, words: &str| -> Option<u64> {
-            line.split_once(words)?.1.trim().parse().ok()
-        };
-        let found = lines.by_ref().find_map(|line| number(&line, "has found "));
-        // The one under way when it was killed may be there or not.
-        let found = found.expect("it finds the store whole");
-        assert!(found == last || found == last + 1, "{found} after {last}");
-        let mut sets = lines.by_ref().filter_map(|line| number(&line, "has set "));
-        last = sets.nth(round % 5).expect("it sets values");
+        let highest = last.iter().copied().max().unwrap_or(0);
+        for _ in 0..KEYS {
+            let found = lines.by_ref().find_map(|line| said(&line, "has found "));
+            let (key, found) = found.expect("it finds the store whole");
+            // Those under way when it was killed may be there or not.
+            let told = last[key];
+            assert!(
+                found == told || (told..=highest + 1).contains(&found),
+                "{key}: {found} after {told}"
+            );
+        }
+        let mut sets = lines.by_ref().filter_map(|line| said(&line, "has set "));
+        // In another moment each time.
+        for _ in 0..KEYS + 7 * (round % 5) {
+            let (key, n) = sets.next().expect("it sets values");
+            last[key] = n;
+        }
         child.0.kill().expect("it is killed");
         // What it had said by then.
-        last = sets.last().unwrap_or(last);
+        for (key, n) in sets {
+            last[key] = n;
+        }
     }
 }

@@ -9,4 +9,5 @@ mod kv;
 mod quotas;
 mod scene;
 mod schedules;
+mod stopped;
 mod traffic;

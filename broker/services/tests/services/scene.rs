@@ -28,11 +28,12 @@ impl Scene {
     }
 
     pub(crate) fn with(limits: Limits) -> Scene {
+        Scene::on(Broker::builder(), limits)
+    }
+
+    pub(crate) fn on(broker: callgate::Builder, limits: Limits) -> Scene {
         let mut scene = Scene {
-            broker: Broker::builder()
-                .without_socket()
-                .start()
-                .expect("a broker"),
+            broker: broker.without_socket().start().expect("a broker"),
             services: None,
             folder: TempDir::new().expect("a folder"),
             limits,

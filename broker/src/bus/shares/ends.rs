@@ -1,4 +1,4 @@
-//! A plugin has gone, or may do less than before.
+//! What the broker does with shares when a plugin ends, or when a new policy takes rights from plugins.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +9,8 @@ use crate::bus::Bus;
 use crate::id::PluginId;
 
 impl Bus {
-    /// Forgets a plugin that has gone. What it has made others keep; what it was making the next one makes.
+    /// Forgets a plugin that has ended. Other plugins keep the versions that it has made; what it was making, the next plugin in the row
+    /// makes.
     pub(in crate::bus) fn forget_shares(
         &mut self,
         plugin: PluginId,
@@ -18,9 +19,11 @@ impl Bus {
     ) {
         self.shares.all_over(plugin);
         self.shares.forget_waiting(plugin);
-        // Else each that ends would let the next one begin.
+        // First of all, the versions of this plugin that wait for sealing are forgotten: else each of its makings that ends below would let
+        // the next one of them begin.
         self.shares.sealing.forget_plugin(plugin);
-        // First, so that it is not its turn again.
+        // The plugin's wishes are removed before its makings end: a making that ends calls the next maker in the row, which must not be
+        // this plugin.
         for tag in self.shares.tags() {
             if let Some(of) = self.shares.known_tag_mut(&tag) {
                 of.row.retain(|wish| wish.plugin != plugin);
@@ -54,7 +57,8 @@ impl Bus {
         shares.map(|(number, _)| number).collect()
     }
 
-    /// Takes away what plugins may not have, make, wait for or watch any more.
+    /// Called after a change of policy: refuses requests that the policy no longer allows, ends such makings, and revokes shares from users
+    /// that may not read them any more.
     pub(in crate::bus) fn review_shares(&mut self, now: Instant) {
         for tag in self.shares.tags() {
             self.review_row(&tag);
@@ -96,7 +100,7 @@ impl Bus {
     }
 
     fn review_makings(&mut self, now: Instant) {
-        // Who was asked to convert what it has made may still do so.
+        // A twin only converts what its maker has published before: its maker may finish it without the right to create.
         let makings = self.shares.makings();
         let makings = makings.filter(|(_, making)| !making.is_twin());
         let refused = makings.filter_map(|(number, making)| {

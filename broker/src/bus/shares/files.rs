@@ -1,7 +1,8 @@
-//! Persistent shares: kept in a file before they are registered, looked for where a tag is absent, removed.
+//! Persistent shares: a version is saved in a file before it is registered, the file of a tag is loaded when a plugin wants the tag and
+//! there is no share, and files are removed on request.
 //!
-//! The shell has the files, on a helper thread that does one thing after the other. What is to be saved and removed is done in the order in
-//! which that is asked for, and before files that are to be loaded.
+//! The shell reads and writes the files on one helper thread, one task at a time. That thread saves and removes in the order of the
+//! effects, and does both before it loads.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,12 +18,13 @@ use crate::memory::AnyMemory;
 use crate::shares::{Facts, Kept, Maker, Making, Progress, Version, Wish, invalid};
 
 impl Bus {
-    /// Says whether this broker keeps files, or why not.
+    /// Stores whether this broker can keep persistent shares, or why it cannot.
     pub(crate) fn keep_files(&mut self, keeps: Result<(), String>) {
         self.no_files = keeps.err();
     }
 
-    /// Whether a version that is sealed has to be kept in a file first, or at least has to wait for one of the same tag that is.
+    /// Whether a sealed version must be saved in a file before it is registered. Also true if an earlier version of the same tag is being
+    /// saved: the versions of a tag are registered in order.
     pub(super) fn must_be_saved(&self, number: u64) -> bool {
         let making = self.shares.making(number);
         making
@@ -33,7 +35,8 @@ impl Bus {
             })
     }
 
-    /// Whether a version outlives all plugins and brokers: its maker wants that, or has published it on a share that does.
+    /// Whether a version outlives all plugins and brokers: either its maker asks for that, or the share that it is published on is
+    /// persistent.
     fn is_persistent(&self, making: &Making) -> bool {
         let found = self.shares.found(&making.tag);
         let newest = found.and_then(|share| self.shares.newest(share));
@@ -53,7 +56,7 @@ impl Bus {
         }
     }
 
-    /// Has the first of those that wait kept in a file.
+    /// Has the shell save the first of the versions that wait to be saved for this tag.
     pub(super) fn save_next(&mut self, tag: &Arc<str>, now: Instant) {
         let first = self.shares.tag(tag).and_then(|of| of.saving.front());
         let Some(number) = first.copied() else {
@@ -65,7 +68,7 @@ impl Bus {
         if making.saved_as.is_some() {
             return;
         }
-        // What will not be registered must not take the place of the file that is there.
+        // A version that will not be registered must not replace the file that is there.
         if !self.is_persistent(making) || !self.may_be_registered(making) {
             return self.saved(number, now);
         }
@@ -89,7 +92,7 @@ impl Bus {
         });
     }
 
-    /// The shell has kept a version in a file, or could not.
+    /// Called by the shell when it has saved a version in a file, or failed to.
     pub(crate) fn version_saved(
         &mut self,
         number: u64,
@@ -102,7 +105,7 @@ impl Bus {
         };
         match saved {
             Ok(name) => {
-                // The file knows which version the one before was, where no plugin has the share.
+                // Where there is no share, only the file has the number of the version before; the shell has counted on from that.
                 making.saved_as = Some(name);
                 self.saved(number, now);
             }
@@ -119,7 +122,7 @@ impl Bus {
         self.shares.tidy(&tag);
     }
 
-    /// Has a plugin wait until a file was looked for.
+    /// Puts a plugin into the row of a tag, and has the shell look for the tag's file unless it does so already.
     pub(super) fn wait_for_file(&mut self, tag: &Arc<str>, wish: Wish) {
         let trusts = wish.trusts;
         self.wait(tag, wish);
@@ -137,13 +140,13 @@ impl Bus {
         });
     }
 
-    /// The plugins that wait for a tag.
+    /// Returns the plugins that wait for a tag.
     pub(crate) fn waiting_for(&self, tag: &str) -> Vec<PluginId> {
         let row = self.shares.tag(tag).into_iter().flat_map(|of| &of.row);
         row.map(|wish| wish.plugin).collect()
     }
 
-    /// The shell has found the file of a tag, or that there is none.
+    /// Called by the shell when it has found the file of a tag, or found that there is none, or failed.
     pub(crate) fn version_loaded(
         &mut self,
         (version, share): (u64, u64),
@@ -177,7 +180,8 @@ impl Bus {
         self.shares.tidy(tag);
     }
 
-    /// Whether what was found in a file is what the tag has: there is no share, or the same version, of which the file itself was given away.
+    /// Whether a version that was loaded from a file may become the newest version of its tag: either there is no share, or the share's
+    /// newest version is the very file (`in_place`) under the same name, of which this is a sealed copy.
     fn may_be_loaded(&self, tag: &str, kept: &Kept) -> bool {
         let share = self.shares.found(tag);
         let newest = share.and_then(|share| self.shares.newest(share));
@@ -219,7 +223,7 @@ impl Bus {
             persistent: true,
         };
         facts.check()?;
-        // What lies in a file is charged as that.
+        // In place, the version takes no memory beside the file: the bus is charged the smallest amount, holders nothing.
         let mut charged =
             self.charge_version(None, if in_place { 1 } else { kept.len }, &kept.tag)?;
         if in_place {
@@ -259,7 +263,7 @@ impl Bus {
         self.effects.push_back(Effect::EndShare(share));
     }
 
-    /// Tells all that wait for a tag why they do not get it.
+    /// Refuses all plugins that wait for a tag, with this failure.
     fn refuse_row(&mut self, tag: &Arc<str>, failure: &Failure) {
         let row = self.shares.known_tag_mut(tag).map(|of| &mut of.row);
         for wish in row.map(std::mem::take).unwrap_or_default() {
@@ -268,7 +272,9 @@ impl Bus {
         }
     }
 
-    /// Gives all that wait for a tag the share. Those that may not be sent its file wait for a copy once, and not again.
+    /// Gives the share to all plugins that wait for its tag. A plugin that does not trust its peers may not be sent the file itself: it
+    /// waits for a sealed copy once. If only such plugins wait and there is still no copy, all of them are refused, so that the shell does
+    /// not load the file again and again.
     fn serve_found(&mut self, tag: &Arc<str>, share: u64) {
         let is_copy_missing = self
             .shares
@@ -284,7 +290,7 @@ impl Bus {
         }
     }
 
-    /// A plugin removes a persistent share.
+    /// A plugin asks to remove a persistent share.
     pub(super) fn remove_file(&mut self, from: PluginId, request: u32, tag: &str) -> Weight {
         let removed = self.share_tag(tag).and_then(|tag| {
             self.check_create_share(from, &tag)?;
@@ -305,7 +311,8 @@ impl Bus {
         Weight::Charged
     }
 
-    /// The shell has removed the file of a tag, or there was none. Who uses the share keeps it; nobody finds it any more.
+    /// Called by the shell when it has removed the file of a tag, or found none. Plugins that use the share keep it; nobody finds it by the
+    /// tag any more.
     pub(crate) fn file_removed(
         &mut self,
         (from, request): (PluginId, u32),
@@ -347,7 +354,8 @@ impl Bus {
         for making in publications.into_iter().flatten() {
             let saved_as = self.shares.making(making).map(|making| making.saved_as);
             if let Some(Some(_)) = saved_as {
-                // The shell has kept it by now, or will: that goes, too, before the next one is kept.
+                // The shell has saved this version already, or will: have that file removed as well, before the next version of the tag is
+                // saved.
                 let (from, request) = (PluginId(0), 0);
                 let tag = tag.clone();
                 self.effects

@@ -1,4 +1,4 @@
-//! Makings that end without a version.
+//! Makings that end without a version: given up by the maker, late, refused, or without memory.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::memory::AnyMemory;
 use crate::shares::{Kind, Making, Progress, Twin};
 
 impl Bus {
-    /// A maker says that it makes nothing.
+    /// The maker says that it will not finish a making.
     pub(super) fn maker_gave_up(
         &mut self,
         from: PluginId,
@@ -31,7 +31,7 @@ impl Bus {
         Ok(weight)
     }
 
-    /// A maker does not go on.
+    /// The time of a making has passed. For a twin whose maker rests, the rest is over and the conversion begins; every other making ends.
     pub(in crate::bus) fn maker_is_late(&mut self, number: u64, now: Instant) {
         let Some(making) = self.shares.making(number) else {
             return;
@@ -48,7 +48,7 @@ impl Bus {
         self.lose_making(number, (&failure, true), now);
     }
 
-    /// There is no memory for a version, or no page for its share.
+    /// Called when the shell could not make the memory of a version, or the page of its share.
     pub(in crate::bus) fn version_not_made(
         &mut self,
         number: u64,
@@ -56,23 +56,23 @@ impl Bus {
         now: Instant,
     ) {
         if let Some(making) = self.shares.making_mut(number) {
-            // Nothing has to be let go, and its maker was not told of it.
+            // There is no memory to let go, and the maker was never told of any.
             making.charged = None;
             let before = std::mem::replace(&mut making.progress, Progress::Called);
             let (plugin, share) = (making.plugin, making.share);
             if before == Progress::Writing {
-                // `Write` was never sent.
+                // Counted as sent when the effect was queued; the shell did not send `Write`.
                 self.unsent(plugin, 1);
             }
             if self.shares.share(share).is_none() {
-                // Its page may be there.
+                // The shell may have made the share's page before it failed.
                 self.effects.push_back(Effect::EndShare(share));
             }
         }
         self.lose_making(number, (failure, true), now);
     }
 
-    /// Takes a making out; what was made for it is let go.
+    /// Removes a making from all tables, and lets go the memory that was made for it.
     pub(super) fn take_making(&mut self, number: u64) -> Option<Making> {
         self.deadlines.set(Awaited::Making(number), None);
         self.deadlines
@@ -88,7 +88,7 @@ impl Bus {
         Some(making)
     }
 
-    /// Nothing leads to a making any more that has ended.
+    /// Removes a making that has ended from its tag, its share, its original (of a twin), and the queue of versions to be sealed.
     pub(super) fn unlink_making(&mut self, number: u64, making: &Making) {
         self.shares.sealing.forget_version(making.plugin, number);
         if let Some(tag) = self.shares.known_tag_mut(&making.tag) {
@@ -111,7 +111,8 @@ impl Bus {
         }
     }
 
-    /// Ends a making without a version. Its maker is told where it does not know, and whoever waits for it goes on.
+    /// Ends a making without a version. If `is_told`, the maker is told of it. Then the next plugin in the row makes the share, and those
+    /// that wait for a twin are refused.
     pub(super) fn lose_making(
         &mut self,
         number: u64,
@@ -128,7 +129,7 @@ impl Bus {
         if progress == Progress::Sealing {
             self.seal_next(plugin, now);
         }
-        // It knows nothing yet of a twin for which it was not asked.
+        // The maker of a resting twin was not asked for it yet, and knows nothing of it.
         if is_told && progress != Progress::Resting {
             self.tell_lost(number, (&making, progress), failure);
         }
@@ -157,7 +158,7 @@ impl Bus {
     ) {
         let failure = failure.clone();
         match making.kind {
-            // It knows no number of a making.
+            // The maker of a return knows only the number of its request, not that of the making.
             Kind::Return { request, .. } => self.answer(making.plugin, request, Some(failure)),
             Kind::Publish { request, short, .. } if short || progress == Progress::Called => {
                 self.answer(making.plugin, request, Some(failure));

@@ -1,4 +1,4 @@
-//! Makings: a version is asked for or published, gets memory, and is written.
+//! Makings: a maker says how long its value is or publishes one, is sent memory for it, and writes it.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,14 @@ use crate::id::PluginId;
 use crate::quota::Quota;
 use crate::shares::{Charged, Facts, Kind, Making, Progress, invalid};
 
-/// Each so many bytes give a maker a second more to write them.
+/// For each so many bytes a maker has a second more to write them.
 const BYTES_A_SECOND: u64 = 64 << 20;
-/// More than a day for a single version is no deadline.
+/// At most so many seconds are added: more than a day for one version would be no deadline.
 const LONGEST: u64 = 86_400;
 
 impl Bus {
-    /// The making that a plugin means, if it is its own. `None` for one that has ended: the two have crossed.
+    /// The making that a plugin names, if it is the plugin's own; an error if it is another's or there never was one. `None` if it has
+    /// ended meanwhile: the plugin's record and the broker's have crossed.
     pub(super) fn own_making(
         &mut self,
         from: PluginId,
@@ -35,7 +36,7 @@ impl Bus {
         }
     }
 
-    /// A plugin publishes a version.
+    /// A plugin publishes a version, and will write it into memory that the broker sends.
     pub(super) fn publish(
         &mut self,
         from: PluginId,
@@ -50,7 +51,7 @@ impl Bus {
         Weight::Charged
     }
 
-    /// A plugin publishes a version whose bytes it sends along.
+    /// A plugin publishes a version whose bytes are in the record.
     pub(super) fn publish_short(
         &mut self,
         from: PluginId,
@@ -108,7 +109,7 @@ impl Bus {
         Ok(number)
     }
 
-    /// Whether a new version is of the same type as a share.
+    /// Refuses a version whose type is not that of the share's newest version.
     pub(super) fn check_like(
         &self,
         share: Option<u64>,
@@ -127,7 +128,7 @@ impl Bus {
         Err(Failure::new(Code::ShareTypeMismatch, message))
     }
 
-    /// A maker says how long its value is.
+    /// A maker says how long its value is: it is charged for the memory and sent it.
     pub(super) fn make_version(
         &mut self,
         from: PluginId,
@@ -148,7 +149,8 @@ impl Bus {
         Ok(weight)
     }
 
-    /// Whether there is the share by now that was to be made: then its maker has that.
+    /// If the tag has got a share while a plugin was making one for it (another plugin has published), ends the making, serves its maker
+    /// that share, and returns true.
     pub(super) fn is_overtaken(&mut self, number: u64, now: Instant) -> bool {
         let making = self.shares.making(number);
         let making = making.filter(|making| making.is_creation());
@@ -167,7 +169,8 @@ impl Bus {
         true
     }
 
-    /// Charges a version that is to have so many bytes, and takes note of how far it is from there on; otherwise the making has ended.
+    /// Charges a version of this length to its maker and the bus, and sets the making's progress. If that fails, the making ends and `None`
+    /// is returned.
     fn charge_making(
         &mut self,
         number: u64,
@@ -195,7 +198,7 @@ impl Bus {
         }
     }
 
-    /// Charges a version and has the shell put its bytes into sealed memory.
+    /// Charges a version and has the shell copy its bytes into sealed memory.
     fn have_copied(&mut self, number: u64, value: Vec<u8>, now: Instant) {
         let charged = (value.len() as u64, Progress::Copying);
         let Some(making) = self.charge_making(number, charged, now) else {
@@ -210,7 +213,7 @@ impl Bus {
         });
     }
 
-    /// Charges a version and has its maker write it.
+    /// Charges a version, and has the shell make memory for it and send that to the maker, which has a limited time to write it.
     fn have_written(&mut self, number: u64, len: u64, now: Instant) {
         let Some(making) = self.charge_making(number, (len, Progress::Writing), now) else {
             return;
@@ -234,7 +237,7 @@ impl Bus {
         self.ask(to, effect);
     }
 
-    /// How long a maker may take to write so many bytes.
+    /// Returns how long a maker may take to write so many bytes.
     fn writing_time(&self, len: u64) -> Duration {
         self.step + Duration::from_secs((len / BYTES_A_SECOND).min(LONGEST))
     }
@@ -271,7 +274,7 @@ impl Bus {
         })
     }
 
-    /// A maker has written a version, and has no map of it any more.
+    /// A maker has written a version, and has unmapped its memory.
     pub(super) fn version_written(
         &mut self,
         from: PluginId,

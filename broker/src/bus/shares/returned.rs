@@ -1,4 +1,4 @@
-//! What was made for an earlier broker, and comes back with its memory.
+//! Versions that were made under an earlier broker: their makers return them, with their memory.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::id::PluginId;
 use crate::shares::{Facts, Kind, LAST, Making, Progress, invalid};
 
 impl Bus {
-    /// A plugin returns the newest version that it has made.
+    /// A plugin returns the newest version of a share, which it has made under an earlier broker.
     pub(super) fn take_back(
         &mut self,
         from: PluginId,
@@ -34,7 +34,7 @@ impl Bus {
             facts.and_then(|facts| self.begin_return(from, (request, name), (&tag, facts, len)));
         match begun {
             Ok(making) => {
-                // The descriptor came with this record.
+                // The descriptor of the memory came with the record that is handled now.
                 self.effects.push_back(Effect::Keep {
                     from,
                     version: making,

@@ -1,4 +1,4 @@
-//! Versions are sealed: a few of each maker at once, by their makers or on threads of the shell.
+//! Sealing versions against every change. The shell does it on threads of its own, for a few versions of each maker at once.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::memory::AnyMemory;
 use crate::shares::{Kind, Progress};
 
 impl Bus {
-    /// Has a version sealed when it is its turn.
+    /// Has a version sealed now, or puts it into its maker's queue if the maker has as many under way as it may.
     pub(super) fn wait_for_seal(&mut self, number: u64, now: Instant) {
         self.deadlines.set(Awaited::Making(number), None);
         let Some(making) = self.shares.making_mut(number) else {
@@ -45,7 +45,8 @@ impl Bus {
         self.deadlines.set(Awaited::Memory(memory), due);
     }
 
-    /// The shell is done with sealing a version, whatever came of it: it is the next one's turn. Whether that is still of interest.
+    /// The shell has finished with sealing a version, whatever came of it: begins with the next one of the same maker. Returns whether the
+    /// making still waits for this: false if it has ended meanwhile.
     fn is_sealing_over(&mut self, number: u64, now: Instant) -> bool {
         let memory = AnyMemory::Version(number);
         self.deadlines.set(Awaited::Memory(memory), None);
@@ -66,7 +67,7 @@ impl Bus {
         }
     }
 
-    /// A version is sealed, and all of it is there.
+    /// Called when a version is sealed and all of its memory is allocated: it is saved first, if it has to be, and then registered.
     pub(in crate::bus) fn version_sealed(&mut self, number: u64, now: Instant) {
         let making = self.shares.making(number);
         let is_copied = making.is_some_and(|making| making.progress == Progress::Copying);
@@ -79,7 +80,7 @@ impl Bus {
         }
     }
 
-    /// A version cannot be sealed, is not all there, or is not what its plugin says.
+    /// Called when a version could not be sealed, is not allocated in full, or its memory is not what the plugin has said.
     pub(in crate::bus) fn version_not_sealed(
         &mut self,
         number: u64,
@@ -91,7 +92,7 @@ impl Bus {
         }
     }
 
-    /// A maker keeps the kernel from sealing.
+    /// The time for sealing has passed: the maker keeps the kernel from sealing. The making ends, and so does the maker's session.
     pub(in crate::bus) fn sealing_is_late(&mut self, number: u64, now: Instant) {
         let Some(making) = self.shares.making(number) else {
             return;

@@ -10,11 +10,11 @@ use crate::effect::Effect;
 use crate::id::PluginId;
 use crate::shares::{Kind, Maker, Making, Progress, Twin, Version, invalid};
 
-/// How long a maker may take until it says how long a twin is: as long as one gives itself for a share, if it says nothing else.
+/// How long a maker may take from `Convert` until it says how long the twin is: the same as the default for making a share.
 const CONVERSION: Duration = Duration::from_secs(30);
 
 impl Bus {
-    /// Whether there is, or can be, a twin of a version; else why not.
+    /// Whether a version has a twin, or its maker can write one; otherwise the reason why not.
     pub(super) fn can_be_converted(&self, version: &Version) -> Result<(), &'static str> {
         if version.twin.is_some() {
             return Ok(());
@@ -23,7 +23,8 @@ impl Bus {
         let maker = version.maker.plugin;
         let has_it =
             maker.is_some_and(|maker| share.is_none_or(|of| of.users.contains_key(&maker)));
-        // Of one that was found in a file it is not known whether there is JSON of its type, and nobody would write it.
+        // A version that was loaded from a file has no maker: nobody would write its twin, and the broker does not know whether its type
+        // has JSON.
         match (has_it, version.facts.persistent) {
             (true, _) if version.facts.json => Ok(()),
             (true, _) => Err("it cannot be written as JSON, and so not be converted"),
@@ -37,7 +38,8 @@ impl Bus {
         }
     }
 
-    /// A plugin asks for the newest version as JSON; whether it was not sent that before.
+    /// A plugin asks for the newest version as JSON. Returns true if the twin was sent now and the plugin did not have it before; false if
+    /// the plugin waits for the twin, or had it.
     pub(super) fn fetch_twin(
         &mut self,
         from: PluginId,
@@ -68,7 +70,8 @@ impl Bus {
         Ok(false)
     }
 
-    /// Another plugin waits for the same twin. Its maker may have to begin with it sooner.
+    /// Adds a plugin to those that wait for a twin. If this plugin need not wait for the end of the maker's rest, the conversion begins
+    /// now.
     fn wait_for_twin(&mut self, (of, making): (u64, u64), who: (PluginId, u32), now: Instant) {
         let rest = self.rest_for(of, who.0, now);
         let Some(twin) = self.shares.making_mut(making) else {
@@ -88,14 +91,14 @@ impl Bus {
         version.conversions.rest_for(&name, now)
     }
 
-    /// A maker is no longer at work on the JSON of a version.
+    /// Notes that a maker has ended its work on the JSON of a version, since when the maker rests.
     pub(super) fn has_converted(&mut self, of: u64, since: Instant, now: Instant) {
         if let Some(of) = self.shares.version_mut(of) {
             of.conversions.ended(since, now);
         }
     }
 
-    /// Has a maker write a version as JSON, perhaps after a rest.
+    /// Has a maker write a version as JSON: at once, or after the maker's rest.
     fn convert(&mut self, maker: PluginId, of: u64, first: (PluginId, u32), now: Instant) {
         let rest = self.rest_for(of, first.0, now);
         let making = self.shares.number();
@@ -146,7 +149,8 @@ impl Bus {
         self.ask(maker, Effect::Send(maker, convert.into()));
     }
 
-    /// A maker has rested. Those that waited meanwhile get what is the newest version by now.
+    /// A maker's rest is over. If the version is still the newest and its maker has it, the conversion begins; otherwise those that waited
+    /// are served the newest version as JSON.
     pub(super) fn go_on_with_twin(&mut self, number: u64, now: Instant) {
         let Some(twin) = self.shares.making(number) else {
             return;
@@ -176,7 +180,7 @@ impl Bus {
         }
     }
 
-    /// A twin is sealed: whoever waits for it is sent it.
+    /// A twin is sealed: registers it and sends it to all plugins that wait for it.
     pub(super) fn register_twin(&mut self, number: u64, now: Instant) {
         let Some(mut making) = self.shares.remove_making(number) else {
             return;
@@ -203,7 +207,8 @@ impl Bus {
         if let Some(original) = original {
             original.twin = Some(Twin::There(number));
         }
-        // From here on those that have it are charged: they wanted it, and may keep it for as long as they like.
+        // From here on the plugins that hold the twin are charged for it, and not its maker: they asked for it, and decide how long they
+        // keep it.
         charged.maker = None;
         let twin = Version {
             share: making.share,
@@ -248,7 +253,7 @@ impl Bus {
         }
     }
 
-    /// There will be no twin.
+    /// Refuses a twin to the plugins that wait for it.
     pub(super) fn refuse_twin(
         &mut self,
         waiting: Vec<(PluginId, u32)>,

@@ -1,4 +1,4 @@
-//! Who has a share, and what it was sent of it.
+//! Users of shares: giving a share to a plugin, sending versions, and what plugins say when they let go.
 
 use std::time::Instant;
 
@@ -14,13 +14,14 @@ use crate::id::PluginId;
 use crate::shares::{Asked, User, Version, Wish, invalid};
 
 impl Bus {
-    /// Whether the newest version of a share may go to a plugin: what is no sealed memory only to who trusts it.
+    /// Whether the newest version of a share may be sent to a plugin. A version that is the file itself (`in_place`) has no seals, and goes
+    /// only to plugins that trust their peers.
     pub(super) fn may_be_sent(&self, share: u64, wish: &Wish) -> bool {
         let newest = self.shares.newest(share);
         newest.is_none_or(|(_, newest)| !newest.in_place || wish.trusts)
     }
 
-    /// Gives a plugin a share that it wants, or tells it why not.
+    /// Gives a plugin the share that it wants, or answers with a failure.
     pub(super) fn serve(&mut self, share: u64, wish: Wish) {
         let (to, request) = (wish.plugin, wish.request);
         self.shares.over(to, request);
@@ -40,7 +41,7 @@ impl Bus {
         let is_same = fit == ShareFit::Same;
         let has_memory = is_same && wish.had != Some(newest.name);
         let is_held = newest.holders.contains_key(&to);
-        // Its maker has been charged for it before it was made.
+        // The maker of a version was charged for it before it was made.
         if has_memory && !is_held && newest.maker.plugin != Some(to) {
             self.check_room(to)?;
         }
@@ -86,7 +87,7 @@ impl Bus {
         }
     }
 
-    /// Whether a plugin may have a version: its own, or with the right to read the tag.
+    /// Whether a plugin may have a version: it needs the right to read the tag, or, for a version of its own, the right to create there.
     pub(super) fn check_use(
         &self,
         plugin: PluginId,
@@ -100,13 +101,13 @@ impl Bus {
         }
     }
 
-    /// How a version stands to what is wanted.
+    /// Whether the type of a version is the wanted one, or differs but can be converted; otherwise a failure that says why not.
     fn fit(&self, tag: &str, newest: &Version, wanted: &Wanted) -> Result<ShareFit, Failure> {
         if newest.facts.fits(wanted) {
             return Ok(ShareFit::Same);
         }
         let why = match self.can_be_converted(newest) {
-            // A slice of numbers is read by whoever wants it as something else: its maker is not needed.
+            // A slice of numbers is converted by its reader, so its maker is not needed.
             Err(why) if newest.facts.form != Form::Slice => why,
             _ if wanted.exact => "it was not to be converted",
             _ => {
@@ -117,7 +118,8 @@ impl Bus {
             }
         };
         let (its, theirs) = (&newest.facts.signature, &wanted.signature);
-        // Types of one name look the same, and so do a slice and the vector of its numbers.
+        // The same text can stand for two types: types of one name with other fields, or a slice and the vector of its numbers. The message
+        // then says what differs.
         let differs = match its == theirs {
             true if newest.facts.form == Form::Slice => " as a value, and not as a slice,",
             true if wanted.form == Form::Slice => " as a slice, and not as a value,",
@@ -130,7 +132,7 @@ impl Bus {
         Err(Failure::new(Code::ShareTypeMismatch, message))
     }
 
-    /// Refuses further versions to a plugin that keeps more of superseded ones than it may.
+    /// Refuses further versions to a plugin that is charged for more superseded versions than its limit.
     pub(super) fn check_room(&self, plugin: PluginId) -> Result<(), Failure> {
         let member = self.members.get(&plugin);
         let Some(quota) = member
@@ -164,7 +166,8 @@ impl Bus {
             Encoding::Json => self.fetch_twin(from, request, share, now),
         });
         match fetched {
-            // How often there is news, its makers decide; how often it lets go of that and fetches it anew, the plugin.
+            // The first fetch of each version is not charged to the plugin's rate, because makers decide how often there is a new one. A
+            // fetch of the same version after `Done` is charged, because the plugin decides about that.
             Ok(true) if self.is_first_fetch(from, (share, encoding)) => Weight::Expected,
             Ok(_) => Weight::Charged,
             Err(failure) => {
@@ -174,7 +177,7 @@ impl Bus {
         }
     }
 
-    /// Whether a plugin fetches the newest version of a share for the first time.
+    /// Whether a plugin fetches the newest version of a share for the first time, in this encoding.
     fn is_first_fetch(&mut self, plugin: PluginId, (share, encoding): (u64, Encoding)) -> bool {
         let newest = self.shares.newest(share);
         let number = newest.map_or(0, |(_, newest)| newest.name.number);
@@ -182,7 +185,7 @@ impl Bus {
         user.is_some_and(|user| user.is_first_fetch(number, encoding))
     }
 
-    /// Whether a plugin has a share, and may read it still.
+    /// Fails if a plugin does not have a share, or may not read it any more.
     pub(super) fn check_has(&self, plugin: PluginId, share: u64) -> Result<(), Failure> {
         let of = self.shares.share(share);
         let of = of.filter(|of| of.users.contains_key(&plugin));
@@ -193,7 +196,7 @@ impl Bus {
         }
     }
 
-    /// Sends a plugin a version; whether it was not sent that before.
+    /// Sends a version to a plugin. Returns true if the plugin did not hold the version before.
     pub(super) fn send_version(
         &mut self,
         to: PluginId,
@@ -230,7 +233,7 @@ impl Bus {
         Ok(is_new)
     }
 
-    /// A part of the schema of a share, and the length of all of it.
+    /// Returns a part of the schema of a share, and the length of the whole schema.
     pub(super) fn part_of_share(
         &self,
         plugin: PluginId,
@@ -249,7 +252,7 @@ impl Bus {
         }
     }
 
-    /// A plugin has let go of a version that is not the newest one, or of a twin.
+    /// A plugin says `Done`: it has let go of a superseded version or a twin.
     pub(super) fn done(&mut self, from: PluginId, version: u64) -> Result<Weight, Failure> {
         if !self.shares.was_given(version) {
             return Err(never_was("version"));
@@ -260,7 +263,7 @@ impl Bus {
         }
     }
 
-    /// A plugin has let go of a share.
+    /// A plugin says `Relinquish`: it has let go of a share.
     pub(super) fn relinquish(
         &mut self,
         from: PluginId,
@@ -276,7 +279,7 @@ impl Bus {
         }
     }
 
-    /// A plugin has a share no longer; whether it had it.
+    /// Ends a plugin's use of a share and of all its versions. Returns false if it was not a user.
     pub(super) fn leave_share(&mut self, plugin: PluginId, share: u64, now: Instant) -> bool {
         let Some(of) = self.shares.share_mut(share) else {
             return false;

@@ -1,4 +1,4 @@
-//! Versions: registered, superseded, let go.
+//! Versions: registered as the newest one, superseded by the next one, and let go when no plugin needs them.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,7 +14,8 @@ use crate::quota::Charge;
 use crate::shares::{Kind, Maker, Making, Share, Twin, Version, Wish};
 
 impl Bus {
-    /// A version is sealed, and kept in a file where it is to be: from here on it is the newest one.
+    /// Registers a version that is sealed, and saved if its share is persistent: it becomes the newest version of its tag, and all plugins
+    /// that wait for the tag are served.
     pub(super) fn register(&mut self, number: u64, now: Instant) {
         if self.is_overtaken(number, now) {
             return;
@@ -62,10 +63,11 @@ impl Bus {
         self.review_use(share, now);
     }
 
-    /// Whether what was made may be registered: not where the tag has become something else meanwhile.
+    /// Fails if a version may not be registered, because its tag has got a share of another type meanwhile; or, for a return, any share or
+    /// a cell.
     fn check_registered(&self, making: &Making) -> Result<(), Failure> {
         let found = self.shares.found(&making.tag);
-        // Of a return nothing kept the tag from others meanwhile.
+        // Unlike other makings, a return does not reserve its tag.
         let is_return = matches!(making.kind, Kind::Return { .. });
         if is_return && (found.is_some() || self.cells.is_taken(&making.tag)) {
             return Err(is_taken(&making.tag));
@@ -73,13 +75,14 @@ impl Bus {
         self.check_like(found, &making.facts, &making.tag)
     }
 
-    /// Whether it would be registered now, as far as that can be told.
+    /// Whether a version could be registered now. Asked before it is saved; the answer can change until then.
     pub(super) fn may_be_registered(&self, making: &Making) -> bool {
         let is_overtaken = making.is_creation() && self.shares.found(&making.tag).is_some();
         !is_overtaken && self.check_registered(making).is_ok()
     }
 
-    /// Which version the making of this number becomes.
+    /// Returns the name that the version of this making gets: the returned one, the one that it was saved under, or the next number of the
+    /// share; number 1 of a new incarnation where there is no share.
     pub(super) fn name_for(&self, number: u64, making: &Making) -> VersionName {
         if let Kind::Return { name, .. } = making.kind {
             return name;
@@ -96,7 +99,7 @@ impl Bus {
         })
     }
 
-    /// Makes a version the newest one of its tag; gives the share, which may be new.
+    /// Makes a version the newest one of its tag, and supersedes the one before. Returns the share, which is a new one if the tag had none.
     pub(super) fn add_newest(
         &mut self,
         tag: &Arc<str>,
@@ -105,7 +108,7 @@ impl Bus {
         let found = self.shares.found(tag);
         let share = found.unwrap_or(version.share);
         if version.share != share {
-            // Another one has come first.
+            // Another share was registered for the tag while this version was being made; the version joins that one.
             self.effects.push_back(Effect::EndShare(version.share));
             version.share = share;
         }
@@ -130,7 +133,7 @@ impl Bus {
         share
     }
 
-    /// Gives who has made a version the share.
+    /// Makes the maker of a version a user of its share.
     fn serve_maker(&mut self, share: u64, making: Making) {
         let (plugin, facts) = (making.plugin, making.facts);
         let wish = |request: u32, charge: Charge, had: Option<VersionName>| Wish {
@@ -158,12 +161,12 @@ impl Bus {
                 name,
                 charge,
             } => self.serve(share, wish(request, charge, Some(name))),
-            // They are registered elsewhere.
+            // Registered by [`Bus::register_twin`].
             Kind::Twin { .. } => {}
         }
     }
 
-    /// Gives all that wait for a tag the share.
+    /// Gives the share to all plugins that wait for its tag. Those that may not be sent its newest version wait for a copy of the file.
     pub(super) fn serve_row(&mut self, tag: &Arc<str>, share: u64) {
         let row = self.shares.known_tag_mut(tag).map(|of| &mut of.row);
         let row = row.map(std::mem::take).unwrap_or_default();
@@ -175,7 +178,7 @@ impl Bus {
         }
     }
 
-    /// A version is not the newest one any more, nor is its twin: whoever has them is charged instead of their maker.
+    /// A version is no longer the newest one: from now on its holders are charged for it and for its twin, instead of the maker.
     fn supersede(&mut self, number: u64) {
         let twin = self.shares.version(number).and_then(|old| old.twin);
         let twin = twin.and_then(|twin| match twin {
@@ -201,7 +204,7 @@ impl Bus {
         }
     }
 
-    /// A plugin has let go of a version.
+    /// A plugin has let go of a version. Returns whether it held it.
     pub(super) fn let_go_of(&mut self, holder: PluginId, number: u64) -> bool {
         let version = self.shares.version_mut(number);
         let was_held = version.is_some_and(|version| version.holders.remove(&holder).is_some());
@@ -209,7 +212,7 @@ impl Bus {
         was_held
     }
 
-    /// Lets a version go that nobody has and that is sent to nobody any more.
+    /// Lets go a version that no plugin holds and that will be sent to none.
     pub(super) fn review_version(&mut self, number: u64) {
         if self
             .shares
@@ -235,7 +238,8 @@ impl Bus {
         self.let_memory_go(number, maker, version.charged.bus);
     }
 
-    /// Keeps memory charged to the bus until nobody holds it.
+    /// Has the shell let go the memory of a version, and keeps the bus charged for it until the shell reports that nobody holds that memory
+    /// any more.
     pub(super) fn let_memory_go(&mut self, number: u64, maker: PluginId, bus: Charge) {
         let serial = self.charges.serial();
         self.shares.keep(serial, bus);
@@ -246,7 +250,7 @@ impl Bus {
         });
     }
 
-    /// Ends a share that nobody uses.
+    /// Ends a share that has neither a user nor a publication under way.
     pub(super) fn review_use(&mut self, share: u64, now: Instant) {
         if self.shares.share(share).is_some_and(Share::is_of_no_use) {
             self.end_share(share, now);
@@ -275,7 +279,7 @@ impl Bus {
     }
 }
 
-/// The refusal of who returns a share whose tag is taken by now.
+/// The refusal of a returned version whose tag has another share or a cell by now.
 pub(super) fn is_taken(tag: &str) -> Failure {
     let message =
         format!("there is another share, or a cell, {tag} by now, which was made meanwhile");

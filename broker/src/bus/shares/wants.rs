@@ -1,4 +1,4 @@
-//! A tag is wanted. One plugin makes what is absent, the others wait.
+//! A plugin wants a tag: it is given the share, or one of the plugins that want it makes it and the others wait.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::id::PluginId;
 use crate::shares::{Asked, Kind, Making, Progress, Wish, check_wanted, invalid};
 
 impl Bus {
-    /// A plugin wants a tag.
+    /// A plugin asks for the share of a tag.
     pub(super) fn want(&mut self, from: PluginId, record: ShareToBroker, now: Instant) -> Weight {
         let ShareToBroker::Want {
             request,
@@ -59,14 +59,16 @@ impl Bus {
         weight
     }
 
-    /// Whether a plugin may want a tag now. Gives why it may not make it, where it would, but may have what others make.
+    /// Fails if a plugin may neither read nor make the share of a tag, or waits for it already. `Ok(Some(failure))` if the plugin offers to
+    /// make the share but lacks the right: it may still use what others make.
     fn check_want(
         &self,
         from: PluginId,
         tag: &str,
         makes: bool,
     ) -> Result<Option<Failure>, Failure> {
-        // What it makes it may read; what another one has made, only with the right to that.
+        // A plugin that may create may use what it makes without the right to read; to use what others have made, it needs the right to
+        // read.
         let create = match makes {
             true => self.check_create_share(from, tag).err(),
             false => None,
@@ -84,7 +86,7 @@ impl Bus {
         }
     }
 
-    /// Gives a plugin the share that it wants, or has it wait for that.
+    /// Gives a plugin the share that it wants, or puts it into the row of the tag, or tells it that there is no share.
     pub(super) fn serve_or_wait(&mut self, tag: &Arc<str>, wish: Wish, now: Instant) {
         let (makes, waits) = (wish.make.is_some(), wish.waits_for_maker());
         let (of, no_files) = (self.shares.tag_mut(tag), self.no_files.is_some());
@@ -92,7 +94,7 @@ impl Bus {
         let is_made = of.creation.is_some();
         match share {
             Some(share) if self.may_be_sent(share, &wish) => self.serve(share, wish),
-            // Only its file is at hand, and this one does not trust it.
+            // The share's newest version is the file itself, and this plugin does not trust its peers: it waits for a sealed copy.
             Some(_) => self.wait_for_file(tag, wish),
             None if is_loading => self.wait(tag, wish),
             None if is_made && waits => self.wait(tag, wish),
@@ -106,22 +108,22 @@ impl Bus {
         self.shares.tidy(tag);
     }
 
-    /// Tells a plugin that there is no share, and why it may not make it, if it would.
+    /// Tells a plugin that there is no share; or, if it offered to make it, why it may not.
     fn tell_absent(&mut self, tag: &str, wish: Wish) {
         let (to, request) = (wish.plugin, wish.request);
         let failure = wish.forbidden.unwrap_or_else(|| no_share(tag));
         self.answer(to, request, Some(failure));
     }
 
-    /// Puts a plugin at the end of the row.
+    /// Puts a plugin at the end of the row of a tag.
     pub(super) fn wait(&mut self, tag: &Arc<str>, wish: Wish) {
         let about = Asked::Tag(tag.clone());
         self.shares.ask(wish.plugin, wish.request, about);
         self.shares.tag_mut(tag).row.push_back(wish);
     }
 
-    /// Has the next one make what is absent, if anybody is there to do so and nobody does; those that would not make it are told
-    /// that there is none.
+    /// If a tag has no share and nobody makes one or looks for its file, has the first plugin in the row that offers to make it do so.
+    /// Plugins that cannot wait for a maker, or all if there is no maker, are told that there is no share.
     pub(super) fn next_in_row(&mut self, tag: &Arc<str>, now: Instant) {
         let Some(of) = self.shares.known_tag_mut(tag) else {
             return;
@@ -144,7 +146,7 @@ impl Bus {
         self.shares.tidy(tag);
     }
 
-    /// Has a plugin make a share.
+    /// Asks a plugin, by `Create`, to make a share.
     fn call(&mut self, tag: &Arc<str>, wish: Wish, now: Instant) {
         let (to, request) = (wish.plugin, wish.request);
         let Some((facts, within)) = wish.make.clone() else {
@@ -170,11 +172,11 @@ impl Bus {
         self.ask(to, Effect::Send(to, create.into()));
     }
 
-    /// A plugin no longer waits.
+    /// A plugin gives up a request for a tag (`Forgo`): it leaves the row, or its making ends.
     pub(super) fn forgo(&mut self, from: PluginId, request: u32, now: Instant) -> Weight {
         let tag = match self.shares.asked(from, request) {
             None => return Weight::Charged,
-            // The two have crossed.
+            // The plugin gave up while the answer was under way.
             Some(Asked::Share(share)) => {
                 self.shares.over(from, request);
                 self.forgo_share(from, (request, share), now);
@@ -206,7 +208,7 @@ impl Bus {
         Weight::Charged
     }
 
-    /// A plugin has given up a wish that was answered, without having read that.
+    /// A plugin has given up a request whose answer it has not read. If it has the share by no other request, it stops being a user.
     fn forgo_share(&mut self, from: PluginId, (request, share): (u32, u64), now: Instant) {
         let Some(user) = self.shares.user_mut(share, from) else {
             return;
@@ -215,13 +217,13 @@ impl Bus {
         if !has_more {
             self.leave_share(from, share, now);
         } else if let Some(version) = brought {
-            // It has closed what came along.
+            // The plugin has closed the memory that came with that answer.
             self.let_go_of(from, version);
         }
     }
 }
 
-/// The refusal of a share that is absent.
+/// The failure that says that a tag has no share.
 pub(super) fn no_share(tag: &str) -> Failure {
     let message =
         format!("there is no share {tag}: no plugin has made it, or nobody uses it any more");

@@ -1,4 +1,4 @@
-//! Watches: who is told, once, when a tag does not stand as it was seen.
+//! Watches: a plugin says which version of a tag it has seen, and is told once when the tag has another one or none.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use crate::bus::{Bus, Weight};
 use crate::id::PluginId;
 use crate::shares::{Asked, Watch};
 
-/// So many changes one plugin may have missed.
+/// A plugin can have missed at most so many changes; older ones are not counted.
 const MISSED: u64 = 1024;
 
 impl Bus {
-    /// A plugin wants to be told.
+    /// A plugin asks to be told when a tag has another version than the one it has seen.
     pub(super) fn watch(
         &mut self,
         from: PluginId,
@@ -20,7 +20,7 @@ impl Bus {
         (tag, seen): (&str, Option<VersionName>),
     ) -> Weight {
         let member = self.members.get_mut(&from);
-        // How often there is news, its makers decide.
+        // One watch for each `Changed` is not charged to the plugin's rate, because makers decide how often a tag changes.
         let left = member.and_then(|member| {
             member.share_news = member.share_news.checked_sub(1)?;
             Some(Weight::Expected)
@@ -56,20 +56,22 @@ impl Bus {
         Ok(())
     }
 
-    /// Whether a plugin may be told how a tag stands: also who may make shares there, and finds out by that.
+    /// Whether a plugin may watch a tag: it needs the right to read it, or to make shares there, because a maker learns by making how the
+    /// tag stands.
     pub(super) fn check_watch_share(&self, plugin: PluginId, tag: &str) -> Result<(), Failure> {
         let reads = self.check_read_share(plugin, tag);
         reads.or_else(|failure| self.check_create_share(plugin, tag).map_err(|_| failure))
     }
 
-    /// Whether a plugin that is told at once may have missed a change: as often as there were any. Else one that says it has seen what never
-    /// was could go on asking for nothing.
+    /// Whether a watch that is answered at once counts as a change that the plugin has missed, so that its next watch is free. It does so
+    /// at most as often as tags have changed: else a plugin that claims to have seen a version that never was could watch again and again
+    /// without being charged.
     fn is_news(&mut self, plugin: PluginId) -> bool {
         let changes = self.shares.changes();
         let Some(member) = self.members.get_mut(&plugin) else {
             return false;
         };
-        // Those of long ago it has not missed just now.
+        // Changes that are older than the last 1,024 are not counted.
         let counted = member.share_changes.max(changes.saturating_sub(MISSED));
         let is_news = counted < changes;
         member.share_changes = counted + u64::from(is_news);
@@ -84,13 +86,13 @@ impl Bus {
         self.send(plugin, ShareToPlugin::Changed { request, now });
     }
 
-    /// Which version a tag has now.
+    /// Returns the name of the newest version of a tag, or `None` if it has no share.
     fn seen_now(&self, tag: &str) -> Option<VersionName> {
         let share = self.shares.found(tag)?;
         Some(self.shares.newest(share)?.1.name)
     }
 
-    /// Tells those that have seen a tag as it is not now.
+    /// Counts a change, and tells all plugins that watch the tag and have not seen the version that it has now.
     pub(super) fn tell_watches(&mut self, tag: &Arc<str>) {
         self.shares.has_changed();
         let now = self.seen_now(tag);
@@ -106,7 +108,7 @@ impl Bus {
         }
     }
 
-    /// A plugin need not be told any more.
+    /// A plugin ends a watch.
     pub(super) fn unwatch(&mut self, from: PluginId, request: u32) -> Weight {
         let Some(Asked::Tag(tag)) = self.shares.asked(from, request) else {
             return Weight::Charged;

@@ -1,4 +1,4 @@
-//! An open gate that is called without types.
+//! Open gates that are called without types known at compile time.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -24,10 +24,11 @@ use crate::call::target::Target;
 use crate::call::untyped;
 use crate::session::open_gate::{State, Way};
 
-/// An open gate, called with archives or with JSON as was said when it was opened, from any number of threads.
+/// An open gate, called with archives or with JSON, as was chosen when it was opened. Any number of threads may
+/// call it.
 ///
-/// What is said of requests and results here is bytes: an archive of the parameters, or the text of a JSON array
-/// of them, which [`Gate::call_values`] makes of values.
+/// Requests and results are bytes: an archive of the parameters, or the text of a JSON array of them.
+/// [`Gate::call_values`] writes such a text from values.
 #[derive(Clone)]
 pub struct Gate {
     shared: Arc<Shared>,
@@ -48,7 +49,7 @@ impl Gate {
         }
     }
 
-    /// The same gate, whose action is called and not its function.
+    /// Returns the same gate, whose action is called instead of its function.
     #[must_use]
     pub fn action(&self) -> Gate {
         Gate {
@@ -57,7 +58,7 @@ impl Gate {
         }
     }
 
-    /// The same gate with another deadline for each call, counted from its start; see
+    /// Returns the same gate with another timeout for each call, counted from its start; see
     /// [`Subscriber::with_timeout`](crate::Subscriber::with_timeout).
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Gate {
@@ -67,9 +68,9 @@ impl Gate {
         }
     }
 
-    /// The same gate, with calls that have their whole timeout also inside a handler; see
-    /// [`Subscriber::with_own_deadline`](crate::Subscriber::with_own_deadline). Those that are
-    /// [sent](Gate::send) always have.
+    /// Returns the same gate, whose calls have their whole timeout even inside a handler; see
+    /// [`Subscriber::with_own_deadline`](crate::Subscriber::with_own_deadline). Calls that are [sent](Gate::send)
+    /// always have.
     #[must_use]
     pub fn with_own_deadline(&self) -> Gate {
         Gate {
@@ -78,8 +79,8 @@ impl Gate {
         }
     }
 
-    /// The same gate, with calls that end when a token is cancelled; see [`CancelToken`]. Those that were
-    /// [sent](Gate::send) end when they are dropped, and look at the token only before they are sent.
+    /// Returns the same gate, whose calls end when the token is cancelled; see [`CancelToken`]. A call that is
+    /// [sent](Gate::send) looks at the token only before it is sent; dropping its future gives it up.
     #[must_use]
     pub fn with_cancel(&self, token: &CancelToken) -> Gate {
         Gate {
@@ -93,32 +94,32 @@ impl Gate {
         self.shared.gate.name()
     }
 
-    /// The name of the plugin that provides the gate now.
+    /// The name of the plugin that provides the gate now; `None` if there is none.
     pub fn owner(&self) -> Option<String> {
         self.shared.gate.state().owner().map(str::to_owned)
     }
 
-    /// Whether the gate has a function now.
+    /// Whether a plugin provides the gate's function now.
     pub fn has_function(&self) -> bool {
         self.shared.has(CallKind::Function)
     }
 
-    /// Whether the gate has an action now.
+    /// Whether a plugin provides the gate's action now.
     pub fn has_action(&self) -> bool {
         self.shared.has(CallKind::Action)
     }
 
-    /// How its calls are written.
+    /// The encoding in which the gate is called.
     pub fn encoding(&self) -> Encoding {
         self.encoding
     }
 
-    /// What the function takes and gives, or what the action takes ([`Gate::action`]): as its provider says, where the gate
-    /// was opened without a signature, and else as it was opened.
+    /// The signature of the function, or of the action (see [`Gate::action`]). If the gate was opened with a
+    /// signature, it is that one; otherwise the provider's.
     ///
     /// # Errors
     ///
-    /// `NOT_READY` where nobody provides it now; why it cannot be called.
+    /// `NOT_READY` if nobody provides the gate now; otherwise the reason why it cannot be called.
     pub fn signature(&self) -> Result<Arc<Signature>> {
         let (gate, kind) = (&self.shared.gate, self.kind);
         gate.state()
@@ -134,22 +135,23 @@ impl Gate {
         self.shared.wait_ready(timeout)
     }
 
-    /// Calls the gate with its parameters, and waits for its result; empty for an action.
+    /// Calls the gate and waits for its result, which is empty for an action.
     ///
-    /// The call always passes through shared memory, also to a provider in this process.
+    /// The call always passes through shared memory, even to a provider in this process.
     ///
     /// # Errors
     ///
-    /// As [`Subscriber::invoke`](crate::Subscriber::invoke). In JSON also, before anything is sent: `INVALID_ARGUMENT` for
-    /// what is no JSON, `TYPE_MISMATCH` for what is no array or nests more than 64 deep, `LENGTH_MISMATCH` where the
-    /// provider's signature has another number of parameters. What the provider cannot take it refuses, with the
-    /// path of the value (`arguments[1].gain`) in message and context.
+    /// As [`Subscriber::invoke`](crate::Subscriber::invoke). In JSON also, before anything is sent:
+    /// `INVALID_ARGUMENT` for a text that is not JSON; `TYPE_MISMATCH` if it is not an array or nests more than 64
+    /// deep; `LENGTH_MISMATCH` if the provider's signature has another number of parameters. A value that does not
+    /// fit the provider's types is refused by the provider, with its path (`arguments[1].gain`) in message and
+    /// context.
     pub fn call(&self, request: &[u8]) -> Result<Bytes> {
         let given = self.given(request)?;
         self.call_given(request, given)
     }
 
-    /// Calls a gate that was opened for JSON with values, one a parameter; null is the result of an action.
+    /// Calls a gate that was opened for JSON; each value is one parameter. The result of an action is null.
     ///
     /// # Errors
     ///
@@ -173,14 +175,14 @@ impl Gate {
         written.map_err(|error| error.at_gate(self.shared.gate.name().clone()))
     }
 
-    /// How many parameters a request has, where that can be seen.
+    /// The number of parameters in a request; `None` for archives, where it cannot be seen.
     fn given(&self, request: &[u8]) -> Result<Option<usize>> {
         if self.encoding == Encoding::Archive {
             return Ok(None);
         }
         let (_, count) = json::check_arguments(request).map_err(|error| {
             let error = match error.code() {
-                // It is not a peer's fault.
+                // The text is the caller's own, so no peer is to blame.
                 Code::Protocol => Error::new(Code::InvalidArgument, error.message()),
                 _ => error,
             };
@@ -216,7 +218,7 @@ impl Gate {
         state.way_in(self.encoding, (self.kind, self.shared.gate.name()))
     }
 
-    /// Refuses a call with another number of parameters than its provider has said to take.
+    /// Refuses a call whose number of parameters differs from that in the provider's signature.
     fn check_number(&self, state: &State, given: Option<usize>) -> Result<()> {
         let signature = state.described(self.kind);
         let takes = signature.and_then(|signature| signature.params.as_ref());
@@ -228,37 +230,37 @@ impl Gate {
         }
     }
 
-    /// Sends a call and does not wait: what is given back is a future of its result, for any executor,
-    /// which can also be [waited](Sent::wait) for. Dropping it gives the call up.
+    /// Sends a call and does not wait: returns a future of its result, for any executor; [`Sent::wait`] waits for
+    /// it on a thread. Dropping the future gives the call up.
     ///
-    /// One link carries at most 32 calls of a gate at a time. Where it has no slot for it, the call waits in this process's memory, behind those that
-    /// were sent to the same gate before; until its deadline, which is counted from here. It begins a chain
-    /// of its own, also inside a handler, and its deadline is its own there, too: it may outlive that
-    /// handler.
+    /// One link carries at most 32 calls of a gate at a time. If no slot is free, the call waits in this process's
+    /// memory, behind those that were sent to the same gate before, until its deadline, which is counted from this
+    /// method's start. The call begins a chain of its own and has its whole timeout, also inside a handler: it may
+    /// outlive that handler.
     ///
-    /// Where nobody provides the gate as far as this plugin knows, or the call is refused and certainly did not run,
-    /// it waits for the broker to say how the gate stands, and is sent once more if that is otherwise. No
-    /// thread waits for this.
+    /// If, as far as this plugin knows, nobody provides the gate, or if the provider refuses the call and it
+    /// certainly did not run, the call waits until the broker says how the gate stands; if that has changed, it is
+    /// sent once more. No thread waits for this.
     ///
-    /// Wakers are called on the one thread that looks after all calls of the plugin, or of all plugins of
-    /// its group: one that takes its time keeps others from being told. Closing the plugin waits for it, in
-    /// a group only closing the last one.
+    /// Wakers are called on the one thread that looks after all sent calls of the plugin, or of all plugins of its
+    /// group: a waker that takes long delays the others. Closing the plugin waits for that thread; in a group only
+    /// closing the last plugin does.
     ///
     /// # Errors
     ///
-    /// Whatever is known before it is sent: what is wrong with its JSON, as [`Gate::call`] says; no time is left, the token is cancelled, the plugin has closed, its
-    /// broker has ended and the gate is absent. The future tells of everything else: `NOT_READY`; a call that
-    /// found no slot until its deadline is `OVERLOADED` and certainly did not run, one that was sent and not
-    /// answered is `TIMEOUT`, as is one whose provider did not map the memory for it, which certainly did not run
-    /// either. Also `OVERLOADED` where all 63 bells of the
-    /// plugin, or of its group, are in use when the first call is sent.
+    /// Whatever is known before the call is sent: errors in its JSON, as [`Gate::call`] says; no time is left; the
+    /// token is cancelled; the plugin has closed; its broker has ended and the gate is absent; or all 63 bells of
+    /// the plugin, or of its group, are in use when the first call is sent (`OVERLOADED`). All other errors come
+    /// from the future: `NOT_READY`; `OVERLOADED` if the call found no slot until its deadline, and `TIMEOUT` if
+    /// its provider did not map the memory for it, both of which certainly did not run; `TIMEOUT` if the call was
+    /// sent and not answered.
     pub fn send(&self, request: &[u8]) -> Result<Sent> {
         let given = self.given(request)?;
         self.send_given(request, given)
     }
 
-    /// The same with values, for a gate that was opened for JSON. Its result is a JSON text, of which
-    /// [`Sent::wait_value`] makes a value.
+    /// As [`Gate::send`], with values, for a gate that was opened for JSON. The result is a JSON text;
+    /// [`Sent::wait_value`] reads it as a value.
     ///
     /// # Errors
     ///
@@ -276,7 +278,7 @@ impl Gate {
             let error = Error::new(Code::Cancelled, "the call was given up before it was sent");
             return Err(error.at_gate(gate.clone()));
         }
-        // It may outlive the handler that sends it.
+        // The call may outlive the handler that sends it, so it does not take that handler's deadline.
         let deadline = call_due(self.limit.alone());
         let deadline = deadline.map_err(|error| error.at_gate(gate.clone()))?;
         let bytes = untyped::outbound(request).map_err(|error| error.at_gate(gate.clone()))?;
@@ -298,7 +300,7 @@ impl Gate {
                 let sent = sender.send(&way.link, call, completion.clone());
                 sent.map_err(|error| shared.failed(&way.link, error))?
             }
-            // Otherwise the broker may know better.
+            // Any other error may be outdated: the broker is asked how the gate stands.
             Err(error) if shared.is_final(&error) => return Err(error),
             Err(error) => sender.send_absent(call, completion.clone(), error)?,
         };

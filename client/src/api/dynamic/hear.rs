@@ -1,4 +1,4 @@
-//! Hearing events without types: as archives, as JSON, or as whichever the sender writes.
+//! Subscribing to events without types known at compile time: as archives, as JSON, or as the sender writes them.
 
 use callgate_layout::{Encoding, Encodings, Signature};
 use serde_json::Value;
@@ -13,7 +13,7 @@ use crate::events::handlers::{EventContext, OfBytes, OfValues, read_values};
 use crate::handler::HandlerError;
 use crate::session::wanted::anything;
 
-/// Hears events of whatever types as JSON: one value for each parameter. The senders convert.
+/// Subscribes to events of any type as JSON, one value for each parameter. The senders convert.
 ///
 /// ```no_run
 /// use callgate_client::{Plugin, dynamic};
@@ -40,8 +40,9 @@ pub fn subscribe_json(
     subscription.with(&anything(None), Encodings::JSON, handler)
 }
 
-/// Hears events with the types of a signature, which are known at run time, in these encodings: the archive of the parameters,
-/// into which nobody has looked, or the text of a JSON array, which has been checked to be one.
+/// Subscribes to events with the types of a signature that is known only at run time, in these encodings. The
+/// handler gets the archive of the parameters, which was not checked, or the text of a JSON array, which was
+/// checked to be one.
 ///
 /// # Errors
 ///
@@ -62,7 +63,7 @@ pub fn subscribe(
     subscription.with(&signature, encodings, handler)
 }
 
-/// Hears events of whatever types as JSON, to be taken one by one: one value for each parameter.
+/// Subscribes to events of any type as JSON, one value for each parameter; the program takes them one by one.
 ///
 /// # Errors
 ///
@@ -76,8 +77,8 @@ pub fn events_json(plugin: &Plugin, topic: &str) -> Result<Events<Vec<Value>>> {
     )
 }
 
-/// Hears events with the types of a signature, which are known at run time, to be taken one by one: as archives, or as the texts of
-/// JSON arrays.
+/// Subscribes to events with the types of a signature that is known only at run time; the program takes them one by
+/// one, as archives or as the texts of JSON arrays.
 ///
 /// # Errors
 ///

@@ -12,7 +12,7 @@ use crate::serve::gate::Names;
 use crate::serve::provided::Serving;
 use crate::session::wanted::anything;
 
-/// A prefix of gates' names, and what is said of all gates under it. It ends in `.`.
+/// A prefix of gates' names, with the types of all gates under it. It ends in `.`.
 #[derive(Clone)]
 pub struct Prefix {
     prefix: String,
@@ -21,7 +21,7 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// All names under a prefix, as functions that take any parameters and give any result.
+    /// All names under a prefix, as functions with any parameters and any result.
     pub fn new(prefix: impl Into<String>) -> Prefix {
         Prefix {
             prefix: prefix.into(),
@@ -30,25 +30,25 @@ impl Prefix {
         }
     }
 
-    /// As actions that take any parameters.
+    /// Makes the gates actions with any parameters.
     #[must_use]
     pub fn actions(self) -> Prefix {
         self.with_signature(anything(None))
     }
 
-    /// With the types of one signature, which all of them have: functions where it has a result, else actions.
+    /// Gives all gates the types of one signature. They are functions if it has a result, and actions otherwise.
     #[must_use]
     pub fn with_signature(mut self, signature: Signature) -> Prefix {
         self.signature = signature;
         self
     }
 
-    /// Only those names of which this is true; it is given the whole name. A name of which it is false is absent to who
-    /// opens it, and `has_function` is false.
+    /// Provides only the names for which `names` returns `true`; it is given the whole name. Any other name is
+    /// absent for a plugin that opens it, and `has_function` is `false`.
     ///
-    /// It is asked whenever a plugin opens a name that it has not open, on the thread that hears the broker: it has to be
-    /// quick, and cannot wait for anything of Callgate's. One that panics says no. Who was told that there is no such
-    /// name is told otherwise when it opens it again.
+    /// `names` is called whenever a plugin opens a name that it has not open, on the control thread: it has to be
+    /// quick, and must not wait for anything of Callgate's. If it panics, that counts as `false`. A plugin that was
+    /// told that there is no such name asks again when it opens the name again.
     #[must_use]
     pub fn only(mut self, names: impl Fn(&str) -> bool + Send + Sync + 'static) -> Prefix {
         self.names = Some(Arc::new(names));
@@ -71,15 +71,16 @@ impl std::fmt::Debug for Prefix {
     }
 }
 
-/// Provides all gates whose names begin with a prefix, by one handler, to which [`Context::gate`](crate::Context::gate) says
-/// the name that was called.
+/// Provides all gates whose names begin with a prefix, with one handler. [`Context::gate`](crate::Context::gate)
+/// tells the handler which name was called.
 ///
-/// A gate that this plugin provides by its exact name comes before the prefix, and so does a longer prefix. What begins with a
-/// prefix is its owner's: gates and prefixes of other plugins under it are `ALREADY_PROVIDED`, as is a prefix over theirs.
+/// If several match, a gate that this plugin provides by its exact name comes first, and then the longer prefix.
+/// The names under a prefix belong to its provider: other plugins get `ALREADY_PROVIDED` for gates and prefixes
+/// under it, and this plugin gets it for a prefix over theirs.
 ///
-/// [Options](Plugin::set_gate_options), statistics and limits are those of the prefix, for all of its names together.
-/// Dropping the [`Provider`] withdraws all of them. A name that nobody has open any more takes nothing, so that there is no end
-/// to how many are called one after the other.
+/// [Options](Plugin::set_gate_options), statistics and limits belong to the prefix, for all of its names together.
+/// Dropping the [`Provider`] withdraws all of them. A name that no plugin has open takes no memory, so any number
+/// of names can be called one after the other.
 ///
 /// ```no_run
 /// use callgate_client::dynamic::{self, Prefix, Takes};

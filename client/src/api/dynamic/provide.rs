@@ -1,4 +1,4 @@
-//! Providing gates without types.
+//! Providing gates without types known at compile time.
 
 use super::{Takes, kind_of};
 use crate::api::plugin::Plugin;
@@ -25,20 +25,21 @@ pub fn provide(
 }
 
 /// Provides a gate whose handler takes archives and answers later, through a [`Responder`], from any thread.
+/// Provides a gate whose handler takes archives and answers later, through a [`Responder`], from any thread.
 ///
-/// A call that waits for its answer holds neither the plugin's turn nor a thread, only its slot on the
-/// link to its caller. One gate has 32 of a link's 64 slots: a handler that keeps so many responders of one
-/// caller gets no further call of that caller until it answers, and the caller's other calls wait or
-/// fail at their deadlines. What the handler wants to keep of its [`Context`], such as the caller's
-/// name, it copies.
+/// A call that waits for its answer holds neither the plugin's turn nor a thread, only its slot on the link to its
+/// caller. One gate may take 32 of a link's 64 slots: if a handler keeps that many responders of one caller, it
+/// gets no further call of that caller until it answers, and the caller's other calls wait or fail at their
+/// deadlines. What the handler needs later of its [`Context`], such as the caller's name, it has to copy.
 ///
-/// The handler runs where the plugin's [`Dispatch`](crate::Dispatch) says, also for callers of the same process:
-/// such calls pass through shared memory.
+/// The handler runs where the plugin's [`Dispatch`](crate::Dispatch) says, even for callers of the same process:
+/// their calls pass through shared memory.
 ///
-/// *What another thread calls for a kept [`Responder`]* belongs to no chain. It has its own deadline and not that of the
-/// call being served: say `with_timeout(responder.remaining())`. Where it leads back to a plugin that waits for this very
-/// answer, it is not let in there, and both wait until a deadline; no `DEADLOCK` tells of it. Against that helps
-/// to declare the gate that is called back [re-entrant](crate::GateOptions::reentrant).
+/// *Calls that another thread makes for a kept [`Responder`]* belong to no chain. They have their own deadlines,
+/// not that of the call being served: use `with_timeout(responder.remaining())`. If such a call leads back to a
+/// plugin that waits for this very answer, that plugin does not run it, and both wait until a deadline; no
+/// `DEADLOCK` is reported. To prevent that, declare the gate that is called back
+/// [re-entrant](crate::GateOptions::reentrant).
 ///
 /// # Errors
 ///
@@ -52,10 +53,11 @@ pub fn provide_later(
     provide_with(plugin, gate, signature, Takes::archives_later(handler))
 }
 
-/// Provides a gate that takes what its handler does: JSON, archives or both. A signature with a result makes it a
-/// function, one without an action.
+/// Provides a gate whose handler takes JSON, archives or both. A signature with a result makes it a function, one
+/// without an action.
 ///
-/// Who calls it with types is told by the signature whether they can be converted, and calls with what the handler takes:
+/// Plugins that call it with types learn from the signature whether they can be converted, and their calls come in
+/// an encoding that the handler takes:
 ///
 /// ```no_run
 /// use callgate_client::dynamic::{self, Takes};

@@ -14,25 +14,25 @@ use crate::base::error::{Error, Result};
 use crate::base::json;
 use crate::call::sent::{Awaited, Completion, Lost, Outcome};
 
-/// A call that was sent: a future of its result. Dropping it gives the call up; its handler is not
-/// stopped, and can see that nobody waits any more.
+/// A call that was sent: a future of its result. Dropping it gives the call up; that does not stop the handler,
+/// which can see that nobody waits any more.
 ///
-/// It is over by its deadline, also where its provider is killed, and when this plugin closes.
+/// It is ready at its deadline at the latest, also if its provider is killed, and when this plugin closes.
 #[must_use = "dropping a call gives it up"]
 pub struct Sent {
     pub(super) shared: Arc<Shared>,
     pub(super) number: u64,
-    /// Nanoseconds of the monotonic clock.
+    /// In nanoseconds of the monotonic clock.
     pub(super) deadline: u64,
-    /// `None` once the outcome was taken.
+    /// `None` once the result was taken.
     pub(super) completion: Option<Arc<Completion>>,
 }
 
 impl Sent {
     /// Waits for the result on this thread, until the call's deadline at most.
     ///
-    /// Inside a handler it holds the plugin's turn meanwhile, in a group that of all its plugins, and serves
-    /// nobody: use [`Gate::call`](super::Gate::call) there.
+    /// Inside a handler it holds the plugin's turn meanwhile, in a group that of all its plugins, and no call is
+    /// served: use [`Gate::call`](super::Gate::call) there.
     ///
     /// # Errors
     ///
@@ -52,11 +52,11 @@ impl Sent {
         self.outcome(outcome)
     }
 
-    /// The same of a call in JSON, as a value; null for an action's result.
+    /// As [`Sent::wait`], for a call in JSON: returns the result as a value, null for an action.
     ///
     /// # Errors
     ///
-    /// As [`Sent::wait`]; `PROTOCOL` where what has come is no JSON.
+    /// As [`Sent::wait`]; `PROTOCOL` if the result is not JSON.
     pub fn wait_value(self) -> Result<Value> {
         value_of(&self.wait()?)
     }
@@ -69,7 +69,7 @@ impl Sent {
     }
 }
 
-/// The value of a result's JSON. An action's has no bytes.
+/// Reads the JSON of a result. An action's result has no bytes and is null.
 pub(super) fn value_of(result: &[u8]) -> Result<Value> {
     match result.is_empty() {
         true => Ok(Value::Null),
@@ -86,7 +86,7 @@ impl Future for Sent {
     type Output = Result<Bytes>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Result<Bytes>> {
-        // In a forked child nobody ever completes it.
+        // In a forked child no thread would ever complete it.
         self.shared.state.check_here()?;
         let Some(completion) = &self.completion else {
             return Poll::Ready(Err(taken()));

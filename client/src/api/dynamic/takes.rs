@@ -1,4 +1,4 @@
-//! What a gate without types takes, and the handler for it.
+//! The handler of a gate without types, with the encodings that it takes.
 
 use std::sync::Arc;
 
@@ -9,22 +9,23 @@ use crate::handler::context::Context;
 use crate::handler::responder::Responder;
 use crate::handler::{ErasedHandler, HandlerError, untyped};
 
-/// What a gate without types takes, and the handler for it.
+/// The handler of a gate without types, with the encodings that it takes.
 ///
-/// | | takes | gives |
+/// | | takes | returns |
 /// |---|---|---|
-/// | [`archives`](Takes::archives) | the archive of the parameters | that of the result |
-/// | [`json`](Takes::json) | the text of a JSON array, one element a parameter | the text of one JSON value |
-/// | [`values`](Takes::values) | these elements | that value |
-/// | [`either`](Takes::either) | whatever the call is written in, which it is told | the same |
+/// | [`archives`](Takes::archives) | the archive of the parameters | the archive of the result |
+/// | [`json`](Takes::json) | the text of a JSON array, one element for each parameter | the text of one JSON value |
+/// | [`values`](Takes::values) | the elements of that array | one JSON value |
+/// | [`either`](Takes::either) | the encoding of the call, and bytes in it | bytes in the same encoding |
 ///
-/// Each has a sister that answers later, through a [`Responder`], with the same rules as
+/// Each has a sibling whose handler answers later, through a [`Responder`], with the same rules as
 /// [`provide_later`](super::provide_later).
 ///
-/// JSON that comes in has been checked: it is an array, nests at most 64 deep, and has as many elements as the gate's
-/// signature has parameters. *What these are has not*: a caller without types may send anything. What a handler gives back
-/// as JSON is looked at, too, because no peer would take anything else: where it is none, the caller is told `HANDLER_ERROR`,
-/// with the `handler_code` `NOT_JSON`. Of an action it is dropped.
+/// JSON that comes in was checked to be an array that nests at most 64 deep, with as many elements as the gate's
+/// signature has parameters. *The types of the elements were not checked*: a caller without types may send
+/// anything. JSON that a handler returns is checked too, because peers would refuse anything else: if it is
+/// invalid, the caller gets `HANDLER_ERROR`, with the `handler_code` `NOT_JSON`. The result of an action is
+/// dropped.
 pub struct Takes {
     encodings: Encodings,
     make: Box<dyn FnOnce(Option<usize>) -> Arc<dyn ErasedHandler>>,
@@ -41,13 +42,13 @@ impl Takes {
         }
     }
 
-    /// Its encodings, and the handler for a signature.
+    /// The encodings, and the handler for a signature.
     pub(super) fn of(self, signature: &Signature) -> (Encodings, Arc<dyn ErasedHandler>) {
         let params = signature.params.as_ref().map(Vec::len);
         (self.encodings, (self.make)(params))
     }
 
-    /// Archives.
+    /// The handler takes archives.
     pub fn archives(
         handler: impl Fn(Context<'_>, &[u8]) -> Result<Vec<u8>, HandlerError> + Send + Sync + 'static,
     ) -> Takes {
@@ -57,14 +58,14 @@ impl Takes {
         })
     }
 
-    /// Archives, to be answered later.
+    /// The handler takes archives and answers later.
     pub fn archives_later(
         handler: impl Fn(Context<'_>, &[u8], Responder) + Send + Sync + 'static,
     ) -> Takes {
         Takes::new(Encodings::ARCHIVE, |params| untyped::later(handler, params))
     }
 
-    /// JSON, as text.
+    /// The handler takes JSON, as text.
     pub fn json(
         handler: impl Fn(Context<'_>, &str) -> Result<String, HandlerError> + Send + Sync + 'static,
     ) -> Takes {
@@ -74,8 +75,8 @@ impl Takes {
         Takes::new(Encodings::JSON, |params| untyped::at_once(handler, params))
     }
 
-    /// JSON, as text, to be answered later: by [`Responder::reply`] with the text of the result, or
-    /// [`Responder::reply_value`].
+    /// The handler takes JSON, as text, and answers later: with the text of the result by [`Responder::reply`], or
+    /// with a value by [`Responder::reply_value`].
     pub fn json_later(
         handler: impl Fn(Context<'_>, &str, Responder) + Send + Sync + 'static,
     ) -> Takes {
@@ -85,14 +86,14 @@ impl Takes {
         Takes::new(Encodings::JSON, |params| untyped::later(handler, params))
     }
 
-    /// JSON, as values.
+    /// The handler takes JSON, as values.
     pub fn values(
         handler: impl Fn(Context<'_>, Vec<Value>) -> Result<Value, HandlerError> + Send + Sync + 'static,
     ) -> Takes {
         Takes::new(Encodings::JSON, |params| untyped::values(handler, params))
     }
 
-    /// JSON, as values, to be answered later.
+    /// The handler takes JSON, as values, and answers later.
     pub fn values_later(
         handler: impl Fn(Context<'_>, Vec<Value>, Responder) + Send + Sync + 'static,
     ) -> Takes {
@@ -101,7 +102,7 @@ impl Takes {
         })
     }
 
-    /// Archives and JSON.
+    /// The handler takes archives and JSON, and is told which.
     pub fn either(
         handler: impl Fn(Context<'_>, Encoding, &[u8]) -> Result<Vec<u8>, HandlerError>
         + Send
@@ -111,7 +112,8 @@ impl Takes {
         Takes::new(Encodings::BOTH, |params| untyped::at_once(handler, params))
     }
 
-    /// Archives and JSON, to be answered later; [`Responder::encoding`] says in which.
+    /// The handler takes archives and JSON, and answers later; [`Responder::encoding`] says in which encoding the
+    /// call came.
     pub fn either_later(
         handler: impl Fn(Context<'_>, &[u8], Responder) + Send + Sync + 'static,
     ) -> Takes {

@@ -1,4 +1,4 @@
-//! Topics on which events are sent that somebody else writes.
+//! Topics whose events the program hands over as bytes or as JSON values.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use crate::base::error::{Error, Result};
 use crate::base::json;
 use crate::events::source::event::{Values, Written};
 
-/// Offers a topic whose events are sent as archives of what a signature has as parameters; its result counts for nothing.
+/// Offers a topic whose events are sent as archives of the signature's parameters; a result in the signature is
+/// ignored.
 ///
 /// # Errors
 ///
@@ -26,9 +27,9 @@ pub fn topic(
     offer(plugin, name, signature, (options, Encoding::Archive))
 }
 
-/// The same for events that are sent as JSON: an array, one element a parameter.
+/// Offers a topic whose events are sent as JSON arrays, one element for each parameter.
 ///
-/// Listeners whose types differ from the signature convert; those that take archives alone cannot hear it.
+/// Listeners whose types differ from the signature convert; those that take only archives cannot hear it.
 ///
 /// ```no_run
 /// use callgate_client::{Plugin, TopicOptions, dynamic, signature_of};
@@ -76,13 +77,12 @@ fn offer(
     })
 }
 
-/// A topic on which events are sent that somebody else writes, as archives or as JSON; otherwise as
-/// [`Topic`](crate::Topic).
+/// A topic whose events the program hands over as archives or as JSON; otherwise as [`Topic`](crate::Topic).
 #[must_use = "dropping a topic ends it at once"]
 pub struct Topic {
     handle: Handle,
     encoding: Encoding,
-    /// How many parameters an event has.
+    /// The number of an event's parameters.
     params: Option<usize>,
 }
 
@@ -92,12 +92,13 @@ impl Topic {
         self.handle.name()
     }
 
-    /// Sends an event: an archive of its parameters, which nobody looks into here, or the text of a JSON array of them.
+    /// Sends an event: an archive of its parameters, whose bytes are not checked here, or the text of a JSON array
+    /// of them.
     ///
     /// # Errors
     ///
-    /// As [`Topic::send`](crate::Topic::send); `INVALID_ARGUMENT` for a text that is no JSON, `LENGTH_MISMATCH` for another number of
-    /// parameters than the signature has.
+    /// As [`Topic::send`](crate::Topic::send); `INVALID_ARGUMENT` for a text that is not JSON; `LENGTH_MISMATCH` if
+    /// its number of parameters differs from the signature's.
     pub fn send(&self, event: &[u8]) -> Result<()> {
         let written = match self.encoding {
             Encoding::Archive => Written::Archive(event),
@@ -114,7 +115,7 @@ impl Topic {
 }
 
 impl Topic {
-    /// The same with values, for a topic that is sent on as JSON.
+    /// As [`Topic::send`], with values, for a topic that was offered for JSON.
     ///
     /// # Errors
     ///
@@ -146,27 +147,28 @@ impl Topic {
         error.at_gate(self.handle.offered.source.name().clone())
     }
 
-    /// How many subscriptions hear this now.
+    /// How many subscriptions hear this topic now.
     pub fn subscription_count(&self) -> usize {
         self.handle.offered.source.listeners()
     }
 
-    /// Waits until everybody who listens now has handled what was sent before; see [`Topic::flush`](crate::Topic::flush).
+    /// Waits until every plugin that listens now has handled what was sent before; see
+    /// [`Topic::flush`](crate::Topic::flush).
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`Topic::flush`](crate::Topic::flush).
     pub fn flush(&self, timeout: Duration) -> Result<()> {
         self.handle.flush(timeout)
     }
 
-    /// What has become of it.
+    /// The state of the topic.
     pub fn state(&self) -> TopicState {
         self.handle.state()
     }
 }
 
-/// What is wrong with a text that no peer has written.
+/// Makes a fault of the caller's own of an error in its JSON, which would otherwise blame a peer.
 fn own_fault(error: Error) -> Error {
     match error.code() {
         Code::Protocol => Error::new(Code::InvalidArgument, error.message()),

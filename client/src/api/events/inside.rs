@@ -1,4 +1,4 @@
-//! Threads that wait for listeners inside handlers: what they keep from others, and who waits for that.
+//! Waits for listeners inside handlers: what the waiting thread keeps from other plugins, and how they are told.
 
 use std::sync::{Arc, Weak};
 
@@ -14,10 +14,10 @@ use crate::serve::stack;
 use crate::serve::waits::{Reporter, Wait, Word};
 use crate::session::plugin_state::PluginState;
 
-/// The handlers on the stacks of threads that send on a topic of this plugin's.
+/// Finds the handlers that are on the stack of a thread which sends on a topic of this plugin.
 #[derive(Debug)]
 pub(crate) struct InHandlers {
-    /// It has the topic.
+    /// The plugin that has the topic.
     state: Weak<PluginState>,
 }
 
@@ -30,7 +30,8 @@ impl InHandlers {
 }
 
 impl Inside for InHandlers {
-    /// Whether a handler on this thread's stack has the turn of a plugin, and so keeps its other handlers from running.
+    /// Whether a handler on this thread's stack holds the turn of `peer`'s plugin, so that no other handler of that
+    /// plugin can run.
     fn stands_still(&self, peer: &Peer) -> bool {
         let mut is_it = false;
         let identity = Identity {
@@ -56,7 +57,7 @@ struct Reported {
 
 impl Lasting for Reported {
     fn tell(&mut self, now: u64, topic: &str, peer: &Peer) {
-        // From the first time on it lasts.
+        // The wait counts as lasting from the first report on.
         self.wait.until(now);
         let whom = (peer.bus, peer.who.plugin());
         let about = || lasting::handled((&*self.reporter, topic), whom);

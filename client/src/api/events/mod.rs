@@ -1,4 +1,4 @@
-//! What programs hold of events: topics that they send on, subscriptions that they hear.
+//! What programs hold to send and hear events: topics and subscriptions.
 
 pub(crate) mod inside;
 pub(crate) mod options;

@@ -1,4 +1,4 @@
-//! How a topic is offered.
+//! Options with which a topic is offered.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use callgate_layout::events::{DEFAULT_CAPACITY, MAX_CAPACITY, MIN_CAPACITY};
 use crate::base::error::{Error, Result};
 use crate::events::source::Settings;
 
-/// How a plugin sends on a topic.
+/// Options of a topic: who may send on it, how much it keeps, and what happens when listeners are slow.
 ///
 /// ```
 /// use callgate_client::TopicOptions;
@@ -41,59 +41,62 @@ impl Default for TopicOptions {
 }
 
 impl TopicOptions {
-    /// An owned topic, on which this plugin alone sends: 256 KiB of events, no history, and who sends waits for a second at
-    /// most.
+    /// An owned topic, on which only this plugin sends: it keeps 256 KiB of events and has no history, and an event
+    /// waits for slow listeners for one second at most.
     pub fn new() -> TopicOptions {
         TopicOptions::default()
     }
 
-    /// The topic is open: other plugins may send on it as well, each with events of its own.
+    /// Makes the topic open: other plugins may send their own events on it as well.
     pub fn open(mut self) -> TopicOptions {
         self.is_open = true;
         self
     }
 
-    /// How many bytes of events are kept for those who are behind: a power of two from 64 KiB to 16 MiB. An event may take a
-    /// quarter of it.
+    /// How many bytes of events are kept for listeners that are behind: a power of two from 64 KiB to 16 MiB. One
+    /// event may take a quarter of it.
     pub fn capacity(mut self, bytes: usize) -> TopicOptions {
         self.capacity = bytes;
         self
     }
 
-    /// How many of the last events a new listener is shown first, as far as the capacity holds them.
+    /// How many of the last events a new listener is given first, as far as the capacity holds them. None unless
+    /// set.
     pub fn history(mut self, events: u32) -> TopicOptions {
         self.history = events;
         self
     }
 
-    /// Who sends never waits: listeners that are too slow lose the oldest events, and are told how many.
+    /// Sending never waits: listeners that are too slow lose the oldest events, and are told how many.
     ///
-    /// Otherwise an event waits for room while the slowest listener has time left of its budget, of a second at first and then of
-    /// a tenth of the time.
+    /// Without this, an event waits for room while the slowest listener has time left in its budget. The budget is
+    /// one second at first, and later a tenth of the time that passes.
     pub fn drop_oldest(mut self) -> TopicOptions {
         self.lossless = false;
         self
     }
 
-    /// Listeners may hold who sends up as often as they need to: an event waits for the slowest one until its
-    /// [timeout](TopicOptions::send_timeout), however much that one was waited for before.
+    /// Listeners may delay the sender as often as they need to: each event waits for the slowest one until its
+    /// [timeout](TopicOptions::send_timeout), however long earlier events have waited for it.
     ///
-    /// Otherwise also listeners that do their best lose events where there are many of them, few processors, and more events than they
-    /// can handle all the time; a [`flush`](crate::Topic::flush) now and then prevents that as well. With this, a listener that
-    /// always catches up in the last moment makes the sender as slow as it likes, so it is for plugins that are trusted. One that
-    /// stands still costs a timeout once, and is waited for again when it has caught up.
+    /// Without this, even listeners that never pause lose events if there are many listeners, few processors, and
+    /// steadily more events than they can handle; a [`flush`](crate::Topic::flush) now and then prevents that as
+    /// well. With this, a listener that always catches up at the last moment makes the sender as slow as it likes,
+    /// so use it only with plugins that you trust. A listener that does not take events at all costs one timeout;
+    /// the sender waits for it again once it has caught up.
     pub fn unlimited_budget(mut self) -> TopicOptions {
         self.budgets = false;
         self
     }
 
-    /// How long an event waits for room at most; then the oldest events are dropped for it.
+    /// How long one event waits for room at most, 1 s unless set; after that the oldest events are dropped to make
+    /// room.
     pub fn send_timeout(mut self, timeout: Duration) -> TopicOptions {
         self.send_timeout = timeout;
         self
     }
 
-    /// The same for the source, if it can be.
+    /// The settings of the source; `INVALID_ARGUMENT` for a value out of range.
     pub(crate) fn settings(&self) -> Result<Settings> {
         let capacity = u32::try_from(self.capacity).ok().filter(|capacity| {
             capacity.is_power_of_two() && (MIN_CAPACITY..=MAX_CAPACITY).contains(capacity)

@@ -18,12 +18,13 @@ use crate::link::peer::Caller;
 use crate::session::events::feeds::Subscribed;
 use crate::session::plugin_state::PluginState;
 
-/// Events of one sender that are taken before it is the turn of the next one.
+/// How many events of one sender are taken before it is the next sender's turn.
 const BATCH: usize = 64;
 
-/// Events that the program takes one by one, on a thread of its own: [`Plugin::events`](crate::Plugin::events).
+/// Events that the program takes one by one, on a thread of its own choice:
+/// [`Plugin::events`](crate::Plugin::events).
 ///
-/// Events that are not taken hold their sender up, as a slow handler does.
+/// If the program does not take them, that delays their sender, as a slow handler does.
 ///
 /// ```no_run
 /// use callgate_client::{Plugin, Received};
@@ -43,15 +44,15 @@ const BATCH: usize = 64;
 /// ```
 pub struct Events<A> {
     pulled: Pulled,
-    /// Makes values of an event's bytes.
+    /// Reads an event's bytes into values.
     read: Read<A>,
-    /// How often it is drained.
+    /// How long a drain waits before it looks, so that a program which drains all the time does not slow the sender.
     pace: Pace,
 }
 
 type Read<A> = fn(Encoding, &[u8]) -> Result<A>;
 
-/// A subscription from whose feeds the program takes.
+/// A subscription whose events the program takes itself. Dropping it unsubscribes.
 pub(crate) struct Pulled {
     state: Arc<PluginState>,
     subscribed: Arc<Subscribed>,
@@ -59,7 +60,7 @@ pub(crate) struct Pulled {
 }
 
 impl Pulled {
-    /// Subscribes to events with these types.
+    /// Subscribes to a topic with these types.
     pub(crate) fn new(
         state: &Arc<PluginState>,
         topic: &str,
@@ -72,7 +73,7 @@ impl Pulled {
         let puller = Arc::<Puller>::default();
         let hearing = Hearing::pulled(name.clone(), is_prefix, puller.clone());
         let subscribed = state.subscriptions.add(Subscribed::new(hearing, wanted));
-        // From here on dropping it unsubscribes.
+        // From here on, dropping `pulled` unsubscribes.
         let pulled = Pulled {
             state: state.clone(),
             subscribed,
@@ -83,7 +84,7 @@ impl Pulled {
         Ok(pulled)
     }
 
-    /// When a wait of so long is over, in nanoseconds of the monotonic clock.
+    /// The end of a wait that starts now, in nanoseconds of the monotonic clock.
     pub(crate) fn until(timeout: Duration) -> u64 {
         let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         clock::now().saturating_add(nanos)
@@ -94,13 +95,13 @@ impl Drop for Pulled {
     fn drop(&mut self) {
         if self.state.is_here() {
             self.state.subscriptions.remove(&self.subscribed);
-            // Nobody else takes from them.
+            // No handler takes from these feeds, so there is nothing to wait for.
             drop(self.state.unsubscribe(&self.subscribed));
         }
     }
 }
 
-/// Makes values of what was taken, to be kept.
+/// Makes a value that owns its data of an event or notice.
 fn received<A>(next: Next<'_>, read: Read<A>) -> Result<Received<A>> {
     match next {
         Next::Notice(notice) => Ok(Received::Notice(notice)),
@@ -117,7 +118,7 @@ fn at_topic(context: &EventContext<'_>, error: Error) -> Error {
 }
 
 impl<A> Events<A> {
-    /// Those of a topic, of which `read` makes values.
+    /// Subscribes to a topic; `read` turns an event's bytes into values.
     pub(crate) fn new(
         state: &Arc<PluginState>,
         topic: &str,
@@ -131,12 +132,12 @@ impl<A> Events<A> {
         })
     }
 
-    /// The next event or notice, waiting for it at most so long; `None` when there was none.
+    /// Returns the next event or notice. Waits for it for `timeout` at most; `None` if none came.
     ///
     /// # Errors
     ///
-    /// Where the values of an event cannot be read: `PROTOCOL`, `TYPE_MISMATCH` of one that was converted; the next
-    /// call takes the one after it. `CLOSED` when the plugin has closed and everything was taken.
+    /// If the values of an event cannot be read: `PROTOCOL`, or `TYPE_MISMATCH` if the event was converted. The
+    /// next call continues with the event after it. `CLOSED` when the plugin has closed and everything was taken.
     pub fn next(&mut self, timeout: Duration) -> Result<Option<Received<A>>> {
         self.pulled.state.check_here()?;
         let until = Pulled::until(timeout);
@@ -144,8 +145,8 @@ impl<A> Events<A> {
         self.pulled.puller.take_until(until, with)?.transpose()
     }
 
-    /// The next event or notice, as a future: for tasks of any runtime. The plugin's thread that looks after [sent
-    /// calls](crate::dynamic::Gate::send) wakes the task.
+    /// Returns the next event or notice, as a future that works with any async runtime. The plugin's thread that
+    /// looks after [sent calls](crate::dynamic::Gate::send) wakes the task.
     ///
     /// ```no_run
     /// # async fn display(plugin: &callgate_client::Plugin) -> callgate_client::Result<()> {
@@ -160,7 +161,7 @@ impl<A> Events<A> {
     ///
     /// # Errors
     ///
-    /// As [`Events::next`]; `OVERLOADED` where all bells of the plugin are taken.
+    /// As [`Events::next`]; `OVERLOADED` if all bells of the plugin are taken.
     pub fn next_async(&mut self) -> impl Future<Output = Result<Received<A>>> + use<'_, A> {
         std::future::poll_fn(|context| self.poll_next(context))
     }
@@ -180,7 +181,7 @@ impl<A> Events<A> {
         if let Err(error) = attended {
             return Poll::Ready(Err(error));
         }
-        // What has come meanwhile has woken nobody.
+        // An event that came before the waker was set has woken nobody, so look once more.
         match (puller.take(with), puller.over()) {
             (Some(taken), _) => Poll::Ready(taken),
             (None, Some(over)) => Poll::Ready(Err(over)),
@@ -188,11 +189,11 @@ impl<A> Events<A> {
         }
     }
 
-    /// Takes what there is, up to so many, without waiting.
+    /// Takes up to `most` events and notices that are there, without waiting.
     ///
     /// # Errors
     ///
-    /// As [`Events::next`]; what was taken before is lost with it.
+    /// As [`Events::next`]. What this call had taken before the error is lost.
     pub fn drain(&mut self, most: usize) -> Result<Vec<Received<A>>> {
         let mut all = Vec::new();
         self.drain_with(most, |drained| {
@@ -201,8 +202,9 @@ impl<A> Events<A> {
         Ok(all)
     }
 
-    /// Gives what there is, up to so many, to a function, without sleeping; returns how many there were. An event counts as handled
-    /// when the function has returned, and is nowhere kept: this takes half the time of [`Events::drain`].
+    /// Passes up to `most` events and notices that are there to a function, without sleeping. Returns their number.
+    /// An event counts as handled when the function has returned. Nothing is collected, so this takes half the time
+    /// of [`Events::drain`].
     ///
     /// ```no_run
     /// # fn main() -> callgate_client::Result<()> {
@@ -222,7 +224,7 @@ impl<A> Events<A> {
     ///
     /// # Errors
     ///
-    /// As [`Events::next`]; the function has had what was taken before.
+    /// As [`Events::next`]. The function has already been given what came before the error.
     pub fn drain_with(
         &mut self,
         most: usize,
@@ -258,19 +260,19 @@ impl<A> Events<A> {
         failed.map_or(Ok(taken), Err)
     }
 
-    /// The plugins that are heard now, one for each topic on which it sends.
+    /// The plugins whose events are heard now; a plugin is listed once for each topic on which it sends.
     pub fn senders(&self) -> Vec<Arc<Caller>> {
         let feeds = self.pulled.subscribed.hearing.feeds();
         let senders = feeds.iter().map(|feed| feed.about().sender.clone());
         senders.collect()
     }
 
-    /// How many events were lost so far, of all senders; see [`Subscription::lost`](crate::Subscription::lost).
+    /// How many events of all senders were lost so far; see [`Subscription::lost`](crate::Subscription::lost).
     pub fn lost(&self) -> u64 {
         self.pulled.subscribed.hearing.handlers.lost()
     }
 
-    /// Whether events of any sender so far were converted, because its types are others.
+    /// Whether events of any sender so far were converted because its types differ.
     pub fn is_converted(&self) -> bool {
         self.pulled.subscribed.hearing.converted() > 0
     }

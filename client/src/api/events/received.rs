@@ -1,4 +1,4 @@
-//! Events as a program takes them one by one.
+//! Events as values, for programs that take them one by one.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,21 +7,21 @@ use crate::events::handlers::{EventContext, Sending, time_of};
 use crate::events::notice::EventNotice;
 use crate::link::peer::Caller;
 
-/// What [`Events`](crate::Events) give.
+/// What [`Events::next`](crate::Events::next) and its siblings return.
 #[derive(Clone, Debug)]
 pub enum Received<A> {
     /// An event.
     Event(Event<A>),
-    /// What else is to be told, in the order of the events.
+    /// A notice, such as a loss of events; its place among the events is kept.
     Notice(EventNotice),
 }
 
-/// What [`Events::drain_with`](crate::Events::drain_with) gives.
+/// What [`Events::drain_with`](crate::Events::drain_with) passes to its function.
 #[derive(Clone, Debug)]
 pub enum Drained<'a, A> {
-    /// An event: what is known of it, and the values that were sent, a tuple of the parameters.
+    /// An event: its sender, number and time, and the values that were sent, as a tuple of the parameters.
     Event(&'a EventContext<'a>, A),
-    /// What else is to be told, in the order of the events.
+    /// A notice, such as a loss of events; its place among the events is kept.
     Notice(EventNotice),
 }
 
@@ -36,7 +36,7 @@ impl<A> From<Drained<'_, A>> for Received<A> {
 }
 
 impl<A> Received<A> {
-    /// The event, if it is one.
+    /// The event; `None` if this is a notice.
     pub fn event(self) -> Option<Event<A>> {
         match self {
             Received::Event(event) => Some(event),
@@ -45,7 +45,7 @@ impl<A> Received<A> {
     }
 }
 
-/// An event that was taken.
+/// An event, with values that the program may keep.
 #[derive(Clone, Debug)]
 pub struct Event<A> {
     /// The values that were sent: a tuple of the parameters.
@@ -67,17 +67,17 @@ impl<A> Event<A> {
         }
     }
 
-    /// The topic; also where the subscription is to all under a prefix.
+    /// The topic on which it was sent, also if the subscription is to all topics under a prefix.
     pub fn topic(&self) -> &str {
         &self.about.topic
     }
 
-    /// The plugin that has sent it.
+    /// The plugin that sent it.
     pub fn sender(&self) -> &Caller {
         &self.about.sender
     }
 
-    /// Its number; see [`EventContext::number`].
+    /// The event's number on its sender's topic; see [`EventContext::number`].
     pub fn number(&self) -> u64 {
         self.number
     }
@@ -87,7 +87,8 @@ impl<A> Event<A> {
         time_of(self.time)
     }
 
-    /// Whether the sender's types are others than those that are wanted, so that the event came as JSON.
+    /// Whether the event came as JSON and was converted, because the sender's types differ from those that were
+    /// subscribed.
     pub fn is_converted(&self) -> bool {
         self.is_converted
     }

@@ -1,4 +1,4 @@
-//! Subscriptions whose events are given to handlers.
+//! Subscriptions whose events are passed to handlers.
 
 use std::sync::Arc;
 
@@ -17,9 +17,7 @@ use crate::session::events::feeds::Subscribed;
 use crate::session::plugin_state::PluginState;
 use crate::session::wanted::Wanted;
 
-/// A handler that hears events, until this is dropped.
-///
-/// Dropping it is [unsubscribing](Subscription::unsubscribe).
+/// A handler that is subscribed to events. Dropping this [unsubscribes](Subscription::unsubscribe) it.
 #[must_use = "dropping it unsubscribes the handler"]
 pub struct Subscription {
     state: Arc<PluginState>,
@@ -28,7 +26,8 @@ pub struct Subscription {
     registered: Arc<Registered>,
 }
 
-/// Says more about a subscription before it is made: [`Plugin::subscription`](crate::Plugin::subscription).
+/// A subscription that is about to be made, with its settings:
+/// [`Plugin::subscription`](crate::Plugin::subscription).
 #[must_use = "nothing is heard before `subscribe`"]
 pub struct SubscriptionBuilder {
     state: Arc<PluginState>,
@@ -38,7 +37,8 @@ pub struct SubscriptionBuilder {
     exact_only: bool,
 }
 
-/// A name that is subscribed to, without the `*`; whether it is a prefix. A star stands at the end of a prefix and nowhere else.
+/// Splits the `*` off a name that is subscribed to. Returns the name and whether it is a prefix. A star is allowed
+/// only behind the last dot of a prefix.
 pub(crate) fn name_of(topic: &str) -> Result<(Arc<str>, bool)> {
     let invalid = |text| Error::new(Code::InvalidArgument, text);
     match topic
@@ -74,21 +74,21 @@ impl SubscriptionBuilder {
         }
     }
 
-    /// Says what is to be done with [notices](EventNotice): of events that were lost, of senders that come and go. It runs
-    /// where the handler does, in the order of the events. Without it, losses and senders that are not heard are
+    /// Sets a function for [notices](EventNotice): of events that were lost, of senders that come and go. It runs
+    /// where the handler does, in order with the events. Without it, losses and senders whose types do not fit are
     /// logged.
     pub fn on_notice(mut self, told: impl Fn(&EventNotice) + Send + Sync + 'static) -> Self {
         self.on_notice = Some(Arc::new(told));
         self
     }
 
-    /// Has nothing converted: a sender whose types are others is not heard ([`EventNotice::Unfit`]).
+    /// Turns conversion off: a sender whose types differ is not heard, which is told by [`EventNotice::Unfit`].
     pub fn exact_only(mut self) -> Self {
         self.exact_only = true;
         self
     }
 
-    /// Subscribes; otherwise as [`Plugin::subscribe`](crate::Plugin::subscribe).
+    /// Makes the subscription; otherwise as [`Plugin::subscribe`](crate::Plugin::subscribe).
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl SubscriptionBuilder {
         self.with(&H::event_signature(), Encodings::BOTH, erase(handler))
     }
 
-    /// Subscribes a handler that takes such events, in these encodings.
+    /// Subscribes a handler for events of this signature, in these encodings.
     pub(crate) fn with(
         self,
         signature: &Signature,
@@ -115,7 +115,7 @@ impl SubscriptionBuilder {
         let registered = Registered::new(handler, self.on_notice);
         let new = Subscribed::new(hearing, wanted);
         let subscribed = state.subscriptions.register(new, &registered);
-        // From here on dropping it unsubscribes.
+        // From here on, dropping `subscription` unsubscribes.
         let subscription = Subscription {
             state: state.clone(),
             dispatcher: group.dispatcher.clone(),
@@ -128,7 +128,8 @@ impl SubscriptionBuilder {
     }
 }
 
-/// The encodings in which events of typed handlers may come.
+/// The encodings in which events may come: what the handler can read, less JSON for typed handlers that must not
+/// convert.
 pub(crate) fn encodings_of(
     encodings: Encodings,
     (exact_only, state): (bool, &PluginState),
@@ -140,7 +141,7 @@ pub(crate) fn encodings_of(
     }
 }
 
-/// What is wanted of events with these types.
+/// The types and encodings that a subscription wants.
 pub(crate) fn wanted_of(
     (signature, encodings): (&Signature, Encodings),
     name: &Arc<str>,
@@ -155,40 +156,40 @@ impl Subscription {
         &self.subscribed.hearing.name
     }
 
-    /// The plugins that are heard now, one for each topic on which it sends.
+    /// The plugins whose events are heard now; a plugin is listed once for each topic on which it sends.
     pub fn senders(&self) -> Vec<Arc<Caller>> {
         let feeds = self.subscribed.hearing.feeds();
         let senders = feeds.iter().map(|feed| feed.about().sender.clone());
         senders.collect()
     }
 
-    /// Whether events of any sender so far were converted, because its types are others.
+    /// Whether events of any sender so far were converted because its types differ.
     pub fn is_converted(&self) -> bool {
         self.subscribed.hearing.converted() > 0
     }
 
-    /// How many senders are not heard because their types cannot be converted ([`EventNotice::Unfit`]).
+    /// How many senders are not heard, because their types cannot be converted ([`EventNotice::Unfit`]).
     pub fn unfit(&self) -> u64 {
         self.subscribed.hearing.unfit()
     }
 
-    /// How many events the handler has failed at, by an error, a panic, or values that cannot be read.
+    /// How many events the handler failed to handle: by an error, a panic, or values that cannot be read.
     pub fn failed(&self) -> u64 {
         self.registered.failed()
     }
 
-    /// How many events were lost since the handler was registered, of all senders: overwritten before they were taken, because this
-    /// plugin was too slow for too long, or not taken from a broker that had gone before it closed. Each loss is told by
-    /// [`EventNotice::Lost`] as well.
+    /// How many events were lost since the handler was registered, of all senders. An event is lost if the sender
+    /// overwrote it because this plugin was too slow for too long, or if it was not taken from an older broker's
+    /// ring before that was closed. Each loss is also told by [`EventNotice::Lost`].
     pub fn lost(&self) -> u64 {
         self.subscribed.hearing.handlers.lost_of(&self.registered)
     }
 
-    /// Hears no more. When this has returned, the handler runs no more, and what it has captured is dropped, unless this is
-    /// called inside that handler: then it ends when it returns.
+    /// Ends the subscription. When this has returned, the handler runs no more, and the values that it has captured
+    /// are dropped. Inside that very handler it does not wait: then they are dropped when the handler returns.
     pub fn unsubscribe(self) {}
 
-    /// The feeds whose handlers are to be waited for.
+    /// Unregisters the handler. Returns the feeds on which it may still be running.
     fn remove(&self) -> Vec<Arc<Feed>> {
         let is_over = self
             .state
@@ -207,7 +208,8 @@ impl Drop for Subscription {
             return;
         }
         let feeds = self.remove();
-        // Where handlers run one at a time, those that have begun wait below this one.
+        // Where handlers run one at a time, any other handler that has begun lies below this one on the stack, and
+        // cannot end while this waits.
         if !self.dispatcher.is_pool() && self.dispatcher.is_inside() {
             return;
         }

@@ -1,4 +1,4 @@
-//! The handle by which a program sends events.
+//! The handle with which a program sends events.
 
 use std::borrow::Borrow;
 use std::marker::PhantomData;
@@ -16,24 +16,26 @@ use crate::session::connection::REQUEST_TIMEOUT;
 use crate::session::events::sources::{Offered, Standing};
 use crate::session::plugin_state::PluginState;
 
-/// What has become of a topic that a plugin sends on.
+/// The state of a topic that a plugin offers.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum TopicState {
-    /// The broker has it: who subscribes hears it.
+    /// The broker has registered it: plugins that subscribe hear its events.
     Offered,
-    /// There is no broker, or it was not told of the topic yet. Those who have listened before still do.
+    /// There is no broker, or the broker has not registered the topic yet. Those who listened before still hear its
+    /// events.
     Away,
-    /// Another plugin has the topic since the broker was started again. It is this one's as soon as it is free.
+    /// After a restart of the broker another plugin has the topic. This plugin gets it as soon as it is free.
     InLine {
         /// The plugin that has it.
         owner: String,
     },
-    /// Nothing can be sent on it any more: the plugin has closed, or may not send, or this is a forked child. Sending fails with this.
+    /// Nothing can be sent on it any more: the plugin has closed or may not send, or this is a forked child.
+    /// Sending fails with this error.
     Ended(Error),
 }
 
-/// A topic that is offered, for as long as this lives.
+/// A topic that is offered for as long as this lives.
 pub(crate) struct Handle {
     pub(crate) state: Arc<PluginState>,
     pub(crate) offered: Arc<Offered>,
@@ -45,7 +47,7 @@ impl Handle {
     }
 
     pub(crate) fn state(&self) -> TopicState {
-        // In a forked child others may have held the locks, and nothing can be sent there.
+        // In a forked child the locks may be held by threads that do not exist there, and nothing can be sent.
         if !self.state.is_here() {
             return TopicState::Ended(forked());
         }
@@ -78,10 +80,11 @@ impl Drop for Handle {
 
 /// A topic on which this plugin sends events, for as long as this handle lives.
 ///
-/// Sending costs one write, however many listen; while nobody does, next to nothing. Any number of threads may send; each
-/// listener sees all events of a topic in one order, which is that of each thread.
+/// Sending writes an event once, however many plugins listen, and costs next to nothing while nobody does. Any
+/// number of threads may send. All listeners see the events of a topic in one order, in which the events of each
+/// thread keep theirs.
 ///
-/// Dropping it ends the topic: who listens still gets what was sent. For that it waits for the broker, as
+/// Dropping it ends the topic: listeners still get what was sent before. The drop waits for the broker, as that of
 /// [`Provider`](crate::Provider) does.
 ///
 /// ```no_run
@@ -112,31 +115,34 @@ impl<A: Arguments> Topic<A> {
         self.handle.name()
     }
 
-    /// Sends an event to whoever listens.
+    /// Sends an event to all plugins that listen.
     ///
-    /// Returns when it is written where listeners read it; see [`Topic::flush`]. Where the slowest listener is so far behind
-    /// that there is no room, it waits, unless the topic [drops the oldest](crate::TopicOptions::drop_oldest). No wait is longer than
-    /// the topic's [timeout](crate::TopicOptions::send_timeout); then that listener loses events. That is no error here. Inside a handler it
-    /// waits for no listener that waits for what this handler keeps from it, such as its plugin's turn.
+    /// Returns when the event is written where listeners read it; to wait until they have handled it, use
+    /// [`Topic::flush`]. If the slowest listener is so far behind that there is no room, this waits, unless the
+    /// topic [drops the oldest](crate::TopicOptions::drop_oldest). It waits no longer than the topic's
+    /// [timeout](crate::TopicOptions::send_timeout); after that the slow listener loses events, which is no error
+    /// here. Inside a handler it does not wait for a listener that itself waits for something that this handler
+    /// keeps from it, such as its plugin's turn.
     ///
     /// # Errors
     ///
-    /// Where nobody listens and there is no history, the event is not looked at, and there is no error about it. Else:
-    /// `REQUEST_TOO_LARGE` for an event that takes more than a quarter of the capacity, `INVALID_ARGUMENT` for
-    /// one that has no archive; `CLOSED` when the plugin has closed, `PERMISSION_DENIED` when it may send no more. Nothing was sent then.
+    /// If nobody listens and there is no history, the event is not read, so errors of the event itself do not show.
+    /// Otherwise: `REQUEST_TOO_LARGE` for an event that takes more than a quarter of the capacity;
+    /// `INVALID_ARGUMENT` for one that cannot be archived; `CLOSED` when the plugin has closed; `PERMISSION_DENIED`
+    /// when it may not send any more. After an error nothing was sent.
     #[inline]
     pub fn send(&self, event: &A) -> Result<()> {
         let sent = self.handle.offered.source.send(&Typed(event));
         sent.map_err(|error| self.at_topic(error))
     }
 
-    /// Sends events one after the other, and takes the lock and wakes listeners once for up to 64 of them.
-    /// How many were sent: all.
+    /// Sends events one after the other. Takes the lock and wakes listeners only once for up to 64 of them. Returns
+    /// how many were sent, which is all of them.
     ///
     /// # Errors
     ///
-    /// As [`Topic::send`]. Events before the one that fails may have been sent: [`Topic::send_all`] says in the error's context
-    /// how many (`sent`).
+    /// As [`Topic::send`]. Events before the one that failed may have been sent; the error's context says how many
+    /// (`sent`).
     pub fn send_all<E: Borrow<A>>(&self, events: impl IntoIterator<Item = E>) -> Result<usize> {
         let events = events
             .into_iter()
@@ -156,29 +162,29 @@ impl<A: Arguments> Topic<A> {
         error.at_gate(self.handle.offered.source.name().clone())
     }
 
-    /// How many subscriptions hear this now.
+    /// How many subscriptions hear this topic now.
     pub fn subscription_count(&self) -> usize {
         self.handle.offered.source.listeners()
     }
 
-    /// Waits until everybody who listens now has handled what was sent before. Those that end meanwhile, or are so far behind that
-    /// they lose events, are not waited for.
+    /// Waits until every plugin that listens now has handled what was sent before. A listener that ends meanwhile,
+    /// or that is so far behind that it loses events, is not waited for.
     ///
     /// # Errors
     ///
-    /// `TIMEOUT`, with the names of those that have not. `INVALID_ARGUMENT` at once inside a handler of a plugin that
-    /// listens itself, where its handlers cannot run meanwhile; `DEADLOCK` with the names of the circle where one that listens waits
-    /// for what this handler keeps from it.
+    /// `TIMEOUT`, with the names of the plugins that have not handled everything. `INVALID_ARGUMENT` at once inside
+    /// a handler of a plugin that itself listens and whose handlers cannot run meanwhile. `DEADLOCK`, with the
+    /// names of the circle, if a listener waits for something that this handler keeps from it.
     pub fn flush(&self, timeout: Duration) -> Result<()> {
         self.handle.flush(timeout)
     }
 
-    /// Whether the broker has the topic, so that whoever subscribes hears it.
+    /// Whether the broker has registered the topic, so that plugins which subscribe hear it.
     pub fn is_offered(&self) -> bool {
         matches!(self.state(), TopicState::Offered)
     }
 
-    /// What has become of it.
+    /// The state of the topic.
     pub fn state(&self) -> TopicState {
         self.handle.state()
     }

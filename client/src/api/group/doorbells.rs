@@ -13,10 +13,11 @@ use crate::link::own_memory::{OwnDoorbell, OwnMemory, SentBell};
 use crate::link::topic_words::TopicWords;
 use crate::session::handshake::SharedDoorbell;
 
-/// The most doorbells of one group. Its thread waits for all of them, and can wait for 128 words.
+/// The most doorbells that one group may have: its thread sleeps on all of them at once, and the kernel lets a
+/// thread sleep on 128 words at most.
 const MOST: usize = 32;
 
-/// The doorbells that plugins of a group have, the latest last.
+/// The doorbells that plugins of a group were given, the newest last.
 #[derive(Debug, Default)]
 pub(crate) struct Doorbells(Vec<Known>);
 
@@ -31,7 +32,7 @@ struct Known {
 }
 
 impl Known {
-    /// The doorbell, as long as a plugin has it.
+    /// The doorbell; `None` once no plugin has it any more.
     fn get(&self) -> Option<OwnDoorbell> {
         Some(OwnDoorbell {
             bell: self.bell.upgrade()?,
@@ -41,7 +42,7 @@ impl Known {
         })
     }
 
-    /// One more plugin that sends calls by this doorbell.
+    /// Counts one more plugin that sends calls by this doorbell, and returns its handle.
     fn sender(&mut self) -> Sender {
         let before = self.sent.upgrade().and_then(Sender::one_more);
         let sender = before.unwrap_or_else(Sender::first);
@@ -51,7 +52,7 @@ impl Known {
 }
 
 impl Doorbells {
-    /// The doorbells that a plugin which connects may share: of each bus the latest.
+    /// The doorbells that a connecting plugin may share: the newest one of each bus.
     pub(crate) fn all(&self) -> Vec<SharedDoorbell> {
         let mut all: Vec<SharedDoorbell> = Vec::new();
         for known in self.0.iter().rev() {
@@ -62,11 +63,11 @@ impl Doorbells {
         all
     }
 
-    /// Takes note of the doorbell that a plugin of the group was given which has come back.
+    /// Remembers the doorbell that a plugin was given when it came back to a broker.
     ///
     /// # Errors
     ///
-    /// Where there are too many of them.
+    /// `SYSTEM` if the group has 32 doorbells already.
     pub(crate) fn renew(
         &mut self,
         name: DoorbellName,
@@ -76,11 +77,12 @@ impl Doorbells {
         self.note(name, memory, Arc::downgrade(sender.calls()))
     }
 
-    /// Takes note of the doorbell that a plugin was given; its share in the calls that are sent by it.
+    /// Remembers the doorbell that a plugin was given. Returns the plugin's handle on the calls that are sent by
+    /// it.
     ///
     /// # Errors
     ///
-    /// Where there are too many of them.
+    /// `SYSTEM` if the group has 32 doorbells already.
     pub(crate) fn add(&mut self, name: DoorbellName, memory: &OwnMemory) -> Result<Sender> {
         let is_it = |known: &&mut Known| std::ptr::eq(known.bell.as_ptr(), &*memory.bell);
         if let Some(known) = self.0.iter_mut().find(is_it) {

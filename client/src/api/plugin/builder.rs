@@ -1,4 +1,4 @@
-//! Saying who a plugin is and how it connects.
+//! Settings of a plugin that is about to connect.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ use crate::session::connection::REQUEST_TIMEOUT;
 use crate::session::handshake::Reach;
 use crate::session::plugin_state::{PluginParts, PluginState};
 
-/// Says who a plugin is and how it connects.
+/// Settings of a plugin that is about to connect: its name, how it finds the broker, and where its handlers run.
 ///
 /// ```no_run
 /// use callgate_client::{Plugin, WaitPolicy};
@@ -55,9 +55,9 @@ pub struct PluginBuilder {
     encodings: Encodings,
 }
 
-/// The least that [`PluginBuilder::keep_idle`] can be: looking for idle memory takes time.
+/// The least time that [`PluginBuilder::keep_idle`] accepts: each look for idle memory costs time.
 const LEAST_IDLE: Duration = Duration::from_millis(10);
-/// What [`PluginBuilder::keep_idle`] is unless given.
+/// The value of [`PluginBuilder::keep_idle`] unless it is set.
 const KEEP_IDLE: Duration = Duration::from_secs(10);
 
 impl PluginBuilder {
@@ -88,15 +88,15 @@ impl PluginBuilder {
         }
     }
 
-    /// Connects only to look: the plugin can [list](Plugin::list) what is on the bus, but provide
-    /// and open nothing (`PERMISSION_DENIED`). The broker keeps some descriptors for such
-    /// connections, so that they get in where no other plugin does for want of descriptors.
+    /// Connects as an inspector: the plugin can [list](Plugin::list) what is on the bus, but may provide and open
+    /// nothing (`PERMISSION_DENIED`). The broker reserves some descriptors for inspectors, so that they can connect
+    /// when there are too few descriptors left for other plugins.
     pub fn inspector(mut self) -> PluginBuilder {
         self.inspects = true;
         self
     }
 
-    /// The name for people; the name itself unless given.
+    /// The name that is shown to people; the plugin's name unless given.
     pub fn display_name(mut self, name: impl Into<String>) -> PluginBuilder {
         self.identity.display_name = name.into();
         self
@@ -108,41 +108,41 @@ impl PluginBuilder {
         self
     }
 
-    /// The bus to connect to, by the path of its socket.
+    /// The path of the socket of the bus to connect to.
     ///
-    /// Unless given, the connection that a broker left to this process (`CALLGATE_FD`), else the
-    /// path in `CALLGATE_SOCKET`, else the default path.
+    /// Unless given, the plugin uses the connection that a broker left to this process (`CALLGATE_FD`); without
+    /// one, the path in `CALLGATE_SOCKET`; without that, the default path.
     ///
-    /// A program that a broker has started never goes on to another bus: it has one connection, and
-    /// connecting a second time is an error unless a socket or descriptor is named.
+    /// A program that a broker has started never connects to another bus by itself: it uses its one inherited
+    /// connection, and connecting a second time is an error unless a socket or descriptor is given.
     pub fn socket(mut self, path: impl Into<PathBuf>) -> PluginBuilder {
         self.reach.path = Some(path.into());
         self
     }
 
-    /// A socket that is connected to a broker already, as an embedded broker gives it to its
-    /// host. When that broker ends, the plugin waits for [`Plugin::rejoin`]; a program that has no other broker for it
-    /// says [`outlives_broker(false)`](PluginBuilder::outlives_broker).
+    /// A socket that is already connected to a broker, such as an embedded broker gives to its host. When that
+    /// broker ends, the plugin waits until the host calls [`Plugin::rejoin`]. A host that will have no other broker
+    /// sets [`outlives_broker(false)`](PluginBuilder::outlives_broker).
     pub fn descriptor(mut self, socket: OwnedFd) -> PluginBuilder {
         self.reach.descriptor = Some(socket);
         self
     }
 
-    /// Whether a connection that a broker left to this process (`CALLGATE_FD`) is used; so it is
-    /// unless said otherwise. For tools that a plugin's wrapper may run before the plugin, and that
-    /// are not the plugin themselves.
+    /// Whether the plugin may use a connection that a broker left to this process (`CALLGATE_FD`); `true` unless
+    /// set. Set it to `false` in tools that a wrapper script may run before the plugin itself: they must not take
+    /// the plugin's connection.
     pub fn inherits_connection(mut self, wanted: bool) -> PluginBuilder {
         self.reach.inherits = wanted;
         self
     }
 
-    /// Whether the plugin waits for the next broker when the one that it is connected to ends: so it is unless said
-    /// otherwise. It connects again by itself to the socket at the path by which it was connected; with a
-    /// [descriptor](PluginBuilder::descriptor), when it is told to ([`Plugin::rejoin`]). Without it, and for a plugin
-    /// that a broker has started, the end of the broker is the reason with which [`Plugin::wait_closed`] returns, and what
-    /// needs a broker fails at once.
+    /// Whether the plugin waits for the next broker when its broker ends; `true` unless set. It then connects again
+    /// by itself, to the socket at the path by which it was connected. If it was connected by a
+    /// [descriptor](PluginBuilder::descriptor), it waits until the host calls [`Plugin::rejoin`]. With `false`, and
+    /// for a plugin that a broker has started, the end of the broker ends the plugin's session:
+    /// [`Plugin::wait_closed`] returns with that reason, and operations that need a broker fail at once.
     ///
-    /// So a program ends with its broker:
+    /// This program ends with its broker:
     ///
     /// ```no_run
     /// use callgate_client::Plugin;
@@ -159,93 +159,94 @@ impl PluginBuilder {
         self
     }
 
-    /// How this plugin's calls and its dispatcher wait.
+    /// How the threads of this plugin wait: those that make calls, and its dispatcher.
     pub fn wait_policy(mut self, policy: WaitPolicy) -> PluginBuilder {
         self.policy = policy;
         self
     }
 
-    /// Where this plugin's handlers run: on a thread of its own unless given.
+    /// Where this plugin's handlers run; on a thread of its own unless given.
     ///
-    /// With [`Dispatch::Pump`], the thread that connects counts as the one that pumps until
-    /// another does.
+    /// With [`Dispatch::Pump`], the thread that connects counts as the pumping thread until another thread calls
+    /// [`Plugin::pump`].
     pub fn dispatch(mut self, dispatch: Dispatch) -> PluginBuilder {
         self.dispatch = dispatch;
         self
     }
 
-    /// Shares the threads of a group with its other plugins: their handlers run on one thread, one at a
-    /// time. Only with [`Dispatch::Thread`]; with a pool or a pump connecting is `INVALID_ARGUMENT`, and so
-    /// it is for an [inspector](PluginBuilder::inspector), which serves nothing.
+    /// Puts the plugin into a group: its handlers run on the group's one thread, one at a time with those of the
+    /// other plugins. The dispatch must be [`Dispatch::Thread`], and the plugin no
+    /// [inspector](PluginBuilder::inspector), which serves nothing; otherwise connecting fails with
+    /// `INVALID_ARGUMENT`.
     pub fn group(mut self, group: &Group) -> PluginBuilder {
         self.group = Some(group.clone());
         self
     }
 
-    /// Whether plugins of this very process call this one directly: on their own threads, while no
-    /// other handler runs (a pool's run at the same time), and without an archive where the types
-    /// are the same. So it is unless said otherwise; without it, handlers run where
-    /// [`Dispatch`] says and nowhere else, and calls from this process pass through shared memory
-    /// like all others.
+    /// Whether plugins of the same process call this one directly; `true` unless set. A direct call runs the
+    /// handler on the caller's thread, while no other handler of this plugin runs (in a pool others may run at the
+    /// same time), and passes values without an archive if the types are the same. With `false`, handlers run only
+    /// where [`Dispatch`] says, and calls from this process pass through shared memory like all others.
     pub fn direct_calls(mut self, direct: bool) -> PluginBuilder {
         self.direct = direct;
         self
     }
 
-    /// Also gives handlers of raw bytes their payloads as slices, read where they lie
-    /// ([`Payload::as_slice`](crate::Payload::as_slice)). Making the promise that this needs is
-    /// `unsafe`.
+    /// Also gives handlers of raw bytes their payloads as slices of shared memory, without a copy
+    /// ([`Payload::as_slice`](crate::Payload::as_slice)). Making the promise that this needs is `unsafe`.
     pub fn read_in_place(mut self, promise: TrustPeers) -> PluginBuilder {
         self.trust = Some(promise);
         self
     }
 
-    /// How long connecting may take where a broker, or systemd for it, listens; 5 s unless given. Where nobody
-    /// listens, it is [`BROKER_GONE`](Code::BrokerGone) at once. With zero nothing is tried:
-    /// [`TIMEOUT`](Code::Timeout).
+    /// How long connecting may take if a broker, or systemd for it, listens on the socket; 5 s unless given. If
+    /// nobody listens, connecting fails with [`BROKER_GONE`](Code::BrokerGone) at once. With a zero timeout nothing
+    /// is tried, and the error is [`TIMEOUT`](Code::Timeout).
     pub fn timeout(mut self, timeout: Duration) -> PluginBuilder {
         self.timeout = timeout;
         self
     }
 
-    /// Connects also where `futex_waitv` does not work.
+    /// Connects even if the kernel has no working `futex_waitv`.
     ///
-    /// Only for counting instructions under valgrind, which knows no such call and refuses it in
-    /// the kernel's place. Everything works there, but whoever would sleep until one of several
-    /// things happens sleeps a millisecond at a time instead.
+    /// Only for counting instructions under valgrind, which does not know that system call and refuses it itself.
+    /// Everything works there, but a thread that has to wait for the first of several events sleeps a millisecond
+    /// at a time instead.
     #[doc(hidden)]
     pub fn without_probe(mut self) -> PluginBuilder {
         self.probe = false;
         self
     }
 
-    /// How long memory for large payloads is kept while nothing uses it, before it is given back to
-    /// the system: for one to two times this; ten seconds unless given, and at least ten milliseconds.
+    /// How long unused memory for large payloads is kept before it is given back to the system: between one and two
+    /// times this value. Ten seconds unless given; at least ten milliseconds.
     pub fn keep_idle(mut self, time: Duration) -> PluginBuilder {
         self.keep_idle = time.max(LEAST_IDLE);
         self
     }
 
-    /// Has nothing converted: neither the calls of this plugin nor those that it serves. Where the types of the two
-    /// sides differ, also in what could be converted, its typed gates and subscribers are
-    /// [`TYPE_MISMATCH`](Code::TypeMismatch), which says what differs; otherwise such calls go as JSON.
+    /// Turns conversion off, for the calls that this plugin makes and for those that it serves. Where the types of
+    /// the two sides differ, even if they could be converted, its typed gates and subscribers fail with
+    /// [`TYPE_MISMATCH`](Code::TypeMismatch), and the error says what differs. Without this setting such calls
+    /// travel as JSON.
     pub fn exact_only(mut self) -> PluginBuilder {
         self.encodings = Encodings::ARCHIVE;
         self
     }
 
-    /// Connects, and starts the thread that listens to the broker.
+    /// Connects to the broker, and starts the thread that reads its records.
     ///
     /// # Errors
     ///
-    /// `BROKER_GONE` where nobody answers, `TIMEOUT` where somebody does not in time, `NAME_TAKEN`, `VERSION_MISMATCH`,
-    /// `PERMISSION_DENIED`, `INVALID_ARGUMENT` for a name or path that cannot be,
-    /// [`SYSTEM`](Code::System) where the kernel lacks something.
+    /// `BROKER_GONE` if nobody listens or the broker ends; `TIMEOUT` if the broker does not answer in time;
+    /// `NAME_TAKEN` if another plugin has the name; `VERSION_MISMATCH`; `PERMISSION_DENIED`; `INVALID_ARGUMENT` for
+    /// a name or path that is not allowed; [`SYSTEM`](Code::System) if the kernel lacks something that plugins
+    /// need.
     pub fn connect(self) -> Result<Plugin> {
         self.check()?;
         let until = answer_due(self.timeout);
         let group = self.group.as_ref().map(Group::core);
-        // Until the plugin is one of the group.
+        // Held until the plugin has joined the group.
         let mut connecting = group.map(|group| group.connecting(until)).transpose()?;
         let reached = self.reach.connect(until)?;
         let introduction = Introduction {
@@ -260,7 +261,7 @@ impl PluginBuilder {
             None => Arc::new(GroupCore::start((self.dispatch, self.policy), true)?),
         };
         let (place, host) = (reached.place.clone(), reached.host.take());
-        // What a host has started ends with the host's broker.
+        // A program that a host has started ends with the host's broker.
         let outlives = self.outlives && host.is_none();
         if !outlives {
             reached.broker = reached.broker.last();

@@ -1,4 +1,4 @@
-//! A plugin beyond its brokers: joins the first one, comes back to the next, and lets go of what it had at
+//! A plugin across several brokers: it joins the first one, comes back to the next, and ends its memberships of
 //! older ones (docs/decisions/0021).
 
 mod attempts;
@@ -26,48 +26,50 @@ use crate::session::place::Place;
 use crate::session::plugin_state::PluginState;
 use crate::session::retry::Retry;
 
-/// How long a plugin that closes waits for an attempt that it has hung up.
+/// How long a plugin that closes waits for the end of an attempt to connect whose socket it has shut down.
 const CLOSING: Duration = Duration::from_millis(500);
 
-/// What a plugin and the thread that has it come back share.
+/// What a plugin shares with the thread that brings it back to its next broker.
 pub(crate) struct PluginCore {
     pub(super) state: Arc<PluginState>,
     pub(super) group: Arc<GroupCore>,
     introduction: Introduction,
-    /// Whether plugins of this process call it directly.
+    /// Whether plugins of this process may call it directly.
     direct: bool,
-    /// Where the next broker is found, unless the host says so.
+    /// The socket where the next broker is found; `None` if only the host can say so
+    /// ([`Plugin::rejoin`](super::Plugin::rejoin)).
     place: Option<Place>,
-    /// Held by who looks after the plugin, who may wait for a broker or the control thread, tells the log, and drops
-    /// what is the program's: all of which may close the plugin, which therefore does not wait for it.
+    /// Locked by the thread that looks after the plugin. That thread may meanwhile wait for a broker or the control
+    /// thread, write to the log, and drop objects of the program. Each of these may close the plugin, so closing it
+    /// does not wait for this lock.
     returning: Mutex<Return>,
     opened: Mutex<Opened>,
 }
 
-/// What the plugin undoes when it closes.
+/// What has to be undone when the plugin closes.
 #[derive(Default)]
 struct Opened {
-    /// Memberships that are served and heard.
+    /// The memberships that the dispatcher serves and whose records the control thread reads.
     joined: Vec<Joined>,
-    /// The connection of an attempt that is under way, which is hung up.
+    /// The socket of an attempt to connect that is under way; closing the plugin shuts it down.
     attempt: Option<OwnedFd>,
     is_closing: bool,
 }
 
-/// How far the plugin is with going on.
+/// The plugin's memberships, and what is to be done about them when.
 struct Return {
     memberships: Course<Joined>,
-    /// When providers have had time to come to the current bus.
+    /// When the providers have had enough time to come to the current bus; `None` once that was dealt with.
     settle: Option<Instant>,
-    /// Since when there is no broker, and when the next attempt is due.
+    /// While there is no broker: since when, and when the next attempt to connect is due.
     away: Option<(Retry, Instant)>,
 }
 
-/// A membership as this process's threads have it.
+/// A membership, with its handles at the dispatcher and the control thread.
 #[derive(Clone)]
 pub(super) struct Joined {
     membership: Arc<Membership>,
-    /// What its dispatcher has of it.
+    /// The dispatcher's view of it.
     member: Arc<Member>,
     key: PluginKey,
 }
@@ -89,26 +91,26 @@ impl Used for Joined {
 
     fn is_idle(&self) -> bool {
         let links = self.membership.links();
-        // What was given up may never be answered.
+        // An answer to a call that was given up may never come, so such calls do not count.
         links.iter().all(|link| link.pending().is_left())
     }
 }
 
-/// What [`PluginCore::start`] takes.
+/// Arguments of [`PluginCore::start`].
 pub(super) struct CoreParts {
     pub(super) state: Arc<PluginState>,
     pub(super) group: Arc<GroupCore>,
     pub(super) introduction: Introduction,
     pub(super) direct: bool,
     pub(super) place: Option<Place>,
-    /// Whether the end of a broker is not the end of the plugin's session.
+    /// Whether the plugin waits for the next broker when this one ends.
     pub(super) outlives: bool,
-    /// The process that has started this one.
+    /// A descriptor of the process that has started this one.
     pub(super) host: Option<OwnedFd>,
 }
 
 impl PluginCore {
-    /// Serves and hears the first membership of a plugin.
+    /// Makes the core of a plugin, and has its first membership served and its records read.
     pub(super) fn start(parts: CoreParts) -> Result<Arc<PluginCore>> {
         let CoreParts {
             state,
@@ -152,22 +154,22 @@ impl PluginCore {
                 opened: Mutex::new(opened),
             }
         });
-        // Nobody else does so.
+        // Set once, here; so this cannot fail.
         let _ = comes_back.set(Arc::downgrade(&core));
         if core.state.presence.is_away() {
-            // The broker has ended before this.
+            // The broker ended before the callback above was set, so nobody has asked for a look yet.
             look_after(&Arc::downgrade(&core));
         }
         Ok(core)
     }
 
-    /// What the dispatcher has of the current membership.
+    /// The dispatcher's view of the current membership.
     #[cfg(test)]
     pub(super) fn member(&self) -> Arc<Member> {
         self.returning.lock().memberships.current().member.clone()
     }
 
-    /// Takes no more calls from the links of an older membership, and makes none.
+    /// Takes no more calls from the links of an older membership, and makes no more over them.
     fn close(&self, older: &Joined) {
         self.state.part(&older.membership);
         older.membership.provided.close();
@@ -175,7 +177,8 @@ impl PluginCore {
         self.group.drain(&older.member);
     }
 
-    /// Lets older memberships go that are not used any more. When the next look is due.
+    /// Closes older memberships that are not used any more, and drops those that have drained. Returns when the
+    /// next look is due.
     fn let_go(&self, returning: &mut Return) -> Option<Instant> {
         let is_away = self.state.presence.is_away();
         let due = returning.memberships.look(Instant::now(), is_away);
@@ -192,7 +195,8 @@ impl PluginCore {
         due.next.into_iter().chain(settling).min()
     }
 
-    /// Lets those providers be gone that have not come to the current bus in time. When that is due.
+    /// Once the time for it has come, declares those providers gone that have not come to the current bus. Returns
+    /// when that is due, if it still is.
     fn settle(&self, returning: &mut Return, is_away: bool) -> Option<Instant> {
         let at = returning.settle.filter(|_| !is_away)?;
         if at > Instant::now() {
@@ -207,7 +211,7 @@ impl PluginCore {
         self.opened.lock().is_closing
     }
 
-    /// The plugin joins no bus any more, and an attempt that is under way fails.
+    /// From here on the plugin joins no bus, and an attempt to connect that is under way fails.
     pub(super) fn begin_closing(&self) {
         let mut opened = self.opened.lock();
         opened.is_closing = true;
@@ -216,7 +220,7 @@ impl PluginCore {
         }
     }
 
-    /// Ends everything, after [`PluginCore::begin_closing`].
+    /// Ends all memberships and drops all handlers. To be called after [`PluginCore::begin_closing`].
     pub(super) fn close_all(&self) {
         let all = std::mem::take(&mut self.opened.lock().joined);
         for joined in &all {
@@ -227,7 +231,7 @@ impl PluginCore {
             self.group.serve_no_more(&joined.member);
         }
         let gates = self.state.provided.take_gates();
-        // Handlers may own handles of this very plugin.
+        // Handlers may have captured handles of this very plugin, whose drops run here.
         discard(gates);
         self.state
             .close(all.iter().map(|joined| &*joined.membership));
@@ -235,7 +239,7 @@ impl PluginCore {
         all.iter()
             .for_each(|joined| group.control_thread.remove(joined.key));
         if !group.control_thread.is_here() && !group.returner.is_here() {
-            // An attempt that was hung up is over soon, and with it the last of its threads and descriptors.
+            // The attempt that was shut down ends soon; this waits until its threads and descriptors are gone.
             drop(self.returning.try_lock_for(CLOSING));
         }
     }
@@ -243,7 +247,7 @@ impl PluginCore {
 
 impl Returning for PluginCore {
     fn look(self: Arc<PluginCore>) -> Option<Instant> {
-        // Whoever has it asks for another look.
+        // If another thread holds the lock, that thread asks for another look when it is done.
         let mut returning = self.returning.try_lock()?;
         if self.is_closing() {
             return None;
@@ -258,7 +262,7 @@ fn closed() -> Error {
     Error::new(Code::Closed, "this plugin has closed")
 }
 
-/// Has a plugin looked after by the thread of its group.
+/// Asks the group's thread to look after a plugin.
 fn look_after(core: &Weak<PluginCore>) {
     let Some(found) = core.upgrade() else {
         return;
@@ -269,11 +273,11 @@ fn look_after(core: &Weak<PluginCore>) {
     {
         tracing::warn!(%error, "no thread to have a plugin come back to its broker");
     }
-    // It may be the last one to have the plugin.
+    // This may be the last reference to the plugin.
     discard(found);
 }
 
-/// Has the dispatcher serve a membership, and plugins of this process call it.
+/// Has the dispatcher serve a membership, and lets plugins of this process call it directly if they may.
 fn serve(
     core: &Weak<PluginCore>,
     (group, direct): (&Arc<GroupCore>, bool),

@@ -1,11 +1,11 @@
-//! Which of a plugin's memberships are used, and which are let go: decisions, without what they are about.
+//! Which of a plugin's memberships are used and which are closed. Pure decisions: no threads, no input or output.
 //!
 //! ```text
-//! stage      calls are made over its links        left when
+//! stage      calls are made over its links        ends when
 //! current    yes                                  the plugin has joined another bus
-//! used       where there is no other way yet      its time is up and there is a broker, a third membership that is used
-//!                                                 begins, or no link is left and nobody listens
-//! closing    those that were taken are answered   its dispatcher has let it go, and no call is under way from here
+//! used       if the current bus has no way yet    its time is up and there is a broker; or a third used membership begins;
+//!                                                 or it has no link left and nobody listens to the plugin there
+//! closing    no; calls already taken finish       its dispatcher has let it go, and no call from this plugin is under way
 //! ```
 
 #[cfg(test)]
@@ -13,37 +13,38 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-/// How long links of an older broker are used at most, once there is a new one.
+/// How long links of an older broker are still used, at most, once the plugin has joined a new one.
 pub(super) const DRAINING: Duration = Duration::from_secs(5);
-/// After how long calls are looked for that still are under way over links of an older broker, and those who listen there
-/// to the plugin's events.
+/// How often the plugin looks whether calls over links of an older broker are still under way, and whether peers
+/// there still listen to its events.
 const LINGERING: Duration = Duration::from_millis(200);
 
-/// What is asked of a membership.
+/// Questions to a membership that decide how long it is kept.
 pub(super) trait Used {
-    /// Whether it has links, or events are taken from rings of its broker.
+    /// Whether it has links, or the plugin takes events from rings of its broker.
     fn has_links(&self) -> bool;
 
-    /// Whether anybody listens there to events of the plugin, or may read its cells. Who has left does not say so.
+    /// Whether peers there listen to the plugin's events or may read its cells. Peers that leave do not announce
+    /// it, so this has to be asked again.
     fn is_heard(&self) -> bool;
 
-    /// Whether there is anything of it that is used.
+    /// Whether anything of it is still used.
     fn is_used(&self) -> bool {
         self.has_links() || self.is_heard()
     }
 
-    /// Whether its dispatcher answers none of its calls any more.
+    /// Whether its dispatcher has finished with it: no call of it will be answered any more.
     fn is_let_go(&self) -> bool;
 
-    /// Whether nobody here waits for a call over its links.
+    /// Whether no thread of this process waits for a call over its links.
     fn is_idle(&self) -> bool;
 }
 
-/// A plugin's memberships.
+/// The memberships of a plugin: the current one, and older ones that are not finished yet.
 #[derive(Debug)]
 pub(super) struct Course<T> {
     current: T,
-    /// The oldest first.
+    /// Sorted by age, the oldest first.
     older: Vec<Older<T>>,
 }
 
@@ -54,23 +55,23 @@ struct Older<T> {
     stage: Stage,
 }
 
-/// How far it is.
+/// How far an older membership is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Its links are used until then, and as long as there is no broker.
+    /// Its links are used until this time, and longer while there is no broker.
     Used(Instant),
-    /// No more calls are taken from its links, and none are made.
+    /// No more calls are taken from its links, and none are made over them.
     Closing,
 }
 
-/// What is to be done.
+/// What the caller of [`Course::look`] has to do.
 #[derive(Debug)]
 pub(super) struct Due<T> {
-    /// Memberships that begin to close.
+    /// Memberships that are to be closed now.
     pub(super) close: Vec<T>,
-    /// Memberships of which nothing is used any more.
+    /// Memberships that are finished and are to be dropped.
     pub(super) over: Vec<T>,
-    /// When to look again, besides when a dispatcher has let one go.
+    /// When to look again. A dispatcher that lets a membership go asks for a look by itself.
     pub(super) next: Option<Instant>,
 }
 
@@ -87,8 +88,8 @@ impl<T: Used + Clone> Course<T> {
         &self.current
     }
 
-    /// The plugin has joined another bus. Gives back a membership that is to be closed because there would be too
-    /// many.
+    /// Makes `joined` the current membership. Returns an older one that has to be closed now, because only one
+    /// older membership may be used at a time.
     pub(super) fn join(&mut self, joined: T, now: Instant) -> Option<T> {
         let due = now + DRAINING;
         for older in &mut self.older {
@@ -97,7 +98,7 @@ impl<T: Used + Clone> Course<T> {
             }
         }
         let before = std::mem::replace(&mut self.current, joined);
-        // One that is not used closes at the next look.
+        // If the membership before is not used, the next look closes it.
         let is_one_too_many = before.is_used();
         let is_used =
             |older: &&mut Older<T>| older.stage != Stage::Closing && older.membership.is_used();
@@ -114,7 +115,7 @@ impl<T: Used + Clone> Course<T> {
         closed
     }
 
-    /// What is to be done by now.
+    /// Returns what is to be done at this time.
     pub(super) fn look(&mut self, now: Instant, is_away: bool) -> Due<T> {
         let mut due = Due {
             close: Vec::new(),
@@ -131,18 +132,18 @@ impl<T: Used + Clone> Course<T> {
                         true => until,
                         false => until.min(now + LINGERING),
                     };
-                    // While there is no broker, the next look is when it is back.
+                    // Without a broker nothing is due; the plugin looks again when it has joined one.
                     due.wake((!is_away).then_some(next));
                     return true;
                 }
                 older.stage = Stage::Closing;
                 due.close.push(membership.clone());
-                // Closing it may be all that there is to do.
+                // Closing may have been all that was left, so look again at once.
                 due.wake(Some(now));
                 return true;
             }
             if !membership.is_let_go() {
-                // Its dispatcher says when it has.
+                // The dispatcher asks for another look when it has let it go.
                 return true;
             }
             if !membership.is_idle() {

@@ -1,4 +1,4 @@
-//! Last words: what a plugin's peers are told when it has closed.
+//! Last words: what a plugin's peers are told once it has closed.
 
 use callgate_layout::control::{MAX_TEXT, SessionToBroker};
 use callgate_layout::text::cut;
@@ -7,16 +7,18 @@ use serde_json::{Value, json};
 use super::{CLOSING, Plugin};
 use crate::base::deadline::instant_after;
 
-/// As much of the message as the context leaves room for, at least.
+/// How many bytes of the message are kept, at least, when message and context together are too long for the record.
 const MESSAGE: usize = 1024;
 
 impl Plugin {
-    /// Closes the plugin, as dropping it does, and leaves last words: those who are told that it has gone
-    /// ([`PROVIDER_GONE`](crate::Code::ProviderGone)) get this message, and this as the error's context. For those who close a
-    /// plugin that stands for something else, and know how that has ended.
+    /// Closes the plugin, as dropping it does, and leaves last words: calls that fail because it has gone
+    /// ([`PROVIDER_GONE`](crate::Code::ProviderGone)) carry this message, with this context, in their error. Meant
+    /// for programs whose plugin stands for something else, such as a child process, and that know how that has
+    /// ended.
     ///
-    /// Together they take 4 KiB at most: a context that leaves no room for 1 KiB of the message is left out, and says how
-    /// long it was (`{"left_out": 70000}`); then the message is cut. A broker that does not take them in half a second does not get them.
+    /// Message and context together take 4 KiB at most. A context that leaves less than 1 KiB for the message is
+    /// replaced by its length (`{"left_out": 70000}`); after that the message is cut. The broker has half a second
+    /// to take the record; after that the last words are lost.
     pub fn close_with(self, message: &str, context: Value) {
         if !self.state.is_here() {
             return;

@@ -1,4 +1,4 @@
-//! Hearing events: the methods by which a plugin subscribes.
+//! The methods with which a plugin subscribes to events.
 
 use std::sync::Arc;
 
@@ -13,25 +13,29 @@ use crate::events::handlers::{EventHandler, read};
 use crate::session::plugin_state::PluginState;
 
 impl Plugin {
-    /// Hears the events of a topic, or of all topics under a prefix, which is written `weather.*`; a `*` alone is no prefix. From when this
-    /// has returned until the subscription is dropped, no event is missed, but those whose [loss](Subscription::lost) is told.
+    /// Runs a handler for the events of a topic, or of all topics under a prefix, which is written `weather.*`; a
+    /// `*` alone is not allowed. From the return of this method until the subscription is dropped, every event is
+    /// handled, except those that are reported as [lost](Subscription::lost).
     ///
-    /// Nobody need send on the topic yet. Events of one sender come in the order in which they were sent, one after the
-    /// other; those of several senders in no order, in a [pool](crate::Dispatch::Pool) at the same time. Several handlers of one plugin on
-    /// the same name with the same types are run in the order in which they subscribed. A handler that fails or panics is
-    /// logged and counted ([`Subscription::failed`]), and keeps no other one from running.
+    /// The topic may have no sender yet. Events of one sender arrive one after the other, in the order in which
+    /// they were sent. Events of several senders arrive in any order, and in a [pool](crate::Dispatch::Pool) at the
+    /// same time. If several handlers of one plugin subscribe to the same name with the same types, they run in the
+    /// order in which they subscribed. If a handler fails or panics, that is logged and counted
+    /// ([`Subscription::failed`]), and the other handlers run nevertheless.
     ///
-    /// Handlers run where those of gates do ([`Dispatch`](crate::Dispatch)), each event in a chain of its own. A handler that is slower
-    /// than the sender holds it up for a while; then events are lost, which is told
-    /// ([`SubscriptionBuilder::on_notice`]) and counted ([`Subscription::lost`]). Of a sender that shows its last events to new listeners (its history),
-    /// the first of several handlers that share a subscription sees them.
+    /// Handlers run where those of gates do ([`Dispatch`](crate::Dispatch)), each event in a chain of its own. A
+    /// handler that is slower than the sender delays the sender for a while; after that events are lost, which is
+    /// reported ([`SubscriptionBuilder::on_notice`]) and counted ([`Subscription::lost`]). If the sender keeps a
+    /// history (its last events, shown to new listeners), only the first of several handlers with the same name and
+    /// types sees it.
     ///
-    /// Where the sender's types are others, events are converted as calls are ([`Plugin::subscriber`]).
+    /// If the sender's types differ, events are converted as calls are ([`Plugin::subscriber`]).
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT` for a name that cannot be, or that has a star elsewhere than behind its last dot; `PERMISSION_DENIED`, `OVERLOADED` over the limit of
-    /// subscriptions, `TIMEOUT` where a sender does not answer the broker in five seconds, `BROKER_GONE`.
+    /// `INVALID_ARGUMENT` for a name that is not allowed, or with a star anywhere but after its last dot;
+    /// `PERMISSION_DENIED`; `OVERLOADED` over the limit of subscriptions; `TIMEOUT` if a sender does not answer the
+    /// broker in five seconds; `BROKER_GONE`.
     pub fn subscribe<M: 'static, H: EventHandler<M>>(
         &self,
         topic: &str,
@@ -40,7 +44,7 @@ impl Plugin {
         self.subscription(topic).subscribe(handler)
     }
 
-    /// Says more about a subscription before it is made:
+    /// Starts a subscription with further settings; [`SubscriptionBuilder::subscribe`] makes it:
     ///
     /// ```no_run
     /// # use callgate_client::{EventNotice, Plugin};
@@ -60,8 +64,8 @@ impl Plugin {
         SubscriptionBuilder::new((&self.state, &self.core.group), topic)
     }
 
-    /// Hears the events of a topic, or of all topics under a prefix, to be taken one by one; `A` is a tuple of their
-    /// parameters. Otherwise as [`Plugin::subscribe`].
+    /// Subscribes to the events of a topic, or of all topics under a prefix, which the program then takes one by
+    /// one. `A` is the tuple of an event's parameters. Otherwise as [`Plugin::subscribe`].
     ///
     /// # Errors
     ///
@@ -71,7 +75,7 @@ impl Plugin {
         Events::new(&self.state, topic, types, read::<A>)
     }
 
-    /// What all handles of the plugin share.
+    /// The state that all handles of the plugin share.
     pub(in crate::api) fn state(&self) -> &Arc<PluginState> {
         &self.state
     }

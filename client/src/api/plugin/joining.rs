@@ -1,4 +1,4 @@
-//! Joining a bus: what a plugin says of itself, to each of its brokers in turn.
+//! Joining a bus: how a plugin introduces itself to each of its brokers in turn.
 
 use std::thread;
 use std::time::Instant;
@@ -15,16 +15,17 @@ use crate::session::handshake::{self, Reached, Welcome};
 use crate::session::membership::MembershipParts;
 use crate::session::retry::{Retry, random};
 
-/// What a plugin says of itself.
+/// How a plugin introduces itself to a broker.
 #[derive(Debug)]
 pub(super) struct Introduction {
     pub(super) identity: Identity,
-    /// Whether it comes only for listings.
+    /// Whether the plugin is an inspector, which may only list what is on the bus.
     pub(super) inspects: bool,
 }
 
 impl Introduction {
-    /// Says hello to a broker; where that ends before it has answered, to the next one at its place.
+    /// Sends `Hello` to a broker. If that broker ends before it has answered, connects to the next one at the same
+    /// socket and tries again, until the deadline.
     pub(super) fn join(
         &self,
         mut reached: Reached,
@@ -42,13 +43,14 @@ impl Introduction {
             let Some(place) = reached.place.take().filter(|_| !is_over) else {
                 return Err(error);
             };
-            // It has taken this connection in, and stops or was killed: it is being started again, or is not.
+            // The broker accepted the connection and then ended. A new one may be starting, so wait and connect
+            // again.
             thread::sleep(wait);
             reached = Reached::at(&place, until)?;
         }
     }
 
-    /// Says hello on a connection. `doorbells` are those of the plugin's group.
+    /// Sends `Hello` on a connection and waits for the welcome. `doorbells` are those of the plugin's group.
     pub(super) fn greet(
         &self,
         reached: &Reached,
@@ -60,7 +62,7 @@ impl Introduction {
         handshake::greet(reached, (&self.hello(names), shared), until)
     }
 
-    /// The first record of a session.
+    /// The first record of a session: `Hello`, `HelloInGroup` or `Inspect`.
     fn hello(&self, doorbells: Vec<DoorbellName>) -> ToBroker {
         let identity = Identity {
             clock: clock::facts(),
@@ -77,7 +79,7 @@ impl Introduction {
         hello.into()
     }
 
-    /// What the plugin is on the bus whose broker has taken it in.
+    /// What a membership is made of, once the broker has welcomed the plugin.
     pub(super) fn membership(
         &self,
         welcome: Welcome,
@@ -113,7 +115,7 @@ impl Introduction {
     }
 }
 
-/// The name of the doorbell that a plugin was given, if it was.
+/// The name of the plugin's doorbell: it is named by the bus and the plugin that got it.
 pub(super) fn doorbell(welcome: &Welcome) -> DoorbellName {
     DoorbellName {
         bus: welcome.bus,
@@ -121,7 +123,7 @@ pub(super) fn doorbell(welcome: &Welcome) -> DoorbellName {
     }
 }
 
-/// A plugin's share in the calls that are sent by its doorbell.
+/// The plugin's handle on the calls that are sent by its doorbell.
 pub(super) fn sender(welcome: &Welcome, doorbells: Option<&mut Doorbells>) -> Result<Sender> {
     match doorbells {
         Some(doorbells) => doorbells.add(doorbell(welcome), &welcome.memory),
@@ -129,7 +131,7 @@ pub(super) fn sender(welcome: &Welcome, doorbells: Option<&mut Doorbells>) -> Re
     }
 }
 
-/// Which broker has taken a plugin in.
+/// Facts about the broker that has welcomed the plugin.
 pub(super) fn facts(welcome: &Welcome) -> BrokerFacts {
     welcome.broker
 }

@@ -22,7 +22,7 @@ use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
 
 impl Plugin {
-    /// Provides one half of a gate.
+    /// Provides one half of a gate; [`Plugin::provide`] and the others of its kind end here.
     pub(crate) fn offer(
         &self,
         gate: &str,
@@ -38,7 +38,7 @@ impl Plugin {
         self.offer_name(gate, kind, (signature, takes), serving)
     }
 
-    /// Provides one half of all gates under a prefix.
+    /// Provides one half of all gates whose names begin with a prefix.
     pub(crate) fn offer_prefix(
         &self,
         prefix: &str,
@@ -50,13 +50,13 @@ impl Plugin {
         self.offer_name(prefix, kind, types, serving)
     }
 
-    /// Says how calls of a gate are run, by the gate's name: from the next call on, whether it is provided
-    /// already or will be. For a name that this plugin never provides it has no effect. Options of a
-    /// [prefix](crate::dynamic::provide_prefix) are those of all names together for which it stands.
+    /// Sets how calls of a gate are run. The options apply from the next call on, whether the gate is provided
+    /// already or will be later; for a name that this plugin never provides they have no effect. Options of a
+    /// [prefix](crate::dynamic::provide_prefix) apply to all names under it together: they share one limit.
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT` for a name that cannot be.
+    /// `INVALID_ARGUMENT` for a name that is not allowed.
     pub fn set_gate_options(&self, gate: &str, options: GateOptions) -> Result<()> {
         match is_prefix(gate) {
             true => check_prefix(gate)?,
@@ -76,7 +76,7 @@ impl Plugin {
         self.state.check_here()?;
         self.core.group.start_serving()?;
         let name: Arc<str> = gate.into();
-        // The handler is in place before the broker lets anybody call it.
+        // The handler has to be in place first: callers may call as soon as the broker has registered the gate.
         let types = Types::of(signature, takes).map_err(|error| error.at_gate(gate))?;
         let offer = self.state.provided.insert(&name, kind, types, serving)?;
         match self.ask_to_provide(&offer) {
@@ -88,7 +88,7 @@ impl Plugin {
             Err(error) => {
                 let _gone = self.state.provided.remove(&offer);
                 if error.code() == Code::Timeout {
-                    // The broker may register it yet.
+                    // The broker may still register it later, so it is told to forget the gate.
                     self.state.withdraw(&name, kind, Instant::now());
                 }
                 Err(error.at_gate(name))
@@ -96,7 +96,7 @@ impl Plugin {
         }
     }
 
-    /// Has the broker let others call a gate, and where it ends meanwhile, the next one.
+    /// Asks the broker to register a gate. If that broker ends meanwhile, asks the next one.
     fn ask_to_provide(&self, offer: &Offer) -> Result<()> {
         let until = answer_due(REQUEST_TIMEOUT);
         loop {
@@ -120,13 +120,13 @@ impl Plugin {
         }
     }
 
-    /// Serves, on this thread, the calls that are there: waits for the first until the deadline
-    /// at most, and returns when there are none left or, after a call, the deadline has passed. With
-    /// one that has passed already, it never waits and serves one call at most. Returns how many
-    /// calls it served.
+    /// Runs, on this thread, the calls that are waiting. If none is waiting, waits for the first one until the
+    /// deadline at most. Returns when no more calls wait, or when the deadline has passed and at least one call was
+    /// run. With a deadline that has passed already, it never waits and runs one call at most. Returns the number
+    /// of calls that it ran.
     ///
-    /// For plugins that were built with [`Dispatch::Pump`](crate::Dispatch::Pump), whose handlers run here and inside calls of
-    /// this thread that lead back to the plugin:
+    /// Only for plugins that were built with [`Dispatch::Pump`](crate::Dispatch::Pump). Their handlers run here,
+    /// and inside calls of this thread that lead back to the plugin:
     ///
     /// ```no_run
     /// use callgate_client::{Dispatch, Plugin};
@@ -147,8 +147,8 @@ impl Plugin {
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT` for a plugin with another [`Dispatch`](crate::Dispatch) and inside a handler, `CLOSED` in
-    /// a forked child. That the broker has ended is no error: peers still call.
+    /// `INVALID_ARGUMENT` for a plugin with another [`Dispatch`](crate::Dispatch) and inside a handler; `CLOSED` in
+    /// a forked child. If the broker has ended, that is no error: peers can still call.
     pub fn pump(&self, deadline: Instant) -> Result<usize> {
         self.state.check_here()?;
         self.core.group.dispatcher.pump(deadline)
@@ -159,7 +159,7 @@ fn check_prefix(name: &str) -> Result<()> {
     control::check_prefix(name).map_err(|text| Error::new(Code::InvalidArgument, text))
 }
 
-/// What the dispatcher has of a plugin. It closes the links of peers that break the protocol.
+/// Makes the dispatcher's view of a plugin. Its callback closes the links of peers that break the protocol.
 pub(super) fn member(
     (state, membership): (&PluginState, &Arc<Membership>),
     on_let_go: Box<dyn Fn() + Send + Sync>,

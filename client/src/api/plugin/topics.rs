@@ -1,4 +1,4 @@
-//! The topics on which a plugin sends.
+//! The methods with which a plugin offers topics.
 
 use std::sync::Arc;
 
@@ -19,42 +19,45 @@ use crate::session::events::sources::Offered;
 use crate::session::retry::random;
 
 impl Plugin {
-    /// Offers a topic, on which this plugin alone sends events; `A` is a tuple of what an event has. Gates and topics have their names in
-    /// common: nobody else provides a gate of this name or offers the topic, while this plugin may provide the gate as well.
+    /// Offers a topic on which only this plugin sends events. `A` is the tuple of an event's parameters. Gates and
+    /// topics share their names: no other plugin can provide a gate of this name or offer the topic, but this
+    /// plugin may provide the gate as well.
     ///
-    /// Returns when everybody who has subscribed before hears what is sent from here on, or does not answer the broker in time.
+    /// Returns once every plugin that has subscribed already hears what is sent from here on; a plugin that does
+    /// not answer the broker in time is not waited for.
     ///
-    /// Listeners whose types differ get the same events as JSON, which is written besides only while somebody needs it.
+    /// Listeners whose types differ get the same events as JSON. The JSON is only written while a listener needs
+    /// it.
     ///
     /// # Errors
     ///
-    /// `ALREADY_PROVIDED` for a name that is another plugin's, or an open topic's; `INVALID_ARGUMENT` for one that cannot be,
-    /// `PERMISSION_DENIED`, `OVERLOADED` over the limit of topics, `BROKER_GONE`.
+    /// `ALREADY_PROVIDED` if the name belongs to another plugin, or to an open topic; `INVALID_ARGUMENT` for a name
+    /// that is not allowed; `PERMISSION_DENIED`; `OVERLOADED` over the limit of topics; `BROKER_GONE`.
     pub fn topic<A: Arguments>(&self, name: &str) -> Result<Topic<A>> {
         self.topic_with(name, TopicOptions::new())
     }
 
-    /// Offers an open topic: other plugins may send on it as well, each with events of its own.
+    /// Offers an open topic: other plugins may send their own events on it as well.
     ///
     /// # Errors
     ///
-    /// As [`Plugin::topic`]; `ALREADY_PROVIDED` where there is a gate of that name.
+    /// As [`Plugin::topic`]; `ALREADY_PROVIDED` if there is a gate of that name.
     pub fn open_topic<A: Arguments>(&self, name: &str) -> Result<Topic<A>> {
         self.topic_with(name, TopicOptions::new().open())
     }
 
-    /// Offers a topic, and says how.
+    /// Offers a topic with the given options.
     ///
     /// # Errors
     ///
-    /// As [`Plugin::topic`]; `INVALID_ARGUMENT` for options that cannot be.
+    /// As [`Plugin::topic`]; `INVALID_ARGUMENT` for options that are not allowed.
     pub fn topic_with<A: Arguments>(&self, name: &str, options: TopicOptions) -> Result<Topic<A>> {
         let types = (&action_signature_of::<A>(), self.state.encodings);
         let handle = self.offer_topic(name, types, (&options, Some(convert::<A>)))?;
         Ok(Topic::new(handle))
     }
 
-    /// Offers a topic with a signature, whose events can be written in these encodings.
+    /// Offers a topic with a signature. `encodings` are those in which its events can be written.
     pub(crate) fn offer_topic(
         &self,
         name: &str,
@@ -79,7 +82,7 @@ impl Plugin {
     }
 }
 
-/// Makes JSON of an archive.
+/// Rewrites an event from an archive to JSON, for listeners with other types.
 fn convert<A: Arguments>(bytes: &[u8], out: &mut Buffer, most: usize) -> Result<()> {
     let value = archive::deserialize::<A>(archive::access::<A>(bytes)?)?;
     json::write_arguments(&value, out, None, most)

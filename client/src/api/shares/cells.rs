@@ -1,4 +1,4 @@
-//! Cells, as programs hold them.
+//! Handles with which programs write and read cells.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use crate::session::cells::{OpenCell, Side, Values};
 use crate::session::plugin_state::PluginState;
 use crate::shares::cells::{Copier, ReadCell, WrittenCell};
 
-/// A cell that a plugin has open, for as long as a handle of it lives.
+/// A cell that a plugin has opened for writing or reading. Dropping the handle closes it.
 struct Handle {
     state: Arc<PluginState>,
     cell: Arc<OpenCell>,
 }
 
 impl Handle {
-    /// Opens a cell, and waits for its memory until then.
+    /// Opens a cell, and waits for its memory until the deadline.
     fn open(
         state: &Arc<PluginState>,
         (tag, values): (&str, Values),
@@ -32,7 +32,7 @@ impl Handle {
     ) -> Result<Handle> {
         state.check_here()?;
         let cell = Arc::new(OpenCell::new(tag.into(), values, (side, waits)));
-        // From here on dropping it closes the cell again.
+        // From here on, dropping `handle` closes the cell again.
         let handle = Handle {
             state: state.clone(),
             cell,
@@ -54,7 +54,7 @@ impl Drop for Handle {
     }
 }
 
-/// What the values of a cell of this type are.
+/// Describes the values of a cell of this type: shape and size. `INVALID_ARGUMENT` for a type that cells cannot have.
 fn values_of<T: GateType>(tag: &str) -> Result<Values> {
     let refuse = |text: String| Err(Error::new(Code::InvalidArgument, text).at_gate(tag));
     let signature = schema_of::<T>();
@@ -82,38 +82,42 @@ fn values_of<T: GateType>(tag: &str) -> Result<Values> {
 }
 
 impl Shares {
-    /// Writes a cell: a value of a fixed size that changes all the time, and that other plugins copy ([`Shares::cell`]). It comes to be where
-    /// there is none, and begins with the value of the writer before, if there was one and somebody has had the cell open since.
+    /// Opens a cell for writing: a value of a fixed size that changes all the time, and that other plugins copy
+    /// ([`Shares::cell`]). If there is no cell of this tag, one is made. If there is, it begins with the last value of the
+    /// writer before, provided that some plugin has had the cell open since.
     ///
-    /// What is written when this has returned is read by who reads the cell, whatever becomes of this plugin.
+    /// A value that was written stays readable for plugins that have the cell open, whatever becomes of this plugin.
     ///
-    /// Of the options only the [timeout](Shares::timeout) concerns cells. A cell has a tag of its own, as a share has.
+    /// Of the options only the [timeout](Shares::timeout) applies to cells. Cells and shares have their tags in common: one
+    /// tag is one or the other.
     ///
-    /// `T` is a type whose values have all the same size: numbers, `bool`, `char`, arrays, tuples, structs, enums and options of such;
-    /// 4,096 bytes at most.
+    /// `T` is a type whose values all have the same size: numbers, `bool`, `char`, arrays, tuples, structs, enums and
+    /// options of such; 4,096 bytes at most.
     ///
     /// # Errors
     ///
-    /// `ALREADY_PROVIDED` where it is written already, by whatever plugin; `SHARE_TYPE_MISMATCH` where the cell has another type, or there
-    /// is a share of that tag; `INVALID_ARGUMENT` for a tag or a type that cannot be; `PERMISSION_DENIED`, `OVERLOADED` over the limit of
-    /// shares, `SYSTEM`, `BROKER_GONE`.
+    /// `ALREADY_PROVIDED` if a plugin, this one included, writes the cell already; `SHARE_TYPE_MISMATCH` if the cell has
+    /// another type, or the tag is a share's; `INVALID_ARGUMENT` for a tag or type that is not allowed;
+    /// `PERMISSION_DENIED`; `OVERLOADED` over the limit of shares; `SYSTEM`; `BROKER_GONE`.
     pub fn cell_writer<T: GateType>(&self, tag: &str) -> Result<CellWriter<T>> {
         check_tag(tag).map_err(|error| error.at_gate(tag))?;
         CellWriter::open(&self.state, tag, self.options.timeout)
     }
 
-    /// Reads a cell. Where there is no cell of that tag, a [`Shares::cell_writer`] is waited for, as long as the
-    /// [timeout](Shares::timeout) says; not for the first value, without which [`Cell::get`] is `NOT_READY`.
+    /// Opens a cell for reading. If there is no cell of that tag, waits for a plugin that calls [`Shares::cell_writer`], as
+    /// long as the [timeout](Shares::timeout) allows. It does not wait for the first value; until that is written,
+    /// [`Cell::get`] is `NOT_READY`.
     ///
     /// # Errors
     ///
-    /// `NOT_READY` where nobody has come in time to write it; the others as of [`Shares::cell_writer`], but for `ALREADY_PROVIDED`.
+    /// `NOT_READY` if no plugin has opened it for writing in time; otherwise as [`Shares::cell_writer`], except
+    /// `ALREADY_PROVIDED`.
     pub fn cell<T: GateType>(&self, tag: &str) -> Result<Cell<T>> {
         check_tag(tag).map_err(|error| error.at_gate(tag))?;
         Cell::open(&self.state, tag, (self.options.timeout, true))
     }
 
-    /// Reads a cell, if there is one: `None` where nobody writes it and nobody else has it open.
+    /// Opens a cell for reading, if there is one; `None` if no plugin writes it and no other plugin has it open.
     ///
     /// # Errors
     ///
@@ -128,11 +132,11 @@ impl Shares {
     }
 }
 
-/// Writes a cell: a value of a fixed size that changes all the time, and that other plugins copy with [`Cell`]. One plugin at a time
-/// writes it, as long as this lives.
+/// Writes a cell: a value of a fixed size that changes all the time, and that other plugins copy with [`Cell`]. One plugin
+/// at a time may write a cell, for as long as it has this handle.
 ///
-/// Any number of threads may write; the value that was written last is the cell's. It stays readable after this plugin has
-/// ended, however it has, as long as somebody has the cell open; the next writer begins with it.
+/// Any number of threads may write; the cell's value is the one that was written last. It stays readable after this plugin
+/// has ended, in whatever way, as long as some plugin has the cell open; the next writer begins with it.
 ///
 /// ```no_run
 /// # fn main() -> callgate_client::Result<()> {
@@ -163,16 +167,16 @@ impl<T: GateType> CellWriter<T> {
         &self.handle.cell.tag
     }
 
-    /// Writes a value: whoever reads from here on finds this one, or a newer one.
+    /// Writes a value. Whoever reads from here on finds this value or a newer one.
     ///
-    /// There is no system call and no allocation in it, and it waits for no reader; only threads that write the same cell
-    /// wait for each other. Where the broker has ended, those who have the cell open still see what is written, and the next broker's
-    /// readers begin with the last value.
+    /// It makes no system call and allocates nothing, and it waits for no reader; only threads that write the same cell
+    /// wait for each other. If the broker has ended, plugins that have the cell open still see what is written, and the
+    /// last value is carried over to the next broker.
     ///
     /// # Errors
     ///
-    /// Nothing was written then, nor will be: `PERMISSION_DENIED`, `ALREADY_PROVIDED` where another plugin was at the next broker
-    /// before this one, `CLOSED` when the plugin has closed or in a forked child.
+    /// Nothing was written then, nor will be: `PERMISSION_DENIED`; `ALREADY_PROVIDED` if another plugin opened the cell for
+    /// writing at the next broker before this one; `CLOSED` when the plugin has closed, or in a forked child.
     #[inline]
     pub fn set(&self, value: &T) -> Result<()> {
         let Side::Writes(written) = &self.handle.cell.side else {
@@ -183,7 +187,7 @@ impl<T: GateType> CellWriter<T> {
             .map_err(|error| self.handle.at_tag(error))
     }
 
-    /// Why nothing can be written any more, where that is so.
+    /// The reason why nothing can be written any more; `None` while writing works.
     pub fn ended(&self) -> Option<Error> {
         match &self.handle.cell.side {
             Side::Writes(written) => written.ended(),
@@ -194,11 +198,11 @@ impl<T: GateType> CellWriter<T> {
 
 /// Reads a cell: copies the value that its writer wrote last.
 ///
-/// Each thread that reads has a clone of its own, which keeps where the cell lies. So a read takes no lock, and costs little more than
-/// copying the value.
+/// Each thread that reads should have its own clone, because a clone remembers where the cell's memory lies. So a read
+/// takes no lock, and costs little more than copying the value.
 ///
-/// When its writer ends, the last value stays ([`Cell::is_current`]); of the next writer, the same handle reads on. So it does when the
-/// broker is replaced.
+/// When the writer ends, its last value stays readable ([`Cell::is_current`] then is `false`). The same handle goes on to
+/// read the next writer's values, and those of a writer at the next broker.
 ///
 /// ```no_run
 /// # fn main() -> callgate_client::Result<()> {
@@ -237,27 +241,27 @@ impl<T: GateType> Cell<T> {
         &self.handle.cell.tag
     }
 
-    /// Copies the newest value, which is whole, and no older than any that this handle has given.
+    /// Copies the newest value. It is never torn, and never older than one that this handle has returned before.
     ///
-    /// There is no system call and no allocation in it, and it waits for nobody.
+    /// It makes no system call, allocates nothing, and waits for nobody.
     ///
     /// # Errors
     ///
-    /// `NOT_READY` where nothing was written yet; `BUSY` where the cell was written each of 64 times that it was copied;
-    /// `PROTOCOL`, naming the writer, where that has written what is no value of the type; `PERMISSION_DENIED`, `CLOSED` when the
-    /// plugin has closed or in a forked child.
+    /// `NOT_READY` if no value was written yet; `BUSY` if the writer wrote the cell during each of 64 attempts to copy it;
+    /// `PROTOCOL`, with the writer's name, if the bytes are no value of the type; `PERMISSION_DENIED`; `CLOSED` when the
+    /// plugin has closed, or in a forked child.
     #[inline]
     pub fn get(&mut self) -> Result<T> {
         self.copier.get()
     }
 
-    /// Whether the plugin that writes the cell is there, as far as the broker has said. Where the broker has ended, that is as it
-    /// was, until writers have had time to come to the next one. In a forked child it is not.
+    /// Whether a plugin writes the cell now, according to the last news from the broker. After the end of a broker this
+    /// keeps its value until writers have had time to come to the next one. In a forked child it is `false`.
     pub fn is_current(&self) -> bool {
         self.cell.shown().is_current
     }
 
-    /// The name of the plugin that writes the cell, or has written it last; empty in a forked child.
+    /// The name of the plugin that writes the cell, or that wrote it last; empty in a forked child.
     pub fn writer(&self) -> Arc<str> {
         self.cell.shown().writer
     }

@@ -1,4 +1,4 @@
-//! What programs hold of shares: the door to them, guards, publishers, what follows versions, and cells.
+//! What programs hold of shares: `Shares`, guards, publishers, `Versions`, watches, and cells.
 
 pub(crate) mod cells;
 mod options;
@@ -33,14 +33,14 @@ use crate::shares::kind::ShareType;
 use crate::shares::made::What;
 use crate::shares::watched::{ShareEvent, Watched};
 
-/// Values that plugins of a bus have in common: each under a *tag*, in memory that all read where it lies and nobody changes.
+/// Values that the plugins of a bus have in common: each under a *tag*, in memory that all of them read in place and nobody can change.
 ///
-/// This is the door to them ([`Plugin::shares`](crate::Plugin::shares)), which is cheap and can be cloned. How shares are asked for and made
-/// is said on it: `plugin.shares().timeout(…).get("A")`. Saying so takes it; one that is kept is cloned for it:
+/// A handle from [`Plugin::shares`](crate::Plugin::shares), cheap to make and to clone. Methods on it set how shares are asked for and made:
+/// `plugin.shares().timeout(…).get("A")`. They consume the handle; a handle that is kept is cloned first:
 /// `shares.clone().persistent().get_or_create(…)`.
 ///
-/// A tag is named as a gate is, and has nothing to do with a gate of the same name. A share is there for as long as any plugin uses it: holds
-/// a [`Share`] of it, publishes or follows it. Persistent ones ([`Shares::persistent`]) stay.
+/// A tag follows the rules for gates' names, but a gate of the same name has nothing to do with it. A share exists for as long as some plugin
+/// uses it: holds a [`Share`] of it, or has a [`Publisher`] or [`Versions`] of it. Persistent ones ([`Shares::persistent`]) stay.
 ///
 /// ```no_run
 /// use callgate_client::{Plugin, Share};
@@ -58,7 +58,7 @@ use crate::shares::watched::{ShareEvent, Watched};
 #[derive(Clone)]
 pub struct Shares {
     state: Arc<PluginState>,
-    /// Where what watches is told.
+    /// The group whose dispatcher runs the functions of watches.
     group: Weak<GroupCore>,
     options: Options,
 }
@@ -72,57 +72,57 @@ impl Shares {
         }
     }
 
-    /// How long to wait for a share at most: 30 seconds unless it is said here. Inside a handler no longer than the call lasts that it
-    /// serves.
+    /// Sets how long to wait for a share at most; 30 seconds unless set. Inside a handler, the wait also ends at the deadline of the call
+    /// that the handler serves.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Shares {
         self.options.timeout = timeout;
         self
     }
 
-    /// How long making a share may take, 30 seconds unless it is said here. Whoever takes longer has made it in vain: another plugin
-    /// that wants it makes it then.
+    /// Sets how long making a share may take; 30 seconds unless set. A value that is finished later is dropped, and another plugin that wants
+    /// the share makes it.
     #[must_use]
     pub fn make_within(mut self, time: Duration) -> Shares {
         self.options.how.within = time;
         self
     }
 
-    /// What is made is kept in a file that outlives all plugins and the broker: until it is [removed](Shares::remove), or the machine
-    /// starts anew. When its maker has gone, it is read by plugins that have the same type, and [not converted](Share::is_converted).
+    /// Keeps what is made in a file that outlives all plugins and the broker, until it is [removed](Shares::remove) or the machine restarts.
+    /// Once its maker has gone, only plugins with the same type can read it; it is [not converted](Share::is_converted) any more.
     #[must_use]
     pub fn persistent(mut self) -> Shares {
         self.options.how.persistent = true;
         self
     }
 
-    /// What has another type is an error, also where it could be [converted](Share::is_converted).
+    /// Makes a share of another type an error even if it could be [converted](Share::is_converted).
     #[must_use]
     pub fn exact_only(mut self) -> Shares {
         self.options.exact = true;
         self
     }
 
-    /// The kernel is asked for huge pages for what is made, which makes reading large values faster. It need not have any.
+    /// Asks the kernel for huge pages for what is made, which makes reading large values faster. The kernel may have none to give.
     #[must_use]
     pub fn huge_pages(mut self) -> Shares {
         self.options.how.huge = true;
         self
     }
 
-    /// A share; where there is none, `factory` makes its value, which is written into the share's memory.
+    /// Returns a share. If there is none, `factory` makes its value, which is then written into the share's memory.
     ///
-    /// Of all plugins and threads that ask at the same time one makes it, and the others wait. The factory runs on the calling
-    /// thread; nothing is locked meanwhile, so that it may use gates and other shares. It must not use its own tag (`DEADLOCK`). Where it
-    /// panics nothing is left behind, and the next one that wants the share makes it.
+    /// If several plugins or threads ask at the same time, one of them makes it and the others wait. The factory runs on the calling thread,
+    /// without any lock, so it may use gates and other shares. It must not ask for its own tag (`DEADLOCK`). If it panics, nothing is left
+    /// behind, and the next one that wants the share makes it.
     ///
-    /// A share that this plugin holds already is found without asking anybody: no system call is made then, and no memory taken. Who may only
-    /// read it has what others have made, or are making; `PERMISSION_DENIED` then says that there is none.
+    /// If this plugin holds the share already, it is found without asking the broker: without system call or allocation. A plugin that may
+    /// only read it gets what others have made or are making; `PERMISSION_DENIED` then says that there is none.
     ///
     /// # Errors
     ///
-    /// `SHARE_TYPE_MISMATCH` for one of another type that cannot be converted; `INVALID_ARGUMENT` for a name that cannot be, or a value that cannot travel;
-    /// `PERMISSION_DENIED`, `TIMEOUT`, `DEADLOCK`, `OVERLOADED` over a limit of memory, `SYSTEM` without memory, `BROKER_GONE`.
+    /// `SHARE_TYPE_MISMATCH` for another type that cannot be converted; `INVALID_ARGUMENT` for a tag that is not allowed, or a value without
+    /// archive; `PERMISSION_DENIED`, `TIMEOUT`, `DEADLOCK`, `OVERLOADED` over a limit of memory, `SYSTEM` without memory, `BROKER_GONE`.
     pub fn get_or_create<T: GateType + ShareType>(
         &self,
         tag: &str,
@@ -131,7 +131,7 @@ impl Shares {
         self.make(tag, || Ok(factory()))
     }
 
-    /// As [`Shares::get_or_create`], with a factory that may fail: its error is the caller's, and the next one that wants the share makes it.
+    /// As [`Shares::get_or_create`], with a factory that may fail: the caller gets its error, and the next one that wants the share makes it.
     ///
     /// # Errors
     ///
@@ -149,7 +149,7 @@ impl Shares {
         tag: &str,
         factory: impl FnOnce() -> Result<T>,
     ) -> Result<Share<T>> {
-        // Where a broker ends before it has the value, the next one gets the same.
+        // The value is kept: if a broker ends before it has it, the next broker gets the same value.
         let (mut factory, mut value) = (Some(factory), None);
         let make = &mut |pool: &Pool, write: &mut Write<'_>| {
             if let Some(factory) = factory.take() {
@@ -167,9 +167,9 @@ impl Shares {
         self.obtain(tag, Some(&mut Maker { how, make }))
     }
 
-    /// A share that is a slice of `count` numbers; where there is none, `fill` writes them where they are to lie. They are zeros before.
+    /// Returns a share that is a slice of `count` numbers. If there is none, `fill` writes them in place; they are zeros before that.
     ///
-    /// Where a broker ends meanwhile, `fill` runs once more, for the next one.
+    /// If a broker ends meanwhile, `fill` runs once more, for the next broker.
     ///
     /// # Errors
     ///
@@ -190,16 +190,16 @@ impl Shares {
         self.obtain(tag, Some(&mut Maker { how, make }))
     }
 
-    /// A share that is there.
+    /// Returns a share that exists.
     ///
     /// # Errors
     ///
-    /// `NOT_READY` where there is none; `TYPE_MISMATCH` for a value that cannot be converted; else as [`Shares::get_or_create`].
+    /// `NOT_READY` if there is none; `TYPE_MISMATCH` for a value that cannot be converted; otherwise as [`Shares::get_or_create`].
     pub fn get<T: ShareType + ?Sized>(&self, tag: &str) -> Result<Share<T>> {
         self.obtain(tag, None)
     }
 
-    /// A share, if there is one.
+    /// Returns a share; `None` if there is none.
     ///
     /// # Errors
     ///
@@ -212,8 +212,8 @@ impl Shares {
         }
     }
 
-    /// A share of whatever type as JSON: its maker writes it so, as where a value is [converted](Share::is_converted); slices of numbers are
-    /// read by this plugin itself.
+    /// Returns a share of any type as JSON. Its maker writes the JSON, as for a value that is [converted](Share::is_converted); slices of
+    /// numbers are converted by this plugin itself.
     ///
     /// # Errors
     ///
@@ -223,23 +223,23 @@ impl Shares {
         share.to_value().map(Json::into)
     }
 
-    /// A new version of a share, or the first one: those who follow it are told, and who asks for it finds it. Guards of older versions
-    /// keep these. The guard keeps the share in use; where nobody else uses it, the share is gone with the last guard.
+    /// Makes a new version of a share, or the first one. Plugins that follow the share are told, and whoever asks for it from now on gets
+    /// this version. Guards of older versions keep theirs. If no other plugin uses the share, it ends with the last guard.
     ///
-    /// Publications of one share come one after the other, whoever makes them. Of an array this is a share of an array, `[f32; 2]`; of
-    /// `&array[..]` one of a slice.
+    /// Publications of one share happen one after the other, whichever plugins make them. A `value` of type `[f32; 2]` makes a share of an
+    /// array; `&array[..]` makes a share of a slice.
     ///
     /// # Errors
     ///
-    /// As [`Shares::get_or_create`]; `SHARE_TYPE_MISMATCH` where the share has another type, also one that could be converted.
+    /// As [`Shares::get_or_create`]; `SHARE_TYPE_MISMATCH` if the share has another type, even one that could be converted.
     pub fn publish<T: ShareType + ?Sized>(&self, tag: &str, value: &T) -> Result<Share<T>> {
         let make = &mut |pool: &Pool, write: &mut Write<'_>| value.write(pool, write);
         self.publish_made(tag, make)
     }
 
-    /// The same of a slice of `count` numbers, which `fill` writes: more than 16 KiB of them where they are to lie. They are zeros before.
+    /// Publishes a slice of `count` numbers that `fill` writes; above 16 KiB it writes them in place. They are zeros before that.
     ///
-    /// Where a broker ends meanwhile, `fill` runs once more, for the next one.
+    /// If a broker ends meanwhile, `fill` runs once more, for the next broker.
     ///
     /// # Errors
     ///
@@ -272,26 +272,26 @@ impl Shares {
         self.with_want::<T, _>(tag, publish).map(Share::new)
     }
 
-    /// What publishes versions of a share, and keeps it in use between them.
+    /// Returns a handle that publishes versions of a share, and keeps the share in use between them.
     ///
     /// # Errors
     ///
-    /// `SHARE_TYPE_MISMATCH` where there is a share of another type; else as [`Shares::get`], without `NOT_READY`.
+    /// `SHARE_TYPE_MISMATCH` if there is a share of another type; otherwise as [`Shares::get`], except `NOT_READY`.
     pub fn publisher<T: ShareType + ?Sized>(&self, tag: &str) -> Result<Publisher<T>> {
         let used = match self.clone().exact_only().get::<T>(tag) {
             Ok(share) => Some(share.used().clone()),
-            // It may be one that may only be made.
+            // `PERMISSION_DENIED` may mean that this plugin may make the share but not read it.
             Err(error) if matches!(error.code(), Code::NotReady | Code::PermissionDenied) => None,
             Err(error) => return Err(error),
         };
         Ok(Publisher::new(self, tag, used))
     }
 
-    /// What follows the versions of a share, which need not be there yet.
+    /// Returns a handle that follows the versions of a share. The share need not exist yet.
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT` for a name that cannot be; everything else is told by the first look at a version.
+    /// `INVALID_ARGUMENT` for a tag that is not allowed; all other errors come from the first look at a version.
     pub fn versions<T: ShareType + ?Sized>(&self, tag: &str) -> Result<Versions<T>> {
         self.with_want::<T, _>(tag, |want| {
             let what = (want.tag.clone(), want.what.clone());
@@ -299,11 +299,11 @@ impl Shares {
         })
     }
 
-    /// Has a function told how a tag stands: that there is a share, and each time there is a newer version, or none any more. The first
-    /// thing that it is told is that there is a share, if so.
+    /// Has a function told what happens to a tag: that there is a share, each newer version, and that the share has ended. If there is a
+    /// share already, the first event says so.
     ///
-    /// It runs where the plugin's handlers do ([`Dispatch`](crate::Dispatch)) and in their turn, one event after the other. What comes while
-    /// one is told is kept, up to 64 events; versions that follow each other fast may be told as one. It may use shares itself.
+    /// The function runs where the plugin's handlers do ([`Dispatch`](crate::Dispatch)) and in their turn, one event after the other. Up to
+    /// 64 events wait while it runs; versions that follow each other fast may be told as one. The function may use shares itself.
     ///
     /// ```no_run
     /// # use callgate_client::{Plugin, ShareEvent};
@@ -319,8 +319,8 @@ impl Shares {
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT` for a name that cannot be, `SYSTEM` where there is no thread for handlers, `CLOSED`. That the tag may not be watched, or
-    /// is a cell's, is told by [`ShareEvent::Refused`].
+    /// `INVALID_ARGUMENT` for a tag that is not allowed, `SYSTEM` if no thread for handlers can be started, `CLOSED`. If the tag may not be
+    /// watched, or is a cell's, [`ShareEvent::Refused`] tells it.
     pub fn watch(
         &self,
         tag: &str,
@@ -339,11 +339,11 @@ impl Shares {
         Ok(ShareWatch::new(&self.state, &group.dispatcher, watched))
     }
 
-    /// Removes a persistent share: who uses it keeps it, and nobody finds it again.
+    /// Removes a persistent share. Plugins that use it keep it; plugins that ask for it later do not find it.
     ///
     /// # Errors
     ///
-    /// `NOT_READY` where there is none; `PERMISSION_DENIED`, `TIMEOUT`, `BROKER_GONE`.
+    /// `NOT_READY` if there is none; `PERMISSION_DENIED`, `TIMEOUT`, `BROKER_GONE`.
     pub fn remove(&self, tag: &str) -> Result<()> {
         check_tag(tag)?;
         let until = waiting::due(self.options.timeout)?;
@@ -364,7 +364,7 @@ impl Shares {
         self.with_want::<T, _>(tag, obtain).map(Share::new)
     }
 
-    /// Does something about a share of this type.
+    /// Runs `work` with a request for a share of this type. An error names the tag.
     fn with_want<T: ShareType + ?Sized, R>(
         &self,
         tag: &str,

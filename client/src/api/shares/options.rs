@@ -1,15 +1,15 @@
-//! How shares are asked for and made.
+//! Options with which shares are asked for and made.
 
 use std::time::Duration;
 
 use crate::session::plugin_state::sharing::making::HowMade;
 
-/// How long a thread waits for a share unless it is said otherwise.
+/// How long a thread waits for a share, unless [`Shares::timeout`](super::Shares::timeout) is set.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
-/// How long making a share may take unless it is said otherwise.
+/// How long making a share may take, unless [`Shares::make_within`](super::Shares::make_within) is set.
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// How shares are asked for and made.
+/// Options with which shares are asked for and made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     pub(crate) timeout: Duration,

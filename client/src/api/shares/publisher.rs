@@ -13,9 +13,9 @@ use crate::base::error::Result;
 use crate::shares::kind::ShareType;
 use crate::shares::used::Used;
 
-/// What publishes versions of a share, and keeps the share in use between them.
+/// Publishes versions of a share, and keeps the share in use between them.
 ///
-/// It does not keep a version mapped: a guard does, as [`Publisher::publish`] gives one back.
+/// It does not keep a version mapped; the guard that [`Publisher::publish`] returns does.
 ///
 /// ```no_run
 /// use callgate_client::{Plugin, Publisher};
@@ -48,7 +48,8 @@ impl<T: ShareType + ?Sized> Publisher<T> {
         &self.tag
     }
 
-    /// Publishes a new version, which whoever follows the share is told of. The guard keeps this version mapped.
+    /// Publishes a new version; plugins that follow the share are told of it. The returned guard keeps this version
+    /// mapped.
     ///
     /// # Errors
     ///
@@ -70,9 +71,10 @@ impl<N: Number> Publisher<[N]>
 where
     [N]: ShareType,
 {
-    /// The same of `count` numbers, which `fill` writes: more than 16 KiB of them where they are to lie. They are zeros before.
+    /// Publishes `count` numbers that `fill` writes; above 16 KiB it writes them in place. They are zeros before
+    /// that.
     ///
-    /// Where a broker ends meanwhile, `fill` runs once more, for the next one.
+    /// If a broker ends meanwhile, `fill` runs once more, for the next broker.
     ///
     /// # Errors
     ///

@@ -11,11 +11,13 @@ use crate::shares::held::Held;
 use crate::shares::kind::ShareType;
 use crate::shares::used::Used;
 
-/// One version of a shared value, read where it lies: a guard of it. It dereferences to the archive of the value, or to the slice.
+/// A guard of one version of a share, whose value is read in place. It dereferences to the archive of the value, or to the
+/// slice.
 ///
-/// The memory stays mapped and as it is for as long as any guard of it lives, whatever becomes of the plugin that made it, of the broker, and of
-/// this plugin; cloning a guard copies nothing. The first guard of a version checks it, all others of this plugin and type have that check
-/// in common. With the last one the plugin lets the share go, which neither waits nor locks anything.
+/// The memory stays mapped and unchanged for as long as a guard of it lives, even if its maker, the broker or this plugin
+/// end; cloning a guard copies nothing. The first guard of a version checks the bytes; other guards of this plugin with the
+/// same type rely on that check. When the last guard is dropped, the plugin lets the share go, which neither waits nor
+/// locks.
 ///
 /// ```no_run
 /// use callgate_client::{Plugin, Share, gate_type};
@@ -51,12 +53,12 @@ impl<T: ShareType + ?Sized> Share<T> {
         &self.held.used
     }
 
-    /// The tag under which it is found.
+    /// The tag of the share.
     pub fn tag(&self) -> &str {
         &self.held.used.tag
     }
 
-    /// The version's number: versions of a share count from 1.
+    /// The version's number; versions of a share count from 1.
     pub fn version(&self) -> u64 {
         self.held.name.number
     }
@@ -66,21 +68,21 @@ impl<T: ShareType + ?Sized> Share<T> {
         &self.held.maker
     }
 
-    /// Whether the plugin that made it has another type, from which the value was converted. Then it lies in memory of this process's
-    /// own.
+    /// Whether the maker has another type, from which the value was converted. The converted value lies in memory of this
+    /// process.
     ///
-    /// The plugin that made the version writes it as JSON for that. So it has to be there and to use the share still, unless others have had it
-    /// converted before; else asking for the share is `SHARE_TYPE_MISMATCH`, also where the share is a persistent one. Slices of numbers are
-    /// converted without their maker.
+    /// To convert a version, its maker writes it as JSON. So the maker has to be there and still use the share, unless the
+    /// version was converted for another plugin before; otherwise asking for the share fails with `SHARE_TYPE_MISMATCH`,
+    /// also for a persistent share. Slices of numbers are converted without their maker.
     pub fn is_converted(&self) -> bool {
         self.held.is_converted
     }
 
-    /// A value of one's own: a `T`, or a `Vec` of the numbers.
+    /// Returns a copy that the caller owns: a `T`, or a `Vec` of the numbers.
     ///
     /// # Errors
     ///
-    /// `PROTOCOL` for an archive that holds no value, `SYSTEM` without memory.
+    /// `PROTOCOL` if the archive holds no valid value; `SYSTEM` without memory.
     pub fn to_value(&self) -> Result<T::Value> {
         T::value_of(self).map_err(|error| error.at_gate(self.held.used.tag.clone()))
     }

@@ -21,12 +21,12 @@ use crate::shares::follow::Follow;
 use crate::shares::kind::ShareType;
 use crate::shares::made::What;
 
-/// The versions of a share, as they come. It may be made before there is a share.
+/// Follows the versions of a share. It may be made before the share exists.
 ///
-/// It is a user of the share: as long as it lives, so does the share. The newest version that it has given stays mapped until it
-/// gives a newer one.
+/// It is a user of the share: the share exists at least as long as this. The newest version that it has returned
+/// stays mapped until it returns a newer one.
 ///
-/// Any number of threads may use one; a version is new to all of them at once.
+/// Any number of threads may use one; a version that one thread was given is not new to the others.
 ///
 /// ```no_run
 /// use callgate_client::{Plugin, Versions};
@@ -49,15 +49,15 @@ pub struct Versions<T: ShareType + ?Sized> {
     now: Mutex<Now<T>>,
 }
 
-/// What was seen last.
+/// The newest version that is known, and what tells whether there is a newer one.
 struct Now<T: ShareType + ?Sized> {
-    /// The newest version that was given.
+    /// The newest version that was fetched.
     last: Option<Share<T>>,
-    /// Where its number stands, while there is a share.
+    /// The page where the broker writes the newest version's number; `None` while there is no share.
     page: Option<PageReader>,
-    /// What [`Follow::seen`] was; `None` where nobody has looked.
+    /// The value of [`Follow::seen`] at the last look at the broker; `None` before the first.
     seen: Option<u32>,
-    /// The version that was given by [`Versions::changed`] last, or by [`Versions::latest`].
+    /// The version that [`Versions::changed`] or [`Versions::latest`] has returned last.
     given: Option<VersionName>,
 }
 
@@ -88,10 +88,11 @@ impl<T: ShareType + ?Sized> Versions<T> {
         &self.tag
     }
 
-    /// The newest version; `None` as long as there is no share.
+    /// Returns the newest version; `None` as long as there is no share.
     ///
-    /// Where nothing has changed since the last time, that is found by looking at a word of memory: no system call is made, and
-    /// no memory taken. Else the broker is asked for the new version. While there is no broker it is the version that was the newest one before.
+    /// If nothing has changed since the last call, a look at a word of shared memory shows that: without system
+    /// call or allocation. Otherwise the broker is asked for the new version. While there is no broker, the newest
+    /// version before its end is returned.
     ///
     /// # Errors
     ///
@@ -108,12 +109,13 @@ impl<T: ShareType + ?Sized> Versions<T> {
         Ok(now.last.clone())
     }
 
-    /// A version that this has not given yet, waiting for it at most so long; `None` where there was none. Of several that came meanwhile it is
-    /// the newest.
+    /// Returns a version that this has not returned yet; waits for one for `timeout` at most. `None` if none came.
+    /// If several came meanwhile, it is the newest.
     ///
     /// # Errors
     ///
-    /// As [`Versions::latest`]; `CLOSED` when the plugin has closed, `BROKER_GONE` when there will be no broker any more.
+    /// As [`Versions::latest`]; `CLOSED` when the plugin has closed; `BROKER_GONE` when there will be no other
+    /// broker.
     pub fn changed(&self, timeout: Duration) -> Result<Option<Share<T>>> {
         self.state.check_here()?;
         let until = waiting::due(timeout)?;
@@ -125,7 +127,7 @@ impl<T: ShareType + ?Sized> Versions<T> {
             let (page, number) = {
                 let now = self.now.lock();
                 let number = now.last.as_ref().map(|last| last.name().number);
-                // Without a broker nothing that the page says can be had.
+                // Without a broker, the version whose number the page shows cannot be fetched.
                 let page = now.page.clone().filter(|_| !self.state.presence.is_away());
                 (page, number.unwrap_or(0))
             };
@@ -144,9 +146,10 @@ impl<T: ShareType + ?Sized> Versions<T> {
         }
     }
 
-    /// The same without a thread that waits.
+    /// As [`Versions::changed`], as a future.
     ///
-    /// The broker wakes the task; then the version is fetched and mapped by the thread that polls, which takes a round trip to the broker.
+    /// The broker's record wakes the task. Then the thread that polls fetches and maps the version, which takes a
+    /// round trip to the broker.
     ///
     /// # Errors
     ///
@@ -157,7 +160,7 @@ impl<T: ShareType + ?Sized> Versions<T> {
 
     fn poll_changed(&self, context: &mut Context<'_>) -> Poll<Result<Share<T>>> {
         self.state.check_here()?;
-        // First, so that whatever comes after the look wakes the task.
+        // The waker is set before the look, so that anything which happens after the look wakes the task.
         self.follow.wake(context.waker());
         if let Some(new) = self.look()? {
             return Poll::Ready(Ok(new));
@@ -167,7 +170,7 @@ impl<T: ShareType + ?Sized> Versions<T> {
         Poll::Pending
     }
 
-    /// A version that was not given yet.
+    /// Returns the newest version, if it was not returned before.
     fn look(&self) -> Result<Option<Share<T>>> {
         if let Some(error) = self.state.presence.over() {
             return Err(error);
@@ -184,7 +187,7 @@ impl<T: ShareType + ?Sized> Versions<T> {
         Ok(new)
     }
 
-    /// Has the newest version, where there is a broker to be asked.
+    /// Fetches the newest version, if there is a broker to ask.
     fn renew(&self) -> Result<()> {
         let seen = self.follow.seen();
         if self.state.presence.is_away() {
@@ -222,7 +225,7 @@ impl<T: ShareType + ?Sized> Versions<T> {
 }
 
 impl<T: ShareType + ?Sized> Now<T> {
-    /// Whether nothing has changed.
+    /// Whether nothing has changed since the last look.
     fn is_current(&self, seen: u32) -> bool {
         self.seen == Some(seen)
             && match (&self.page, &self.last) {

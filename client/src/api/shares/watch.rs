@@ -1,4 +1,4 @@
-//! Watching a tag.
+//! The handle of a watched tag.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use crate::serve::dispatcher::Dispatcher;
 use crate::session::plugin_state::PluginState;
 use crate::shares::watched::Watched;
 
-/// A tag that is watched, until this is dropped; see [`Shares::watch`](crate::Shares::watch).
+/// A tag that is watched for as long as this lives; see [`Shares::watch`](crate::Shares::watch).
 ///
-/// When dropping it has returned, the function runs no more, unless it is dropped inside of that function.
+/// Once the drop has returned, the function runs no more, unless this is dropped inside that function.
 #[must_use = "dropping a watch ends it at once"]
 pub struct ShareWatch {
     state: Arc<PluginState>,
@@ -43,7 +43,8 @@ impl Drop for ShareWatch {
         }
         self.state.end_share_watch(&self.watched);
         let feeds = self.watched.close();
-        // Where handlers run one at a time, those that have begun wait below this one.
+        // Where handlers run one at a time, any other handler that has begun lies below this one on the stack, and
+        // cannot end while this waits.
         if !self.dispatcher.is_pool() && self.dispatcher.is_inside() {
             return;
         }

@@ -172,7 +172,9 @@ impl OpenGate {
 
     /// What was asked will not be answered; whoever waits asks the next broker.
     pub(super) fn forget_questions(&self) {
-        let questions = &mut self.progress.lock().questions;
+        let mut progress = self.progress.lock();
+        progress.is_why_asked = false;
+        let questions = &mut progress.questions;
         questions.sent = questions.answered;
         self.answers.fetch_add(1, Ordering::Relaxed);
         futex::wake_private(&self.answers);

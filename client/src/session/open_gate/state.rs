@@ -7,6 +7,7 @@ use callgate_layout::envelope::CallKind;
 use callgate_layout::{Code, Encoding, Signature};
 
 use super::Half;
+use super::absence::{NOBODY, nobody};
 use crate::base::error::{Error, Result};
 use crate::call::in_process::Local;
 use crate::call::target::Destination;
@@ -62,6 +63,8 @@ pub(crate) struct State {
     pub(crate) way: Option<Way>,
     /// Why it cannot be called, where the broker or the end of the session says so.
     pub(super) refused: Option<Error>,
+    /// Why nobody provides it, where the broker has said so.
+    pub(super) why: Option<Error>,
     /// Whether this plugin itself has closed.
     pub(super) is_closed: bool,
 }
@@ -98,6 +101,7 @@ impl State {
             generation,
             way,
             refused: None,
+            why: None,
             is_closed: false,
         }
     }
@@ -112,6 +116,7 @@ impl State {
             described: [None, None],
             way: None,
             refused: None,
+            why: None,
             is_closed: false,
         }
     }
@@ -242,13 +247,13 @@ impl State {
                     format!("the gate takes {encoding:?} now, and this call is written otherwise");
                 Error::new(Code::TypeMismatch, text)
             }
-            Half::Absent | Half::Ready(_) => {
-                let text = match &self.owner {
-                    Some(owner) => format!("plugin `{owner}` provides no {what} here"),
-                    None => "nobody provides the gate now".to_owned(),
-                };
-                Error::new(Code::NotReady, text)
-            }
+            Half::Absent | Half::Ready(_) => match &self.owner {
+                Some(owner) => {
+                    let text = format!("plugin `{owner}` provides no {what} here");
+                    Error::new(Code::NotReady, text)
+                }
+                None => nobody(NOBODY, self.why.as_ref()),
+            },
         };
         error.at_gate(gate.clone())
     }

@@ -1,4 +1,4 @@
-//! A cell that this plugin reads: where it lies now, and copying values out of it.
+//! A cell that this plugin reads: where its memory lies now, and copying values out of it.
 
 use std::sync::Arc;
 
@@ -23,22 +23,22 @@ pub(crate) struct ReadCell {
     fork: ForkMark,
 }
 
-/// Where a cell lies, as the broker has said last.
+/// The cell as the broker has described it last.
 #[derive(Clone, Default)]
 pub(crate) struct Shown {
     memory: Option<CellReader>,
-    /// The name of who writes it, or has.
+    /// The name of the plugin that writes it, or that wrote it last.
     pub(crate) writer: Arc<str>,
-    /// Whether that one is there.
+    /// Whether that plugin still writes it.
     pub(crate) is_current: bool,
-    /// The membership in which it was shown.
+    /// The membership whose broker described it.
     of: u64,
-    /// Why it is read no more, where that is so.
+    /// Why it cannot be read any more; `None` while it can.
     pub(crate) ended: Option<Error>,
 }
 
 impl ReadCell {
-    /// One whose values have so many bytes, and that has no memory yet.
+    /// A cell whose values have `len` bytes, without memory yet.
     pub(crate) fn new(tag: Arc<str>, len: usize) -> ReadCell {
         ReadCell {
             tag,
@@ -48,9 +48,9 @@ impl ReadCell {
         }
     }
 
-    /// How it stands.
+    /// The cell as the broker has described it last.
     pub(crate) fn shown(&self) -> Shown {
-        // In a forked child another thread may have held the lock.
+        // In a forked child the lock may be held by a thread that does not exist there.
         match self.fork.is_here() {
             true => self.shown.lock().clone(),
             false => Shown::default(),
@@ -61,14 +61,14 @@ impl ReadCell {
         let mut shown = self.shown.lock();
         let before = shown.memory.clone();
         change(&mut shown);
-        // With the lock held, so that who sees it finds the change.
+        // While the lock is held, so that a thread which sees the new count also finds the change.
         fork::change();
         drop(shown);
-        // Perhaps the last one of its map.
+        // This may be the last reference to the old mapping.
         drop(before);
     }
 
-    /// It lies in this memory from now on.
+    /// Notes the memory in which the cell lies from now on, and its writer.
     pub(crate) fn show(&self, of: u64, memory: ReadView, writer: Arc<str>) -> Result<()> {
         let memory = CellReader::new(memory, self.len).ok_or_else(no_cell)?;
         self.change(|shown| {
@@ -85,19 +85,19 @@ impl ReadCell {
         Ok(())
     }
 
-    /// Its writer has gone.
+    /// Notes that the writer has gone.
     pub(crate) fn left(&self) {
         self.change(|shown| shown.is_current = false);
     }
 
-    /// Writers have had time to come back to this membership's broker: one that has not has gone.
+    /// Notes that writers have had time to come back to this membership's broker. One that has not come has gone.
     pub(crate) fn settle(&self, of: u64) {
         if self.shown.lock().of != of {
             self.left();
         }
     }
 
-    /// It is read no more.
+    /// Makes all further reads fail with this error.
     pub(crate) fn end(&self, why: &Error) {
         self.change(|shown| {
             shown.memory = None;
@@ -107,12 +107,12 @@ impl ReadCell {
     }
 }
 
-/// Copies values out of a cell, for one thread at a time: it keeps where the cell lies, so that asking whether anything has changed is
-/// all there is to do besides the copy.
+/// Copies values out of a cell, for one thread at a time. It remembers where the cell lies, so that a read only has
+/// to check that nothing has changed, besides the copy.
 pub(crate) struct Copier {
     cell: Arc<ReadCell>,
     memory: Option<CellReader>,
-    /// The changes after which that was so.
+    /// The process-wide count of changes at which `memory` was right.
     seen: u64,
     buffer: AlignedVec<{ archive::ALIGNMENT }>,
 }
@@ -149,7 +149,8 @@ impl Copier {
         }
     }
 
-    /// Copies it to where it is checked, because not all bytes are a value.
+    /// Copies the bytes into a buffer and checks them there, for types of which not every pattern of bytes is a
+    /// value.
     fn get_checked<T: GateType>(&mut self) -> Result<T> {
         let copied = match &self.memory {
             Some(memory) => memory.read(&mut self.buffer),
@@ -163,7 +164,7 @@ impl Copier {
             .map_err(|error| self.wrong(&error))
     }
 
-    /// There was no copy: what that is for, and how often it may be tried once more.
+    /// Called when a copy failed: returns the error, or how many more attempts are left.
     #[cold]
     fn again(&mut self, left: u32) -> Result<u32> {
         if fork::changes() != self.seen {
@@ -180,7 +181,7 @@ impl Copier {
         }
     }
 
-    /// Looks where the cell lies now.
+    /// Looks up where the cell lies now.
     fn look(&mut self) -> Result<()> {
         (self.memory, self.seen) = (None, u64::MAX);
         if !self.cell.fork.is_here() {
@@ -191,7 +192,7 @@ impl Copier {
             return Err(error.clone().at_gate(self.cell.tag.clone()));
         }
         self.memory = shown.memory.clone();
-        // Under the lock: what changes this cell later is counted later.
+        // While the lock is held: later changes of this cell count later.
         self.seen = fork::changes();
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A cell that this plugin writes, in the memory of each membership that is used.
+//! A cell that this plugin writes: in the current membership's memory and, for a while, in that of older ones.
 
 use callgate_layout::Code;
 use callgate_layout::cells::{CellReader, CellWriter, Copied};
@@ -15,23 +15,23 @@ use crate::base::types::{Failed, GateType};
 /// A cell that this plugin writes.
 pub(crate) struct WrittenCell {
     len: usize,
-    /// Whether these bytes are a value.
+    /// Checks that bytes are a value of the type.
     is_value: fn(&[u8]) -> bool,
     state: Mutex<State>,
     fork: ForkMark,
 }
 
 struct State {
-    /// Those of older memberships first.
+    /// The cell in each membership, the oldest first.
     places: Vec<Place>,
-    /// The newest membership that has ended.
+    /// The number of the newest membership that has ended.
     left: u64,
-    /// The archive of the last value, if there is one.
+    /// The archive of the last value, if `has_value`.
     last: AlignedVec<{ archive::ALIGNMENT }>,
     has_value: bool,
-    /// Where the next one is archived.
+    /// The buffer for the next value's archive.
     next: AlignedVec<{ archive::ALIGNMENT }>,
-    /// Why nothing is written any more, where that is so.
+    /// Why nothing can be written any more; `None` while it can.
     ended: Option<Error>,
 }
 
@@ -43,7 +43,7 @@ struct Place {
 }
 
 impl WrittenCell {
-    /// One whose values have so many bytes, and that has no memory yet.
+    /// A cell whose values have `len` bytes, without memory yet.
     pub(crate) fn new<T: GateType>(len: usize) -> WrittenCell {
         let buffer = || {
             let mut buffer = AlignedVec::with_capacity(len);
@@ -66,7 +66,7 @@ impl WrittenCell {
         }
     }
 
-    /// Writes a value wherever the cell lies.
+    /// Writes a value into the cell's memory in every membership.
     #[inline]
     pub(crate) fn set<T: GateType>(&self, value: &T) -> Result<()> {
         if !self.fork.is_here() {
@@ -95,8 +95,8 @@ impl WrittenCell {
         Ok(())
     }
 
-    /// The cell lies in this memory, too, from now on. It begins with the last value that was written here, or else with that
-    /// of the writer before.
+    /// Adds memory into which the cell is written from now on as well. It begins with the last value that this
+    /// plugin wrote, or otherwise with that of the writer before (`before`).
     pub(crate) fn add(&self, of: u64, memory: WriteView, before: Option<ReadView>) -> Result<()> {
         let mut cell = CellWriter::new(memory, self.len).ok_or_else(no_cell)?;
         let before = before.and_then(|memory| CellReader::new(memory, self.len));
@@ -105,8 +105,9 @@ impl WrittenCell {
             last, has_value, ..
         } = &mut *state;
         if let Some(before) = before.filter(|_| !*has_value) {
-            // One that was killed has left a whole value; one that writes on although it has gone, perhaps none; a hostile one anything, which
-            // readers would blame this plugin for.
+            // A writer that was killed has left a whole value. One that still writes although it has gone perhaps
+            // has not, and a hostile one has left anything, for which readers would blame this plugin. So the bytes
+            // are checked.
             *has_value = before.read(last) == Copied::Value && (self.is_value)(last);
         }
         if state.ended.is_some() {
@@ -122,17 +123,18 @@ impl WrittenCell {
         Ok(())
     }
 
-    /// A membership has ended: who has read there reads elsewhere by now. The newest memory stays until there is other.
+    /// Notes that a membership has ended: its readers read elsewhere by now. The newest memory stays until there is
+    /// a newer one.
     pub(crate) fn leave(&self, of: u64) {
         let mut state = self.state.lock();
         state.left = state.left.max(of);
         let left = state.take_left();
         drop(state);
-        // Unmapped where nobody waits for the lock.
+        // Unmapped after the lock was released, so that nobody waits for that.
         drop(left);
     }
 
-    /// Nothing is written any more.
+    /// Makes all further writes fail with this error, and unmaps the memory.
     pub(crate) fn end(&self, why: &Error) {
         let mut state = self.state.lock();
         state.ended.get_or_insert_with(|| why.clone());
@@ -141,7 +143,7 @@ impl WrittenCell {
         drop(places);
     }
 
-    /// Why nothing is written any more, where that is so.
+    /// Why nothing can be written any more; `None` while it can.
     pub(crate) fn ended(&self) -> Option<Error> {
         if !self.fork.is_here() {
             return Some(forked());
@@ -151,7 +153,7 @@ impl WrittenCell {
 }
 
 impl State {
-    /// Takes out what lies in memberships that have ended, but for the newest.
+    /// Takes out the memory in memberships that have ended, except the newest memory.
     fn take_left(&mut self) -> Vec<Place> {
         let older = self.places.len().saturating_sub(1);
         let left = self.left;
@@ -160,7 +162,7 @@ impl State {
     }
 }
 
-/// Why a value has no archive of its type's size.
+/// The error for a value whose archive does not have the size of its type's archives.
 #[cold]
 fn unfit<T: GateType>(value: &T, space: &mut [u8]) -> Error {
     match archive::serialize_in(value, space) {
@@ -179,7 +181,7 @@ mod tests {
 
     use super::*;
 
-    /// Memory of a cell: as its writer and its readers have it.
+    /// The memory of a cell, as its writer and its readers have it.
     fn memory() -> (WriteView, ReadView) {
         let len = cell_len(1) as usize;
         let file = memfd::create("test-cell", len).unwrap();
@@ -188,7 +190,8 @@ mod tests {
         (WriteView::new(write).unwrap(), ReadView::new(read))
     }
 
-    /// What a hostile writer had left was copied as it was, and readers named the next writer, which had written nothing.
+    /// What a hostile writer had left was copied unchecked, and readers blamed the next writer, which had written
+    /// nothing.
     #[test]
     fn what_the_writer_before_has_left_is_checked() {
         for (left, copied) in [(1, Copied::Value), (7, Copied::Nothing)] {

@@ -1,6 +1,9 @@
 //! Which capabilities can be declared.
 
-use super::{declaring, read, wrong};
+use serde_json::{Value, json};
+
+use super::super::{Manifest, Reserved};
+use super::{declaring, folder_with, read, with, wrong};
 
 #[test]
 fn capabilities_that_are_none_are_refused_with_what_is_allowed() {
@@ -41,6 +44,10 @@ fn capabilities_that_are_none_are_refused_with_what_is_allowed() {
         ("resources.read:a.b", "the name of a plugin"),
         ("gate.call", "PATTERN"),
         ("gate.provide:", "PATTERN"),
+        ("gate.provide:callgate.runtime.stop", "the runtime's"),
+        ("gate.provide:*", "begins with `callgate.`"),
+        ("gate.provide:call*", "begins with `callgate.`"),
+        ("events.publish:callgate.runtime.log", "the runtime's"),
         ("gate.emit:a", "gate.subscribe:PATTERN"),
         ("share.write:a", "share.create:PATTERN"),
         ("permissions.check", "gate.call:PATTERN"),
@@ -109,9 +116,52 @@ fn permissions_that_are_capabilities_count() {
         "backend": { "entry": "main.py" },
         "permissions": ["data.kv:self", "chat.moderate", { "of": "a host" }, "events.publish:*"],
     });
-    let folder = super::folder_with("manifest.json", &document.to_string());
-    let manifest = crate::Manifest::read(folder.path()).expect("a manifest");
+    let folder = folder_with("manifest.json", &document.to_string());
+    let manifest = Manifest::read(folder.path()).expect("a manifest");
     assert_eq!(manifest.runtime_capabilities(), ["data.kv:self"]);
     assert!(manifest.policy().may_call("data.kv"));
     assert!(!manifest.policy().may_send("chat.message"));
+}
+
+/// A plugin that provided `data.kv` before the services did, or while they were started again, got what all others store.
+#[test]
+fn what_the_host_provides_cannot_be_claimed() {
+    let read_by = |document: &Value, reserved: &Reserved| {
+        let folder = folder_with("manifest.json", &document.to_string());
+        Manifest::read_with(folder.path(), reserved).map_err(|error| error.to_string())
+    };
+    let (usual, none) = (Reserved::default(), Reserved::new(Vec::<String>::new()));
+    for (capability, gate) in [
+        ("gate.provide:data.kv", "data.kv"),
+        ("gate.provide:data.*", "data.kv"),
+        ("gate.provide:*.config", "data.config"),
+        ("gate.provide:schedule.*", "schedule.register"),
+        ("gate.provide:sch*ter", "schedule.register"),
+        ("gate.provide:schedule.unregister", "schedule.unregister"),
+        ("events.publish:data.kv", "data.kv"),
+        ("events.publish:schedule.*", "schedule.register"),
+    ] {
+        for key in ["runtime_capabilities", "permissions"] {
+            let document = with(json!({ key: ["http.fetch:a.org", capability] }));
+            let refused = read_by(&document, &usual).expect_err(capability);
+            let named = format!("`{key}[1]` is \"{capability}\"");
+            assert!(refused.contains(&named), "{refused}");
+            let told = format!("not stand for `{gate}`, which services of the host");
+            assert!(refused.contains(&told), "{refused}");
+            // The host says whether it has them.
+            read_by(&document, &none).expect("the host has no services");
+        }
+    }
+    for capability in [
+        "gate.provide:http.fetch",
+        "gate.provide:data.sql",
+        "gate.provide:data.kvs",
+        "gate.provide:schedule.tick",
+        "events.publish:data.changed",
+    ] {
+        read_by(&declaring(&[capability]), &usual).expect(capability);
+    }
+    let own = Reserved::new(["http.fetch"]);
+    read_by(&declaring(&["gate.provide:http.*"]), &own).expect_err("the host fetches");
+    read_by(&declaring(&["gate.provide:data.kv"]), &own).expect("it is not the host's");
 }

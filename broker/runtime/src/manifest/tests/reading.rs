@@ -67,7 +67,7 @@ fn every_key_of_the_document_is_read() {
 fn the_table_of_supervision_says_only_what_it_says() {
     let manifest = read(&with(json!({ "restart": {
         "when": "always", "ready_within_ms": 200, "ask_every_ms": 10, "hung_after": 2, "call_deadline_ms": 300,
-        "stop_grace_ms": 0, "backoff_ms": [0, 20], "steady_after_ms": 1000, "quarantine_crashes": 0,
+        "stop_grace_ms": 0, "backoff_ms": [0, 1000], "steady_after_ms": 1000, "quarantine_crashes": 0,
         "quarantine_within_ms": 5000,
     }})))
     .expect("it is right");
@@ -79,7 +79,7 @@ fn the_table_of_supervision_says_only_what_it_says() {
     assert_eq!(restart.hung_after, Some(2));
     assert_eq!(restart.call_deadline, ms(300));
     assert_eq!(restart.stop_grace, ms(0));
-    let steps = [0, 20].map(Duration::from_millis).to_vec();
+    let steps = [0, 1000].map(Duration::from_millis).to_vec();
     assert_eq!(restart.backoff, Some(steps));
     assert_eq!(restart.steady_after, ms(1000));
     assert_eq!(restart.quarantine_crashes, Some(0));
@@ -91,7 +91,7 @@ fn the_table_of_supervision_says_only_what_it_says() {
         .hung_after(2)
         .call_deadline(Duration::from_millis(300))
         .stop_grace(Duration::ZERO)
-        .backoff([0, 20].map(Duration::from_millis))
+        .backoff([0, 1000].map(Duration::from_millis))
         .steady_after(Duration::from_secs(1))
         .quarantine(0, Duration::from_secs(5));
     assert_eq!(over, expected);

@@ -187,6 +187,21 @@ fn each_wrong_value_is_named_with_its_key() {
             "restart.backoff_ms[1]",
             "a whole number",
         ),
+        (
+            json!({ "restart": { "backoff_ms": [0], "quarantine_crashes": 0 } }),
+            "restart.backoff_ms",
+            "last time is 1000 or more",
+        ),
+        (
+            json!({ "restart": { "backoff_ms": [5000, 999], "quarantine_crashes": 101 } }),
+            "restart.backoff_ms",
+            "`quarantine_crashes` 1 to 100",
+        ),
+        (
+            json!({ "restart": { "backoff_ms": [0], "quarantine_within_ms": 59_999 } }),
+            "restart.backoff_ms",
+            "`quarantine_within_ms` 60000 or more",
+        ),
         (json!({ "trust": "isolated" }), "trust", "kernel boundary"),
         (json!({ "trust": "full" }), "trust", "`same-user`"),
         (

@@ -1,4 +1,4 @@
-//! Joining a bus that is not the first one: by itself, or because the host says so.
+//! How a plugin joins a bus that is not its first: by itself, or because the host says so.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::session::notices::BrokerEvent;
 use crate::session::plugin_state::is_final;
 use crate::session::retry::{Retry, random};
 
-/// How long an attempt to come back may take.
+/// How long one attempt to come back may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
 impl PluginCore {
-    /// Goes on with the broker at the other end of a socket.
+    /// Joins the broker at the other end of a socket.
     pub(in crate::api::plugin) fn rejoin(
         self: &Arc<PluginCore>,
         reached: Reached,
@@ -41,12 +41,12 @@ impl PluginCore {
             None => self.join(&mut returning, reached, until),
         };
         drop(returning);
-        // Also of what this has kept it from meanwhile.
+        // `rejoin` held the lock, so looks that were due meanwhile returned without doing anything.
         look_after(&Arc::downgrade(self));
         joined
     }
 
-    /// Takes part in a bus, in the place of the one before.
+    /// Joins a bus, whose membership becomes the current one.
     fn join(
         self: &Arc<PluginCore>,
         returning: &mut Return,
@@ -63,7 +63,7 @@ impl PluginCore {
         Ok(())
     }
 
-    /// Has the connection hung up if the plugin closes.
+    /// Keeps a copy of the socket, so that closing the plugin can shut the connection down.
     fn begin_attempt(&self, reached: &Reached) -> Result<()> {
         let socket = reached.socket.as_fd().try_clone_to_owned().ok();
         let mut opened = self.opened.lock();
@@ -74,7 +74,8 @@ impl PluginCore {
         Ok(())
     }
 
-    /// Says hello, and takes note of the doorbell that the plugin is given.
+    /// Sends `Hello` and waits for the broker's welcome. In a group, also remembers the doorbell that the plugin
+    /// was given.
     fn greet(&self, reached: &Reached, until: Instant) -> Result<Welcome> {
         let mut doorbells = match self.group.is_private() {
             true => None,
@@ -90,7 +91,7 @@ impl PluginCore {
         Ok(welcome)
     }
 
-    /// Goes on as a broker's welcome says, and tells the broker everything.
+    /// Makes a membership of a broker's welcome, and tells the broker what the plugin provides, wants and uses.
     fn join_as(
         self: &Arc<PluginCore>,
         returning: &mut Return,
@@ -110,19 +111,20 @@ impl PluginCore {
         let told = self.state.come_back((parts, broker), heard);
         if let Some(joined) = joined {
             if told.is_err() {
-                // It does not know all, and has the name; the next attempt tells everything.
+                // The broker was told only a part, and has the plugin's name. Ending the connection frees the name;
+                // the next attempt tells everything.
                 joined.membership.connection.shut_down();
             }
-            // Also where the broker has ended since: what it was told first may have been of use.
-            // The connection before stays: its broker may be there still, and would end the links of a plugin that
-            // has left it.
+            // The membership becomes the current one even if the broker has ended since: peers may already use what
+            // it was told first. The older connection stays open: its broker may still run, and would end the links
+            // of a plugin that disconnects from it.
             let closed = returning.memberships.join(joined, Instant::now());
             closed.iter().for_each(|closed| self.close(closed));
         }
         told
     }
 
-    /// Serves a membership that is heard, unless the plugin closes.
+    /// Has the dispatcher serve a membership whose records are read already, unless the plugin closes.
     fn serve(
         self: &Arc<PluginCore>,
         membership: &Arc<Membership>,
@@ -142,7 +144,7 @@ impl PluginCore {
         Ok(joined)
     }
 
-    /// Tries to come back, if it is time. When the next attempt is due.
+    /// Tries to come back to a broker if that is due. Returns when the next attempt is due.
     pub(super) fn try_to_come_back(
         self: &Arc<PluginCore>,
         returning: &mut Return,
@@ -155,7 +157,7 @@ impl PluginCore {
         let now = Instant::now();
         let Some((retry, due)) = returning.away else {
             let retry = Retry::since(now);
-            // All plugins of the bus lose it in one moment.
+            // A random wait, because all plugins of the bus lose their broker at the same moment.
             let due = now + retry.wait(now, random());
             returning.away = Some((retry, due));
             return Some(due);
@@ -173,7 +175,8 @@ impl PluginCore {
         self.attempt_failed(&error, is_reached);
         let now = Instant::now();
         let wait = match error.code() {
-            // Whoever listens there is another one, or somebody has the name.
+            // The socket belongs to another user's broker, or another plugin has the name: that rarely changes
+            // soon.
             Code::PermissionDenied | Code::NameTaken => Retry::slow(random()),
             _ => retry.wait(now, random()),
         };
@@ -181,7 +184,8 @@ impl PluginCore {
         Some(now + wait)
     }
 
-    /// Takes note of why an attempt failed, of a broker that was reached or was not.
+    /// Handles a failed attempt: ends the plugin's session if the broker's refusal is final, otherwise tells the
+    /// program once. `is_reached` says whether a broker took the connection.
     fn attempt_failed(&self, error: &Error, is_reached: bool) {
         if self.is_closing() {
             return;

@@ -1,0 +1,188 @@
+//! What callers are told of a plugin that is not there.
+
+use std::time::Duration;
+
+use callgate::supervision::{Restart, State};
+use callgate_client::{Code, Error, Plugin, dynamic};
+use callgate_runtime::Runtime;
+use serde_json::json;
+
+use crate::scene::{PATIENCE, READY, Scene, reach};
+
+/// Long enough to ask why nobody came, and no longer.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What calls of a gate are told: one that waits for its answer, one that is sent, and who waits for the gate; and who asks what it takes.
+fn told(host: &Plugin, gate: &str) -> [Error; 4] {
+    let opened = dynamic::open_json(host, gate).expect("it opens");
+    let called = opened.call_values(&[]).expect_err("nobody is there");
+    let sent = opened.send(b"[]").and_then(|sent| sent.wait());
+    let waited = opened.wait_ready(LOOK).expect_err("nobody comes");
+    let described = dynamic::describe(host, gate).expect_err("nobody knows");
+    [
+        called,
+        sent.expect_err("nobody is there"),
+        waited,
+        described,
+    ]
+}
+
+/// All of them say this, with this state in their context.
+#[track_caller]
+fn all_say(told: &[Error], (state, parts): (&str, &[&str])) {
+    for error in told {
+        assert_eq!(error.code(), Code::NotReady, "{error}");
+        let context = error.context().cloned().unwrap_or_default();
+        assert_eq!(
+            (&context["plugin"], &context["state"]),
+            (&json!("greeter"), &json!(state)),
+            "{error}"
+        );
+        for part in parts {
+            assert!(error.message().contains(part), "{part}: {error}");
+        }
+        // Once, also where it was told when a wait began and when it ended.
+        assert_eq!(
+            error.message().matches("plugin `greeter`").count(),
+            1,
+            "{error}"
+        );
+    }
+}
+
+/// The greeter with these steps, which is in a state.
+fn standing(steps: &[&str], restart: Restart, state: State) -> (Scene, Runtime) {
+    let scene = Scene::new();
+    scene.plugin("greeter", steps);
+    let runtime = scene.builder().restart(restart).start().expect("a runtime");
+    reach(&runtime, "greeter", state);
+    (scene, runtime)
+}
+
+/// `NOT_READY: nobody provides the gate now`, while the broker knew that the plugin was stopped.
+#[test]
+fn a_call_of_a_stopped_plugin_says_how_to_start_it() {
+    let (scene, runtime) = standing(&[READY, "idle"], Restart::default(), State::Ready);
+    runtime.stop_plugin("greeter").unwrap();
+    reach(&runtime, "greeter", State::Stopped);
+    let host = scene.member("Host");
+    let told = told(&host, "greeter.hello");
+    let parts = ["plugin `greeter` is stopped", "`callgate start greeter`"];
+    all_say(&told, ("stopped", &parts));
+    assert_eq!(told[0].context().unwrap()["last_exit"], "signal 15");
+}
+
+#[test]
+fn a_call_of_a_plugin_in_quarantine_says_how_it_ended_last() {
+    let restart = Restart::default().quarantine(1, PATIENCE);
+    let (scene, _runtime) = standing(&["exit 4"], restart, State::Quarantined);
+    let host = scene.member("Host");
+    let parts = ["quarantine", "(code 4)", "`callgate start greeter`"];
+    all_say(&told(&host, "greeter.hello"), ("quarantined", &parts));
+}
+
+#[test]
+fn a_call_of_a_plugin_in_back_off_says_when_it_is_tried_again() {
+    let restart = Restart::default()
+        .backoff([Duration::from_secs(3600)])
+        .ready_within(Duration::from_millis(50));
+    let (scene, _runtime) = standing(&["hang"], restart, State::Waiting);
+    let host = scene.member("Host");
+    let told = told(&host, "greeter.hello");
+    let parts = ["is started again in 3", "HANDSHAKE_TIMEOUT"];
+    all_say(&told, ("backoff", &parts));
+    let context = told[0].context().unwrap();
+    assert!(
+        context["next_try_ms"].as_u64() > Some(3_000_000),
+        "{context}"
+    );
+    assert_eq!(context["last_fault"]["code"], "HANDSHAKE_TIMEOUT");
+}
+
+/// Also a gate that nobody ever provides was said to wait for whichever plugin was starting.
+#[test]
+fn a_plugin_that_is_starting_is_named_for_its_own_gates_alone() {
+    let (scene, runtime) = standing(&["hang"], Restart::default(), State::Starting);
+    let host = scene.member("Host");
+    all_say(
+        &told(&host, "greeter.hello"),
+        ("starting", &["not ready yet"]),
+    );
+    for gate in ["greter.hello", "other.x"] {
+        for error in told(&host, gate) {
+            assert_eq!(error.code(), Code::NotReady);
+            assert!(!error.message().contains("greeter`"), "{error}");
+            assert_eq!(error.context(), None);
+        }
+    }
+    drop(runtime);
+}
+
+/// A linked one is started by the broker, which blamed it for any gate while it was starting.
+#[test]
+fn the_same_of_a_linked_plugin() {
+    let scene = Scene::new();
+    let shm = json!({"transport": "shm", "restart": {"quarantine_crashes": 1}});
+    scene.plugin_with("greeter", &["hang"], &shm);
+    let runtime = scene.start();
+    reach(&runtime, "greeter", State::Starting);
+    let host = scene.member("Host");
+    all_say(
+        &told(&host, "greeter.hello"),
+        ("starting", &["not ready yet"]),
+    );
+    for error in told(&host, "greter.hello") {
+        assert!(!error.message().contains("greeter`"), "{error}");
+    }
+    runtime.stop_plugin("greeter").unwrap();
+    scene.plugin_with("greeter", &["exit 5"], &shm);
+    reach(&runtime, "greeter", State::Stopped);
+    runtime.reload("greeter").unwrap();
+    runtime.start_plugin("greeter").unwrap();
+    reach(&runtime, "greeter", State::Quarantined);
+    let parts = ["(code 5)", "`callgate start greeter`"];
+    // One that has ended before it was there is waited for no longer where nobody starts it again; this one's runtime may.
+    for error in told(&host, "greeter.hello") {
+        for part in parts {
+            assert!(error.message().contains(part), "{part}: {error}");
+        }
+    }
+}
+
+/// What a plugin asks another one is answered alike, so that it can pass that on.
+#[test]
+fn a_plugin_on_pipes_is_told_too() {
+    let scene = Scene::new();
+    let may = json!({"runtime_capabilities": ["gate.call:greeter.*"]});
+    let steps = [
+        READY,
+        r#"send {"type":"greeter.hello","id":"1"}"#,
+        r#"wait {"type":"response","error":{"code":"NOT_READY","context":{"plugin":"greeter","state":"stopped"}}}"#,
+        "log ${/error/message}",
+        "idle",
+    ];
+    scene.plugin("greeter", &[READY, "idle"]);
+    let runtime = scene.start();
+    reach(&runtime, "greeter", State::Ready);
+    runtime.stop_plugin("greeter").unwrap();
+    reach(&runtime, "greeter", State::Stopped);
+    let folder = scene.plugin_with("asker", &steps, &may);
+    runtime.add_folder(&folder).unwrap();
+    crate::scene::told(&runtime, "asker", "`callgate start greeter`");
+}
+
+/// A loop of calls to a gate that nobody provides had its plugin sent away, if each asked why.
+#[test]
+fn a_loop_of_calls_that_fail_costs_no_requests() {
+    let (scene, _runtime) = standing(&[READY, "idle"], Restart::default(), State::Ready);
+    let policy = callgate::Policy::new().call("*").requests_per_second(2);
+    scene.broker.set_policy("Host", Some(policy)).unwrap();
+    let host = scene.member("Host");
+    let gates: Vec<_> = (0..20)
+        .map(|number| dynamic::open_json(&host, &format!("other.x{number}")).unwrap())
+        .collect();
+    for gate in gates.iter().cycle().take(2000) {
+        let error = gate.call_values(&[]).unwrap_err();
+        assert_eq!(error.code(), Code::NotReady, "{error}");
+    }
+}

@@ -1,0 +1,63 @@
+//! Why nobody provides a gate, as the broker says.
+
+use callgate_layout::Code;
+
+use super::{OpenGate, State};
+use crate::base::error::Error;
+use crate::base::thread::discard;
+use std::sync::Arc;
+
+impl OpenGate {
+    /// Whether the broker is to be asked why nobody provides the gate: nobody does as far as this plugin knows, and no such question is on its
+    /// way. Where it is, one is on its way from here on.
+    pub(in crate::session) fn asks_why(&self) -> bool {
+        let mut progress = self.progress.lock();
+        let asks = self.state().is_absent() && !progress.is_why_asked;
+        progress.is_why_asked |= asks;
+        asks
+    }
+
+    /// The broker says why nobody provides the gate; nothing, where it does not know. Calls that fail from here on are told.
+    pub(in crate::session) fn explain(&self, why: Option<Error>) {
+        // Held across look and change, as in `lose`.
+        let (mut progress, mut old) = (self.progress.lock(), None);
+        progress.is_why_asked = false;
+        let state = self.state();
+        if state.is_absent() && (why.is_some() || state.why.is_some()) {
+            let explained = State {
+                why,
+                ..State::clone(&state)
+            };
+            old = Some(self.state.swap(Arc::new(explained)));
+        }
+        drop((state, progress));
+        discard(old);
+    }
+}
+
+impl State {
+    /// Whether nobody provides the gate, and nothing else is known to keep it from being called.
+    fn is_absent(&self) -> bool {
+        self.owner.is_none() && self.refused.is_none() && !self.is_closed
+    }
+}
+
+/// That nobody provides a gate, without why.
+pub(crate) const NOBODY: &str = "nobody provides the gate now";
+
+/// That nobody provides a gate, and why where that is known.
+pub(crate) fn nobody(what: &str, why: Option<&Error>) -> Error {
+    let Some(why) = why else {
+        return Error::new(Code::NotReady, what);
+    };
+    let error = Error::new(Code::NotReady, format!("{what}: {}", why.message()));
+    match why.context() {
+        Some(context) => error.with_context(context.clone()),
+        None => error,
+    }
+}
+
+/// What the broker knows of why nobody provides a gate, of its answer to that question.
+pub(crate) fn is_known(why: &Error) -> bool {
+    matches!(why.code(), Code::NotReady | Code::ProviderGone)
+}

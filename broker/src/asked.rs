@@ -1,17 +1,16 @@
-//! Open gates whose plugins wait to be told how they stand, because the broker does not do that as often
-//! as they like.
+//! Open gates whose plugins have asked how they stand and wait for the answer, because the broker answers only a limited number a second.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
 use crate::id::PluginId;
 
-/// Open gates that wait, each plugin's in turn, and of one plugin each gate in turn: who asks often keeps
-/// nobody else waiting, not even its own other gates.
+/// Open gates that wait, each plugin in turn, and of one plugin each gate in turn: a plugin that asks often keeps neither others waiting
+/// nor its own other gates.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     plugins: BTreeMap<PluginId, Gates>,
-    /// The plugin whose turn it was last.
+    /// The plugin that had its turn last.
     last: Option<PluginId>,
 }
 
@@ -19,7 +18,7 @@ pub(crate) struct Asked {
 #[derive(Debug, Default)]
 struct Gates {
     open: BTreeSet<u32>,
-    /// The one whose turn it was last.
+    /// The gate that had its turn last.
     last: Option<u32>,
 }
 
@@ -28,12 +27,12 @@ impl Asked {
         self.plugins.is_empty()
     }
 
-    /// Has an open gate wait for its turn.
+    /// Adds an open gate.
     pub(crate) fn insert(&mut self, plugin: PluginId, open: u32) {
         self.plugins.entry(plugin).or_default().open.insert(open);
     }
 
-    /// It need not wait any more.
+    /// Removes an open gate, which need not wait any more.
     pub(crate) fn remove(&mut self, plugin: PluginId, open: u32) {
         if let Some(gates) = self.plugins.get_mut(&plugin) {
             gates.open.remove(&open);
@@ -43,7 +42,7 @@ impl Asked {
         }
     }
 
-    /// Forgets a plugin that is gone.
+    /// Forgets a plugin that has ended.
     pub(crate) fn forget(&mut self, plugin: PluginId) {
         self.plugins.remove(&plugin);
     }

@@ -19,7 +19,7 @@ use crate::reactor::{Reactor, WAKER, WayBack};
 use crate::settings::{BusLimits, Settings, SignsOfLife};
 use crate::socket::Listener;
 
-/// Longer than anybody looks at a program in a debugger.
+/// A deadline that nobody reaches, even with a program in a debugger.
 const NO_DEADLINE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ enum Place {
     Nowhere,
 }
 
-/// How a broker is to be; made by [`Broker::builder`].
+/// Settings of a broker that is about to start; made by [`Broker::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is started"]
 pub struct Builder {
@@ -43,7 +43,7 @@ pub struct Builder {
 
 impl Broker {
     /// Settings of a broker that is about to start.
-    // Here, so that the handle does not depend on what makes it.
+    // Here, so that the handle does not depend on the builder.
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -67,23 +67,20 @@ impl Builder {
         }
     }
 
-    /// Where plugins connect; by default [`default_socket`]. Of a directory that is missing at
-    /// most the last part is made. The directory has to belong to this user, and nobody
-    /// else may be able to write in it.
+    /// The path of the socket that plugins connect to; by default [`default_socket`]. If its directory is missing, at most the last part is
+    /// made. The directory has to belong to this user, and nobody else may be able to write in it.
     pub fn socket(mut self, path: impl Into<PathBuf>) -> Builder {
         self.place = Place::At(path.into());
         self
     }
 
-    /// A socket that listens already, and that plugins connect to, in the place of one that the broker makes:
-    /// a `SOCK_SEQPACKET` Unix socket at an absolute path, as systemd [passes](crate::systemd) it or as this
-    /// program has made it. Its directory has to belong to this user, and nobody else may be able to write
-    /// in it.
+    /// A socket that listens already, for the broker to use instead of making one: a `SOCK_SEQPACKET` Unix socket at an absolute path, as
+    /// systemd [passes](crate::systemd) it or as this program has made it. Its directory has to belong to this user, and nobody else may be
+    /// able to write in it.
     ///
-    /// Who has made the socket keeps it: the broker does not put it back where it was removed, and leaves it
-    /// there when it ends, so that plugins that connect wait in its queue for the next broker. It listens
-    /// once more, so that the kernel names this process to plugins that connect from then on, and makes it
-    /// non-blocking. The lock beside the socket is taken as always.
+    /// The socket stays with whoever has made it: the broker does not put it back if it is removed, and leaves it there when it ends, so
+    /// that plugins that connect wait in its queue for the next broker. The broker listens once more, so that the kernel names this process
+    /// to plugins that connect from then on, and makes the socket non-blocking. It takes the lock beside the socket as always.
     ///
     /// Clones of this builder use the same socket.
     pub fn listener(mut self, socket: OwnedFd) -> Builder {
@@ -97,11 +94,10 @@ impl Builder {
         self
     }
 
-    /// The name under which this broker keeps persistent shares, and finds those that it, or the one before, has kept under
-    /// this name; any text. By default that is the path of its socket: only a broker [without one](Builder::without_socket) needs a name
-    /// for its plugins to have persistent shares.
+    /// The name under which this broker keeps persistent shares, and finds those that were kept under it before; any text. By default it is
+    /// the path of the socket: only a broker [without one](Builder::without_socket) needs a name for its plugins to have persistent shares.
     ///
-    /// Of brokers that run at the same time only one can have a name; the others have no persistent shares meanwhile.
+    /// Of brokers that run at the same time only one can use a name; the others have no persistent shares meanwhile.
     pub fn persistent_name(mut self, name: impl Into<String>) -> Builder {
         self.persistent_name = Some(name.into());
         self
@@ -127,9 +123,8 @@ impl Builder {
         self
     }
 
-    /// What plugins of a name may do, or of all names that match a pattern: what the policy says
-    /// and nothing else. Those without one may do everything, unless the bus is
-    /// [strict](Builder::strict). A name's own policy comes before a pattern's, a longer pattern
+    /// What plugins of a name may do, or of all names that match a pattern: only what the policy says. Plugins without a policy may do
+    /// everything, unless the bus is [strict](Builder::strict). The policy of a name comes before that of a pattern, and a longer pattern
     /// before a shorter one.
     pub fn plugin(mut self, name: &str, policy: Policy) -> Builder {
         self.settings.policies.set(name, Some(policy));
@@ -142,9 +137,8 @@ impl Builder {
         self
     }
 
-    /// Whether this whole process is to be closed to debuggers and core dumps, so that no
-    /// other process of the same user can reach for memory before it is sealed. For programs
-    /// that are nothing but a broker; by default no.
+    /// Whether to close this whole process to debuggers and core dumps, so that no other process of the same user can access memory before
+    /// it is sealed. For programs that are nothing but a broker; by default no.
     pub fn non_dumpable(mut self, wanted: bool) -> Builder {
         self.dumpable = !wanted;
         self
@@ -153,24 +147,22 @@ impl Builder {
     /// Whether the start raises this process's soft limit of descriptors (`RLIMIT_NOFILE`) to its
     /// hard one; by default yes.
     ///
-    /// A plugin takes the broker four descriptors, and a plugin inside this process three more, so
-    /// that the usual soft limit of 1,024 is met by some 200 plugins. The soft limit is that low for
-    /// programs that use `select`, which fails with descriptors beyond 1,023: a host that does says
-    /// no here. Plugins that the broker starts begin with the limit as it was before.
+    /// A plugin takes the broker four descriptors, and a plugin inside this process three more, so that some 200 plugins reach the usual
+    /// soft limit of 1,024. The soft limit is that low for programs that use `select`, which fails with descriptors beyond 1,023; a host
+    /// that does so says no here. Plugins that the broker starts begin with the limit as it was before.
     ///
-    /// Of whatever limit there is, the broker keeps some descriptors for links between the plugins
-    /// that are there, and for `callgate ls`; a plugin that comes when only these are left is
-    /// refused with `SYSTEM`.
+    /// Whatever the limit is, the broker keeps some descriptors for links between plugins that are connected, and for `callgate ls`. A
+    /// plugin that connects when only these are left is refused with `SYSTEM`.
     pub fn raise_descriptor_limit(mut self, wanted: bool) -> Builder {
         self.raises_limit = wanted;
         self
     }
 
-    /// Has the broker's own thread call a function while it serves its plugins: once in so much time, which
-    /// is ten milliseconds at least, with the number of plugins that are connected. So who waits for these
-    /// calls hears when the thread hangs, and when it has ended; a watchdog can then end this program.
+    /// Has the broker's own thread call a function again and again while it serves its plugins, with the number of plugins that are
+    /// connected. `every` is the time between two calls, at least ten milliseconds. A watchdog that waits for these calls notices when the
+    /// thread hangs or has ended, and can then end this program.
     ///
-    /// The function must neither block nor panic: the whole bus waits for it, or would end with it.
+    /// The function must neither block nor panic: the whole bus waits for it, and ends if it panics.
     pub fn signs_of_life(
         mut self,
         every: Duration,
@@ -182,7 +174,7 @@ impl Builder {
 
     /// Starts the broker on a thread of its own.
     pub fn start(mut self) -> Result<Broker, StartError> {
-        // The poll set and the waker are made by a library, which takes what is free.
+        // The poll set and the waker are made by a library, which takes the lowest free descriptors; those up to 2 must not be among them.
         standard::fill().map_err(|error| system("open /dev/null", error))?;
         if self.raises_limit {
             self.settings.children_soft = raise_limit();
@@ -227,12 +219,12 @@ impl Builder {
     }
 }
 
-/// The files of persistent shares, without what an earlier broker has left unfinished.
+/// Opens the store of persistent shares, and removes what an earlier broker has left unfinished.
 fn open_store(name: BusName, limits: &BusLimits) -> Store {
     let most = u64::from(limits.persistent_mib) << 20;
     let store = Store::new(persistent::DIRECTORY, name, most);
     if let Err(failure) = store.sweep() {
-        // It is tried again when a plugin wants a persistent share.
+        // Tried again when a plugin wants a persistent share.
         tracing::warn!("{}", failure.message);
     }
     store
@@ -252,7 +244,7 @@ fn raise_limit() -> Option<u64> {
     raised.map_err(kept).ok().flatten()
 }
 
-/// Looks whether the kernel has what plugins and broker need, and names what it lacks.
+/// Checks that the kernel has what plugins and broker need, and names what is missing.
 fn probe() -> Result<(), StartError> {
     let mut missing = Vec::new();
     if let Err(unusable) = futex::check_waitv() {

@@ -1,14 +1,14 @@
-//! Cells: which there are, who writes and who reads each, and in which memory it lies. Pure; the records stand in
+//! Cells: which there are, which plugin writes each and which plugins read it, and in which memory its values lie. Pure; the records are in
 //! `layout/src/control/cells.rs`.
 //!
 //! ```text
 //! a writer's memory   entered by                          left by
-//! Writer              `Write` to who opened the cell      its `Written`
-//! Sealing             `Written`                           the shell has closed it to further writers
-//! Sealed              the same; readers are told `Read`   the next writer's is sealed, or the cell is gone
+//! Writer              `Write` to the plugin              its `Written`
+//! Sealing             `Written`                           the shell has sealed it against further writers
+//! Sealed              the same; readers are told `Read`   the next writer's memory is sealed, or the cell ends
 //! ```
 //!
-//! A cell is there as long as somebody has it open. What was sealed last is what it is read in, also when its writer has gone.
+//! A cell exists as long as a plugin has it open. It is read in the memory that was sealed last, even after its writer has ended.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use crate::id::PluginId;
 use crate::quota::Charge;
 use crate::stages::Stage;
 
-/// A cell that a plugin has open, by the number that this gave it.
+/// A plugin, and the number under which it has a cell open.
 pub(crate) type Place = (PluginId, u32);
 
-/// What the values of a cell are.
+/// The type of a cell's values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
     pub(crate) fingerprint: u128,
@@ -31,7 +31,7 @@ pub(crate) struct Kind {
 }
 
 impl Kind {
-    /// Whether values of the one are values of the other.
+    /// Whether both are the same type.
     fn is_like(&self, other: &Kind) -> bool {
         (self.fingerprint, self.len) == (other.fingerprint, other.len)
     }
@@ -40,16 +40,17 @@ impl Kind {
 /// One cell.
 #[derive(Debug)]
 pub(crate) struct Cell {
-    /// Of who writes it, or has; of one that nobody has written, of who waited for it first.
+    /// The type that the cell's writer has said, also after its end. As long as nobody has written the cell: the type that the first reader
+    /// has said.
     pub(crate) kind: Kind,
     writer: Option<Writer>,
-    /// What it is read in.
+    /// The memory in which the cell is read.
     memory: Option<Sealed>,
-    /// Those that read it, or wait for that, each with what it wants.
+    /// The plugins that read the cell or wait for its first value, each with the type that it wants.
     readers: BTreeMap<Place, Kind>,
 }
 
-/// Who writes a cell, or is about to.
+/// The plugin that writes a cell, or is setting that up.
 #[derive(Debug)]
 struct Writer {
     place: Place,
@@ -58,21 +59,21 @@ struct Writer {
     stage: Stage,
 }
 
-/// Memory that was sealed, with the name of its writer.
+/// Memory that was sealed, with the name of the plugin that writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sealed {
     pub(crate) memory: u64,
     pub(crate) writer: String,
 }
 
-/// What a plugin has open.
+/// A cell that a plugin has open.
 #[derive(Debug)]
 struct Open {
     tag: Arc<str>,
     _charge: Charge,
 }
 
-/// Who opens a cell, and for what.
+/// A request to open a cell.
 #[derive(Debug)]
 pub(crate) struct Wish {
     pub(crate) place: Place,
@@ -82,14 +83,14 @@ pub(crate) struct Wish {
     pub(crate) waits: bool,
 }
 
-/// What is to be done for one who has opened a cell.
+/// What has to be done for a plugin that has opened a cell.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Opened {
-    /// It writes: memory of this number is to be made for it; beside it the memory of the writer before.
+    /// The plugin writes: make memory of this number for it, and send it the memory of the writer before.
     Write { memory: u64, last: Option<u64> },
-    /// It reads this; whether somebody writes it.
+    /// The plugin reads this memory. `is_written` says whether the cell has a writer.
     Read { sealed: Sealed, is_written: bool },
-    /// It reads what the first writer will write.
+    /// The plugin waits for the cell's first writer.
     Waits,
 }
 
@@ -97,43 +98,43 @@ pub(crate) enum Opened {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     NumberInUse,
-    /// It has values of this kind.
+    /// The cell has values of this type.
     Kind(Kind),
-    /// This plugin writes it.
+    /// This plugin writes the cell.
     Written(PluginId),
-    /// Nobody has written it, and who wants to read does not wait.
+    /// Nobody has written the cell yet, and the plugin does not want to wait.
     Nothing,
 }
 
-/// A plugin named a cell that it cannot mean.
+/// Why a plugin's record about a cell breaks the protocol.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
     NeverWas,
     NotAwaited,
 }
 
-/// A cell lies in other memory from now on.
+/// The move of a cell into the memory of its new writer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Moved {
     pub(crate) sealed: Sealed,
-    /// Who writes it.
+    /// The new writer.
     pub(crate) writer: Place,
     pub(crate) len: u32,
     pub(crate) readers: Vec<Place>,
-    /// What it lay in before.
+    /// The memory in which the cell was read before.
     pub(crate) before: Option<u64>,
-    /// Who may have been sent that and not have read it.
+    /// The plugins that may have been sent that memory and not have read the record yet.
     pub(crate) users: BTreeSet<PluginId>,
 }
 
-/// A plugin has a cell open no more.
+/// What follows when a plugin closes a cell.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Left {
-    /// Those whose cell has no writer now.
+    /// The readers whose cell has no writer any more.
     pub(crate) readers: Vec<Place>,
-    /// Memory that is of no more use.
+    /// Memory that is no longer used.
     pub(crate) memory: Vec<u64>,
-    /// That of it which its writer has not said to have mapped.
+    /// The one of these that its writer was sent and has not acknowledged.
     pub(crate) unmapped: Option<u64>,
 }
 
@@ -142,21 +143,21 @@ pub(crate) struct Left {
 pub(crate) struct Cells {
     all: BTreeMap<Arc<str>, Cell>,
     opens: BTreeMap<Place, Open>,
-    /// Memory that is not sealed yet, with the cell that it is for.
+    /// Memory that is not sealed yet, with the tag of its cell.
     making: HashMap<u64, Arc<str>>,
     /// The highest number under which each plugin has opened a cell.
     highest: HashMap<PluginId, u32>,
-    /// How much memory there was.
+    /// How many pieces of memory were made; gives the next number.
     made: u64,
 }
 
 impl Cells {
-    /// All of them by tag, each with the plugin that writes it and those that read it.
+    /// All cells, in the order of their tags.
     pub(crate) fn all(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &Cell)> {
         self.all.iter()
     }
 
-    /// Opens a cell, which comes to be where there is none.
+    /// Opens a cell, and creates it if there is none of this tag.
     pub(crate) fn open(
         &mut self,
         wish: Wish,
@@ -170,7 +171,7 @@ impl Cells {
         let highest = self.highest.entry(place.0).or_insert(place.1);
         *highest = place.1.max(*highest);
         let found = self.all.get(tag);
-        // Who waits has written nothing: others may wait for something else.
+        // A plugin that only waits has written nothing, so others may wait for another type.
         let taken = found.filter(|cell| cell.is_taken());
         if let Some(cell) = taken.filter(|cell| !cell.kind.is_like(&kind)) {
             return Err(Refused::Kind(cell.kind.clone()));
@@ -200,12 +201,12 @@ impl Cells {
         Ok(opened)
     }
 
-    /// Whether somebody writes a cell of this tag, or has written it. Who only waits for one keeps the tag from nobody.
+    /// Whether a plugin writes a cell of this tag, or has written it. Plugins that only wait for one do not take the tag.
     pub(crate) fn is_taken(&self, tag: &str) -> bool {
         self.all.get(tag).is_some_and(Cell::is_taken)
     }
 
-    /// Those that wait for a cell of this tag with other values, of which none was written.
+    /// The plugins that wait for a cell of this tag with values of another type, if it was not written yet.
     pub(crate) fn misled(&self, tag: &str, kind: &Kind) -> Vec<Place> {
         let cell = self.all.get(tag).filter(|cell| !cell.is_taken());
         let readers = cell.into_iter().flat_map(|cell| &cell.readers);
@@ -225,7 +226,7 @@ impl Cells {
         (tag, cell)
     }
 
-    /// A writer has mapped its memory, which is to be sealed; `None` where the cell is open no more.
+    /// A writer has mapped its memory. Returns that memory, to be sealed; `None` if the writer has closed the cell.
     pub(crate) fn written(&mut self, place: Place) -> Result<Option<u64>, Wrong> {
         let Some(open) = self.opens.get(&place) else {
             return self.has_ended(place).map(|()| None);
@@ -239,7 +240,7 @@ impl Cells {
         Ok(Some(writer.memory))
     }
 
-    /// Memory was sealed: what it lies in from now on. `None` where its writer has gone meanwhile.
+    /// Memory was sealed: the cell moves into it. `None` if its writer has ended meanwhile.
     pub(crate) fn sealed(&mut self, memory: u64) -> Option<Moved> {
         let tag = self.making.get(&memory)?;
         let cell = self.all.get_mut(tag)?;
@@ -264,24 +265,24 @@ impl Cells {
         })
     }
 
-    /// Who is to map this memory, or has, before it is sealed.
+    /// The writer for whom this memory was made, until it is sealed.
     pub(crate) fn writer_of(&self, memory: u64) -> Option<Place> {
         self.writer(memory).map(|writer| writer.place)
     }
 
-    /// Whether the shell seals this memory, which its writer has mapped.
+    /// Whether this memory is being sealed.
     pub(crate) fn is_sealing(&self, memory: u64) -> bool {
         let writer = self.writer(memory);
         writer.is_some_and(|writer| writer.stage == Stage::Sealing)
     }
 
-    /// The writer for whom memory is made.
+    /// The writer for whom this memory was made, until it is sealed.
     fn writer(&self, memory: u64) -> Option<&Writer> {
         let tag = self.making.get(&memory)?;
         self.all.get(tag)?.writer.as_ref()
     }
 
-    /// A plugin uses a cell no longer. `None` where it was open no more.
+    /// A plugin closes a cell. Returns what follows from that; `None` if it does not have the cell open any more.
     pub(crate) fn close(&mut self, place: Place) -> Result<Option<Left>, Wrong> {
         let Some(open) = self.opens.remove(&place) else {
             return self.has_ended(place).map(|()| None);
@@ -294,7 +295,7 @@ impl Cells {
         if let Some(writer) = cell.writer.take_if(|writer| writer.place == place) {
             match writer.stage {
                 Stage::Sealed => left.readers.extend(cell.readers.keys().copied()),
-                // Nobody was told of it.
+                // The memory was not sealed, so no reader was told of it.
                 _ => {
                     self.making.remove(&writer.memory);
                     left.memory.push(writer.memory);
@@ -310,7 +311,7 @@ impl Cells {
         Ok(Some(left))
     }
 
-    /// The cells that a plugin has open: their numbers and tags, and whether it writes them.
+    /// The cells that a plugin has open: number, tag, and whether the plugin writes it.
     pub(crate) fn opens_of(&self, plugin: PluginId) -> Vec<(u32, Arc<str>, bool)> {
         let opens = self.opens.range((plugin, 0)..=(plugin, u32::MAX));
         opens
@@ -323,18 +324,18 @@ impl Cells {
         writer.is_some_and(|writer| writer.place == place)
     }
 
-    /// Whether a plugin writes the cell of this tag, or is about to.
+    /// Whether a plugin writes the cell of this tag, or is setting that up.
     pub(crate) fn is_written_by(&self, plugin: PluginId, tag: &str) -> bool {
         let cell = self.all.get(tag);
         cell.and_then(Cell::writer) == Some(plugin)
     }
 
-    /// A plugin has gone, which had its cells closed before.
+    /// Forgets a plugin that has ended. Its cells were closed before.
     pub(crate) fn forget(&mut self, plugin: PluginId) {
         self.highest.remove(&plugin);
     }
 
-    /// Whether a number is one under which a cell was open.
+    /// Fails if no cell was ever open under this number.
     fn has_ended(&self, (plugin, number): Place) -> Result<(), Wrong> {
         let highest = self.highest.get(&plugin);
         match highest.is_some_and(|highest| number <= *highest) {
@@ -345,12 +346,12 @@ impl Cells {
 }
 
 impl Cell {
-    /// Who writes it, or is about to.
+    /// The plugin that writes the cell, or is setting that up.
     pub(crate) fn writer(&self) -> Option<PluginId> {
         self.writer.as_ref().map(|writer| writer.place.0)
     }
 
-    /// Those that have it open to read it.
+    /// The plugins that have the cell open for reading.
     pub(crate) fn readers(&self) -> impl Iterator<Item = PluginId> {
         self.readers.keys().map(|(plugin, _)| *plugin)
     }

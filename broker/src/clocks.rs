@@ -1,25 +1,24 @@
-//! The monotonic clocks of plugins, which differ where they run in different time namespaces.
+//! The monotonic clocks of plugins, which differ if the plugins run in different time namespaces.
 
 use std::fmt;
 use std::time::Duration;
 
 use callgate_layout::control::Clock;
 
-/// How much two clocks may differ whose offsets are not known: a hello is read some time after it was
-/// written.
+/// How much two clocks may differ if their offsets are not known: a hello is read some time after it was written.
 const TOLERANCE_NS: u64 = 10_000_000_000;
 
-/// A plugin's clock beside the broker's.
+/// A plugin's clock compared with the broker's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SeenClock {
     offset: Option<i64>,
-    /// How far it was ahead of the broker's when its hello came in; a little less, because the hello
-    /// took some time to come.
+    /// How far it was ahead of the broker's clock when its hello was read. The true value is a little larger, because the hello took some
+    /// time.
     ahead: i64,
 }
 
 impl SeenClock {
-    /// What a plugin said of its clock, when the broker's own showed this time.
+    /// Takes what a plugin has said of its clock when the broker's clock showed `now`.
     pub(crate) fn new(said: Clock, now: u64) -> SeenClock {
         let ahead = i128::from(said.now) - i128::from(now);
         SeenClock {
@@ -28,7 +27,7 @@ impl SeenClock {
         }
     }
 
-    /// How far two clocks are apart; `None` where they are one, as far as anybody can tell.
+    /// How far two clocks are apart; `None` if they are the same, as far as the broker can tell.
     pub(crate) fn apart(self, other: SeenClock) -> Option<Apart> {
         let (apart, tolerance) = match (self.offset, other.offset) {
             (Some(one), Some(two)) => (one.abs_diff(two), 0),

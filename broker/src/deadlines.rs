@@ -1,4 +1,4 @@
-//! Points in time, each with a key; the earliest first.
+//! Deadlines, each with a key; the earliest one comes first.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -33,12 +33,12 @@ impl<K: Copy + Ord + Hash> Deadlines<K> {
         }
     }
 
-    /// The earliest of all.
+    /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.by_time.first().map(|(at, _)| *at)
     }
 
-    /// Takes out one deadline that has passed.
+    /// Takes out one key whose deadline has passed.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<K> {
         let (at, key) = *self.by_time.first()?;
         if at > now {

@@ -1,12 +1,12 @@
-//! Which process comes from which, as `/proc` says.
+//! Which process descends from which, as `/proc` says.
 
 use std::fs;
 
-/// The most generations that are looked through.
+/// How many generations are looked through at most.
 const GENERATIONS: usize = 64;
 
-/// Whether a process is another one, or its child, or that one's child, and so on. No, where one
-/// between them has ended: then it is nobody's descendant any more.
+/// Whether a process is `ancestor`, or its child, or the child of that child, and so on. No, if a process between them has ended: then the
+/// kernel has given its children to another parent.
 pub(crate) fn descends(pid: u32, ancestor: u32) -> bool {
     let mut pid = pid;
     for _ in 0..GENERATIONS {
@@ -23,8 +23,8 @@ pub(crate) fn descends(pid: u32, ancestor: u32) -> bool {
     false
 }
 
-/// Whether anybody of a process group runs. The group must have members, if only such as wait to be
-/// reaped: else its number may be that of another.
+/// Whether a process of this group still runs. The group must have members, even if only ones that wait to be reaped; otherwise its number
+/// may have been given to another group.
 pub(crate) fn group_is_alive(group: u32) -> bool {
     let group = group.to_string();
     let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -41,7 +41,7 @@ struct Stat {
 
 fn stat(pid: u32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name stands in parentheses and can contain anything.
+    // The name of the program is in parentheses, and can contain anything.
     let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_whitespace().map(str::to_owned);
     Some(Stat {

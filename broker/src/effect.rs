@@ -1,4 +1,4 @@
-//! What the bus wants done, for the shell to do.
+//! Effects: what the bus decides and the shell carries out.
 
 use std::sync::Arc;
 
@@ -10,233 +10,231 @@ use crate::id::PluginId;
 use crate::memory::AnyMemory;
 use crate::shares::Kept;
 
-/// One thing to be done; they are done in the order in which they came up.
+/// One effect. The shell carries effects out in the order in which they were queued.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Effect {
     /// Send a record without descriptors.
     Send(PluginId, ToPlugin),
     /// Make the plugin's doorbell and status page and send `Welcome` with them.
     Welcome(PluginId),
-    /// Close the plugin's status page to further writers.
+    /// Seal the plugin's status page against further writers.
     SealStatus(PluginId),
-    /// Make memory of a link, and send it to its writer to be mapped.
+    /// Make memory of a link and send it to its writer.
     Make {
-        /// Its writer.
+        /// The writer.
         to: PluginId,
-        /// Which.
+        /// The memory.
         memory: MemoryId,
         /// Its size in bytes.
         len: u32,
     },
-    /// The writer has mapped it: close it to further writers, look whether all of it is allocated
-    /// that has to be, and tell the bus.
+    /// The writer has mapped this memory: seal it against further writers, check that all of it is allocated that has to be, and tell the
+    /// bus.
     Seal(PluginId, AnyMemory),
-    /// Send an extent to its reader to be mapped.
+    /// Send an extent to its reader.
     HandOver(PluginId, MemoryId),
-    /// Send `Peer` to `to`, the plugin of this end, with what belongs to `peer`: its outbox, too, which
-    /// is handed over with it.
+    /// Send `Peer` to `to`, the plugin of this end, with what belongs to `peer`: also the peer's outbox, which is handed over by that.
     Peer {
-        /// Who is told.
+        /// The plugin that is told.
         to: PluginId,
-        /// The end of the one who is told.
+        /// The end of that plugin.
         end: LinkEnd,
-        /// Who is on the other side.
+        /// The plugin on the other side.
         peer: PluginId,
     },
-    /// The reader says that it has mapped it.
+    /// The reader says that it has mapped this memory.
     Read(PluginId, MemoryId),
-    /// Memory between these plugins is of no more use: send it to nobody. Where it is charged, tell
-    /// the bus by this number when nobody holds it any more.
+    /// The bus has no more use for this memory: send it to no plugin. If there is a serial number, tell the bus that number when nobody
+    /// holds the memory any more.
     LetGo {
-        /// Which.
+        /// The memory.
         memory: AnyMemory,
         /// Its writer and its reader; of a ring, its writer twice.
         users: [PluginId; 2],
-        /// The number under which it stays charged.
+        /// The number under which the memory stays charged.
         serial: Option<u64>,
     },
-    /// Make a ring of events, and send it to its source with this record.
+    /// Make a ring of events and send it to its source with this record.
     MakeRing {
-        /// Whose source it is.
+        /// The plugin of the source.
         to: PluginId,
-        /// Which.
+        /// The ring.
         ring: u64,
         /// Its size in bytes.
         len: u32,
-        /// What comes with it.
+        /// The record.
         record: SourceToPlugin,
     },
-    /// Send a ring to a plugin that is to follow it, with what belongs to its source.
+    /// Send a ring to a plugin that will follow it, with the doorbell and process of the source's plugin.
     Follow {
-        /// Who is told.
+        /// The plugin that is told.
         to: PluginId,
-        /// Which.
+        /// The ring.
         ring: u64,
-        /// Whose source it is.
+        /// The plugin of the source.
         sender: PluginId,
-        /// What comes with it.
+        /// The record.
         record: FeedToPlugin,
     },
-    /// Tell a source that a plugin listens, with what belongs to that one.
+    /// Tell a source that a plugin listens, with that plugin's pages and process.
     Listen {
-        /// Whose source it is.
+        /// The plugin of the source.
         to: PluginId,
-        /// Who listens.
+        /// The plugin that listens.
         listener: PluginId,
-        /// What comes with it.
+        /// The record.
         record: SourceToPlugin,
     },
-    /// Make memory for a version of a share, and send it to its maker with this record; and the share's page, where it has none yet.
+    /// Make memory for a version of a share and send it to its maker with this record. Make the share's page if there is none.
     MakeVersion {
-        /// Its maker.
+        /// The maker.
         to: PluginId,
-        /// Which.
+        /// The version.
         version: u64,
-        /// Of which share it is to be.
+        /// The share that the version belongs to.
         share: u64,
         /// Its size in bytes.
         len: u64,
-        /// What comes with it.
+        /// The record.
         record: ShareToPlugin,
     },
-    /// Make sealed memory with these bytes for a version of a share; and the share's page, where it has none yet. The bus is told as after
+    /// Make sealed memory with these bytes for a version of a share, and the share's page if there is none. The bus is told as after
     /// `Seal`.
     CopyVersion {
-        /// Its maker.
+        /// The maker.
         from: PluginId,
-        /// Which.
+        /// The version.
         version: u64,
-        /// Of which share it is to be.
+        /// The share that the version belongs to.
         share: u64,
-        /// Its bytes.
+        /// The bytes of the value.
         value: Vec<u8>,
     },
-    /// Keep the descriptor that came with the record which is read now. Where there is none, the memory could not be made.
+    /// Keep the descriptor that came with the record which is handled now. If none came, tell the bus that the memory could not be made.
     Keep {
-        /// Whose it is.
+        /// The plugin that has sent it.
         from: PluginId,
-        /// Under which number it is to be kept.
+        /// The number under which it is kept.
         version: u64,
     },
-    /// Look at memory that was kept so: whether nobody can change it, and all of it is there; and make the share's page. The bus is told as
+    /// Check memory that was kept by `Keep`: nobody can change it, and all of it is allocated. Make the share's page. The bus is told as
     /// after `Seal`.
     Examine {
-        /// Whose it is.
+        /// The plugin that has sent it.
         from: PluginId,
-        /// Which.
+        /// The version.
         version: u64,
-        /// Of which share it is to be.
+        /// The share that the version belongs to.
         share: u64,
-        /// Its size in bytes, as the plugin says.
+        /// Its size in bytes, as the plugin has said.
         len: u64,
     },
-    /// A version of a share is the newest one: say so on its page.
+    /// A version of a share is now the newest one: write its number on the share's page.
     Published {
         /// The share.
         share: u64,
-        /// The number for its page.
+        /// The number to write.
         number: u64,
     },
-    /// A version is sent to nobody any more: those that have it keep it.
+    /// A version will be sent to no plugin any more; plugins that have it keep it.
     Retired(u64),
-    /// Send a share's page with this record, and then the memory of a version.
+    /// Send the page of a share with this record, and the memory of a version behind it if one is named.
     Have {
-        /// Who is told.
+        /// The plugin that is told.
         to: PluginId,
         /// The share.
         share: u64,
-        /// The version whose memory goes along.
+        /// The version whose memory is sent along.
         version: Option<u64>,
-        /// What comes with it.
+        /// The record.
         record: ShareToPlugin,
     },
     /// Send the memory of a version with this record.
     SendVersion {
-        /// Who is told.
+        /// The plugin that is told.
         to: PluginId,
-        /// Which.
+        /// The version.
         version: u64,
-        /// What comes with it.
+        /// The record.
         record: ShareToPlugin,
     },
-    /// A share is found no more, but who has it keeps it: say on its page that it is gone.
+    /// The tag does not lead to this share any more, but plugins that have it keep it: write on its page that it is gone.
     Hidden(u64),
-    /// A share is gone, or never came to be: say so on its page, and forget that.
+    /// A share has ended, or was never registered: write on its page that it is gone, and close the page.
     EndShare(u64),
-    /// Keep a sealed version in a file, in the place of the version that is there, if one is. Only then it is registered: tell the bus by
-    /// [`Bus::version_saved`](crate::bus::Bus::version_saved).
+    /// Save a sealed version in a file, which replaces the file of the version before. The bus registers the version only after
+    /// [`Bus::version_saved`](crate::bus::Bus::version_saved) was called.
     Save {
-        /// Which.
+        /// The version.
         version: u64,
-        /// What is to be said of it.
+        /// What the file says of the version.
         kept: Kept,
     },
-    /// Look whether there is a file for a tag. If there is, keep it under this number, make the share's page, and tell the bus by
-    /// [`Bus::version_loaded`](crate::bus::Bus::version_loaded) what is said of it; or that there is none.
+    /// Look for the file of a tag. If there is one, keep it or a copy as the memory of this version, and make the share's page. Tell the
+    /// bus by [`Bus::version_loaded`](crate::bus::Bus::version_loaded) what the file says, or that there is none.
     Load {
-        /// The number of the version.
+        /// The number that the version gets.
         version: u64,
-        /// Of which share it is to be.
+        /// The number that the share gets.
         share: u64,
         /// The tag.
         tag: Arc<str>,
-        /// Whether the file itself will do; else it is copied into sealed memory.
+        /// Whether the file itself may be used as the memory; otherwise it is copied into sealed memory.
         in_place: bool,
     },
-    /// Remove the file of a tag. Tell the bus by [`Bus::file_removed`](crate::bus::Bus::file_removed) whether there was one.
+    /// Remove the file of a tag, and tell the bus by [`Bus::file_removed`](crate::bus::Bus::file_removed) whether there was one.
     RemoveFile {
-        /// Who asks.
+        /// The plugin that asks.
         from: PluginId,
-        /// The number of that request.
+        /// The number of its request.
         request: u32,
         /// The tag.
         tag: Arc<str>,
     },
-    /// Make memory for a cell, and send it to its writer with this record, and with that of the writer before, if there is any.
+    /// Make memory for a cell and send it to its writer with this record, and with the memory of the writer before, if there is any.
     MakeCell {
-        /// Its writer.
+        /// The writer.
         to: PluginId,
-        /// Which.
+        /// The memory.
         memory: u64,
-        /// That of the writer before.
+        /// The memory of the writer before.
         last: Option<u64>,
         /// Its size in bytes.
         len: u32,
-        /// What comes with it.
+        /// The record.
         record: CellToPlugin,
     },
-    /// Send what a cell lies in to one of its readers.
+    /// Send the memory of a cell to one of its readers.
     ReadCell {
-        /// Who is told.
+        /// The plugin that is told.
         to: PluginId,
-        /// Which.
+        /// The memory.
         memory: u64,
-        /// What comes with it.
+        /// The record.
         record: CellToPlugin,
     },
-    /// What a cell lay in is of no more use: send it to nobody.
+    /// The memory of a cell is no longer used: send it to no plugin.
     DropCell {
-        /// Which.
+        /// The memory.
         memory: u64,
-        /// Who was to map it for writing and has not said so.
+        /// The writer, if it was sent the memory and has not acknowledged that.
         writer: Option<PluginId>,
-        /// Who may have been sent it.
+        /// The plugins that may have been sent the memory.
         users: Vec<PluginId>,
     },
-    /// Note that a link was given up, in the words of whoever did.
+    /// Log that a link was given up, with the reason.
     GaveUp(u64, String),
-    /// Note that a plugin has not said in time that it refuses what may not be called over an old link.
+    /// Log that a plugin has not said in time that it refuses calls over a link of an older broker.
     NotRefused(PluginId),
-    /// One of some waits in a circle was given up: who waited for whom.
+    /// Log a circle of waits, one of which was given up: this text says who waited for whom.
     Deadlocked(String),
     /// Send a listing that answers this request.
     Listing(PluginId, u32),
-    /// A plugin has opened a gate that nobody provides, under this number.
+    /// A plugin has opened a gate that nobody provides; with the number of the open.
     OpenedAbsent(PluginId, u32, Arc<str>),
-    /// Answer this request with what there is to say of why nobody provides a gate.
+    /// Answer this request with what is known about why nobody provides this gate.
     WhyAbsent(PluginId, u32, String),
-    /// A change of policy is in force, under the number that it was given: whoever has to refuse something
-    /// for it does so, but for the plugins of these names.
+    /// The change of policy of this number is in force: all providers refuse what they have to, except for the plugins of these names.
     PolicySet(u64, Vec<String>),
     /// End a session.
     End(PluginId, Failure),

@@ -9,7 +9,7 @@ use callgate_layout::socket::MAX_SOCKET_PATH;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The path does not fit an address.
+    /// The path does not fit a socket address.
     #[error(
         "the socket path {} has {len} bytes, more than the {MAX_SOCKET_PATH} that fit an address; \
          choose a shorter one",
@@ -21,7 +21,7 @@ pub enum StartError {
         /// Its length.
         len: usize,
     },
-    /// Somebody else could put something into the socket's directory.
+    /// Another user could put something into the socket's directory.
     #[error(
         "the socket {} cannot be trusted there: {why}; \
          choose a directory that belongs to you and that nobody else can write into",
@@ -38,13 +38,13 @@ pub enum StartError {
     AlreadyRunning {
         /// The path.
         socket: PathBuf,
-        /// Whose it is.
+        /// The process that has it.
         who: String,
     },
-    /// Something that is no socket has its name.
+    /// Something that is not a socket has its path.
     #[error("{} exists and is not a socket; remove it or choose another path", .0.display())]
     InTheWay(PathBuf),
-    /// The socket that was given to it is none that plugins can connect to.
+    /// The socket that the broker was given is not one that plugins can connect to.
     #[error("the socket that was given to the broker cannot be used: {why}")]
     Given {
         /// What is wrong with it.
@@ -57,18 +57,18 @@ pub enum StartError {
         what: &'static str,
         /// The path.
         socket: PathBuf,
-        /// Why not.
+        /// The error.
         source: io::Error,
     },
-    /// The kernel lacks something, or does not give it to this process.
+    /// The kernel lacks something that a bus needs, or withholds it from this process.
     #[error("this process lacks what a bus needs: {0}")]
     Unsupported(String),
-    /// The operating system refused something else.
+    /// The operating system refused something that is not about the socket.
     #[error("cannot {what}: {source}")]
     System {
         /// What was tried.
         what: &'static str,
-        /// Why not.
+        /// The error.
         source: io::Error,
     },
 }

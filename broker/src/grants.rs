@@ -5,29 +5,27 @@
 //! waiting      wanted, but this side does not know its peer     sent, once it does
 //! sent         `Grant` went, `GrantInstalled` has not come      installed
 //! installed    calls are answered                               withdrawn, with the gate
-//! withdrawn    the gate is gone; the index stays its own        sent, when the gate is back
-//! replaced     the gate has another index, for other shapes     revoked
-//! closed       the peer has the gate open no more               revoked, when no `Revoke` is out
-//! revoked      `Revoke` went; forgotten once it and all grants  -
-//!              are acknowledged
+//! withdrawn    the gate is gone; its index is kept for it       sent, when the gate is back
+//! replaced     the gate has a new index, for other shapes       revoked
+//! closed       the peer has closed the gate                     revoked, when no `Revoke` is out
+//! revoked      `Revoke` went; forgotten once it and all         -
+//!              grants are acknowledged
 //! ```
 //!
-//! A gate that comes back with the shapes it had gets its index again, and `Grant` is sent and
-//! acknowledged again; so it is when a half is added, and when a name is provided by another prefix. If a half has *another* shape, the gate gets
-//! a new index: a call that was laid out for the old shape may still be on its way, and it names
-//! the old index, under which the provider answers only what has the old shape.
+//! A gate that comes back with the shapes that it had gets its index again, and `Grant` is sent and acknowledged again. The same happens
+//! when a half is added, and when the name is provided by another prefix. If a half has *another* shape, the gate gets a new index: a call
+//! that was laid out for the old shape may still be on its way, and it names the old index, under which the provider answers only calls of
+//! the old shape.
 //!
-//! The provider holds an index from its `Grant` to its `Revoke`, whatever became of the gate
-//! meanwhile: should the gate come back as it was, the index serves again. So no index is
-//! forgotten here before it was revoked there.
+//! The provider keeps an index from its `Grant` to its `Revoke`, whatever happens to the gate meanwhile: if the gate comes back as it was,
+//! the index serves again. So no index is forgotten here before it was revoked there.
 //!
-//! What is closed is revoked together, one record at a time: whoever opens and closes names all the time has a
-//! provider sent no more than it acknowledges. Where that is stopped and acknowledges nothing, what is closed
-//! stays out until it goes on. An index is given away again when the provider has acknowledged that it refuses
-//! it, and of those that are free the one that was freed first.
+//! Closed grants are revoked together, one record at a time: a plugin that opens and closes names all the time makes the broker send a
+//! provider no more than the provider acknowledges. If the provider is stopped and acknowledges nothing, closed indexes are not used until
+//! it goes on. An index is given again only after the provider has acknowledged that it refuses it; of the free ones, the one that was
+//! freed first.
 //!
-//! Acknowledgements are counted, because a gate can be withdrawn, provided and granted again
-//! before the first one comes.
+//! Acknowledgements are counted, because a gate can be withdrawn, provided and granted again before the first acknowledgement comes.
 
 mod grant;
 mod indexes;
@@ -44,8 +42,8 @@ use indexes::Indexes;
 
 pub(crate) use grant::Granted;
 
-/// Withdrawn gates are forgotten when a side has this many grants, and twice as many as were left
-/// the last time: else each new grant beyond these many would have all looked through.
+/// Withdrawn gates are forgotten when a side has at least this many grants, and twice as many as were left the last time. Otherwise each
+/// new grant beyond this number would look through all of them.
 const TIDY_AT: usize = 1024;
 
 /// The grants of one side.
@@ -54,21 +52,20 @@ pub(crate) struct Grants {
     grants: BTreeMap<u16, Grant>,
     current: BTreeMap<Arc<str>, u16>,
     due: BTreeMap<u16, Instant>,
-    /// What the provider is to be told to refuse from now on.
+    /// Indexes that the provider has to be told to refuse.
     revoked: Vec<u16>,
-    /// Indexes of gates that the peer has closed, which are to be revoked in their turn. They are still known.
+    /// Indexes of gates that the peer has closed and that are not revoked yet.
     closed: BTreeSet<u16>,
-    /// How many indexes were revoked and not acknowledged.
+    /// How many indexes were revoked and are not acknowledged.
     revoking: usize,
-    /// How many were left when withdrawn gates were forgotten last.
+    /// How many grants were left when withdrawn gates were last forgotten.
     left: usize,
     indexes: Indexes,
     peer_known: bool,
 }
 
 impl Grants {
-    /// Asks for a gate to be callable; gives back the record that has to be sent for it, if
-    /// any. `Err` when there is no index left.
+    /// Asks for a gate to be callable. Returns the record that has to be sent for it, if any. `Err` if there is no index left.
     pub(crate) fn want(
         &mut self,
         (gate, by): (&Arc<str>, &Arc<str>),
@@ -86,7 +83,7 @@ impl Grants {
         };
         if let Some(grant) = self.grants.get_mut(&index) {
             grant.wanted = true;
-            // What provides it now has not said whether it has a gate of this name.
+            // The gate or prefix that provides the name now has not said whether it has a gate of this name.
             grant.sent &= grant.by == *by;
             grant.by = by.clone();
         }
@@ -106,7 +103,7 @@ impl Grants {
         Ok(index)
     }
 
-    /// Forgets a grant, unless the provider still holds it or has to say something of it.
+    /// Forgets a grant, unless the provider still keeps it or has to acknowledge something about it.
     fn forget(&mut self, index: u16) {
         if self.grants.get(&index).is_some_and(Grant::is_over) {
             self.grants.remove(&index);
@@ -115,8 +112,8 @@ impl Grants {
         }
     }
 
-    /// The index is its gate's current one no more. What the provider holds, or still has to
-    /// acknowledge, stays known.
+    /// The index is no longer the current one of its gate. It stays known while the provider keeps it or has to acknowledge something about
+    /// it.
     fn retire(&mut self, index: u16) {
         let Some(grant) = self.grants.get_mut(&index) else {
             return;
@@ -128,7 +125,7 @@ impl Grants {
         self.forget(index);
     }
 
-    /// The provider is to refuse what comes under the index.
+    /// Revokes an index: the provider is to refuse calls under it.
     fn take_back(&mut self, index: u16) {
         let grant = self.grants.get_mut(&index).filter(|grant| grant.held);
         if let Some(grant) = grant {
@@ -140,7 +137,7 @@ impl Grants {
         self.retire(index);
     }
 
-    /// The peer has a gate open no more: its index is to be free again.
+    /// The peer has closed its last open of a gate: its index will be revoked.
     pub(crate) fn close(&mut self, gate: &str) {
         let Some(index) = self.current.get(gate).copied() else {
             return;
@@ -152,7 +149,7 @@ impl Grants {
         self.take_back_closed();
     }
 
-    /// Revokes what is closed, if nothing is being revoked.
+    /// Revokes the closed indexes, unless revocations are out.
     fn take_back_closed(&mut self) {
         if self.revoking > 0 {
             return;
@@ -162,7 +159,7 @@ impl Grants {
         }
     }
 
-    /// The provider refuses what comes under some indexes.
+    /// The provider acknowledges that it refuses these indexes.
     pub(crate) fn refused(&mut self, indexes: &[u16]) {
         for index in indexes {
             let grant = self.grants.get_mut(index);
@@ -174,7 +171,7 @@ impl Grants {
         self.take_back_closed();
     }
 
-    /// The indexes that the provider has to be told to refuse, each once.
+    /// Takes out the indexes that the provider has to be told to refuse. Each is returned once.
     pub(crate) fn take_revoked(&mut self) -> Vec<u16> {
         std::mem::take(&mut self.revoked)
     }
@@ -183,7 +180,7 @@ impl Grants {
         let idle = |grant: &Grant| !grant.wanted && grant.unacknowledged == 0;
         let withdrawn = self.grants.iter().filter(|(_, grant)| idle(grant));
         let withdrawn = withdrawn.map(|(index, _)| *index);
-        // What is closed has its turn.
+        // Closed indexes are revoked in their turn.
         let withdrawn = withdrawn.filter(|index| !self.closed.contains(index));
         for index in withdrawn.collect::<Vec<u16>>() {
             self.take_back(index);
@@ -191,7 +188,7 @@ impl Grants {
         self.left = self.in_use();
     }
 
-    /// How many are neither being revoked nor closed.
+    /// How many grants are neither revoked nor closed.
     fn in_use(&self) -> usize {
         self.grants.len() - self.revoking - self.closed.len()
     }
@@ -202,7 +199,7 @@ impl Grants {
             return None;
         }
         if grant.sent {
-            // Its deadline may have passed already, and somebody waits for it anew.
+            // Its deadline may have passed, and a plugin now waits for it again.
             if grant.unacknowledged > 0 {
                 self.due.entry(index).or_insert(due);
             }
@@ -219,7 +216,7 @@ impl Grants {
         })
     }
 
-    /// This side has been told of its peer: what waited is sent now.
+    /// This side was told of its peer: returns the grants that waited for that.
     pub(crate) fn peer_known(&mut self, due: Instant) -> Vec<Granted> {
         self.peer_known = true;
         let waiting: Vec<u16> = self.grants.keys().copied().collect();
@@ -241,9 +238,9 @@ impl Grants {
         }
     }
 
-    /// The peer may not call some gates any more, under none of the indexes that they ever had;
-    /// see [`Grants::take_revoked`]. A new grant gets another index, so that what is said of these
-    /// stays true. Gives back those of these indexes that are being revoked already because they were unused.
+    /// Revokes all grants that the policy forbids, under every index that their gates ever had; see [`Grants::take_revoked`]. If the policy
+    /// allows a gate again later, it gets another index, so that the acknowledgements of these stay true. Returns those that are being
+    /// revoked already because they were unused.
     pub(crate) fn revoke(&mut self, is_forbidden: impl Fn(&str, &str) -> bool) -> Vec<u16> {
         let is_news = |(_, grant): &(_, &mut Grant)| {
             !grant.is_forbidden && is_forbidden(&grant.gate, &grant.by)
@@ -260,8 +257,8 @@ impl Grants {
         under_way.into_iter().map(|(index, _)| index).collect()
     }
 
-    /// Counts an acknowledgement; gives back the gate that can be called now, if it was the
-    /// last that was missing. `Err` when no such grant was sent.
+    /// Counts an acknowledgement. Returns the gate if it can be called now, because this was the last one missing. `Err` if no such grant
+    /// was sent.
     pub(crate) fn installed(&mut self, index: u16, due: Instant) -> Result<Option<Arc<str>>, ()> {
         let grant = self.grants.get_mut(&index).ok_or(())?;
         grant.unacknowledged = grant.unacknowledged.checked_sub(1).ok_or(())?;
@@ -280,8 +277,8 @@ impl Grants {
         Ok(None)
     }
 
-    /// Counts an acknowledgement that says that the provider has no such gate, and holds nothing under the
-    /// index; gives back the gate. `Err` when no such grant was sent.
+    /// Counts an acknowledgement by which the provider says that it has no such gate and keeps nothing under the index. Returns the gate.
+    /// `Err` if no such grant was sent.
     pub(crate) fn not_provided(
         &mut self,
         index: u16,
@@ -301,8 +298,8 @@ impl Grants {
         Ok(is_news.then_some(gate))
     }
 
-    /// Waits no longer for the acknowledgements that are due by now; gives back their gates. They
-    /// are taken when they come after all.
+    /// Stops waiting for the acknowledgements that are due by now, and returns their gates. If an acknowledgement comes after all, it
+    /// counts.
     pub(crate) fn give_up(&mut self, now: Instant) -> Vec<Arc<str>> {
         let late: Vec<u16> = self
             .due
@@ -319,7 +316,7 @@ impl Grants {
         self.grants.get(&index)?.is_installed().then_some(index)
     }
 
-    /// How many are known.
+    /// The number of known grants.
     #[cfg(test)]
     pub(crate) fn known(&self) -> usize {
         self.grants.len()
@@ -330,7 +327,7 @@ impl Grants {
         self.due.is_empty()
     }
 
-    /// When the first acknowledgement is due.
+    /// The deadline that passes first.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due.values().min().copied()
     }

@@ -12,7 +12,7 @@ fn gate() -> Arc<str> {
     "Rack.Filter".into()
 }
 
-/// A gate that is provided by itself.
+/// The names of a gate that is provided by itself, not under a prefix.
 pub(super) fn names(gate: &Arc<str>) -> (&Arc<str>, &Arc<str>) {
     (gate, gate)
 }
@@ -32,7 +32,7 @@ fn granted(index: u16, prints: Prints) -> Result<Option<Granted>, ()> {
     }))
 }
 
-/// A grant for a peer that the provider does not know yet could not be installed.
+/// A provider that does not know its peer yet could not install a grant for it.
 #[test]
 fn a_grant_waits_for_the_peer() {
     let due = Instant::now();
@@ -62,7 +62,7 @@ fn a_gate_that_comes_back_is_granted_again_under_its_index() {
     assert_eq!(grants.installed(7, due), Err(()));
 }
 
-/// A call for the old shape that is still in the ring would be read as one for the new.
+/// A call for the old shape that is still in the ring would be read as one for the new shape.
 #[test]
 fn another_shape_gets_another_index() {
     let due = Instant::now();
@@ -86,7 +86,7 @@ fn another_shape_gets_another_index() {
     );
 }
 
-/// A pair that provides and withdraws for ever must not fill the broker's memory.
+/// Two plugins, one of which provides and withdraws gates for ever, must not fill the broker's memory.
 #[test]
 fn withdrawn_gates_are_forgotten_in_time() {
     let due = Instant::now();
@@ -97,7 +97,7 @@ fn withdrawn_gates_are_forgotten_in_time() {
         assert_eq!(grants.installed(sent.index, due), Ok(Some(gate.clone())));
         grants.withdraw(&gate);
     }
-    // What is forgotten here has to be refused there, or it would serve again.
+    // What is forgotten here has to be refused there; otherwise it would serve again.
     let revoked = grants.take_revoked();
     grants.refused(&revoked);
     assert!(grants.grants.len() <= TIDY_AT && grants.current.len() <= TIDY_AT);
@@ -109,8 +109,8 @@ fn withdrawn_gates_are_forgotten_in_time() {
     );
 }
 
-/// The provider serves under a grant what it provided when the grant came: a half that is added
-/// must not be called before it was granted again.
+/// The provider serves under a grant what it provided when the grant came. A half that is added must not be called before the gate is
+/// granted again.
 #[test]
 fn a_gate_that_gets_its_other_face_is_granted_again() {
     const BOTH: Prints = [Some(1), Some(1)];
@@ -135,8 +135,8 @@ pub(super) fn numbered(number: u32) -> Arc<str> {
     number.to_string().into()
 }
 
-/// More gates in use than a side is tidied at must not cost one of them its index, nor be looked
-/// through for each one more.
+/// If a side has more gates in use than the number at which it is tidied, none of them may lose its index, and a further one must not cause
+/// a search through all of them.
 #[test]
 fn gates_in_use_are_not_tidied_away() {
     let due = Instant::now();
@@ -147,7 +147,7 @@ fn gates_in_use_are_not_tidied_away() {
             .want(names(&numbered(number)), ONE, due)
             .unwrap()
             .unwrap();
-        // Every other one has not been acknowledged yet.
+        // Every other one is not acknowledged yet.
         if number % 2 == 0 {
             assert!(grants.installed(sent.index, due).is_ok());
         }
@@ -164,7 +164,7 @@ fn gates_in_use_are_not_tidied_away() {
         let expected = u16::try_from(number).ok().filter(|at| at % 2 == 0);
         assert_eq!(index, expected, "{number}");
     }
-    // Of withdrawn ones, that stays whose acknowledgement is still to come.
+    // A withdrawn gate whose acknowledgement is still to come stays.
     grants.withdraw("0");
     grants.withdraw("1");
     grants.tidy();
@@ -175,7 +175,7 @@ fn gates_in_use_are_not_tidied_away() {
     assert_eq!(grants.left, many as usize - 2);
 }
 
-/// Gates that come and go beside many that stay are forgotten, too.
+/// Gates that come and go beside many that stay must be forgotten, too.
 #[test]
 fn withdrawn_gates_are_forgotten_beside_many_in_use() {
     let due = Instant::now();
@@ -194,7 +194,7 @@ fn withdrawn_gates_are_forgotten_beside_many_in_use() {
     }
 }
 
-/// A gate whose types change for ever must not fill the broker's memory, nor use up all indexes.
+/// A gate whose types change for ever must neither fill the broker's memory nor use up all indexes.
 #[test]
 fn replaced_grants_are_forgotten_in_time() {
     let due = Instant::now();
@@ -203,7 +203,7 @@ fn replaced_grants_are_forgotten_in_time() {
     for print in 0..5000 {
         let prints = [Some(print), None];
         let sent = grants.want(names(&gate()), prints, due).unwrap().unwrap();
-        // As many rest as are to, and as many are not tidied up yet; and one is in use.
+        // At most so many rest, so many are not tidied yet, and one is in use.
         assert!(usize::from(sent.index) <= RESTING + TIDY_AT);
         assert_eq!(grants.installed(sent.index, due), Ok(Some(gate())));
         let more = grants.take_revoked();
@@ -215,8 +215,7 @@ fn replaced_grants_are_forgotten_in_time() {
     assert!(grants.index_of("Rack.Filter").is_some());
 }
 
-/// Two grants of one index are out: the first acknowledgement says nothing of the second, which has
-/// a deadline of its own.
+/// Two grants of one index are out. The first acknowledgement says nothing about the second one, which has a deadline of its own.
 #[test]
 fn the_second_of_two_grants_has_a_time_of_its_own() {
     let first = Instant::now();
@@ -234,7 +233,7 @@ fn the_second_of_two_grants_has_a_time_of_its_own() {
     assert_eq!(grants.installed(0, second), Ok(Some(gate())), "late");
 }
 
-/// The provider is told which types of which half it is called with.
+/// A grant tells the provider the types with which each half is called.
 #[test]
 fn a_grant_says_what_may_be_called() {
     let end = LinkEnd { link: 4, side: 1 };
@@ -253,8 +252,7 @@ fn a_grant_says_what_may_be_called() {
     assert_eq!(granted.record(end), expected);
 }
 
-/// A half that comes back changed gets a new index, whatever the other half is; one that went and
-/// came as it was does not.
+/// A half that comes back changed gets a new index, whatever the other half is; one that comes back as it was keeps its index.
 #[test]
 fn a_half_that_changed_gets_another_index() {
     let (one, other) = (Some(1), Some(2));
@@ -277,7 +275,7 @@ fn a_half_that_changed_gets_another_index() {
     }
 }
 
-/// Somebody waits anew for a grant that was given up: it is due again, and not sent again.
+/// A plugin waits again for a grant that was given up: the grant has a deadline again, and is not sent again.
 #[test]
 fn a_grant_that_was_given_up_can_be_waited_for_again() {
     let (first, second) = (Instant::now(), Instant::now() + TWO_SECONDS);

@@ -1,4 +1,4 @@
-//! Threads for what can take long, so that the broker's own thread never waits for it.
+//! Threads for tasks that can take long, so that the broker's own thread never waits for them.
 
 use std::io;
 use std::thread;
@@ -11,15 +11,15 @@ type Job<T> = Box<dyn FnOnce() -> T + Send>;
 /// How long dropping a helper waits for the job that is under way.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// A thread that works off jobs one after the other and hands in what each came to. It ends when
-/// this is dropped, after the jobs that it has.
+/// A thread that does jobs one after the other, and hands in the result of each. Dropping the helper ends the thread after the jobs that
+/// are queued.
 #[derive(Debug)]
 pub(crate) struct Helper<T> {
-    /// `None` only while this is dropped.
+    /// `None` only while the helper is dropped.
     jobs: Option<Sender<Job<T>>>,
-    /// Closed by the end of the thread.
+    /// Closed when the thread ends.
     ended: Receiver<()>,
-    /// How long dropping this waits for the job that is under way.
+    /// How long dropping the helper waits for the thread to end.
     farewell: Duration,
 }
 
@@ -43,7 +43,7 @@ impl<T: 'static> Helper<T> {
         })
     }
 
-    /// Ends the thread after the job that it has, without waiting for that.
+    /// Ends the thread after its jobs, without waiting for that.
     pub(crate) fn leave(mut self) {
         self.farewell = Duration::ZERO;
     }
@@ -61,7 +61,7 @@ impl<T: 'static> Helper<T> {
 impl<T> Drop for Helper<T> {
     fn drop(&mut self) {
         self.jobs = None;
-        // One that hangs in the kernel cannot be waited for.
+        // A thread that hangs in the kernel cannot be waited for.
         if self.ended.recv_timeout(self.farewell) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!("a helper thread of the broker hangs and is left behind");
         }

@@ -1,12 +1,11 @@
-//! How the kernel rounds the memory of extents up.
+//! How the kernel rounds up the memory of files.
 
 use std::fs;
 
 const SETTINGS: &str = "/sys/kernel/mm/transparent_hugepage";
 
-/// MiB that the kernel gives to a memory file at least. Where it makes files of huge pages whatever
-/// their size, that is one of these; else 1, the smallest extent's. A change of the setting counts from
-/// the broker's next start on.
+/// Returns the unit, in MiB, in which the kernel gives memory to a memory file. If it makes all such files of huge pages, that is the size
+/// of one; otherwise 1, the size of the smallest extent. A change of the setting counts from the broker's next start on.
 pub(crate) fn unit_mib() -> u32 {
     let read = |name: &str| fs::read_to_string(format!("{SETTINGS}/{name}")).unwrap_or_default();
     unit(&read("shmem_enabled"), &read("hpage_pmd_size"))

@@ -1,5 +1,5 @@
-//! What plugins are known by inside the broker.
+//! The numbers that the broker gives to plugins.
 
-/// The id of a plugin's incarnation; never used again by a broker.
+/// The number of one incarnation of a plugin. A broker never uses one again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PluginId(pub(crate) u64);

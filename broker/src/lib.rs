@@ -1,15 +1,14 @@
-//! A Callgate broker: who is on a bus, who provides what, who may call whom.
+//! A Callgate broker: which plugins are on a bus, which gates they provide, and who may call whom.
 //!
-//! [`Broker::builder`] starts one inside any program, on one thread; `callgate serve` (of the crate
-//! `callgate-cli`) is a thin program over it. It decides, makes memory, hands it out and cleans up,
-//! and stands on no call's path: linked plugins call each other through memory that the broker
-//! never maps, and go on when it is gone.
+//! [`Broker::builder`] starts a broker inside any program, on one thread; `callgate serve` (of the crate `callgate-cli`) is a thin program
+//! over it. The broker decides, makes memory, hands it out and cleans up. No call passes it: linked plugins call each other through memory
+//! that the broker never maps, and go on when it is gone.
 //!
-//! The pure core is `bus`, over `registry` (gates and opens), `lines` (who is to provide a gate next), `lives` (of
-//! gates), `link` and `grants` (one link's
-//! state machine), `stages` (of memory), `schemas` (what is provided takes and gives), `asked` (who waits for an answer), `cells`, `policy` and `quota`; records go in and effects come out. The shell is `reactor`,
-//! which owns sockets, descriptors and time, and `socket`, `child` and `builder` around it. [`supervision`] is as pure:
-//! the course of a program that is started again when it ends.
+//! The pure core is `bus`, over `registry` (gates and opens), `lines` (which plugin provides a gate next), `lives` (of gates), `link` and
+//! `grants` (the state machine of one link), `stages` (of memory), `schemas` (of what is provided), `asked` (plugins that wait for an
+//! answer), `topics`, `shares`, `cells`, `waits`, `policy` and `quota`; records go in and effects come out. The shell is `reactor`, which
+//! owns sockets, descriptors and time, with `socket`, `child` and `builder` around it. [`supervision`] is pure as well: the course of a
+//! program that is started again when it ends.
 #![forbid(unsafe_code)]
 
 mod asked;

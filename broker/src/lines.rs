@@ -1,14 +1,14 @@
-//! Plugins that are in line for gates which others provide.
+//! Lines for gates: plugins that wait for gates which other plugins provide.
 //!
-//! Only plugins that come back stand in line ([`GateToPlugin::Lost`](callgate_layout::control::GateToPlugin)):
-//! they had the gate, and another plugin was quicker. There is a line only while somebody provides its
-//! gate: whoever takes a gate away gives it to the next one in line before anybody else can ask for it.
+//! Only plugins that come back stand in line ([`GateToPlugin::Lost`](callgate_layout::control::GateToPlugin)): they had the gate, and
+//! another plugin was quicker. There is a line only while the gate is provided: when its provider withdraws it, the next plugin in line
+//! gets it before any other can ask for it.
 //!
-//! Also a plugin that comes back with a prefix waits while another one has a gate under it, and with a gate while
-//! another one has a prefix over it. There is a line for each name and for each prefix; of two that wait for
-//! what cannot be provided side by side, who came first is first.
+//! A plugin that comes back with a prefix also waits while another one has a gate under it; and with a gate, while another one has a prefix
+//! over it. There is a line for each name and for each prefix. If two plugins wait for names that cannot be provided side by side, the one
+//! that came first is first.
 //!
-//! A place in line is charged like a gate that is provided, and turns into one.
+//! A place in line is charged like a gate that is provided, and becomes one.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::shape::Provided;
 pub(crate) struct Offer {
     pub(crate) kind: CallKind,
     pub(crate) provided: Provided,
-    /// Where it counts the calls of the gate, as it says.
+    /// The record of the plugin's status page in which it counts the gate's calls, as it says.
     pub(crate) record: Option<u16>,
 }
 
@@ -34,23 +34,23 @@ pub(crate) struct Offer {
 #[derive(Debug)]
 pub(crate) struct InLine {
     pub(crate) plugin: PluginId,
-    /// What it offers, each half once, with the number of its request.
+    /// The halves that it offers, each with the number of its request.
     pub(crate) offers: Vec<(u32, Offer)>,
     pub(crate) charge: Charge,
-    /// Who has a smaller number has stood in line longer, in whichever line.
+    /// A plugin with a smaller number has stood in line longer, in whichever line.
     since: u64,
 }
 
 /// A place in a line.
 #[derive(Debug)]
 pub(crate) struct Place {
-    /// What the line is for.
+    /// The name that the line is for.
     pub(crate) name: Arc<str>,
     pub(crate) plugin: PluginId,
     pub(crate) since: u64,
 }
 
-/// All lines, by gates. None is empty.
+/// All lines, by name. No line is empty.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     lines: BTreeMap<Arc<str>, VecDeque<InLine>>,
@@ -58,8 +58,7 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// A plugin that provides nothing of a gate comes to the end of the line for it, or has one half
-    /// more wait at its place there.
+    /// Puts a plugin that does not provide this gate at the end of its line; or adds the other half to the place that it has there.
     pub(crate) fn join(
         &mut self,
         plugin: PluginId,
@@ -94,13 +93,13 @@ impl Lines {
         Ok(())
     }
 
-    /// A number that is larger than those of all who stand in line.
+    /// Returns a number that is larger than those of all plugins in line.
     pub(crate) fn draw(&mut self) -> u64 {
         self.came += 1;
         self.came - 1
     }
 
-    /// Takes a half out of the line; says whether it was there.
+    /// Removes a half from a plugin's place, and the place with its last half. Returns whether the half was there.
     pub(crate) fn leave(&mut self, plugin: PluginId, gate: &str, kind: CallKind) -> bool {
         let Some(place) = self.place(plugin, gate) else {
             return false;
@@ -114,7 +113,7 @@ impl Lines {
         now < before
     }
 
-    /// Takes a plugin out of the line for a gate.
+    /// Removes a plugin from the line for a gate, and returns its place.
     pub(crate) fn take(&mut self, plugin: PluginId, gate: &str) -> Option<InLine> {
         let line = self.lines.get_mut(gate)?;
         let at = line.iter().position(|place| place.plugin == plugin)?;
@@ -125,8 +124,8 @@ impl Lines {
         taken
     }
 
-    /// The places in the lines for what cannot be provided beside another plugin's gate or prefix: the same, the
-    /// prefixes that it is under, and what is under it.
+    /// The places whose names could not be provided beside this gate or prefix of another plugin: those for the same name, for prefixes
+    /// over it, and for names under it.
     pub(crate) fn about(&self, gone: &str) -> Vec<Place> {
         let same_or_over = std::iter::once(gone).chain(prefixes(gone));
         let same_or_over = same_or_over.filter_map(|name| self.lines.get_key_value(name));
@@ -141,7 +140,7 @@ impl Lines {
         places.collect()
     }
 
-    /// Everybody in line, with the gate.
+    /// All plugins in line, each with the gate.
     pub(crate) fn all(&self) -> Vec<(PluginId, Arc<str>)> {
         let lines = self.lines.iter();
         let all = lines.flat_map(|(gate, line)| {
@@ -151,7 +150,7 @@ impl Lines {
         all.collect()
     }
 
-    /// Forgets a plugin that is gone.
+    /// Removes a plugin that has ended from all lines.
     pub(crate) fn forget(&mut self, plugin: PluginId) {
         for line in self.lines.values_mut() {
             line.retain(|place| place.plugin != plugin);

@@ -1,12 +1,11 @@
 //! One link between two plugins, as a state machine without I/O.
 //!
-//! Side 0 opened the link, side 1 provided its first gate. Each stage has a deadline; the bus
-//! drops a link one side of which does not answer in time. Both keep their sessions and their
-//! other links. A grant on a link that is up has a deadline, too, after which the bus refuses
-//! only what waits for this grant.
+//! Side 0 opened the first gate, side 1 provides it. Each stage has a deadline: the bus drops a link if one side does not answer in time.
+//! Both plugins keep their sessions and their other links. A grant on a link that is up has a deadline, too, after which the bus refuses
+//! only the opens that wait for this grant.
 //!
-//! How far a link is set up, the [stages](crate::stages) of its two outboxes say, each of which is
-//! written by its own side and read by the other:
+//! How far a link is set up follows from the [stages](crate::stages) of its two outboxes. Each outbox is written by its own side and read
+//! by the other one:
 //!
 //! ```text
 //! outbox of 0     outbox of 1     steps then             left by
@@ -14,24 +13,24 @@
 //! Reader          Sealed          Peer and Grants to 1   Mapped of 1 for the outbox of 0
 //! Ready           Sealed                                 every sent grant of 1 is installed
 //! Ready           Reader          Peer and Grants to 0   Mapped of 0 for the outbox of 1
-//! Ready           Ready           Up                     the link's end
+//! Ready           Ready           Up                     the end of the link
 //! ```
 //!
 //! In any stage:
 //!
 //! ```text
 //! event                       what happens
-//! a gate is wanted            granted at once if its side knows its peer, else with its Peer
+//! a gate is wanted            granted at once if its side knows its peer, otherwise together with Peer
 //! its gate is withdrawn       nothing is sent; the grant's acknowledgement is still awaited, so
 //!                             the link goes on being set up and is there when the gate is back
-//! GrantInstalled              the gate can be called if the link is up; else when it is; so too
-//!                             when it comes late
-//! an acknowledgement that     the plugin broke the protocol
+//! GrantInstalled              the gate can be called, once the link is up; so too when the
+//!                             acknowledgement comes late
+//! an acknowledgement that     the plugin has broken the protocol
 //!   nothing asked for
 //! ```
 //!
-//! A call can be made when the link is up *and* the gate's grant is installed: in either
-//! direction, since both sides have mapped each other by then.
+//! A call can be made when the link is up *and* the gate's grant is installed. This holds in either direction, because both sides have
+//! mapped each other's outbox by then.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,34 +43,34 @@ use crate::quota::Charge;
 use crate::shape::Prints;
 use crate::stages::{OutOfOrder, Stage};
 
-/// Indexes that one record takes back: half of what fits.
+/// How many indexes one record revokes: half of what fits.
 const MOST_REVOKED: usize = MAX_RECORD / 4;
 
-/// What the shell has to do next, in this order.
+/// A step that the bus has to carry out. Steps are carried out in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Make a side's outbox and send it.
+    /// Make the outbox of a side and send it to that side.
     Make(u8),
-    /// Tell a side of its peer, and hand the peer's outbox over to it.
+    /// Tell a side of its peer, and send it the peer's outbox.
     Peer(u8),
-    /// Tell a side to refuse what its peer calls under some indexes.
+    /// Tell a side to refuse what its peer calls under these indexes.
     Revoke(u8, Cause, Vec<u16>),
-    /// A side was told to refuse these indexes because they were unused, and now the policy forbids them.
+    /// A side was told to refuse these indexes because they were unused, and the policy now forbids them.
     Forbid(u8, Vec<u16>),
     /// Tell a side of a gate that its peer may call.
     Grant(u8, Granted),
     /// The link can be used.
     Up,
-    /// A gate of this side can be called, as soon as the link is up.
+    /// A gate of this side can be called, once the link is up.
     Callable(u8, Arc<str>),
 }
 
-/// Why indexes are taken back.
+/// Why indexes are revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// The policy forbids what they stand for: that must not be called any more.
+    /// The policy forbids the gates that they stand for, which must not be called any more.
     Policy,
-    /// Nobody has it open, or it was withdrawn: they are to be free again.
+    /// Nobody has the gate open, or it was withdrawn: the indexes are to be free again.
     Unused,
 }
 
@@ -79,9 +78,9 @@ pub(crate) enum Cause {
 #[derive(Debug)]
 pub(crate) struct Link {
     plugins: [PluginId; 2],
-    /// Of the outbox that each side writes.
+    /// The stage of the outbox that each side writes.
     outboxes: [Stage; 2],
-    /// When an outbox that is awaited is due.
+    /// The deadline of the outbox stage that is awaited.
     stage_due: Option<Instant>,
     step: Duration,
     grants: [Grants; 2],
@@ -89,7 +88,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// A link from the plugin that opened a gate to the one that provides it.
+    /// Creates a link from the plugin that opened a gate to the one that provides it.
     pub(crate) fn new(
         plugins: [PluginId; 2],
         step: Duration,
@@ -112,8 +111,7 @@ impl Link {
         self.plugins[usize::from(side & 1)]
     }
 
-    /// The side from which a plugin's gates are called by another. A plugin that calls itself
-    /// does so from side 0.
+    /// The side whose gates are called, if this plugin provides them. A plugin that calls itself calls from side 0.
     pub(crate) fn side_of_provider(&self, provider: PluginId) -> u8 {
         u8::from(self.plugins[1] == provider)
     }
@@ -122,7 +120,7 @@ impl Link {
         self.outboxes == [Stage::Ready; 2]
     }
 
-    /// The outbox that a side writes is mapped, by that side or by its reader.
+    /// The outbox of a side was mapped, by that side (the writer) or by the other one (the reader).
     pub(crate) fn mapped(
         &mut self,
         side: u8,
@@ -136,12 +134,12 @@ impl Link {
         })
     }
 
-    /// Whether the outbox that a side writes may fail now, for who has this role.
+    /// Fails unless the plugin of this role may say now that it cannot use the outbox of a side.
     pub(crate) fn may_fail(&self, side: u8, role: Role) -> Result<(), OutOfOrder> {
         self.outboxes[usize::from(side & 1)].may_fail(role)
     }
 
-    /// The outbox that a side writes is closed to further writers.
+    /// The outbox of a side was sealed against further writers.
     pub(crate) fn sealed(&mut self, side: u8, now: Instant) -> Vec<Step> {
         let is_news = self.outboxes[usize::from(side & 1)].sealed();
         if !is_news || self.outboxes != [Stage::Sealed; 2] {
@@ -150,7 +148,7 @@ impl Link {
         self.introduce(1, now)
     }
 
-    /// Tells a side of its peer, whose outbox is handed over to it.
+    /// Tells a side of its peer, and sends it the peer's outbox.
     fn introduce(&mut self, side: u8, now: Instant) -> Vec<Step> {
         self.outboxes[usize::from(1 - (side & 1))].hand_over();
         let due = now + self.step;
@@ -161,7 +159,7 @@ impl Link {
     }
 
     fn reader_mapped(&mut self, now: Instant) -> Vec<Step> {
-        // Grants that are still awaited have deadlines of their own.
+        // Grants that are not acknowledged yet have deadlines of their own.
         self.stage_due = None;
         match self.is_up() {
             true => vec![Step::Up],
@@ -169,7 +167,7 @@ impl Link {
         }
     }
 
-    /// Goes on to the caller if nothing of the provider is missing.
+    /// Goes on with side 0, if nothing of side 1 is awaited any more.
     fn provider_ready(&mut self, now: Instant) -> Vec<Step> {
         let is_mapped = self.outboxes == [Stage::Ready, Stage::Sealed];
         if !is_mapped || !self.grants[1].is_settled() {
@@ -178,8 +176,8 @@ impl Link {
         self.introduce(0, now)
     }
 
-    /// Makes a gate of one side callable for the other, if it is not; named with what provides it. `None`
-    /// when the side has no index left.
+    /// Grants a gate of one side to the other one, if it is not granted. The gate is named together with the gate or prefix that provides
+    /// it. `None` if the side has no index left.
     pub(crate) fn want(
         &mut self,
         side: u8,
@@ -194,7 +192,7 @@ impl Link {
         Some(steps)
     }
 
-    /// What a side is to be told to refuse from now on.
+    /// The steps that tell a side to refuse what was revoked since the last time.
     fn revoked(&mut self, side: u8, cause: Cause) -> Vec<Step> {
         let revoked = self.grants_mut(side).take_revoked();
         let records = revoked.chunks(MOST_REVOKED);
@@ -202,7 +200,7 @@ impl Link {
         steps.collect()
     }
 
-    /// A side says that a grant is in force.
+    /// A side acknowledges a grant.
     pub(crate) fn grant_installed(
         &mut self,
         side: u8,
@@ -217,7 +215,7 @@ impl Link {
         Ok(steps)
     }
 
-    /// A side says that it has no gate of the name that it was granted; gives back that name with the steps.
+    /// A side says that it has no gate of the name that it was asked to grant. Returns that name with the steps.
     pub(crate) fn not_provided(
         &mut self,
         side: u8,
@@ -230,24 +228,24 @@ impl Link {
         Ok((gate, self.provider_ready(now)))
     }
 
-    /// The other side has a gate of this one open no more.
+    /// The other side has closed its last open of a gate.
     pub(crate) fn close(&mut self, side: u8, gate: &str) -> Vec<Step> {
         self.grants_mut(side).close(gate);
         self.revoked(side, Cause::Unused)
     }
 
-    /// A side refuses what it was told to refuse.
+    /// A side acknowledges that it refuses these indexes.
     pub(crate) fn refused(&mut self, side: u8, indexes: &[u16]) -> Vec<Step> {
         self.grants_mut(side).refused(indexes);
         self.revoked(side, Cause::Unused)
     }
 
-    /// A gate of one side is no longer provided.
+    /// A side no longer provides a gate.
     pub(crate) fn withdraw(&mut self, side: u8, gate: &str) {
         self.grants_mut(side).withdraw(gate);
     }
 
-    /// Takes back from the other side all grants of gates that it may not call any more.
+    /// Revokes all grants of a side that the other one may not use any more.
     pub(crate) fn revoke(
         &mut self,
         side: u8,
@@ -261,19 +259,19 @@ impl Link {
         steps
     }
 
-    /// The index by which a gate of one side can be called by the other now.
+    /// The index by which a gate of one side can be called by the other one now.
     pub(crate) fn callable(&self, side: u8, gate: &str) -> Option<u16> {
         let index = self.grants[usize::from(side & 1)].index_of(gate);
         index.filter(|_| self.is_up())
     }
 
-    /// When the first of all that is awaited is due.
+    /// The deadline that passes first.
     pub(crate) fn due(&self) -> Option<Instant> {
         let grants = self.grants.iter().filter_map(Grants::due);
         grants.chain(self.stage_due).min()
     }
 
-    /// The sides whose time is over, each with what it did not do.
+    /// The sides that have let a deadline pass, each with what it did not do.
     pub(crate) fn overdue(&self, now: Instant) -> Vec<(u8, &'static str)> {
         let mut late = Vec::new();
         if self.stage_due.is_some_and(|due| due <= now) {
@@ -292,13 +290,12 @@ impl Link {
         late
     }
 
-    /// Waits no longer for the grants that a side should have installed by now; gives back their
-    /// gates.
+    /// Stops waiting for the grants that a side should have installed by now. Returns their gates.
     pub(crate) fn give_up_grants(&mut self, side: u8, now: Instant) -> Vec<Arc<str>> {
         self.grants_mut(side).give_up(now)
     }
 
-    /// How many grants are known, of both sides.
+    /// The number of known grants of both sides.
     #[cfg(test)]
     pub(crate) fn grants_known(&self) -> usize {
         self.grants.iter().map(Grants::known).sum()

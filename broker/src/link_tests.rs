@@ -64,7 +64,7 @@ fn up(now: Instant) -> Link {
     link
 }
 
-/// A caller that is told before the grant is in force would be refused on its first call.
+/// A caller that is told before the grant is installed would be refused on its first call.
 #[test]
 fn the_caller_is_told_last() {
     let now = Instant::now();
@@ -75,7 +75,7 @@ fn the_caller_is_told_last() {
     assert_eq!(link.callable(1, "g"), None);
 }
 
-/// The order of the provider's two acknowledgements is its own affair.
+/// The provider may send its two acknowledgements in any order.
 #[test]
 fn the_grant_may_be_installed_before_the_peer_is_mapped() {
     let now = Instant::now();
@@ -110,7 +110,7 @@ fn gates_of_the_opener_are_granted_once_it_knows_its_peer() {
     assert_eq!(later, Some(vec![grant(0, 1, "later")]));
 }
 
-/// A gate that is withdrawn while its link is made must not leave the link half made.
+/// A gate that is withdrawn while its link is set up must not leave the link half set up.
 #[test]
 fn a_withdrawn_gate_does_not_stop_the_link() {
     let now = Instant::now();
@@ -126,7 +126,7 @@ fn a_withdrawn_gate_does_not_stop_the_link() {
     assert_eq!(again, Some(vec![grant(1, 0, "g")]));
 }
 
-/// A plugin that acknowledges what it was not asked for could pass a step it has not done.
+/// A plugin that acknowledges what it was not asked for must not pass for having done a step.
 #[test]
 fn acknowledgements_out_of_order_are_refused() {
     let now = Instant::now();
@@ -144,7 +144,7 @@ fn acknowledgements_out_of_order_are_refused() {
     }
 }
 
-/// Who is late must be the one that is named: the other side did nothing wrong.
+/// The failure must name the side that is late; the other one did nothing wrong.
 #[test]
 fn the_late_side_is_at_fault() {
     let now = Instant::now();
@@ -175,8 +175,7 @@ fn a_link_to_oneself_has_two_sides() {
     assert_eq!(link.plugin(0), link.plugin(1));
 }
 
-/// A stage's deadline that outlives its stage strikes when nobody is late, and the deadline of
-/// a grant that came after it is forgotten.
+/// If a stage's deadline outlived the stage, it would pass when nobody is late, and the deadline of a later grant would be forgotten.
 #[test]
 fn a_provider_that_mapped_its_peer_owes_only_its_grants() {
     let now = Instant::now();
@@ -192,7 +191,7 @@ fn a_provider_that_mapped_its_peer_owes_only_its_grants() {
     assert_eq!(link.overdue(later + STEP), [(1, "install a grant")]);
 }
 
-/// A record that is longer than a datagram may be cannot be sent: the provider would go on serving.
+/// A record that is longer than a datagram cannot be sent, and the provider would go on serving.
 #[test]
 fn a_great_revocation_goes_in_several_records() {
     let now = Instant::now();
@@ -220,7 +219,7 @@ fn a_great_revocation_goes_in_several_records() {
     assert_eq!(link.revoke(1, |_, _| true), [], "said once");
 }
 
-/// What is done for one side must not be done for the other.
+/// What is for one side must not be sent to the other.
 #[test]
 fn each_side_is_the_plugin_that_it_was_made_for() {
     let now = Instant::now();
@@ -241,7 +240,7 @@ fn each_side_is_the_plugin_that_it_was_made_for() {
     assert_eq!(link.callable(1, "g"), None);
 }
 
-/// A grant that is not installed in time is waited for no longer, and is taken when it comes.
+/// A grant that is not installed in time is no longer waited for, but its late acknowledgement counts.
 #[test]
 fn a_late_grant_is_given_up_and_taken_all_the_same() {
     let now = Instant::now();
@@ -261,8 +260,7 @@ fn a_late_grant_is_given_up_and_taken_all_the_same() {
     assert_eq!(link.callable(0, "back"), Some(0));
 }
 
-/// The second of two grants of one index has the whole time of a step, from the first one's
-/// acknowledgement on.
+/// The second of two grants of one index has a whole step's time, from the acknowledgement of the first one on.
 #[test]
 fn a_second_grant_has_a_step_of_its_own() {
     let now = Instant::now();

@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 pub struct Listing {
     /// The broker itself.
     pub broker: BrokerEntry,
-    /// Every plugin that said hello, every program that the broker started and that has not, and every supervised one,
-    /// whether it runs or not.
+    /// Every plugin that has said hello, every program that the broker has started and that has not said it yet, and every supervised
+    /// program, whether it runs or not.
     pub plugins: Vec<PluginEntry>,
-    /// Programs that the broker started and that have ended, or were refused; the last of each name,
-    /// until a plugin of that name comes or is started again.
+    /// Programs that the broker has started and that have ended, or were refused. The last one of each name, until a plugin of that name
+    /// connects or is started again.
     #[serde(default)]
     pub ended: Vec<EndedEntry>,
     /// Every gate that is provided, by name.
     pub gates: Vec<GateEntry>,
-    /// Every share, by tag, and persistent ones that nobody uses.
+    /// Every share, by tag; also persistent ones that no plugin uses.
     pub shares: Vec<ShareEntry>,
-    /// Every topic on which events are sent, by name; an open one as often as plugins send on it.
+    /// Every topic on which events are sent, by name. An open topic has an entry for each plugin that sends on it.
     pub topics: Vec<TopicEntry>,
     /// Every link.
     pub links: Vec<LinkEntry>,
@@ -38,8 +38,8 @@ pub struct BrokerEntry {
     pub socket: Option<PathBuf>,
     /// How long it has run.
     pub uptime_ms: u64,
-    /// Which broker in a row it is on its socket: one more than the last that was killed there. After one that was
-    /// stopped, and without a socket, it is 1.
+    /// The number of this broker in the row of those on its socket: one more than that of a broker that was killed there. After one that
+    /// was stopped, and without a socket, it is 1.
     pub generation: u64,
 }
 
@@ -50,28 +50,28 @@ pub struct BrokerEntry {
 pub enum Transport {
     /// A process of its own, through shared memory.
     Shm,
-    /// A process of its own that speaks on its pipes with a runtime, which takes part in its place.
+    /// A process of its own that speaks on its pipes with a runtime; the runtime takes part in the bus for it.
     Stdio,
-    /// A part of the broker's process.
+    /// A plugin in the broker's process.
     InProcess,
 }
 
-/// How far a plugin is.
+/// The state of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum PluginState {
-    /// It was started and has not said hello, or not acknowledged its status page.
+    /// It was started, and has not said hello or not acknowledged its status page.
     Starting,
     /// It takes part.
     Ready,
-    /// It is supervised, has crashed, and is started again after a while.
+    /// It is supervised, has crashed, and will be started again after a while.
     Backoff,
-    /// It is supervised, has crashed too often, and is started again only when somebody asks for it.
+    /// It is supervised, has crashed too often, and is started again only on request.
     Quarantined,
     /// It is supervised, and was asked to end.
     Stopped,
-    /// A runtime has found its folder, and cannot use what is in it.
+    /// A runtime has found its folder, and cannot use it.
     Broken,
 }
 
@@ -82,39 +82,39 @@ pub struct PluginEntry {
     pub name: String,
     /// Its name for people.
     pub display_name: String,
-    /// Its version; empty where that is not known, because it is not connected.
+    /// Its version; empty if it is not known, because the plugin is not connected.
     pub version: String,
     /// Its process, if it runs.
     #[serde(default)]
     pub pid: Option<u32>,
     /// How it is connected.
     pub transport: Transport,
-    /// How far it is.
+    /// Its state.
     pub state: PluginState,
-    /// Whether it still has links of a broker before this one, over which it calls and takes calls: for five seconds
-    /// after it has come to this one.
+    /// Whether it still has links of a broker before this one, over which it calls and takes calls. It has them for five seconds after it
+    /// has come to this one.
     #[serde(default)]
     pub draining: bool,
     /// How often it was started again.
     pub restarts: u64,
-    /// How its last process ended, where it is supervised: `code 3`, `signal 9`.
+    /// How its last process ended, if it is supervised: `code 3`, `signal 9`.
     #[serde(default)]
     pub last_exit: Option<String>,
-    /// Whether whoever supervises it ended that process with SIGKILL.
+    /// Whether its supervisor ended that process with SIGKILL.
     #[serde(default)]
     pub killed: bool,
-    /// What was wrong with its last life, where more is known than how the process ended; of a [broken](PluginState::Broken) one,
-    /// why it cannot be used.
+    /// What was wrong with its last life, if more is known than how the process ended. For a [broken](PluginState::Broken) plugin: why it
+    /// cannot be used.
     #[serde(default)]
     pub last_fault: Option<FaultEntry>,
-    /// How long it is until it is started again, where it [waits](PluginState::Backoff) for that.
+    /// The time until it is started again, if it [waits](PluginState::Backoff) for that.
     #[serde(default)]
     pub next_try_ms: Option<u64>,
-    /// Calls that its handlers ran since it came to this broker.
+    /// Calls that its handlers have run since it came to this broker.
     pub calls: u64,
-    /// Those of them that failed.
+    /// How many of these calls failed.
     pub errors: u64,
-    /// Calls that it made as JSON since it came to this broker, because its types are not those of what it calls.
+    /// Calls that it has made as JSON since it came to this broker, because its types differ from those of the gates that it calls.
     #[serde(default)]
     pub json_calls: u64,
 }
@@ -124,14 +124,14 @@ pub struct PluginEntry {
 pub struct FaultEntry {
     /// `HANDSHAKE_TIMEOUT`, `HUNG` and others.
     pub code: String,
-    /// For people.
+    /// A message for people.
     pub message: String,
 }
 
-/// A program that is no plugin any more, or never became one.
+/// A program that was started and has not become a plugin, or is one no longer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EndedEntry {
-    /// The name that it was given.
+    /// The name that it was started with.
     pub name: String,
     /// Its process, which may have ended.
     pub pid: u32,
@@ -139,12 +139,12 @@ pub struct EndedEntry {
     pub why: String,
 }
 
-/// How calls are written.
+/// How the payloads of calls are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Encoding {
-    /// As archives, which both sides lay out alike.
+    /// As archives, for which both sides have the same layout.
     Archive,
     /// As JSON.
     Json,
@@ -160,37 +160,36 @@ pub struct GateEntry {
     pub prefix: bool,
     /// The plugin that provides it.
     pub owner: String,
-    /// The signature of its function, or of its action where it has only that.
+    /// The signature of its function, or of its action if it has only that.
     pub signature: String,
     /// The signature of its action, if it has one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub action_signature: Option<String>,
     /// The fingerprint that belongs to `signature`, as 32 hexadecimal digits.
     pub fingerprint: String,
-    /// How that takes calls.
+    /// The encodings in which that half takes calls.
     #[serde(default)]
     pub encodings: Vec<Encoding>,
-    /// Whether it answers with results.
+    /// Whether it has a function, which gives a result.
     pub has_function: bool,
-    /// Whether it answers without.
+    /// Whether it has an action, which gives none.
     pub has_action: bool,
-    /// Plugins that have it open, or have asked to hear its events.
+    /// How many plugins have it open or have subscribed to its events.
     pub subscribers: u64,
-    /// How many times it is open so that calls go as JSON, because types differ or one side does not take
-    /// archives. Whether they can be converted the caller knows, and not the broker.
+    /// How many times it is open so that calls go as JSON, because types differ or one side does not take archives. Whether the values can
+    /// be converted is known to the caller only.
     #[serde(default)]
     pub json_fallbacks: u64,
-    /// Calls that its handlers ran since the owner came to this broker, as the owner counts them; 0 beyond a plugin's first 128 gates.
+    /// Calls that its handlers have run since the owner came to this broker, as the owner counts them; 0 beyond a plugin's first 128 gates.
     pub calls: u64,
-    /// Those of them that failed.
+    /// How many of these calls failed.
     pub errors: u64,
-    /// Calls that came as JSON, as the owner counts them.
+    /// How many of these calls came as JSON.
     #[serde(default)]
     pub json_calls: u64,
-    /// How long half of its calls took at most, to within a half: one call in 64 is timed. 0 where
-    /// none was.
+    /// Half of its calls took at most so long. One call in 64 is timed, and the time is exact to within a half; 0 if none was timed.
     pub p50_ns: u64,
-    /// The same of 99 calls in a hundred.
+    /// The same for 99 calls in a hundred.
     pub p99_ns: u64,
 }
 
@@ -202,27 +201,26 @@ pub struct TopicEntry {
     /// The plugin that sends.
     #[serde(default)]
     pub sender: String,
-    /// Whether others may send on it as well.
+    /// Whether other plugins may send on it as well.
     #[serde(default)]
     pub open: bool,
     /// The signature of its events.
     #[serde(default)]
     pub signature: String,
-    /// Events that it has sent since it was offered. Those that nobody was there to hear are not counted, where it keeps
-    /// no history.
+    /// Events that were sent since it was offered. If it keeps no history, those are not counted that were sent while nobody listened.
     pub head: u64,
-    /// Bytes of events that it keeps at most for those who are slow.
+    /// How many bytes of events it keeps for listeners that are slow.
     pub capacity_bytes: u64,
-    /// How many of the last events it shows to a new listener.
+    /// How many of the last events a new listener is given.
     #[serde(default)]
     pub history: u64,
-    /// Whether it writes its events as JSON, too, because a listener needs that.
+    /// Whether its events are also written as JSON, because a listener needs that.
     #[serde(default)]
     pub json_twin: bool,
-    /// Events that its listeners have lost, all together.
+    /// Events that all its listeners together have lost.
     #[serde(default)]
     pub lost: u64,
-    /// Who hears it, each subscription once.
+    /// The subscriptions that hear it.
     pub subscribers: Vec<SubscriberEntry>,
 }
 
@@ -231,11 +229,11 @@ pub struct TopicEntry {
 pub struct SubscriberEntry {
     /// The plugin that listens.
     pub plugin: String,
-    /// Events that were sent and that it has not handled.
+    /// Events that were sent and that it has not handled yet.
     pub lag: u64,
     /// How often events were overwritten before it took them.
     pub evictions: u64,
-    /// Events that it has lost so.
+    /// How many events it has lost in this way.
     #[serde(default)]
     pub lost: u64,
 }
@@ -249,36 +247,36 @@ pub enum ShareForm {
     Archive,
     /// Plain numbers in a row.
     Slice,
-    /// No share but a cell, which one plugin writes again and again.
+    /// Not a share but a cell, which one plugin writes again and again.
     Cell,
 }
 
-/// A share: its newest version.
+/// A share with its newest version, or a cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShareEntry {
     /// Its tag.
     pub tag: String,
-    /// The plugin that made it, which may have ended; of a cell the one that writes it, empty where there is none.
+    /// The plugin that made it, which may have ended. For a cell the plugin that writes it; empty if none does.
     pub owner: String,
     /// Bytes of the value.
     pub bytes: u64,
-    /// Counts its versions from 1; 0 for a cell.
+    /// The number of the version, counted from 1; 0 for a cell.
     pub version: u64,
     /// Whether it outlives all plugins and brokers.
     pub persistent: bool,
-    /// How the bytes are the value.
+    /// How its bytes are the value.
     pub form: ShareForm,
-    /// What its values are.
+    /// The signature of its values.
     #[serde(default)]
     pub signature: String,
-    /// Plugins that use it. A persistent one may have none.
+    /// Plugins that use it. A persistent share may have none.
     pub users: Vec<String>,
-    /// Versions before the newest one that somebody uses still, and those that were written as JSON for users of another type.
+    /// Versions before the newest one that a plugin still uses, and versions that were written as JSON for users of another type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<OtherVersionEntry>,
 }
 
-/// A version of a share that is not the newest one, or that is one as JSON.
+/// A version of a share that is not the newest one, or the JSON of a version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OtherVersionEntry {
     /// Its number.
@@ -298,7 +296,7 @@ pub struct LinkEntry {
     pub a: String,
     /// The plugin that provided its first gate.
     pub b: String,
-    /// Whether the two could trace each other anyway.
+    /// Whether each of the two could trace the other one anyway.
     pub same_trust_domain: bool,
     /// Bytes of shared memory in its outboxes.
     pub granted_bytes: u64,

@@ -1,26 +1,23 @@
-//! Which of its lives a gate is in.
+//! The lives of gates: each has a number.
 //!
-//! Whoever watches a gate tells its lives apart by their numbers, also across brokers: those that a broker
-//! gives begin above all that brokers before it gave. A plugin that comes back names the life that its
-//! gate had, and goes on with it if
+//! Plugins that watch a gate tell its lives apart by their numbers, also across brokers, because the numbers of a broker begin above all
+//! that brokers before it gave. A plugin that comes back names the life that its gate had, and its gate goes on with that life if
 //!
-//! - the number is below the first of this broker, so that it is none that this broker gave, or will give;
+//! - the number is below the first one of this broker, so that this broker has not given it and will not;
 //! - and this broker has known no life of a gate of that name.
 //!
-//! So a life that is taken is the first of its name in this broker's time, and all later ones have
-//! larger numbers, whoever provides the gate and whoever looks: nobody is told of a life, and then of a
-//! smaller one. Whether the plugin really had this life nobody can know; one that names another misleads
-//! those who watch a gate that is its own.
+//! So a life that is taken over is the first one of its name in this broker's time, and all later ones have larger numbers, whichever
+//! plugin provides the gate and whichever looks: no plugin is told of a life and then of a smaller one. Whether the plugin really had this
+//! life, the broker cannot know. A plugin that names another one misleads those who watch its own gate.
 //!
-//! Which names had a life and are not provided now takes memory that plugins decide about. When these are
-//! too many, they are forgotten, and no life is taken any more: then who comes back begins a new one,
-//! which its watchers are told. As a rule this is long after the time in which anybody comes back to
-//! this broker from the one before it.
+//! Remembering which names had a life and are not provided now takes memory, whose amount plugins decide. When there are too many, all are
+//! forgotten, and no life is taken over any more: a plugin that comes back then begins a new life, and plugins that watch the gate are told
+//! so. As a rule this is long after the time in which plugins come back to this broker from the one before it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Names of gates that had a life and have none now, of which so many are known: a few megabytes.
+/// How many names of gates are remembered that had a life and have none now: a few megabytes.
 const MOST_PAST: usize = 16_384;
 
 /// The lives of all gates of a bus.
@@ -28,8 +25,7 @@ const MOST_PAST: usize = 16_384;
 pub(crate) struct Lives {
     first: u64,
     next: u64,
-    /// Gates that had a life of this broker's time and are not provided now; `None` when these were too
-    /// many.
+    /// Gates that had a life in this broker's time and are not provided now; `None` once there were too many.
     past: Option<BTreeSet<Arc<str>>>,
 }
 
@@ -42,12 +38,11 @@ impl Lives {
         }
     }
 
-    /// A gate that nobody provided is provided from now on: which life this is. `had` is the one that
-    /// its provider says it had.
+    /// A gate begins to be provided. Returns the life that begins; `had` is the one that its provider says it had.
     pub(crate) fn begin(&mut self, gate: &str, had: Option<u64>) -> u64 {
-        // It is known as one that is provided.
+        // It leaves the list of past gates, because it is provided now.
         let is_new = self.past.as_mut().is_some_and(|past| !past.remove(gate));
-        // 0 says that nobody provides it.
+        // 0 stands for a gate that nobody provides.
         let taken = had.filter(|life| is_new && (1..self.first).contains(life));
         taken.unwrap_or_else(|| {
             let life = self.next;
@@ -56,7 +51,7 @@ impl Lives {
         })
     }
 
-    /// A gate is provided no longer.
+    /// Notes that a gate is no longer provided.
     pub(crate) fn end(&mut self, gate: &Arc<str>) {
         if let Some(past) = &mut self.past {
             past.insert(gate.clone());

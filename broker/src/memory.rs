@@ -1,4 +1,4 @@
-//! What the broker calls the memory that it has made.
+//! How the broker names the memory that it has made.
 
 use callgate_layout::control::MemoryId;
 
@@ -9,7 +9,7 @@ pub(crate) enum AnyMemory {
     Link(MemoryId),
     /// A ring of events, by its number.
     Ring(u64),
-    /// What a cell lies in, by its number.
+    /// The memory of one writer of a cell, by its number.
     Cell(u64),
     /// A version of a share, by its number.
     Version(u64),
@@ -22,7 +22,7 @@ impl From<MemoryId> for AnyMemory {
 }
 
 impl AnyMemory {
-    /// What to call it in a sentence.
+    /// A noun for this memory in a message.
     pub(crate) fn noun(self) -> &'static str {
         match self {
             AnyMemory::Link(MemoryId::Outbox { .. }) => "outbox",
@@ -33,7 +33,8 @@ impl AnyMemory {
         }
     }
 
-    /// Whether a link has it without any charge: both sides have the one description, and nobody is told when it is gone.
+    /// Whether this is an outbox: memory that is not charged, whose file description both plugins share, and whose end nobody has to be
+    /// told of.
     pub(crate) fn is_outbox(self) -> bool {
         matches!(self, AnyMemory::Link(MemoryId::Outbox { .. }))
     }

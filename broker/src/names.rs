@@ -1,4 +1,4 @@
-//! Names of gates, and the prefixes that stand for all longer names which begin with them.
+//! Names of gates, and prefixes, which stand for all longer names that begin with them.
 //!
 //! A prefix ends in `.`, and no gate's name does, so both are keys of the same maps.
 
@@ -12,7 +12,7 @@ pub(crate) fn is_prefix(name: &str) -> bool {
     name.ends_with('.')
 }
 
-/// What is wrong with the name of a gate or a prefix that is to be provided, if anything is.
+/// Checks the name of a gate or a prefix that is to be provided.
 pub(crate) fn check_provided_name(name: &str) -> Result<(), String> {
     match is_prefix(name) {
         true => check_prefix(name),
@@ -20,20 +20,20 @@ pub(crate) fn check_provided_name(name: &str) -> Result<(), String> {
     }
 }
 
-/// The prefixes that a name is under, the longest first.
+/// The prefixes over a name, the longest first.
 pub(crate) fn prefixes(name: &str) -> impl Iterator<Item = &str> {
     let ends = name.rmatch_indices('.');
     let all = ends.map(|(at, _)| &name[..=at]);
     all.filter(|prefix| prefix.len() < name.len())
 }
 
-/// The longest prefix that a name is under and that is in a map.
+/// The longest prefix over a name that is in the map.
 pub(crate) fn over<'m, T>(map: &'m BTreeMap<Arc<str>, T>, name: &str) -> Option<&'m Arc<str>> {
     let mut found = prefixes(name).filter_map(|prefix| map.get_key_value(prefix));
     found.next().map(|(prefix, _)| prefix)
 }
 
-/// What is in a map for a name: the entry of that name, or else of the longest prefix.
+/// The entry for a name: that of the name itself, or else of the longest prefix over it.
 pub(crate) fn resolve<'m, T>(map: &'m BTreeMap<Arc<str>, T>, name: &str) -> Option<&'m Arc<str>> {
     let exact = map.get_key_value(name).map(|(name, _)| name);
     exact.or_else(|| over(map, name))
@@ -48,7 +48,7 @@ pub(crate) fn under<'m, T>(
     longer.take_while(move |(name, _)| name.starts_with(prefix))
 }
 
-/// The same, to be changed.
+/// The same, with values that can be changed.
 pub(crate) fn under_mut<'m, T>(
     map: &'m mut BTreeMap<Arc<str>, T>,
     prefix: &'m str,

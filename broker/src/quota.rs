@@ -1,19 +1,18 @@
-//! How much of everything one plugin may have: counts with guards, a rate, and descriptors on
-//! their way.
+//! How much of everything one plugin may have: counts with guards, a rate of requests, and descriptors that are on their way to it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// A number of things that somebody may have at once.
+/// How many things of one kind a plugin or the bus may have at once.
 #[derive(Debug)]
 pub(crate) struct Quota {
     used: Arc<AtomicU32>,
     limit: u32,
 }
 
-/// Things that somebody has; dropping it gives their places back.
+/// Places of a quota that are taken; dropping this frees them.
 #[derive(Debug)]
 pub(crate) struct Charge {
     used: Arc<AtomicU32>,
@@ -28,12 +27,12 @@ impl Quota {
         }
     }
 
-    /// Takes one place; `None` when all are taken.
+    /// Takes one place; `None` if all are taken.
     pub(crate) fn charge(&self) -> Option<Charge> {
         self.charge_many(1)
     }
 
-    /// Takes so many places, or none.
+    /// Takes so many places, or `None` if there are not as many.
     pub(crate) fn charge_many(&self, count: u32) -> Option<Charge> {
         // Only the broker's thread counts, so a load and an add need not be one step.
         let used = self.used.load(Ordering::Relaxed).checked_add(count)?;
@@ -47,10 +46,10 @@ impl Quota {
         })
     }
 
-    /// Takes so many places, whether there are as many or not.
+    /// Takes so many places, even beyond the limit.
     pub(crate) fn charge_beyond(&self, count: u32) -> Charge {
         let used = self.used.load(Ordering::Relaxed);
-        // What is given back is what was taken.
+        // Capped, so that exactly what was taken is given back.
         let count = count.min(u32::MAX - used);
         self.used.store(used + count, Ordering::Relaxed);
         Charge {
@@ -59,7 +58,7 @@ impl Quota {
         }
     }
 
-    /// Whether more places are taken than there are.
+    /// Whether more places are taken than the limit.
     pub(crate) fn is_exceeded(&self) -> bool {
         self.used() > self.limit
     }
@@ -85,18 +84,18 @@ impl Drop for Charge {
     }
 }
 
-/// Requests that take places of a quota which their plugin had not taken before in its session. They are
-/// not charged to its rate, so that it can come back to a new broker with all that it has open, however
-/// few requests it may make: there are no more of them than places.
+/// Counts requests that take places of a quota which their plugin had not taken before in its session. These are not charged to its rate,
+/// so that it can come back to a new broker with everything that it has open, however few requests it may make. There are no more of them
+/// than places.
 #[derive(Debug, Default)]
 pub(crate) struct FirstTimes {
-    /// The most places that were taken at once.
+    /// The largest number of places that were taken at once.
     most: u32,
     requests: u32,
 }
 
 impl FirstTimes {
-    /// Whether a request is one of these, after which so many places are taken.
+    /// Whether a request is one of these, given how many places are taken after it.
     pub(crate) fn is_one(&mut self, used: u32) -> bool {
         self.most = self.most.max(used);
         let is_one = self.requests < self.most;
@@ -110,7 +109,7 @@ impl FirstTimes {
 pub(crate) struct TokenBucket {
     rate: u32,
     burst: u32,
-    /// Billionths of a token.
+    /// The tokens that there are, in billionths.
     level: u64,
     filled: Instant,
 }
@@ -133,7 +132,7 @@ impl TokenBucket {
         self.rate
     }
 
-    /// Takes a token; `false` when there is none.
+    /// Takes a token. Returns `false` if there is none.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         self.fill(now);
         match self.level.checked_sub(WHOLE) {
@@ -145,7 +144,7 @@ impl TokenBucket {
         }
     }
 
-    /// When there is a token again; `None` where there never is.
+    /// When there is a token again; `None` if never.
     pub(crate) fn next(&mut self, now: Instant) -> Option<Instant> {
         self.fill(now);
         let missing = WHOLE.saturating_sub(self.level);
@@ -163,7 +162,7 @@ impl TokenBucket {
     }
 }
 
-/// Descriptors that were sent to a plugin which has not said that it received them.
+/// Descriptors that were sent to a plugin and that it has not acknowledged.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     datagrams: VecDeque<(usize, Option<Charge>)>,
@@ -180,12 +179,12 @@ impl InFlight {
         }
     }
 
-    /// Whether a datagram with so many descriptors may go now.
+    /// Whether a datagram with so many descriptors may be sent now.
     pub(crate) fn has_room(&self, descriptors: usize) -> bool {
         descriptors == 0 || self.total + descriptors <= self.most
     }
 
-    /// Counts a datagram that went; what is charged for it is given back when it is taken.
+    /// Counts a datagram that was sent. Its charge ends when the plugin has acknowledged it.
     pub(crate) fn sent(&mut self, descriptors: usize, charge: Option<Charge>) {
         if descriptors > 0 {
             self.datagrams.push_back((descriptors, charge));
@@ -193,7 +192,7 @@ impl InFlight {
         }
     }
 
-    /// Counts an acknowledgement of the oldest datagram; `false` when there is none.
+    /// Counts an acknowledgement of the oldest datagram. Returns `false` if there is none.
     pub(crate) fn took(&mut self) -> bool {
         match self.datagrams.pop_front() {
             Some((descriptors, _charge)) => {

@@ -1,4 +1,4 @@
-//! Why requests about gates are refused.
+//! Why the broker refuses requests about gates and topics.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::id::PluginId;
 /// Why a request about a gate was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// Another plugin provides this: the same, a prefix that it is under, or what is under it.
+    /// Another plugin provides this name: the same one, a prefix over it, or a name under it.
     Owned(PluginId, Arc<str>),
     /// The plugin provides this half already.
     Twice,
@@ -21,7 +21,7 @@ pub(crate) enum Refused {
     SendsTwice,
     /// The plugin does not send on this topic.
     SendsNot,
-    /// It is an open topic, on which plugins send.
+    /// It is an open topic, on which plugins send now.
     OpenTopic,
     /// The plugin provides as many gates as it may.
     TooManyGates(u32),
@@ -31,6 +31,6 @@ pub(crate) enum Refused {
     TooMuchSchema(u32),
     /// A name, a schema or a shape is not acceptable.
     Invalid(String),
-    /// The number is that of a gate which is open already.
+    /// A gate is open already under this number.
     NumberInUse,
 }

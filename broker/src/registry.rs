@@ -1,9 +1,8 @@
-//! Who provides which gate, who has which gate open, and how the one stands to the other.
+//! Which plugin provides which gate, which plugins have which gates open, and whether these can be called.
 //!
-//! A gate exists while at least one of its two halves is provided; all its halves have one owner. A prefix is
-//! provided like a gate, and provides each name under it for which there is nothing longer. What
-//! is under a prefix belongs to its owner. An open gate exists from `Open` to `Close`, whether the gate does or
-//! not.
+//! A gate exists while at least one of its two halves is provided; all halves of a gate have one owner. A prefix is provided like a gate,
+//! and provides each name under it that has neither a gate nor a longer prefix. All names under a prefix belong to its owner. An open gate
+//! exists from `Open` to `Close`, whether the gate is provided or not.
 
 mod opens;
 
@@ -23,14 +22,13 @@ use opens::{Open, Watched};
 
 pub(crate) use opens::Standing;
 
-/// A gate that is provided, or a prefix.
+/// A gate or a prefix that is provided.
 #[derive(Debug)]
 pub(crate) struct Gate {
     pub(crate) owner: PluginId,
-    /// Which of its lives this is: counts the gates of the bus in the order in which they began to be
-    /// provided.
+    /// The number of its life: lives are counted in the order in which gates of this bus began to be provided.
     pub(crate) generation: u64,
-    /// Where its owner counts its calls, as it says.
+    /// The record of its owner's status page in which its calls are counted, as the owner says.
     pub(crate) record: Option<u16>,
     pub(crate) function: Option<Provided>,
     pub(crate) action: Option<Provided>,
@@ -51,16 +49,16 @@ impl Gate {
 pub(crate) struct Shown<'r> {
     pub(crate) name: &'r str,
     pub(crate) gate: &'r Gate,
-    /// The plugins that have it open, or a name under it that it provides.
+    /// The plugins that have the gate open, or a name that this prefix provides.
     pub(crate) users: BTreeSet<PluginId>,
-    /// How many of those opens make their calls as JSON.
+    /// How many of these opens make their calls as JSON.
     pub(crate) json: usize,
 }
 
 /// All gates and all opens of a bus.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    /// By name, and by prefix, which ends in `.`.
+    /// By name; names of prefixes end in `.`.
     gates: BTreeMap<Arc<str>, Gate>,
     lives: Lives,
     opens: HashMap<PluginId, BTreeMap<u32, Open>>,
@@ -68,7 +66,7 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Without gates; the lives of those to come begin with this one.
+    /// Returns the state without gates; the numbers of lives begin with `first_life`.
     pub(crate) fn new(first_life: u64) -> Registry {
         Registry {
             gates: BTreeMap::new(),
@@ -78,8 +76,8 @@ impl Registry {
         }
     }
 
-    /// Adds a half to a gate or a prefix, and that if it is new; gives back which life of it this is. `had`
-    /// is the life that the plugin says it was.
+    /// Adds a half to a gate or a prefix, which is created if it is not provided yet. Returns the life that it is in. `had` is the life
+    /// that the plugin says it had.
     pub(crate) fn provide(
         &mut self,
         plugin: PluginId,
@@ -103,8 +101,8 @@ impl Registry {
         Ok(self.add(name, offer))
     }
 
-    /// What another plugin provides that keeps this one from providing a gate or a prefix: the same, a prefix that
-    /// it is under, or what is under it.
+    /// What another plugin provides that keeps this one from providing a gate or a prefix: the same name, a prefix over it, or a name under
+    /// it.
     pub(crate) fn in_the_way(&self, plugin: PluginId, name: &str) -> Option<(PluginId, Arc<str>)> {
         let same_or_over = std::iter::once(name).chain(prefixes(name));
         let same_or_over = same_or_over.filter_map(|name| self.gates.get_key_value(name));
@@ -114,21 +112,20 @@ impl Registry {
         other.map(|(name, gate)| (gate.owner, name.clone()))
     }
 
-    /// Who provides a gate of just this name.
+    /// The plugin that provides a gate of exactly this name.
     pub(crate) fn gate_of(&self, name: &str) -> Option<(PluginId, Arc<str>)> {
         let (name, gate) = self.gates.get_key_value(name)?;
         Some((gate.owner, name.clone()))
     }
 
-    /// Gives a gate that nobody provides any more to a plugin that was in line for it; gives back
-    /// which life of the gate this is.
+    /// Gives a gate that is no longer provided to a plugin that was in line for it. Returns the life that begins.
     pub(crate) fn hand_on(&mut self, name: &str, next: InLine) -> u64 {
         self.begin(next.plugin, name, None, next.charge);
         let added = next.offers.iter().map(|(_, offer)| self.add(name, offer));
         added.last().unwrap_or(0)
     }
 
-    /// Begins a life of a gate, of which no half is provided yet.
+    /// Begins a life of a gate, whose halves are added afterwards.
     fn begin(&mut self, owner: PluginId, name: &str, had: Option<u64>, charge: Charge) {
         let gate = Gate {
             owner,
@@ -154,7 +151,7 @@ impl Registry {
         }
     }
 
-    /// Adds a half that its gate has not got.
+    /// Adds a half that the gate does not have.
     fn add(&mut self, name: &str, offer: &Offer) -> u64 {
         for (plugin, number) in self.provides(name) {
             self.renew(plugin, number);
@@ -167,7 +164,7 @@ impl Registry {
         gate.generation
     }
 
-    /// The opens of all names that a gate or a prefix provides.
+    /// The opens of all names that this gate or prefix provides.
     fn provides(&self, by: &str) -> Vec<(PluginId, u32)> {
         let exact = self.watched.get(by).into_iter();
         let below = under(&self.watched, by).take_while(|_| is_prefix(by));
@@ -177,7 +174,7 @@ impl Registry {
             .collect()
     }
 
-    /// Takes a half from a gate, and the gate away with its last; says whether it did that.
+    /// Removes a half of a gate, and the gate with its last half. Returns whether the gate is gone.
     pub(crate) fn withdraw(
         &mut self,
         plugin: PluginId,
@@ -194,7 +191,7 @@ impl Registry {
         Ok(gone)
     }
 
-    /// Forgets all of a plugin; gives back the gates that went with it.
+    /// Removes everything of a plugin that has ended. Returns the gates and prefixes that it provided.
     pub(crate) fn remove(&mut self, plugin: PluginId) -> Vec<Arc<str>> {
         for (number, open) in self.opens.remove(&plugin).unwrap_or_default() {
             self.unwatch(&open.gate, plugin, number);
@@ -207,7 +204,7 @@ impl Registry {
     }
 
     fn forget_gate(&mut self, name: &str) {
-        // What is under this prefix next was not asked yet whether there is a gate of these names.
+        // Denials by this provider do not count for the prefix that provides these names next.
         for (plugin, number) in self.provides(name) {
             self.renew(plugin, number);
         }
@@ -215,7 +212,7 @@ impl Registry {
             return;
         };
         self.lives.end(&name);
-        // What was under this prefix is under the same one now as the prefix itself.
+        // The names that this prefix provided are now provided by the next prefix over it.
         let next = over(&self.gates, &name).cloned();
         if !is_prefix(&name) {
             if let Some(watched) = self.watched.get_mut(&name) {
@@ -230,13 +227,13 @@ impl Registry {
         }
     }
 
-    /// The name of a gate or prefix, if a plugin provides it.
+    /// The name of a gate or prefix, as the registry keeps it, if this plugin provides it.
     pub(crate) fn provided(&self, owner: PluginId, name: &str) -> Option<Arc<str>> {
         let (name, gate) = self.gates.get_key_value(name)?;
         (gate.owner == owner).then(|| name.clone())
     }
 
-    /// What a plugin provides a name by: the gate of that name, or else the longest prefix.
+    /// The gate or prefix by which a plugin provides a name: the gate of that name, or else the longest prefix over it.
     pub(crate) fn provided_by(&self, owner: PluginId, name: &str) -> Option<Arc<str>> {
         let by = resolve(&self.gates, name)?;
         self.provided(owner, by)
@@ -248,7 +245,7 @@ impl Registry {
         owned.map(|(name, _)| name.clone()).collect()
     }
 
-    /// All gates and prefixes by name.
+    /// All gates and prefixes, in the order of their names.
     pub(crate) fn shown(&self) -> Vec<Shown<'_>> {
         let mut opens: HashMap<&str, (BTreeSet<PluginId>, usize)> = HashMap::new();
         for watched in self.watched.values() {

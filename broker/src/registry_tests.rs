@@ -40,7 +40,7 @@ fn offer(kind: CallKind, shape: Shape) -> Offer {
     }
 }
 
-/// Provides a half as all plugins do that do not come back.
+/// Provides a half as plugins do that do not come back.
 fn provide(
     registry: &mut Registry,
     (plugin, name, kind): (PluginId, &str, CallKind),
@@ -72,8 +72,7 @@ fn a_gate_has_one_owner() {
     assert_eq!(provide(A, CallKind::Action), Ok(()));
 }
 
-/// A withdrawn function must not take the action with it, and the name becomes free with the
-/// last half.
+/// A withdrawn function must not take the action with it. The name becomes free with the last half.
 #[test]
 fn a_gate_goes_with_its_last_face() {
     let (mut registry, quota) = (Registry::new(1), Quota::new(1));
@@ -97,7 +96,7 @@ fn a_gate_goes_with_its_last_face() {
     assert_eq!(again, Ok(()), "the name and the charge are free again");
 }
 
-/// A caller must never reach a gate whose arguments it would lay out differently.
+/// A caller must never reach a gate for which it would lay out its arguments differently.
 #[test]
 fn shapes_are_compared_by_parameters_and_then_by_fingerprint() {
     let (mut registry, quota) = (Registry::new(1), Quota::new(9));
@@ -179,7 +178,7 @@ fn quota_of_one() -> Quota {
     Quota::new(1)
 }
 
-/// Telling a plugin the same again and again would be traffic for nothing.
+/// Telling a plugin the same state again would be useless traffic.
 #[test]
 fn only_news_is_told() {
     let mut registry = Registry::new(1);
@@ -200,7 +199,7 @@ fn only_news_is_told() {
     assert!(registry.tell(A, 1, &state), "a failure was news in between");
 }
 
-/// What is not acceptable would be kept, charged and shown for as long as the plugin lives.
+/// An invalid name or shape must not be kept, charged and listed for as long as the plugin lives.
 #[test]
 fn nothing_is_opened_under_a_name_or_a_shape_that_cannot_be() {
     let good = shape(1, 1);
@@ -225,7 +224,7 @@ fn nothing_is_opened_under_a_name_or_a_shape_that_cannot_be() {
     }
 }
 
-/// A caller that held an answer of the gate's life before this one would take it for one of now.
+/// A caller must be able to tell an answer of an earlier life of a gate from one of the present life.
 #[test]
 fn each_life_of_a_gate_has_another_number() {
     let (mut registry, quota) = (Registry::new(1), Quota::new(9));
@@ -262,7 +261,7 @@ fn a_gate_is_ready_with_one_half() {
     }
 }
 
-/// What a listing says: where a gate's calls are counted, and how many plugins have it open.
+/// What a listing shows: in which record a gate's calls are counted, and how many plugins have it open.
 #[test]
 fn gates_are_listed_with_those_who_have_them_open() {
     let (mut registry, quota) = (Registry::new(1), Quota::new(9));
@@ -285,8 +284,8 @@ fn gates_are_listed_with_those_who_have_them_open() {
     assert!(registry.owned_by(B).is_empty() && registry.opens_between(B, B).is_empty());
 }
 
-/// Who waits for a gate is to hear that a program which was to provide it has failed; who has one
-/// that is provided, is not.
+/// A plugin that waits for an absent gate is told that a program which was to provide it has failed; one that has a provided gate open is
+/// not.
 #[test]
 fn opens_of_absent_gates_are_found() {
     let (mut registry, quota) = (Registry::new(1), Quota::new(9));
@@ -317,7 +316,7 @@ fn what_failed_is_tried_again_when_the_gate_changes() {
         assert_eq!(provided, Ok(()));
         assert!(!registry.standing(B, 1).unwrap().blocked);
     }
-    // What is not open is left alone.
+    // An open that does not exist is not changed.
     registry.block(A, 1);
     registry.close(A, 1);
     registry.close(B, 2);

@@ -1,13 +1,13 @@
-//! The schemas that somebody provides a gate with: kept once, charged to each who does.
+//! The schemas of gates and sources: kept once, and charged to each plugin that provides something with them.
 //!
 //! ```text
-//! Known     the schemas of the bus, by their bytes: equal ones have one number
-//! Own       those of one plugin: each is charged once, for however many halves of gates it is
-//! Upload    one that is being sent in parts
+//! Known     the schemas of the bus, by their bytes: equal schemas have one number
+//! Own       the schemas of one plugin: each is charged once, however many halves of gates have it
+//! Upload    a schema that a plugin is sending in parts
 //! ```
 //!
-//! A half that is provided, or waits in line, holds its schema ([`Held`]). With the last half of a plugin that has it
-//! its charge goes, and with the last of all plugins the schema.
+//! A half of a gate that is provided, or waits in line, holds its schema ([`Held`]). The charge ends with the last half of the plugin that
+//! has the schema; the schema is dropped with the last one of all plugins.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -19,10 +19,10 @@ use callgate_layout::schema::{Head, SchemaError};
 use crate::quota::{Charge, Quota};
 use crate::refused::Refused;
 
-/// As many entries of things that are gone may be left in a map before it is looked through.
+/// When a map has so many entries, those whose things are gone are removed.
 const SWEEP_AT: usize = 64;
 
-/// Of so many schemas that a plugin was told of is known that it was: as many as it may have gates open.
+/// The broker remembers of so many schemas that a plugin was told of them: as many as it may have gates open.
 const MOST_TOLD: usize = 4096;
 
 /// A schema as the broker keeps it.
@@ -34,14 +34,14 @@ pub(crate) struct Schema {
     pub(crate) bytes: Box<[u8]>,
 }
 
-/// A schema that a plugin is charged for, or a file is of.
+/// A schema that a plugin is charged for; or that of a file, which is not charged.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) schema: Arc<Schema>,
     _charge: Option<Charge>,
 }
 
-/// Things by keys for as long as somebody else has them.
+/// Things by their keys. Each is kept only while another part of the broker holds it.
 #[derive(Debug)]
 struct Living<T> {
     by_key: HashMap<u64, Weak<T>>,
@@ -72,7 +72,7 @@ impl<T> Living<T> {
 /// The schemas of a bus.
 #[derive(Debug)]
 pub(crate) struct Known {
-    /// By a hash that no plugin can foresee.
+    /// By a hash that no plugin can predict.
     schemas: Living<Schema>,
     hasher: RandomState,
     next: u64,
@@ -87,7 +87,7 @@ impl Known {
         }
     }
 
-    /// A schema that no plugin is charged for: that of a file.
+    /// Holds a schema that no plugin is charged for: that of a file.
     pub(crate) fn hold(&mut self, bytes: &[u8]) -> Result<Arc<Held>, SchemaError> {
         let schema = self.keep(bytes.to_vec())?;
         Ok(Arc::new(Held {
@@ -96,7 +96,7 @@ impl Known {
         }))
     }
 
-    /// The schema of these bytes.
+    /// Returns the schema of these bytes: the known one, or a new one.
     fn keep(&mut self, bytes: Vec<u8>) -> Result<Arc<Schema>, SchemaError> {
         let key = self.hasher.hash_one(&bytes);
         let known = self.schemas.get(key);
@@ -121,7 +121,7 @@ struct Upload {
     total: u32,
     received: u32,
     bytes: Vec<u8>,
-    /// `None` where it is more than the plugin may have: then its bytes are dropped.
+    /// `None` if the plugin may not have so much: then the bytes are dropped.
     charge: Option<Charge>,
 }
 
@@ -141,11 +141,11 @@ pub(crate) struct Own {
     quota: Quota,
     held: Living<Held>,
     upload: Option<Upload>,
-    /// Parts that are not charged as requests, so that it can come back with all that it may have.
+    /// How many parts are not charged as requests, so that a plugin can come back with all schemas that it may have.
     parts_left: u32,
-    /// Fetches that are not charged, because they follow what the plugin was told.
+    /// How many fetches are not charged, because the plugin was told of schemas that it will fetch.
     fetches_left: u32,
-    /// The schemas that it was told of, the numbers of so many.
+    /// The numbers of the schemas that the plugin was told of.
     told: HashSet<u64>,
 }
 
@@ -156,14 +156,14 @@ impl Own {
             quota: Quota::new(limit),
             held: Living::new(),
             upload: None,
-            // What goes in parts has more than fits one, so at most half of its parts' room is empty.
+            // A schema that goes in parts is longer than one part, so at most half of the room in its parts is empty.
             parts_left: (limit / MAX_INLINE_SCHEMA as u32).saturating_mul(2),
             fetches_left: 0,
             told: HashSet::new(),
         }
     }
 
-    /// Takes a part of an upload. `Err` where no plugin would send it; else whether it is not charged as a request.
+    /// Takes a part of an upload. Returns whether it is free of charge as a request. `Err` if no honest plugin would send it.
     pub(crate) fn take_part(&mut self, part: &Part) -> Result<bool, &'static str> {
         let Part { total, offset, .. } = *part;
         let len = u32::try_from(part.bytes.len()).unwrap_or(u32::MAX);
@@ -171,7 +171,7 @@ impl Own {
             return Err("a part of a schema has an impossible length");
         }
         if offset == 0 {
-            // The charge of the one before is free first.
+            // Dropped first, so that its charge is free for the new one.
             self.upload = None;
             self.upload = Some(Upload {
                 number: part.upload,
@@ -198,7 +198,7 @@ impl Own {
         Ok(is_free)
     }
 
-    /// The schema that the plugin provides a half of a gate with.
+    /// Holds the schema that the plugin provides something with.
     pub(crate) fn hold(
         &mut self,
         source: SchemaSource,
@@ -225,7 +225,7 @@ impl Own {
         Ok(held)
     }
 
-    /// Takes an upload out, with its charge.
+    /// Takes a complete upload out, with its charge.
     fn take_upload(&mut self, number: u32) -> Result<(Vec<u8>, Option<Charge>), Refused> {
         let upload = self.upload.take_if(|upload| upload.number == number);
         let upload = upload.filter(|upload| upload.received == upload.total);
@@ -241,8 +241,8 @@ impl Own {
         Refused::TooMuchSchema(self.quota.limit())
     }
 
-    /// The plugin is told of a schema of this length. Of a new one it will ask for all parts; what it was told of before it has,
-    /// as a rule.
+    /// Notes that the plugin is told of a schema of this length, and may fetch it without being charged: all parts of a schema that is new
+    /// to it, one part of another, which it has as a rule.
     pub(crate) fn may_fetch(&mut self, number: u64, length: usize) {
         if self.told.len() == MOST_TOLD {
             self.told.clear();
@@ -254,7 +254,7 @@ impl Own {
         self.fetches_left = self.fetches_left.saturating_add(parts);
     }
 
-    /// Counts a fetch: whether it is not charged as a request.
+    /// Counts a fetch. Returns whether it is free of charge as a request.
     pub(crate) fn fetches(&mut self) -> bool {
         let is_free = self.fetches_left > 0;
         self.fetches_left = self.fetches_left.saturating_sub(1);
@@ -264,7 +264,7 @@ impl Own {
 
 #[cfg(test)]
 impl Held {
-    /// One of this head and number, without bytes.
+    /// Returns one with this head and number, without bytes.
     pub(crate) fn of(head: Head, number: u64) -> Arc<Held> {
         let schema = Schema {
             number,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The bytes of a schema of so many bytes, whose shape begins with a number.
+/// A schema of this length, whose shape begins with this number.
 fn bytes(number: u8, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     let shape = (len - 12) as u32;
@@ -28,8 +28,8 @@ fn used(own: &Own) -> u32 {
     own.quota.used()
 }
 
-/// A plugin with a thousand gates of one type was charged a thousand times; two with the same one had
-/// two numbers, so that a caller fetched it twice.
+/// A plugin with a thousand gates of one type was charged a thousand times. Two plugins with the same type had two numbers for it, so that
+/// a caller fetched it twice.
 #[test]
 fn equal_bytes_are_kept_once_and_charged_to_each_owner_once() {
     let mut known = Known::new();
@@ -52,7 +52,7 @@ fn equal_bytes_are_kept_once_and_charged_to_each_owner_once() {
     assert_eq!(new.schema.number, 3, "a number is never used again");
 }
 
-/// Whoever provides and withdraws ever other types must not fill the broker's memory.
+/// A plugin that provides and withdraws new types all the time must not fill the broker's memory.
 #[test]
 fn what_nobody_has_is_forgotten() {
     let mut known = Known::new();
@@ -132,14 +132,14 @@ fn an_upload_is_the_same_as_bytes_within_the_record() {
     assert!(Arc::ptr_eq(&held, &same));
     let gone = own.hold(SchemaSource::Upload(4), &mut known);
     assert!(matches!(gone, Err(Refused::Invalid(_))), "it was taken");
-    // One that is held already is not charged once more.
+    // A schema that is held already is not charged again.
     assert_eq!(own.take_part(&part(5, &whole, 0, 100_000)), Ok(true));
     assert_eq!(used(&own), 200_000);
     let again = own.hold(SchemaSource::Upload(5), &mut known).unwrap();
     assert!(Arc::ptr_eq(&held, &again) && used(&own) == 100_000);
 }
 
-/// A plugin made the broker keep parts of many uploads that nobody asked for.
+/// A plugin made the broker keep parts of many uploads that were never used.
 #[test]
 fn there_is_one_upload_and_it_is_charged() {
     let mut known = Known::new();
@@ -153,13 +153,13 @@ fn there_is_one_upload_and_it_is_charged() {
     let incomplete = own.hold(SchemaSource::Upload(999), &mut known);
     assert!(matches!(incomplete, Err(Refused::Invalid(_))));
     assert_eq!(used(&own), 0, "it is gone all the same");
-    // Another number leaves it alone.
+    // A request with another number does not use it up.
     own.take_part(&part(1, &whole, 0, 400_000)).unwrap();
     assert!(own.hold(SchemaSource::Upload(2), &mut known).is_err());
     assert!(own.hold(SchemaSource::Upload(1), &mut known).is_ok());
 }
 
-/// Who uploads more than it may have is told so by what names it, and its bytes are not kept.
+/// An upload beyond the quota is refused when it is named, and its bytes are not kept.
 #[test]
 fn an_upload_beyond_the_quota_is_dropped() {
     let mut known = Known::new();

@@ -1,4 +1,4 @@
-//! What a broker goes by: limits, deadlines, policies.
+//! Settings of a broker: limits, deadlines, policies.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,44 +9,43 @@ use callgate_layout::control::PluginLimits;
 
 use crate::policy::Policies;
 
-/// How much of everything a bus has, and each plugin on it.
+/// How much of everything a bus may have, and each plugin on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BusLimits {
-    /// Gates that a plugin provides, and topics on which it sends.
+    /// Gates that a plugin provides, plus topics on which it sends.
     pub gates: u32,
-    /// Gates that a plugin has open, and its subscriptions.
+    /// Gates that a plugin has open, plus its subscriptions.
     pub opens: u32,
-    /// Links that a plugin has an end of.
+    /// Links of a plugin.
     pub links: u32,
-    /// MiB of extents, for payloads that do not fit an outbox, and of rings of events that a plugin writes. What it
-    /// returned counts until nobody, neither it nor its peer, has it mapped or open any more.
+    /// MiB of extents, for payloads that do not fit an outbox, and of rings of events that a plugin writes. An extent that was returned
+    /// counts until neither the plugin nor its peer has it mapped or open any more.
     pub extent_mib: u32,
-    /// MiB of extents of all plugins together. Also what was left behind by plugins that have gone
-    /// counts, as long as somebody holds it.
+    /// MiB of extents of all plugins together. Memory that plugins left behind when they ended counts as long as some process holds it.
     pub bus_extent_mib: u32,
-    /// MiB of the schemas of gates that a plugin provides. Equal ones count once.
+    /// MiB of the schemas of what a plugin provides. Equal schemas count once.
     pub schema_mib: u32,
-    /// MiB of shares of a plugin: of the newest versions that it has made, and of older ones that it still uses.
+    /// MiB of shares of a plugin: the newest versions that it has made, and older ones that it still uses.
     pub share_mib: u32,
-    /// MiB of shares of all plugins together. Also what nobody uses any more counts, as long as somebody holds its memory.
+    /// MiB of shares of all plugins together. A version that no plugin uses any more counts as long as some process holds its memory.
     pub bus_share_mib: u32,
     /// MiB of the files of persistent shares of all plugins together.
     pub persistent_mib: u32,
-    /// Shares and cells that a plugin has in use, makes, waits for and watches.
+    /// Shares and cells that a plugin uses, makes, waits for and watches.
     pub shares: u32,
     /// Connections at once.
     pub connections: u32,
     /// Connections over the socket at once from one process.
     pub connections_per_process: u32,
-    /// Control requests a second that a plugin may make in the long run, beyond those with which it comes
-    /// back to a new broker, and with which it comes to have more gates open than before on its connection.
+    /// Control requests a second that a plugin may make in the long run. Not counted are those with which it comes back to a new broker,
+    /// and those by which it has more gates open than ever before on its connection.
     pub requests_per_second: u32,
     /// Control requests that a plugin may make at once after a quiet time.
     pub request_burst: u32,
-    /// Records that may wait for a plugin to read them. Fewer than a plugin may have gates open
-    /// would send it away for the death of others, which is news for each of them at once.
+    /// Records that may wait for a plugin to read them. Should not be less than the gates that a plugin may have open: when the provider of
+    /// all of these ends, the plugin is sent a record for each at once, and would lose its session.
     pub queued_records: usize,
-    /// How outboxes are laid out.
+    /// The layout of outboxes.
     pub geometry: Geometry,
 }
 
@@ -74,7 +73,7 @@ impl Default for BusLimits {
 }
 
 impl BusLimits {
-    /// What a plugin is told of them.
+    /// The part of these limits that plugins are told.
     pub(crate) fn for_plugins(&self) -> PluginLimits {
         PluginLimits {
             gates: self.gates,
@@ -88,23 +87,22 @@ impl BusLimits {
     }
 }
 
-/// What the broker's thread goes by.
+/// The settings that the broker's thread uses.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) limits: BusLimits,
     pub(crate) step_deadline: Duration,
     pub(crate) stop_grace: Duration,
     pub(crate) policies: Policies,
-    /// The soft limit of descriptors that spawned plugins begin with, where this process's was
-    /// raised.
+    /// The soft limit of descriptors that spawned plugins begin with, if this process's own was raised.
     pub(crate) children_soft: Option<u64>,
     pub(crate) signs_of_life: Option<SignsOfLife>,
 }
 
-/// Less than this between two signs of life would be work for its own sake.
+/// The shortest time between two signs of life; more of them would be useless work.
 const LEAST_BETWEEN_SIGNS: Duration = Duration::from_millis(10);
 
-/// What the broker's thread calls while it serves, so that somebody hears that it does.
+/// The function that the broker's thread calls while it serves, so that a watchdog hears that it does.
 #[derive(Clone)]
 pub(crate) struct SignsOfLife {
     pub(crate) every: Duration,
@@ -119,7 +117,7 @@ impl SignsOfLife {
         }
     }
 
-    /// One sign, with the number of plugins.
+    /// Gives one sign of life, with the number of plugins.
     pub(crate) fn say(&self, plugins: usize) {
         (self.say)(plugins);
     }

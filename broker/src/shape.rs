@@ -1,4 +1,4 @@
-//! What a gate takes and gives, held against what a caller expects.
+//! Compares what a gate takes and gives with what a caller expects.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use callgate_layout::{Code, Encoding, Encodings};
 
 use crate::schemas::Held;
 
-/// The fingerprint of each half, as far as they are provided: function, action.
+/// The fingerprints of the halves that are provided: function, action.
 pub(crate) type Prints = [Option<u128>; 2];
 
 /// What one half of a gate takes and gives, as its provider says.
@@ -28,12 +28,12 @@ impl Provided {
     }
 }
 
-/// What is not acceptable about what a caller wants, if anything is.
+/// Checks what a caller says that it expects.
 pub(crate) fn check(shape: &Shape) -> Result<(), String> {
     check_texts(shape.params, &shape.signature)
 }
 
-/// What is not acceptable about what is provided, if anything is.
+/// Checks what a provider says.
 pub(crate) fn check_provided(provided: &Provided) -> Result<(), String> {
     check_texts(provided.params(), &provided.signature)
 }
@@ -47,18 +47,18 @@ fn check_texts(params: Option<u8>, signature: &str) -> Result<(), String> {
         let message = format!("a signature has at most {MAX_TEXT} bytes");
         return Err(message);
     }
-    // A listing shows it to people; escaped, each such character is six.
+    // A listing shows the signature to people, and writes each control character escaped, as six characters.
     if let Some(c) = signature.chars().find(|c| c.is_control()) {
         return Err(format!("a signature contains the control character {c:?}"));
     }
     Ok(())
 }
 
-/// How what is provided suits what is wanted.
+/// Compares what is provided with what is wanted.
 ///
 /// ```text
 /// parameters   fingerprints   common encodings
-/// differ       -              -                  LengthMismatch: it is the plainer thing to say
+/// differ       -              -                  LengthMismatch: the easiest to understand
 /// equal        -              none               NoEncoding
 /// equal        equal          archives           Ready, as archives
 /// equal        equal          JSON alone         Ready, as JSON
@@ -93,7 +93,7 @@ pub(crate) fn compare(provided: Option<&Provided>, wanted: &Shape) -> Availabili
     }
 }
 
-/// How the events of a source suit a subscription: as [`compare`] says for gates.
+/// Compares the events of a source with what a subscription wants, by the rules of [`compare`].
 pub(crate) fn fit(provided: &Provided, wanted: &Shape) -> Fit {
     let (theirs, own) = (&provided.signature, &wanted.signature);
     let (code, message) = match compare(Some(provided), wanted) {

@@ -1,7 +1,6 @@
 //! The broker's socket and the lock beside it.
 //!
-//! Whoever holds the lock is the broker of the socket, for as long as it holds it, and may
-//! replace a socket that a killed broker left behind.
+//! The process that holds the lock is the broker of the socket, and may replace a socket that a killed broker left behind.
 
 mod given;
 mod watch;
@@ -32,13 +31,12 @@ use crate::lock::{Lock, NotTaken};
 
 pub(crate) use watch::DirectoryWatch;
 
-/// The socket that plugins connect to. Dropping it removes it from its path, and the lock beside it,
-/// if what is there are these very ones.
+/// The socket that plugins connect to. Dropping it removes the socket and the lock beside it from their paths, unless others are there.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    // Dropped before what it withholds.
+    // Dropped before the socket that it withholds from forked children.
     _withheld: Option<Withheld>,
-    // A stream socket in name only: the type lends its safe `accept`.
+    // `UnixListener` is for stream sockets, and this is none; it is used for its safe `accept`.
     socket: UnixListener,
     path: PathBuf,
     made: Made,
@@ -50,16 +48,16 @@ pub(crate) struct Listener {
 #[derive(Clone, Copy, Debug)]
 enum Made {
     Here {
-        /// Whether directories above the socket's may be made, too.
+        /// Whether missing directories above the socket's may be made as well.
         parents: bool,
-        /// Which file the socket is at its path.
+        /// The file that the socket is at its path.
         file: Option<FileId>,
     },
-    /// Somebody else, to whom its file belongs.
+    /// Another program, to which the file belongs.
     Elsewhere,
 }
 
-/// Which file is at a path: device and inode.
+/// A file: device and inode.
 type FileId = (u64, u64);
 
 fn file_at(path: &Path) -> Option<FileId> {
@@ -68,8 +66,8 @@ fn file_at(path: &Path) -> Option<FileId> {
 }
 
 impl Listener {
-    /// Makes the socket, and its directory where that is missing; with `parents` also those
-    /// above it. A path that somebody wrote by hand may have a mistake in it.
+    /// Makes the socket, and its directory if that is missing; with `parents` also the directories above it. Without, because a path that a
+    /// person has typed may be mistyped.
     pub(crate) fn bind(path: &Path, parents: bool) -> Result<Listener, StartError> {
         let len = path.as_os_str().as_bytes().len();
         if len > MAX_SOCKET_PATH {
@@ -89,12 +87,12 @@ impl Listener {
         })
     }
 
-    /// Takes over a socket that somebody else has made, and whose file stays theirs.
+    /// Takes over a socket that another program has made, and whose file belongs to that program.
     pub(crate) fn adopt(socket: OwnedFd) -> Result<Listener, StartError> {
         let path = given::check(&socket)?;
         check_trusted(&path)?;
         let mut lock = take_lock(&path)?;
-        // As the socket does.
+        // The socket stays as well.
         lock.stay();
         given::prepare(&socket)
             .map_err(|error| StartError::io("listen at the given socket", &path, error))?;
@@ -108,7 +106,7 @@ impl Listener {
         })
     }
 
-    /// Whether the broker has made the socket itself, and so puts it back and removes it.
+    /// Whether the broker has made the socket itself, so that it also puts it back and removes it.
     pub(crate) fn is_own(&self) -> bool {
         matches!(self.made, Made::Here { .. })
     }
@@ -117,18 +115,17 @@ impl Listener {
         &self.path
     }
 
-    /// Which broker in a row this is on its socket.
+    /// The number of this broker in the row of those on this socket.
     pub(crate) fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Whether plugins that connect to the path still reach this socket, and no other broker can take
-    /// it for one that was left behind.
+    /// Whether plugins that connect to the path still reach this socket, and no other broker can take it for one that was left behind.
     pub(crate) fn is_in_place(&self) -> bool {
         self.has_socket() && self.lock.as_ref().is_some_and(Lock::is_in_place)
     }
 
-    /// Whether what is at the path is this broker's own.
+    /// Whether the socket at the path is this broker's own.
     fn has_socket(&self) -> bool {
         match self.made {
             Made::Here { file, .. } => file.is_some() && file == file_at(&self.path),
@@ -136,8 +133,7 @@ impl Listener {
         }
     }
 
-    /// Puts back what somebody has removed: directory, lock and socket. What is another broker's by
-    /// now is left alone.
+    /// Puts back what was removed: directory, lock and socket. If another broker has its socket there by now, that one stays.
     pub(crate) fn put_back(&mut self) -> Result<(), StartError> {
         let Made::Here { parents, .. } = self.made else {
             return Ok(());
@@ -148,7 +144,7 @@ impl Listener {
         }
         if !self.has_socket() {
             let (socket, file) = make_at(&self.path)?;
-            // First the old one is withheld no more.
+            // The old socket is dropped from the withheld ones first.
             self._withheld = None;
             self._withheld = Withheld::new(socket.as_fd());
             self.socket = socket;
@@ -157,7 +153,7 @@ impl Listener {
         Ok(())
     }
 
-    /// The listening socket's number; another one where it was made anew.
+    /// The descriptor of the listening socket; a different one after the socket was made anew.
     pub(crate) fn descriptor(&self) -> i32 {
         self.socket.as_raw_fd()
     }
@@ -167,7 +163,7 @@ impl Listener {
         registry.register(&mut SourceFd(&socket), token, Interest::READABLE)
     }
 
-    /// Takes in one connection, if somebody waits.
+    /// Accepts one connection, if one waits.
     pub(crate) fn accept(&self) -> io::Result<OwnedFd> {
         let (connection, _) = self.socket.accept()?;
         connection.set_nonblocking(true)?;
@@ -175,7 +171,7 @@ impl Listener {
         standard::above(connection.into())
     }
 
-    /// Accepts nobody any more; the path stays taken while the lock is kept.
+    /// Accepts no more connections. Returns the lock; the path stays taken while that is kept.
     pub(crate) fn close(mut self) -> Option<Lock> {
         self.lock.take()
     }
@@ -183,7 +179,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // By then it may be that of another broker.
+        // The file may be that of another broker by now.
         if self.has_socket() {
             let _ = fs::remove_file(&self.path);
         }
@@ -207,7 +203,7 @@ fn not_taken(socket: &Path, why: NotTaken) -> StartError {
     }
 }
 
-/// Makes the socket where a broker that was killed may have left its own.
+/// Makes the socket, and replaces one that a killed broker has left.
 fn make_at(path: &Path) -> Result<(UnixListener, Option<FileId>), StartError> {
     clear_the_way(path)?;
     let socket = make(path).map_err(|error| StartError::io("make the socket", path, error))?;
@@ -218,11 +214,11 @@ fn make(path: &Path) -> io::Result<UnixListener> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
     let socket = standard::above(socket)?;
-    // Before it has a name, so that there is no moment in which others could connect.
+    // Set before the socket has a name, so that there is no moment in which other users could connect.
     fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
     fdpass::want_sender(socket.as_fd())?;
     bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
-    // As many as the kernel lets: all plugins of a bus come back at once.
+    // As long a queue as the kernel allows: all plugins of a bus come back at once.
     listen(&socket, Backlog::MAXALLOWABLE)?;
     Ok(socket.into())
 }
@@ -236,7 +232,7 @@ fn prepare_directory(path: &Path, parents: bool) -> Result<(), StartError> {
     let mut builder = DirBuilder::new();
     let made = builder.recursive(parents).mode(0o700).create(directory);
     match made {
-        // Whatever is there is looked at below.
+        // What is there is checked below.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => {
             let what = "make the directory (only the last one of a path is made) for the socket";
@@ -252,7 +248,7 @@ fn prepare_directory(path: &Path, parents: bool) -> Result<(), StartError> {
     check_trusted(path)
 }
 
-/// The error where others could put something into the directory of a socket.
+/// Fails if other users could put something into the directory of a socket.
 fn check_trusted(path: &Path) -> Result<(), StartError> {
     check_directory(directory_of(path)).map_err(|why| StartError::Directory {
         socket: path.to_owned(),
@@ -260,15 +256,15 @@ fn check_trusted(path: &Path) -> Result<(), StartError> {
     })
 }
 
-/// Why no directory may be made for the socket, or `Ok`: in the directory of another user it would be in
-/// the way of that user's own broker, for whom nobody but the super-user could remove it.
+/// Fails if a directory for the socket would be made in the directory of another user. It would be in the way of that user's own broker,
+/// and that user could not remove it without the super-user.
 fn check_owner_above(directory: &Path) -> Result<(), String> {
     let mut above = directory.ancestors().skip(1);
     let found = match fs::symlink_metadata(directory) {
-        // There is nothing to be made.
+        // The directory is there, so none is made.
         Ok(_) => return Ok(()),
         Err(_) => above.find_map(|above| {
-            // A relative path begins where this process is.
+            // A relative path begins at this process's working directory.
             let above = if above.as_os_str().is_empty() {
                 Path::new(".")
             } else {
@@ -292,7 +288,7 @@ fn check_owner_above(directory: &Path) -> Result<(), String> {
     ))
 }
 
-/// Removes what a killed broker left at the path; leaves alone what is not a broker's.
+/// Removes the socket that a killed broker has left at the path. Other files stay.
 fn clear_the_way(path: &Path) -> Result<(), StartError> {
     let entry = match fs::symlink_metadata(path) {
         Ok(entry) => entry,
@@ -317,7 +313,7 @@ fn is_answered(path: &Path) -> bool {
         let socket = socket(AddressFamily::Unix, kind, flags, None)?;
         connect(socket.as_raw_fd(), &UnixAddr::new(path)?)
     };
-    // A socket of another type says EPROTOTYPE whether somebody listens or not.
+    // Connecting to a socket of another type gives EPROTOTYPE, whether a process listens or not; so both types are tried.
     [SockType::SeqPacket, SockType::Stream]
         .into_iter()
         .any(|kind| matches!(attempt(kind), Ok(()) | Err(Errno::EAGAIN)))

@@ -1,22 +1,21 @@
-//! The stages of one piece of memory, the same for outboxes and extents.
+//! The stages of one piece of memory, the same for outboxes, extents, rings of events and cells.
 //!
 //! ```text
 //! stage      entered by                                left by
 //! Waiting    wanted and not charged yet (an extent)    its turn to allocate, and a charge
 //! Writer     made, `Map` to its writer                 `Mapped` of the writer
-//! Sealing    `Mapped` of the writer                    the shell has closed it to further writers
-//! Sealed     closed, and all there that must be        its turn to be handed over
+//! Sealing    `Mapped` of the writer                    the shell has sealed it against further writers
+//! Sealed     sealed, and allocated as it must be       its turn to be handed over
 //! Reader     `Map` or `Peer` to its reader             `Mapped` of the reader
 //! Ready      `Mapped` of the reader                    `Return`, or the end of the link
 //! ```
 //!
-//! In `Writer` and `Reader` the plugin may say `Failed` instead. What then happens, what a deadline
-//! does, and when sealed memory is handed over is the affair of its kind: of [`link`](crate::link) for
-//! outboxes, of `bus/extents.rs` for extents.
+//! In `Writer` and `Reader` the plugin may say `Failed` instead. What happens then, what a deadline does, and when sealed memory is handed
+//! over depends on the kind of memory: see [`link`](crate::link) for outboxes and `bus/extents.rs` for extents.
 
 use callgate_layout::control::Role;
 
-/// How far some memory is.
+/// The stage of some memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     Waiting,
@@ -27,12 +26,12 @@ pub(crate) enum Stage {
     Ready,
 }
 
-/// A plugin acknowledged what nobody asked it for.
+/// A plugin has acknowledged something without being asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutOfOrder;
 
 impl Stage {
-    /// Whose answer is awaited.
+    /// The role of the plugin whose answer is awaited.
     pub(crate) fn awaited(self) -> Option<Role> {
         match self {
             Stage::Writer => Some(Role::Writer),
@@ -41,7 +40,7 @@ impl Stage {
         }
     }
 
-    /// Whether who has this role may say that it failed.
+    /// Fails unless the plugin of this role may say now that it failed.
     pub(crate) fn may_fail(self, role: Role) -> Result<(), OutOfOrder> {
         match self.awaited() == Some(role) {
             true => Ok(()),
@@ -49,7 +48,7 @@ impl Stage {
         }
     }
 
-    /// Who has this role has mapped it.
+    /// The plugin of this role has mapped the memory.
     pub(crate) fn mapped(&mut self, role: Role) -> Result<(), OutOfOrder> {
         self.may_fail(role)?;
         *self = match role {
@@ -59,12 +58,12 @@ impl Stage {
         Ok(())
     }
 
-    /// The shell has sealed it; `false` where that is of no more interest.
+    /// The shell has sealed the memory. Returns `false` if nobody waits for that any more.
     pub(crate) fn sealed(&mut self) -> bool {
         self.go_on(Stage::Sealing, Stage::Sealed)
     }
 
-    /// It goes to its reader now.
+    /// The memory is sent to its reader. Returns `false` if it is not sealed.
     pub(crate) fn hand_over(&mut self) -> bool {
         self.go_on(Stage::Sealed, Stage::Reader)
     }

@@ -12,7 +12,7 @@ use callgate_layout::sys::fork::ForkMark;
 use crossbeam_channel::{Sender, unbounded};
 use parking_lot::{Condvar, Mutex};
 
-use crate::child::Child;
+use crate::child::{Child, Progress};
 use crate::handle::BrokerHandle;
 use crate::supervision::{Course, Event, Restart, State, Status};
 use driver::{Driver, Order, is_debugged};
@@ -92,7 +92,15 @@ impl Supervised {
 
     /// How the program stands.
     pub fn status(&self) -> Status {
-        self.shared.seen.lock().course.status(Instant::now())
+        let seen = self.shared.seen.lock();
+        let mut status = seen.course.status(Instant::now());
+        let is_its = status.pid == Some(seen.child.id());
+        if is_its && status.state == State::Starting && seen.child.progress() == Progress::Connected
+        {
+            // The thread is about to hear what `Child::wait_ready` knows already.
+            status.state = State::Ready;
+        }
+        status
     }
 
     /// How often the program was started again.

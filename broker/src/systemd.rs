@@ -1,5 +1,5 @@
-//! For programs that are services of systemd, or of another manager that speaks its protocol: what was left
-//! to them in the environment.
+//! For programs that are services of systemd, or of another manager that speaks its protocol: takes what the manager has left to them in
+//! the environment.
 //!
 //! `callgate serve` uses it. A program that starts a broker of its own can do the same:
 //!

@@ -256,7 +256,10 @@ fn whatever_ends_the_wait_for_an_answer_ends_it_at_once() {
         thread::sleep(QUIET);
         token.cancel();
         assert_eq!(call.join().unwrap(), Some(Code::Cancelled));
+        broker.answer(open);
         let call = scope.spawn(|| code(gate.invoke(())));
+        // It waits, then: one that began after the broker's end would be told of that.
+        assert_eq!(broker.asked(), open);
         let wait = scope.spawn(|| code(gate.wait_ready(PATIENCE)));
         thread::sleep(QUIET);
         let begun = Instant::now();

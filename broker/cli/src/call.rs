@@ -27,7 +27,7 @@ pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     if options.action {
         gate = gate.action();
     }
-    gate.wait_ready(common.timeout())?;
+    common.await_gate(|time| gate.wait_ready(time))?;
     let result = gate
         .with_timeout(common.timeout())
         .call(request.as_bytes())?;

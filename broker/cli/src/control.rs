@@ -132,10 +132,17 @@ fn sentence(now: &Value) -> String {
 
 /// It has ended again.
 fn failure(now: &Value) -> Error {
-    let exit = now["last_exit"].as_str().unwrap_or("unknown");
     let name = now["name"].as_str().unwrap_or_default();
+    let fault = &now["last_fault"];
+    let ended = match (fault["code"].as_str(), fault["message"].as_str()) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        _ => format!(
+            "it has ended ({})",
+            now["last_exit"].as_str().unwrap_or("unknown")
+        ),
+    };
     let text = format!(
-        "{}, it has ended ({exit}); `callgate logs {name}` may say why",
+        "{}, {ended}; `callgate logs {name}` may say why",
         sentence(now)
     );
     Error::new(Code::ProviderGone, text).with_context(now.clone())

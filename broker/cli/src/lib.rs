@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use callgate_client::{Plugin, PluginBuilder, Result};
+use callgate_client::{Code, Error, Plugin, PluginBuilder, Result};
 use clap::{Args, Parser, Subcommand};
 
 use control::Order;
@@ -73,9 +73,19 @@ enum Command {
     /// Run a broker, and the plugins whose manifests are in these folders, until SIGINT or SIGTERM
     ///
     /// It has the broker that `callgate serve` has, starts each plugin, and starts it again when it ends. A plugin may do what its
-    /// manifest declares, whatever a policy file says of its name. One whose manifest cannot be used is left out, and the others
-    /// run. When the command ends, so do its plugins. Beside them it provides data.kv, data.config and schedule.*, which plugins use by
-    /// frames of these types.
+    /// manifest declares, whatever a policy file says of its name. One whose manifest cannot be used is left out, listed as "broken", and
+    /// the others run. When the command ends, so do its plugins.
+    ///
+    /// It prints a line whenever a plugin is ready, has crashed and is tried again ("backoff"), is in quarantine, or is stopped, with how it
+    /// ended. With --json, each is an object with "plugin", "state", "pid", "restarts", "last_exit", "killed" and "why"; a folder that cannot be used
+    /// one with "folder", "state": "broken" and "why"; what else happens has "notice" ("changed", "unusable", "gone", "new", "unwatched",
+    /// "no-plugins"). What plugins write prints `callgate logs`.
+    ///
+    /// Beside the plugins it provides services, which plugins use by frames of these types: data.kv (keys and values), data.config (the
+    /// settings of their manifests), schedule.register and schedule.unregister (calls at intervals). They keep what they have in
+    /// DIR/.callgate, where DIR is that of --data, or else the first one.
+    ///
+    /// Exit codes: 0 after SIGINT or SIGTERM, 1 where it cannot start, 2 for wrong arguments and for a DIR that cannot be read.
     Run(run::Options),
     /// Start a supervised plugin that is stopped or waits after a crash, or end its quarantine
     ///
@@ -195,6 +205,14 @@ impl Common {
         self.timeout.unwrap_or(Duration::from_secs(5))
     }
 
+    /// Waits for a gate, but not for one whose plugin comes only when somebody starts it.
+    fn await_gate(&self, wait_ready: impl Fn(Duration) -> Result<()>) -> Result<()> {
+        match wait_ready(self.timeout().min(LOOK)) {
+            Err(error) if self.timeout() > LOOK && !is_away(&error) => wait_ready(self.timeout()),
+            outcome => outcome,
+        }
+    }
+
     /// Joins the bus under a name that no other process has.
     fn connect(&self, role: &str) -> Result<Plugin> {
         self.builder(role).connect()
@@ -213,6 +231,18 @@ impl Common {
             None => builder,
         }
     }
+}
+
+/// How long a gate is waited for before it is looked why nobody provides it.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Whether the plugin that would provide a gate comes only when somebody starts it, or mends it.
+fn is_away(error: &Error) -> bool {
+    let state = error
+        .context()
+        .and_then(|context| context["state"].as_str());
+    let is_away = matches!(state, Some("stopped" | "quarantined" | "broken"));
+    error.code() == Code::NotReady && is_away
 }
 
 /// Warnings, or what `CALLGATE_LOG` (error, warn, info, debug, trace) asks for.

@@ -181,6 +181,8 @@ fn rows(document: &Value, key: &str, columns: &[&str]) -> Vec<Vec<String>> {
     let row = |item: &Value| {
         let cells = columns.iter().map(|column| match *column {
             "state" if item["draining"] == true => format!("{}, draining", cell(&item["state"])),
+            // Nobody knows.
+            "transport" if item["state"] == "broken" => cell(&Value::Null),
             "last_exit" if item["killed"] == true => {
                 format!("{} (killed)", cell(&item["last_exit"]))
             }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use callgate_client::{Code, Error};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use callgate::shown::{shown, shown_json};
 
@@ -38,7 +38,7 @@ pub(crate) fn report(failed: &Failed, json: bool) -> ExitCode {
     // Where even that cannot be printed, the exit code says it.
     let _ = match failed {
         Failed::Bus(error) if json => print_json(error),
-        Failed::Bus(error) => writeln!(io::stderr(), "{}", shown(&error.to_string())),
+        Failed::Bus(error) => writeln!(io::stderr(), "{}", text(error)),
         Failed::Other(text) => writeln!(io::stderr(), "{}", shown(text)),
         Failed::Output(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             writeln!(io::stderr(), "writing the output: {error}")
@@ -50,6 +50,30 @@ pub(crate) fn report(failed: &Failed, json: bool) -> ExitCode {
         Failed::Bus(error) if error.code() == Code::InvalidArgument => ExitCode::from(2),
         _ => ExitCode::from(1),
     }
+}
+
+/// The most bytes of a handler's context that people are shown.
+const MOST_OF_CONTEXT: usize = 2000;
+
+/// An error in a line, also with what a handler says of it besides the message.
+fn text(error: &Error) -> String {
+    let mut text = shown(&error.to_string()).into_owned();
+    let context = error.context().and_then(Value::as_object);
+    let context = context.filter(|_| error.code() == Code::HandlerError);
+    let mut context = context.cloned().unwrap_or_default();
+    if let Some(code) = context.remove("handler_code") {
+        let code = code
+            .as_str()
+            .map_or_else(|| code.to_string(), str::to_owned);
+        text.push_str(&format!("; the handler's code is {}", shown(&code)));
+    }
+    if !context.is_empty() {
+        let context = shown_json(&Value::from(context));
+        let (first, rest) = context.split_at(context.floor_char_boundary(MOST_OF_CONTEXT));
+        let cut = if rest.is_empty() { "" } else { " […]" };
+        text.push_str(&format!("; its context is {first}{cut}"));
+    }
+    text
 }
 
 fn print_json(error: &Error) -> io::Result<()> {

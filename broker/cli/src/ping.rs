@@ -33,7 +33,7 @@ type Echo = Subscriber<(Vec<u8>,), Vec<u8>>;
 pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     let plugin = common.connect("ping")?;
     let echo: Echo = plugin.subscriber(&options.gate)?;
-    echo.wait_ready(common.timeout())?;
+    common.await_gate(|time| echo.wait_ready(time))?;
     let echo = echo.with_timeout(common.timeout());
     let report = measure(&echo, options)?;
     let mut out = io::stdout().lock();

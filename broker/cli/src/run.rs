@@ -9,8 +9,7 @@ mod services;
 mod watch;
 
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::{io, thread};
 
 use callgate_client::{Code, Error};
@@ -61,9 +60,6 @@ struct Launcher {
     command: Vec<String>,
 }
 
-/// How often it is looked whether plugins that are being started are ready.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-
 pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     let places = Places::new(&options.folders, options.data.as_deref())?;
     let (hosted, signals) = Hosted::start(common, &options.hosting)?;
@@ -73,16 +69,20 @@ pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     let services = services::start(&hosted.broker.handle(), places.of_services())?;
     services::tell_all(&services, &places.folders);
     if options.watch {
-        watch::watch(&places, tell)
+        watch::watch(&places, tell.clone())
             .map_err(|error| Failed::Other(format!("the folders cannot be watched: {error}")))?;
     }
     let runtime = builder(hosted.broker.handle(), options, &places);
+    let runtime = runtime.on_change(move |status| {
+        // Once the command ends, nobody hears of plugins.
+        let _ = tell.send(Happening::State(Box::new(status.clone())));
+    });
     let runtime = runtime.start().map_err(failed)?;
     hosted.say_ready(common)?;
     let running = Running {
         runtime: &runtime,
         services: &services,
-        report: Report::new(common.json, &runtime),
+        report: Report::new(common.json),
     };
     supervise(running, &happenings);
     hosted.say_stopping();
@@ -113,20 +113,15 @@ fn supervise(mut running: Running<'_>, happenings: &Receiver<Happening>) {
     if runtime.plugins().is_empty() {
         running.report.nobody();
     }
-    loop {
-        running.report.look(runtime);
-        let happened = match running.report.is_awaiting() {
-            true => happenings.recv_timeout(LOOK_EVERY),
-            false => happenings.recv().map_err(RecvTimeoutError::from),
-        };
+    while let Ok(happened) = happenings.recv() {
         match happened {
-            Ok(Happening::Changed(folder)) => running.changed(&folder),
-            Ok(Happening::Unwatched(why)) => running.report.say(
+            Happening::Changed(folder) => running.changed(&folder),
+            Happening::State(status) => running.report.state(&status),
+            Happening::Unwatched(why) => running.report.say(
                 &json!({ "notice": "unwatched", "why": why }),
                 &format!("changes are not noticed in {why}"),
             ),
-            Ok(Happening::Signal) | Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) => {}
+            Happening::Signal => return,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use callgate::BrokerHandle;
 use callgate::supervision::Restart;
 
-use crate::course::{Limits, Plan, Settings};
+use crate::course::{Limits, OnChange, Plan, PluginStatus, Settings};
 use crate::error::RuntimeError;
 use crate::manifest::{Launchers, Reserved};
 use crate::runtime::{Broken, Runtime};
@@ -105,6 +105,13 @@ impl Builder {
     /// ```
     pub fn reserved<T: Into<String>>(mut self, gates: impl IntoIterator<Item = T>) -> Builder {
         self.settings.reserved = Reserved::new(gates);
+        self
+    }
+
+    /// Has a function called whenever a plugin's [state](callgate::supervision::Status::state) is another one: on the thread that sees to
+    /// all plugins, so it must not block, nor ask the runtime. It takes the place of the warnings that are logged of crashes.
+    pub fn on_change(mut self, call: impl Fn(&PluginStatus) + Send + Sync + 'static) -> Builder {
+        self.settings.on_change = OnChange::new(call);
         self
     }
 

@@ -20,7 +20,7 @@ use crate::services::Services;
 use crate::stores::Stores;
 use crate::worker::Worker;
 
-/// Says how the services take part in a bus and how much they keep; from [`Services::builder`].
+/// Settings of services that are about to start: how they take part in a bus, and how much they keep. Made by [`Services::builder`].
 ///
 /// ```no_run
 /// use callgate_services::{Limits, Services};
@@ -42,7 +42,7 @@ pub struct Builder {
 }
 
 impl Services {
-    /// Says how the services are to be; their data is in this folder, which is made.
+    /// Settings of services that are about to start. Their data is in this folder, which is made if it is missing.
     ///
     /// ```no_run
     /// use callgate_services::Services;
@@ -70,8 +70,8 @@ impl Builder {
         }
     }
 
-    /// The connection, as an embedded broker gives it to its host (`BrokerHandle::connect`). Unless given, the services connect as
-    /// any plugin does.
+    /// The connection to the bus, as an embedded broker gives it to its host (`BrokerHandle::connect`). Unless it is given, the services
+    /// connect as any plugin does.
     ///
     /// ```no_run
     /// use callgate_services::Services;
@@ -88,7 +88,7 @@ impl Builder {
         self
     }
 
-    /// Shares the threads of a group. What the services have beyond it is one thread of their own.
+    /// Shares the threads of a group. Besides these, the services have one thread of their own.
     ///
     /// ```no_run
     /// use callgate_client::Group;
@@ -106,7 +106,7 @@ impl Builder {
         self
     }
 
-    /// The plugin that the services are, in the place of one that is called `callgate-services`; before
+    /// The plugin that the services take part as, instead of one named `callgate-services`. Call this before
     /// [`descriptor`](Builder::descriptor) and [`group`](Builder::group).
     ///
     /// ```no_run
@@ -125,7 +125,7 @@ impl Builder {
         self
     }
 
-    /// How much a plugin may have.
+    /// How much each plugin may keep, and all of them.
     ///
     /// ```
     /// use callgate_services::{Limits, Services};
@@ -138,7 +138,7 @@ impl Builder {
         self
     }
 
-    /// The settings of a plugin by their keys, as its manifest has them; see [`Services::set_defaults`].
+    /// The default settings of a plugin by their keys, as its manifest has them; see [`Services::set_defaults`].
     ///
     /// ```
     /// use callgate_services::Services;
@@ -158,7 +158,7 @@ impl Builder {
         self
     }
 
-    /// Connects, provides the gates, and starts the thread.
+    /// Connects, provides the gates, and starts the thread of the services.
     ///
     /// ```no_run
     /// use callgate_services::Services;
@@ -172,7 +172,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// Where the folder cannot be made, where there is no thread, and where the bus refuses the plugin or one of its gates.
+    /// If the folder cannot be made, if the thread cannot be started, or if the bus refuses the plugin or one of its gates.
     pub fn start(self) -> Result<Services, ServicesError> {
         let (folder, limits) = (self.folder, self.limits);
         let stores = Stores::new(&folder, &limits);

@@ -1,4 +1,4 @@
-//! `data.kv` and `data.config`: what is done with a plugin's pairs, and the JSON that its caller gets.
+//! The gates `data.kv` and `data.config`: reading and changing a plugin's pairs, and the JSON of the results.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use crate::refusal::{over_quota, too_large};
 use crate::request::Page;
 use crate::stores::{Kind, Missing, Stores};
 
-/// The most bytes of a result: a frame has 4 MiB, and there is more in it.
+/// The most bytes of a result: a frame has at most 4 MiB, and contains more than the result.
 const RESULT: usize = (4 << 20) - (64 << 10);
 
 type Result<T> = std::result::Result<T, HandlerError>;
 
-/// The settings of plugins, by their keys, where no host has set another value.
+/// The default settings of plugins by their keys; they hold where the host has set no other value.
 #[derive(Clone, Default)]
 pub(crate) struct Defaults(Arc<RwLock<HashMap<String, BTreeMap<String, Value>>>>);
 
@@ -36,7 +36,7 @@ impl Defaults {
     }
 }
 
-/// A list that is being written.
+/// A JSON list or object that is being written.
 struct Written {
     text: String,
     brackets: [char; 2],
@@ -52,7 +52,7 @@ impl Written {
         }
     }
 
-    /// Adds an element, if there is room for it.
+    /// Adds an element. Returns false if there is no room for it.
     fn push(&mut self, element: &str) -> bool {
         self.is_too_large = self.text.len() + element.len() + 2 > RESULT;
         if self.is_too_large {
@@ -71,7 +71,7 @@ impl Written {
     }
 }
 
-/// The JSON of a text.
+/// Returns a text as JSON.
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
@@ -128,7 +128,7 @@ pub(crate) fn list(stores: &mut Stores, plugin: &str, page: &Page) -> Result<Str
             written.push(&format!("{{\"key\":{},\"value\":{value}}}", quoted(key)))
         })
     })?;
-    // A page with a limit is followed by others.
+    // With a limit, the caller lists the rest in another page.
     match written.is_too_large && page.limit.is_none() {
         true => Err(too_large("result", (RESULT, "bytes: list with a `limit`"))),
         false => Ok(written.end()),
@@ -154,7 +154,7 @@ pub(crate) fn get_many(stores: &mut Stores, plugin: &str, keys: &[String]) -> Re
     }
 }
 
-/// What the host has set a setting to, or else its default.
+/// Returns the value to which the host has set a setting, or else its default.
 pub(crate) fn setting(
     stores: &mut Stores,
     defaults: &Defaults,
@@ -196,7 +196,7 @@ pub(crate) fn all_settings(
     Ok(serde_json::to_string(&settings)?)
 }
 
-/// Sets a setting, or has its default hold again.
+/// Sets a setting, or (without a value) removes what the host has set, so that the default holds again.
 pub(crate) fn set_setting(
     stores: &mut Stores,
     (plugin, key): (&str, &str),

@@ -1,11 +1,11 @@
-//! Why the services do not do what their host wants.
+//! Why the services refuse what their host asks for.
 
 use std::io;
 use std::path::PathBuf;
 
 use callgate_client::HandlerError;
 
-/// Why the services do not do what their host wants.
+/// Why the services refuse what their host asks for.
 ///
 /// ```
 /// use callgate_services::{Services, ServicesError};
@@ -21,16 +21,16 @@ pub enum ServicesError {
     Folder {
         /// The folder.
         folder: PathBuf,
-        /// Why not.
+        /// The error.
         source: io::Error,
     },
-    /// The operating system refused a thread.
+    /// The operating system refused to start a thread.
     #[error("the services get no thread: {0}")]
     System(#[source] io::Error),
-    /// The services are not let onto the bus, or may not provide their gates.
+    /// The bus refuses the services, or one of their gates.
     #[error("the services cannot take part in the bus: {0}")]
     Bus(#[from] callgate_client::Error),
-    /// A setting cannot be set or read.
+    /// A setting could not be set or read.
     #[error("{code}: {message}")]
     Refused {
         /// The code that a plugin would get: `INVALID_ARGUMENT`, `TOO_LARGE`, `STORE_DAMAGED`, `STORE_FAILED`.

@@ -1,4 +1,4 @@
-//! The gates of the services. Their handlers read what is asked for, and leave the rest to the thread.
+//! The gates of the services. Their handlers parse the arguments, and queue the call for the services' thread.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ fn receive(
     read: Read,
     (context, arguments, responder): (Context<'_>, &str, Responder),
 ) {
-    // Where nobody waits any more nobody misses an answer.
+    // Answering fails if the caller does not wait any more; then nobody misses the answer.
     let request = match request::read(arguments, read) {
         Ok(request) => request,
         Err(error) => return drop(responder.fail(error)),

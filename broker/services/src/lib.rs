@@ -1,8 +1,8 @@
 //! Services that plugins use by gates: a store of keys and values (`data.kv`), settings (`data.config`), schedules
 //! (`schedule.register`, `schedule.unregister`).
 //!
-//! [`Services`] provides them on a bus, by a plugin like any other. Each gate takes one JSON object and gives a JSON value; docs/stdio.md
-//! has their fields and results. A frame of a plugin on pipes with the gate's name as its type is such a call.
+//! [`Services`] provides them on a bus, as a plugin like any other. Each gate takes one JSON object and gives a JSON value; docs/stdio.md
+//! has their fields and results. When a plugin on pipes sends a frame whose type is the name of such a gate, that is a call of the gate.
 //!
 //! A call is read by the plugin's dispatcher (`gates`, `request`), waits in the `mailbox` (a `line` in which plugins have turns), and is done by one thread (`worker`): it has the
 //! files (`data` over `stores` over `pairs`) and the `schedules`, with the `lives` of the plugins that have some.

@@ -1,8 +1,8 @@
-//! How much a plugin may have.
+//! How much plugins may have of the services.
 
 use std::time::Duration;
 
-/// How much one plugin may have of the services, and all of them.
+/// How much one plugin may have of the services, and how much all of them together.
 ///
 /// ```
 /// use callgate_services::Limits;
@@ -35,7 +35,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The most keys of one plugin; 10,000 unless given.
+    /// The most keys of one plugin; 10,000 unless it is set.
     ///
     /// ```
     /// let limits = callgate_services::Limits::default().keys(100);
@@ -46,7 +46,7 @@ impl Limits {
         self
     }
 
-    /// The most bytes of the keys and values of one plugin; 16 MiB unless given. Its file may be some times as large.
+    /// The most bytes of all keys and values of one plugin; 16 MiB unless it is set. The plugin's file may be several times as large.
     ///
     /// ```
     /// let limits = callgate_services::Limits::default().bytes(1 << 20);
@@ -57,7 +57,8 @@ impl Limits {
         self
     }
 
-    /// The most plugins that have a store; 1,000 unless given. Where plugins come that nobody chose, it bounds the disk.
+    /// The most plugins that have a store; 1,000 unless it is set. On a bus that any program can join, this limits how much of the disk
+    /// they use.
     ///
     /// ```
     /// let limits = callgate_services::Limits::default().stores(50);
@@ -68,8 +69,8 @@ impl Limits {
         self
     }
 
-    /// The most files that are open at a time; 16 unless given, and at least one. Beyond it, the one that was not used for longest
-    /// is closed.
+    /// The most files that are open at a time; 16 unless it is set, and at least one. When another one is opened, the one that was not used
+    /// for the longest time is closed.
     ///
     /// ```
     /// let limits = callgate_services::Limits::default().open_stores(4);
@@ -80,7 +81,7 @@ impl Limits {
         self
     }
 
-    /// How long a file stays open that is not used; 30 s unless given.
+    /// How long an unused file stays open; 30 s unless it is set.
     ///
     /// ```
     /// use std::time::Duration;
@@ -93,7 +94,8 @@ impl Limits {
         self
     }
 
-    /// How long a tick of a schedule may take; 30 s unless given. One that takes longer is given up, and the next one is sent.
+    /// How long a plugin may take for a tick of a schedule; 30 s unless it is set. A tick that takes longer is given up, and the next one
+    /// is sent.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The present life of a plugin that has schedules: whether it still goes on.
+//! The present life of a plugin that has registered schedules: whether it still goes on.
 
 use std::time::{Duration, Instant};
 
@@ -7,38 +7,38 @@ use callgate_client::{Plugin, Result, Watch};
 
 use crate::mailbox::Caller;
 
-/// How long a plugin that registers a schedule may go on before it can be called: it may still be starting.
+/// How long a plugin may take, from when it registers a schedule, until it can be called: it may still be starting.
 const START: Duration = Duration::from_secs(60);
 
-/// How a plugin stands.
+/// The state of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stands {
     /// It can be called.
     There,
-    /// It has not been there yet.
+    /// It could not be called yet, and may still be starting.
     NotYet,
-    /// It was there and is not, or it has not come.
+    /// It could be called and cannot any more, or its time to start is over.
     Gone,
 }
 
-/// One life of a plugin.
+/// One life of a plugin, which ends when the plugin ends or loses its gate.
 pub(crate) struct Life {
     caller: Caller,
     gate: Gate,
     watch: Watch,
-    /// Which life of the gate is this plugin's, once it was there.
+    /// The life of the gate in which this plugin provides it; `None` until it does.
     generation: Option<u64>,
     is_gone: bool,
     until: Instant,
 }
 
 impl Life {
-    /// The life of who calls, which is asked for anew: what was known of an earlier one says nothing of it.
+    /// Begins to watch the present life of the caller. What was known of an earlier life does not apply to it.
     pub(crate) fn new(services: &Plugin, caller: &Caller, tick: Duration) -> Result<Life> {
         let gate = format!("{}.schedule.tick", caller.name);
         Ok(Life {
             caller: caller.clone(),
-            // The thread that has the stores of all does not wait for a plugin that stands still.
+            // Without waiting for the gate: this thread serves the stores of all plugins, and must not wait for one that stands still.
             watch: services.watch_later(&gate)?,
             gate: open_json_later(services, &gate)?.with_timeout(tick),
             generation: None,
@@ -47,17 +47,17 @@ impl Life {
         })
     }
 
-    /// The gate that is called for a tick.
+    /// The gate to which ticks are sent.
     pub(crate) fn gate(&self) -> &Gate {
         &self.gate
     }
 
-    /// Whether this is the life of who calls.
+    /// Whether this is the caller's present life.
     pub(crate) fn is_of(&self, caller: &Caller) -> bool {
         self.caller.number == caller.number
     }
 
-    /// How the plugin stands now, as far as the broker has said.
+    /// Returns the state of the plugin, as far as the broker has reported it.
     pub(crate) fn look(&mut self, now: Instant) -> Stands {
         loop {
             match self.watch.next(Duration::ZERO) {

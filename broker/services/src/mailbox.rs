@@ -1,4 +1,5 @@
-//! What waits for the thread of the services: calls, up to a bound for each plugin and for all; what the host wants; ticks that have been answered.
+//! The queue for the thread of the services: calls, limited for each plugin and for all; jobs of the host; the numbers of schedules whose
+//! ticks have been answered.
 
 use std::sync::Arc;
 use std::task::Wake;
@@ -14,11 +15,11 @@ use crate::stores::Stores;
 /// What the host wants to be done with the files.
 pub(crate) type HostJob = Box<dyn FnOnce(&mut Stores) + Send>;
 
-/// Who calls.
+/// The plugin that calls.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) name: Box<str>,
-    /// Its number on the bus, which is another one in its next life.
+    /// Its number on the bus, which changes with each of its lives.
     pub(crate) number: u64,
 }
 
@@ -27,18 +28,18 @@ pub(crate) struct Call {
     pub(crate) caller: Caller,
     pub(crate) request: Request,
     pub(crate) responder: Responder,
-    /// Of its arguments.
+    /// How many bytes its arguments have.
     pub(crate) bytes: usize,
 }
 
-/// What the thread has to do.
+/// What the thread does next.
 pub(crate) enum Job {
     Call(Call),
-    /// What the host wants.
+    /// A job of the host.
     Host(HostJob),
 }
 
-/// What waits for the thread.
+/// The queue.
 pub(crate) struct Mailbox {
     contents: Mutex<Contents>,
     change: Condvar,
@@ -80,7 +81,7 @@ impl Mailbox {
         }
     }
 
-    /// Puts a call in; where there is no room for it, its responder is given back.
+    /// Queues a call. If there is no room for it, returns its responder.
     pub(crate) fn call(&self, call: Call) -> Result<(), Responder> {
         let mut contents = self.contents.lock();
         if contents.is_closed {
@@ -99,7 +100,7 @@ impl Mailbox {
         }
     }
 
-    /// Puts in what the host wants, which always has room; false where the thread has ended.
+    /// Queues a job of the host, for which there is always room. Returns false if the thread has ended.
     pub(crate) fn host(&self, job: HostJob) -> bool {
         let mut contents = self.contents.lock();
         let is_in = !contents.is_closed && {
@@ -111,7 +112,7 @@ impl Mailbox {
         is_in
     }
 
-    /// Takes out what there is, waiting for it until then at most; `None` once the mailbox is closed.
+    /// Takes out what there is, and waits for it at most until this time. `None` once the mailbox is closed.
     pub(crate) fn take(&self, until: Option<Instant>) -> Option<Taken> {
         let mut contents = self.contents.lock();
         while !contents.is_closed && contents.line.is_empty() && contents.answered.is_empty() {
@@ -130,7 +131,7 @@ impl Mailbox {
         })
     }
 
-    /// Lets nothing in any more, and has the thread end.
+    /// Closes the mailbox: nothing is queued any more, and the thread ends.
     pub(crate) fn close(&self) {
         self.contents.lock().is_closed = true;
         self.change.notify_one();
@@ -142,7 +143,7 @@ impl Mailbox {
     }
 }
 
-/// Wakes the thread when a tick has been answered.
+/// Tells the thread that a tick of this schedule has been answered.
 pub(crate) struct TickWaker {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) number: u64,

@@ -1,4 +1,4 @@
-//! Keys and values in one file: what is done with a database that is open.
+//! Keys and values in one file: reading and changing an open database.
 
 use std::ops::Bound;
 
@@ -8,29 +8,29 @@ use redb::{
 
 use crate::request::Page;
 
-/// The texts of JSON values by their keys.
+/// The JSON texts of values, by their keys.
 const PAIRS: TableDefinition<'_, &str, &str> = TableDefinition::new("pairs");
-/// How many bytes all keys and values have, under the key `bytes`.
+/// The sum of the bytes of all keys and values, under the key `bytes`.
 const TOTALS: TableDefinition<'_, &str, u64> = TableDefinition::new("totals");
 const BYTES: &str = "bytes";
 
 type Result<T> = std::result::Result<T, redb::Error>;
 
-/// What a quota refuses.
+/// The quota that a change would exceed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OverQuota {
     pub(crate) quota: &'static str,
     pub(crate) limit: u64,
 }
 
-/// The most keys, and the most bytes of keys and values.
+/// How many keys a plugin may have, and how many bytes of keys and values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quota {
     pub(crate) keys: u64,
     pub(crate) bytes: u64,
 }
 
-/// Makes the tables of a new database.
+/// Creates the tables of a new database.
 pub(crate) fn found(database: &Database) -> Result<()> {
     let write = database.begin_write()?;
     write.open_table(PAIRS)?;
@@ -38,7 +38,7 @@ pub(crate) fn found(database: &Database) -> Result<()> {
     Ok(write.commit()?)
 }
 
-/// The text of a key's value.
+/// Returns the JSON text of a key's value.
 pub(crate) fn get(database: &Database, key: &str) -> Result<Option<String>> {
     let pairs = database.begin_read()?.open_table(PAIRS)?;
     let value = pairs.get(key)?;
@@ -111,7 +111,7 @@ fn delete(pairs: &mut Pairs<'_>, key: &str, total: &mut u64) -> Result<bool> {
     Ok(before.is_some())
 }
 
-/// What a change goes beyond. One that leaves less than there was goes beyond nothing.
+/// The quota that a change exceeds, if any. A change after which there are not more bytes than before exceeds none of bytes.
 fn over(
     quota: &Quota,
     (is_new, keys): (bool, u64),
@@ -149,7 +149,7 @@ pub(crate) fn list(
     Ok(())
 }
 
-/// The bytes that a pair counts for.
+/// How many bytes a pair counts.
 fn size(key: &str, value: &str) -> u64 {
     (key.len() + value.len()) as u64
 }

@@ -1,4 +1,4 @@
-//! What a plugin asks for: one JSON object, read field by field.
+//! The requests of plugins: each is one JSON object, read field by field.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::refusal::{invalid, too_large};
 const ARGUMENTS: usize = 1 << 20;
 /// The most bytes of a key, and of a schedule's name.
 const KEY: usize = 512;
-/// The most characters of a value: of a text its own, of anything else those of its JSON.
+/// The most characters of a value: for a text those of the text itself, for everything else those of its JSON.
 const VALUE: usize = 65_536;
 /// The most keys of one `getMany`.
 const MANY: usize = 1_000;
 /// The shortest and the longest interval of a schedule, in milliseconds: a second, a year.
 const INTERVALS: std::ops::RangeInclusive<u64> = 1_000..=31_536_000_000;
 
-/// What a plugin asks for.
+/// A parsed request.
 pub(crate) enum Request {
     Get { key: String },
     Set { key: String, value: String },
@@ -33,12 +33,12 @@ pub(crate) enum Request {
     Unregister { name: String },
 }
 
-/// Which pairs are listed.
+/// The pairs that are to be listed.
 pub(crate) struct Page {
     pub(crate) prefix: String,
-    /// Behind this key.
+    /// Only pairs behind this key.
     pub(crate) after: Option<String>,
-    /// At most so many; all without it.
+    /// At most so many pairs; `None` lists all.
     pub(crate) limit: Option<usize>,
 }
 
@@ -65,7 +65,7 @@ impl Request {
 /// How the arguments of one gate are read.
 pub(crate) type Read = fn(&Fields<'_>) -> Result<Request, HandlerError>;
 
-/// Reads the arguments of a call, a JSON array of one object.
+/// Parses the arguments of a call: a JSON array of one object.
 pub(crate) fn read(arguments: &str, read: Read) -> Result<Request, HandlerError> {
     if arguments.len() > ARGUMENTS {
         return Err(too_large("arguments", (ARGUMENTS, "bytes")));
@@ -138,11 +138,11 @@ pub(crate) fn unregister(fields: &Fields<'_>) -> Result<Request, HandlerError> {
     })
 }
 
-/// The fields of a call's object. One that is null is as one that is not there, but for `value`.
+/// The fields of a call's object. A field that is null counts as missing, except for `value`.
 pub(crate) struct Fields<'a>(HashMap<String, &'a RawValue>);
 
 impl Fields<'_> {
-    /// A field of a kind; `None` where it is not there, or of another kind.
+    /// Reads a field. `None` if it is missing or null; an error if it is of another kind.
     fn read<T: serde::de::DeserializeOwned>(&self, field: &str) -> Result<Option<T>, HandlerError> {
         let Some(value) = self.0.get(field) else {
             return Ok(None);
@@ -197,14 +197,14 @@ impl Fields<'_> {
     }
 }
 
-/// The text of a JSON value that may be kept.
+/// Checks a JSON value, and returns the text to store.
 pub(crate) fn checked_value(json: &str) -> Result<String, HandlerError> {
     let (characters, text) = match json.starts_with('"') {
         false => (json.chars().count(), json.to_owned()),
         true => {
             let unfit = |_| invalid("value", "not a text that can be kept");
             let value: String = serde_json::from_str(json).map_err(unfit)?;
-            // Escapes that are longer than they have to be are not kept.
+            // Texts are written anew, so that escapes that are longer than necessary are not stored.
             let text = serde_json::to_string(&value).map_err(unfit)?;
             (value.chars().count(), text)
         }
@@ -215,7 +215,7 @@ pub(crate) fn checked_value(json: &str) -> Result<String, HandlerError> {
     }
 }
 
-/// A key that a host gives.
+/// Checks a key that a host gives.
 pub(crate) fn checked_key(key: &str) -> Result<(), HandlerError> {
     match key.len() {
         0 => Err(invalid("key", "empty")),

@@ -1,10 +1,10 @@
-//! Schedules: timers by deadline, and ticks that are sent without waiting for them.
+//! Schedules: timers by deadline, and ticks that are sent without waiting for the answer.
 //!
 //! | what | when |
 //! |---|---|
 //! | a tick is sent | at its time, if the one before has been answered |
-//! | a tick is skipped and counted | the one before is under way, the plugin cannot be called yet, or has no room for calls |
-//! | the schedules of a plugin end | its gate is gone or in another life, a tick fails as nobody is there, or it registers in another life |
+//! | a tick is skipped and counted | the one before is not answered yet, the plugin cannot be called yet, or it has no room for calls |
+//! | the schedules of a plugin end | its gate is gone or in another life, a tick fails because nobody can be called, or the plugin registers in another life |
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
@@ -21,7 +21,7 @@ use crate::lives::{Life, Stands};
 use crate::mailbox::{Caller, Mailbox, TickWaker};
 use crate::refusal::over_quota;
 
-/// The most schedules of one plugin, and the most plugins that have some.
+/// How many schedules one plugin may have, and how many plugins may have some.
 const SCHEDULES: usize = 64;
 const PLUGINS: usize = 1_024;
 
@@ -29,18 +29,18 @@ const PLUGINS: usize = 1_024;
 pub(crate) struct Schedules {
     mailbox: Arc<Mailbox>,
     tick_deadline: Duration,
-    /// By the plugins' names.
+    /// By the names of the plugins.
     plugins: HashMap<Box<str>, Planned>,
     schedules: HashMap<u64, Schedule>,
-    /// When the next tick of a schedule is due that has none under way.
+    /// The next tick of each schedule that has no tick under way.
     due: BTreeSet<(Instant, u64)>,
     next: u64,
 }
 
-/// What a plugin has registered in its present life.
+/// The schedules that a plugin has registered in its present life.
 struct Planned {
     life: Life,
-    /// The numbers of its schedules by their names.
+    /// The numbers of its schedules, by their names.
     names: BTreeMap<Box<str>, u64>,
 }
 
@@ -49,7 +49,7 @@ struct Schedule {
     name: Box<str>,
     interval: Duration,
     due: Instant,
-    /// Ticks since the last one that was sent.
+    /// How many ticks were skipped since the last one that was sent.
     skipped: u64,
     /// The tick that is under way.
     tick: Option<(Sent, Waker)>,
@@ -67,7 +67,7 @@ impl Schedules {
         }
     }
 
-    /// Begins a schedule, in the place of one of the same name.
+    /// Begins a schedule, and replaces one of the same name.
     pub(crate) fn register(
         &mut self,
         services: &Plugin,
@@ -98,7 +98,7 @@ impl Schedules {
         Ok(())
     }
 
-    /// Notes the life of who calls, unless that was done, and ends what an earlier one has registered.
+    /// Notes the present life of the caller, unless it is known, and ends what the caller has registered in an earlier life.
     fn live(&mut self, services: &Plugin, caller: &Caller) -> Result<(), HandlerError> {
         let now = Instant::now();
         if let Some(planned) = self.plugins.get_mut(&caller.name) {
@@ -121,7 +121,7 @@ impl Schedules {
         Ok(())
     }
 
-    /// Ends a schedule; whether there was one of this life.
+    /// Ends a schedule of the caller's present life. Returns whether there was one.
     pub(crate) fn unregister(&mut self, caller: &Caller, name: &str) -> bool {
         let was_there = self.remove(caller, name);
         let planned = self.plugins.get(&caller.name);
@@ -188,7 +188,7 @@ impl Schedules {
         }
     }
 
-    /// Looks at a tick whose future was woken.
+    /// Looks at a tick that may have been answered.
     pub(crate) fn poll(&mut self, number: u64, now: Instant) {
         let Some(schedule) = self.schedules.get_mut(&number) else {
             return;
@@ -218,7 +218,7 @@ impl Schedules {
         self.due.insert((schedule.due, number));
     }
 
-    /// Ends the schedules of plugins that have gone.
+    /// Ends the schedules of plugins that have gone, and forgets plugins without schedules.
     fn sweep(&mut self, now: Instant) {
         let plugins = self.plugins.iter_mut();
         let gone = plugins.filter_map(|(name, planned)| {
@@ -250,7 +250,7 @@ impl Schedules {
 }
 
 impl Schedule {
-    /// Goes on to the first tick that is not due yet. How many were.
+    /// Moves to the first tick that is not due yet. Returns how many ticks were passed.
     fn pass(&mut self, now: Instant) -> u64 {
         let (late, interval) = (now.saturating_duration_since(self.due), self.interval);
         let since = late.as_nanos() % interval.as_nanos().max(1);
@@ -260,7 +260,7 @@ impl Schedule {
         u64::try_from(missed).unwrap_or(u64::MAX - 1) + 1
     }
 
-    /// What a tick tells.
+    /// The arguments of a tick.
     fn arguments(&self) -> Value {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.unwrap_or_default().as_millis();
@@ -269,7 +269,7 @@ impl Schedule {
     }
 }
 
-/// Whether nobody is there any more who could be called.
+/// Whether an error means that the plugin can no longer be called.
 fn is_end(error: &Error) -> bool {
     matches!(
         error.code(),

@@ -1,4 +1,4 @@
-//! What a host has of the services.
+//! The handle of running services, for their host.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,13 +17,14 @@ use crate::stores::Stores;
 
 /// The services of a bus, for as long as this lives: a store of keys and values, settings, schedules.
 ///
-/// Whose data a call is about says the broker: the name under which the caller has connected. On a bus where programs may
-/// take names that a host did not give them, its policy has to keep them from the gates, or they read what is a plugin's of that name.
+/// The broker tells the services whose data a call is about: the name under which the caller has connected. If programs can join the bus
+/// under names that a host did not give them, the bus's policy has to keep them from these gates; otherwise they can read what a plugin of
+/// that name has stored.
 ///
 /// On a strict bus the services have to be allowed to provide `data.kv`, `data.config`, `schedule.register` and
 /// `schedule.unregister`, and to call `*.schedule.tick`.
 ///
-/// Dropping it withdraws the gates, answers what waits with `NOT_READY`, and joins its thread.
+/// Dropping this withdraws the gates, answers the waiting calls with `NOT_READY`, and joins the thread.
 ///
 /// ```
 /// use callgate::Broker;
@@ -53,7 +54,7 @@ pub struct Services {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A setting that has another value now: what a plugin is to be told, by `Runtime::config_changed` where it is on pipes.
+/// A setting whose value has changed. The host tells the plugin of it; one on pipes by `Runtime::config_changed`.
 ///
 /// ```
 /// use callgate_services::ConfigChange;
@@ -66,11 +67,11 @@ pub struct Services {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ConfigChange {
-    /// Whose setting it is.
+    /// The plugin whose setting it is.
     pub plugin: String,
     /// The setting.
     pub key: String,
-    /// Its value; null where it has none any more.
+    /// The new value; null if the setting has none any more.
     pub value: Value,
 }
 
@@ -93,8 +94,8 @@ impl Services {
         self.gates = gates;
     }
 
-    /// What a plugin's settings are where the host has set nothing, in the place of what was said before; what a manifest has in
-    /// `settings`. They are not kept: say them at each start.
+    /// Sets the default settings of a plugin, which hold where the host has set nothing; they replace earlier defaults. For a plugin with a
+    /// manifest, they are its `settings`. They are not stored: set them at each start.
     ///
     /// ```no_run
     /// # fn show(services: &callgate_services::Services) {
@@ -110,8 +111,8 @@ impl Services {
             .set(plugin.into(), settings.into_iter().collect());
     }
 
-    /// Sets a setting of a plugin, or has its default hold again where no value is given. It is kept, and holds when this
-    /// returns. What the plugin is to be told is given back; `None` where the value is what it was.
+    /// Sets a setting of a plugin, or (without a value) removes what was set, so that its default holds again. When this returns, the value
+    /// is stored and holds. Returns the change, for the plugin to be told; `None` if the value is the same as before.
     ///
     /// ```no_run
     /// # fn show(services: &callgate_services::Services) -> Result<(), callgate_services::ServicesError> {
@@ -125,8 +126,8 @@ impl Services {
     ///
     /// # Errors
     ///
-    /// [`Refused`](ServicesError::Refused) for a key of more than 512 bytes or none, a value of more than 65,536 characters,
-    /// and where it cannot be stored.
+    /// [`Refused`](ServicesError::Refused) if the key is empty or has more than 512 bytes, if the value has more than 65,536 characters, or
+    /// if it cannot be stored.
     pub fn set_config(
         &self,
         plugin: &str,
@@ -155,7 +156,7 @@ impl Services {
         Ok(now.map(change).transpose()?)
     }
 
-    /// The settings of a plugin, as it sees them itself.
+    /// The settings of a plugin, as the plugin sees them.
     ///
     /// ```no_run
     /// # fn show(services: &callgate_services::Services) -> Result<(), callgate_services::ServicesError> {
@@ -168,7 +169,7 @@ impl Services {
     ///
     /// # Errors
     ///
-    /// [`Refused`](ServicesError::Refused) where they cannot be read.
+    /// [`Refused`](ServicesError::Refused) if they cannot be read.
     pub fn config(&self, plugin: &str) -> Result<BTreeMap<String, Value>, ServicesError> {
         let (plugin, defaults) = (plugin.to_owned(), self.defaults.clone());
         let all = move |stores: &mut Stores| {
@@ -178,14 +179,14 @@ impl Services {
         self.with_stores(all)
     }
 
-    /// Has the thread do something with the files, and waits for it.
+    /// Has the thread do something with the files, and waits for the result.
     fn with_stores<T: Send + 'static>(
         &self,
         act: impl FnOnce(&mut Stores) -> Result<T, HandlerError> + Send + 'static,
     ) -> Result<T, ServicesError> {
         let (done, outcome) = sync_channel(1);
         let job = move |stores: &mut Stores| {
-            // Who asked waits for it.
+            // Cannot fail: the asker waits for it.
             let _ = done.send(act(stores));
         };
         if !self.mailbox.host(Box::new(job)) {
@@ -201,7 +202,7 @@ impl Drop for Services {
         self.gates.clear();
         self.mailbox.close();
         if let Some(thread) = self.thread.take() {
-            // It has said what it panicked over.
+            // The thread has logged the panic, if there was one.
             let _ = thread.join();
         }
     }

@@ -1,9 +1,9 @@
-//! The files of all plugins: opened when they are needed, closed when they are not, and moved aside where they are damaged.
+//! The files of all plugins: opened when they are needed, closed when they are not used, and moved aside if they are damaged.
 //!
 //! | what | when its file is damaged |
 //! |---|---|
-//! | the call that finds it | fails with `STORE_DAMAGED`, which names the file and where it is now |
-//! | the file | is renamed and kept; nobody opens it again |
+//! | the call that finds the damage | fails with `STORE_DAMAGED`, which names the file and its new name |
+//! | the file | is renamed and kept; the services do not open it again |
 //! | the next call | finds an empty store |
 
 use std::collections::{HashMap, HashSet};
@@ -22,12 +22,12 @@ use crate::limits::Limits;
 use crate::pairs;
 use crate::refusal::{invalid, over_quota};
 
-/// What the pairs in a file are.
+/// What the pairs in a file are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
-    /// A plugin's own.
+    /// Pairs that the plugin stores itself.
     Kv,
-    /// A plugin's settings, which its host has set.
+    /// Settings of the plugin that its host has set.
     Config,
 }
 
@@ -42,29 +42,29 @@ impl Kind {
     }
 }
 
-/// Whether a file is made that is not there.
+/// What to do if the file is not there: make it or leave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
     Make,
     Leave,
 }
 
-/// What the names of files end in.
+/// The ending of the names of files.
 const ENDING: &str = "redb";
-/// The most bytes of the name of a file without its ending: with the longest ending, file systems take 255.
+/// The most bytes of a file's name without its ending. File systems take 255 with the longest ending.
 const NAME: usize = 200;
-/// Memory of an open file.
+/// Memory for the cache of an open file.
 const CACHE: usize = 256 << 10;
 
 /// The files of all plugins.
 pub(crate) struct Stores {
     folder: PathBuf,
     open: HashMap<PathBuf, Open>,
-    /// Those that were read as a whole when they were opened first.
+    /// Files that were opened before, and were checked as a whole by that.
     checked: HashSet<PathBuf>,
     most_open: usize,
     idle: Duration,
-    /// The most files of a kind.
+    /// How many files of one kind there may be.
     most: usize,
 }
 
@@ -73,9 +73,9 @@ struct Open {
     used: Instant,
 }
 
-/// Why something cannot be done with a file.
+/// Why a file cannot be used.
 enum Trouble {
-    /// What is in it cannot be.
+    /// Its content is not valid.
     Damaged(String),
     Failed(redb::Error),
 }
@@ -102,7 +102,7 @@ impl From<redb::Error> for Trouble {
 }
 
 impl Stores {
-    /// Makes the folders, which nobody else may look into.
+    /// Makes the folders, which only this user can access.
     pub(crate) fn new(folder: &Path, limits: &Limits) -> io::Result<Stores> {
         for kind in Kind::ALL {
             let folder = folder.join(kind.folder());
@@ -121,7 +121,7 @@ impl Stores {
         })
     }
 
-    /// Does something with a plugin's file; `None` where there is none and none is made.
+    /// Runs a function with a plugin's file. `None` if the file is not there and is not to be made.
     pub(crate) fn with<T>(
         &mut self,
         (kind, plugin): (Kind, &str),
@@ -162,7 +162,7 @@ impl Stores {
         Ok(())
     }
 
-    /// When the next file has been idle for long enough.
+    /// When the next file will have been idle for long enough to be closed.
     pub(crate) fn next(&self) -> Option<Instant> {
         let used = self.open.values().map(|open| open.used).min();
         used.map(|used| used + self.idle)
@@ -174,7 +174,7 @@ impl Stores {
         self.open.retain(|_, open| open.used + idle > now);
     }
 
-    /// Closes the file that was not used for longest, where as many are open as may be.
+    /// If as many files are open as may be, closes the one that was not used for the longest time.
     fn make_room(&mut self) {
         if self.open.len() < self.most_open {
             return;
@@ -185,10 +185,10 @@ impl Stores {
         }
     }
 
-    /// Closes a file with which something is wrong, and moves it aside where it is damaged.
+    /// Closes a file that cannot be used, and moves it aside if it is damaged.
     fn give_up(&mut self, path: &Path, trouble: Trouble) -> HandlerError {
         let open = self.open.remove(path);
-        // It may find once more what is wrong.
+        // Closing the file may panic over the same damage.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(open)));
         match trouble {
             Trouble::Failed(error) => {
@@ -199,7 +199,7 @@ impl Stores {
         }
     }
 
-    /// How many files of a kind there are.
+    /// Returns how many files of a kind there are.
     fn count(&self, kind: Kind) -> usize {
         let entries = fs::read_dir(self.folder.join(kind.folder()));
         entries.map_or(0, |entries| {
@@ -221,7 +221,8 @@ impl Stores {
     }
 }
 
-/// What a plugin's file is called: its name, in which everything but letters, digits, `-` and `_` is written as `%` and two digits.
+/// The name of a plugin's file: the plugin's name, in which everything but letters, digits, `-` and `_` is written as `%` and two
+/// hexadecimal digits.
 fn file_name(plugin: &str) -> String {
     let bytes = plugin.bytes().map(|byte| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => char::from(byte).to_string(),
@@ -230,7 +231,8 @@ fn file_name(plugin: &str) -> String {
     bytes.collect()
 }
 
-/// Opens a file. What somebody else has written into it may be taken for data, unless it is read as a whole.
+/// Opens a file. The first time, it is checked as a whole: otherwise bytes that another program has written into it could be taken for
+/// data.
 fn open(path: &Path, is_checked: bool) -> Result<Database, redb::Error> {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE);
@@ -238,7 +240,7 @@ fn open(path: &Path, is_checked: bool) -> Result<Database, redb::Error> {
     Ok(builder.open(path)?)
 }
 
-/// Makes a file: under another name until its tables are there, so that one of this name always has them.
+/// Makes a file. It gets its name only when its tables are there, so that a file of this name always has them.
 fn make(path: &Path) -> Result<Database, redb::Error> {
     let unfinished = path.with_extension("new");
     match fs::remove_file(&unfinished) {
@@ -256,7 +258,7 @@ fn make(path: &Path) -> Result<Database, redb::Error> {
     Ok(database)
 }
 
-/// Runs something that may panic over a damaged file.
+/// Runs a function that may panic over a damaged file.
 fn guarded<T>(act: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Trouble> {
     match catch_unwind(AssertUnwindSafe(act)) {
         Ok(outcome) => outcome.map_err(Trouble::from),

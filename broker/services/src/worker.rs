@@ -1,4 +1,4 @@
-//! The thread of the services: does what waits in the mailbox, one thing after the other, and sends ticks at their times.
+//! The thread of the services: does the jobs in the mailbox one after the other, and sends ticks at their times.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::request::Request;
 use crate::schedules::Schedules;
 use crate::stores::Stores;
 
-/// What the thread has.
+/// The state of the thread.
 pub(crate) struct Worker {
     pub(crate) services: Arc<Plugin>,
     pub(crate) mailbox: Arc<Mailbox>,
@@ -23,7 +23,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Until the mailbox is closed.
+    /// Runs until the mailbox is closed.
     pub(crate) fn run(mut self) {
         let next = |worker: &Worker| {
             let times = [worker.stores.next(), worker.schedules.next()];
@@ -98,14 +98,14 @@ impl Worker {
     }
 }
 
-/// Also where the thread panics: whoever waits for it would wait for ever.
+/// Also runs if the thread panics: otherwise callers would wait for it for ever.
 impl Drop for Worker {
     fn drop(&mut self) {
         self.mailbox.close();
         for job in self.mailbox.rest() {
             if let Job::Call(Call { responder, .. }) = job {
                 let error = Error::new(Code::NotReady, "the services are being stopped");
-                // Where nobody waits any more nobody misses it.
+                // Fails if the caller does not wait any more.
                 let _ = responder.refuse(error);
             }
         }

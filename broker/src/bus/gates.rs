@@ -1,4 +1,4 @@
-//! Requests about gates, and telling everybody what became of them.
+//! Requests about gates, and telling plugins how their open gates stand.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,8 +17,8 @@ use crate::quota::TokenBucket;
 use crate::refused::Refused;
 use crate::registry::Standing;
 
-/// How often a second a plugin may ask why nobody provides a gate without its being charged: twice as often as its library asks for calls
-/// that fail.
+/// How often a second a plugin may ask why nobody provides a gate without being charged: twice as often as its library asks for calls that
+/// fail.
 const WHYS: u32 = 128;
 
 impl Bus {
@@ -76,8 +76,8 @@ impl Bus {
         Ok(Weight::Charged)
     }
 
-    /// What it weighs to ask why nobody provides a gate: nothing as often as the library does for calls that fail, however
-    /// few requests the plugin may make.
+    /// The weight of the question why nobody provides a gate. It is free as often as the library asks for calls that fail, however few
+    /// requests the plugin may make.
     fn weigh_why(&mut self, from: PluginId, now: Instant) -> Weight {
         let bucket = self.members.get_mut(&from).map(|member| {
             let full = || TokenBucket::new(WHYS, WHYS, now);
@@ -89,8 +89,8 @@ impl Bus {
         }
     }
 
-    /// What it weighs to provide a half of a gate. Who comes back is not charged for its own, also where
-    /// it is refused them.
+    /// The weight of providing a half of a gate. A limited number of these is free for a plugin that comes back, even if the broker refuses
+    /// the gate.
     fn weigh_provide(&mut self, from: PluginId, comes_back: bool) -> Weight {
         let member = self.members.get_mut(&from).filter(|_| comes_back);
         let left = member.and_then(|member| {
@@ -100,7 +100,7 @@ impl Bus {
         left.unwrap_or(Weight::Charged)
     }
 
-    /// What it weighs to have opened a gate.
+    /// The weight of opening a gate.
     pub(super) fn weigh_open(&mut self, from: PluginId) -> Weight {
         let member = self.members.get_mut(&from);
         let first = member.is_some_and(|member| member.first_opens.is_one(member.opens.used()));
@@ -110,8 +110,8 @@ impl Bus {
         }
     }
 
-    /// A plugin closes a gate. Charged, as opening it was: each of both may make the provider a record, and the burst of
-    /// one plugin is to fit the queue of one that does not read for a moment.
+    /// A plugin closes a gate. Charged, like opening it: each of them may cause a record to the provider, and the burst of one plugin has
+    /// to fit the queue of a provider that does not read for a moment.
     fn close(&mut self, from: PluginId, open: u32, now: Instant) {
         self.asked.remove(from, open);
         if let Some(gate) = self.registry.close(from, open) {
@@ -150,16 +150,15 @@ impl Bus {
         Ok(())
     }
 
-    /// Tells everyone who has a gate open how it stands now.
+    /// Tells all plugins that have a gate open how it stands.
     pub(super) fn refresh_gate(&mut self, gate: &str, now: Instant) {
         for (plugin, open) in self.registry.watchers(gate) {
             self.refresh(plugin, open, now);
         }
     }
 
-    /// Tells a plugin how a gate that it has open stands, if that is known and new to it.
-    /// Where a call could be made, it is told only once there is a way for it. Whoever asked how the
-    /// gate stands is answered, unless that is still under way.
+    /// Tells a plugin how a gate that it has open stands, if that is new to it. If a call could be made, the plugin is told only when the
+    /// way is ready. If the plugin has asked how the gate stands, it is answered, unless the way is still being set up.
     pub(super) fn refresh(&mut self, plugin: PluginId, open: u32, now: Instant) {
         let Some(standing) = self.registry.standing(plugin, open) else {
             return;
@@ -178,7 +177,7 @@ impl Bus {
             }
             match self.route(plugin, provider, &standing, now) {
                 Ok(Some(found)) => route = Some(found),
-                // The next step of the link, or its failure, leads back here or to `refuse_open`.
+                // The next step of the link, or its failure, calls this function again, or `refuse_open`.
                 Ok(None) => return,
                 Err(failure) => return self.refuse_open(plugin, open, failure),
             }
@@ -198,8 +197,7 @@ impl Bus {
         self.answer_sync(plugin, open);
     }
 
-    /// The way from a plugin to a gate of another, which is made if there is none: `None` until
-    /// it is ready.
+    /// The way from a plugin to a gate of another one. Begins to set it up if there is none; `None` until it is ready.
     fn route(
         &mut self,
         caller: PluginId,
@@ -231,8 +229,8 @@ impl Bus {
         self.answer_sync(plugin, open);
     }
 
-    /// As [`Bus::refuse_open`], for want of a way to the gate; nothing, where the plugin may not call it
-    /// anyway and was told that.
+    /// As [`Bus::refuse_open`], because there is no way to the gate. Does nothing if the plugin may not call the gate anyway, which it was
+    /// told.
     pub(super) fn refuse_way(&mut self, plugin: PluginId, open: u32, failure: &Failure) {
         let standing = self.registry.standing(plugin, open);
         if standing.is_some_and(|standing| self.check_call(plugin, &standing.gate).is_ok()) {

@@ -1,4 +1,4 @@
-//! A plugin on the bus, and what of everything it has.
+//! A plugin on the bus, with its quotas and what the bus notes about it.
 
 use callgate_layout::control::Identity;
 
@@ -8,53 +8,53 @@ use crate::id::PluginId;
 use crate::quota::{FirstTimes, Quota, TokenBucket};
 use crate::schemas::Own;
 
-/// A plugin that said hello.
+/// A plugin that has said hello.
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) identity: Identity,
     pub(crate) pid: u32,
-    /// By which its calls have their deadlines.
+    /// The clock by which the deadlines of its calls are set.
     pub(super) clock: SeenClock,
-    /// Whether its status page is in order; only then may it ask for anything.
+    /// Whether it has acknowledged its status page. Before that it may ask for nothing.
     pub(crate) ready: bool,
     pub(super) gates: Quota,
     pub(super) opens: Quota,
     pub(super) links: Quota,
     pub(super) extents: Quota,
-    /// Shares and cells that it has, makes, waits for and watches.
+    /// Shares and cells that it uses, makes, waits for and watches.
     pub(super) shares: Quota,
     pub(super) schemas: Own,
-    /// MiB of versions of shares that it is charged for.
+    /// MiB of versions of shares that are charged to it.
     pub(super) share_mib: Quota,
-    /// The parts of the waits that were reported and are not over.
+    /// The parts of the waits that it has reported and that are not over.
     pub(super) waits: Quota,
-    /// The first plugin of those that share its dispatcher.
+    /// Its dispatcher, named by the first of the plugins that share it.
     pub(super) dispatcher: PluginId,
-    /// Whether it came only for listings.
+    /// Whether it has connected only for listings.
     pub(crate) inspects: bool,
     pub(super) old_links: OldLinks,
-    /// What its peers are told when it has gone.
+    /// What its peers are told when it ends.
     pub(super) farewell: Option<Farewell>,
-    /// How often it may still provide a gate that it had without its being charged.
+    /// How often it may still provide a gate that it had, without being charged.
     pub(super) returns: u32,
     /// The same for sources.
     pub(super) source_returns: u32,
     /// The same for shares.
     pub(super) share_returns: u32,
-    /// How often it was told that a tag does not stand as it had seen, and may watch it anew without being charged.
+    /// How many watches it may still begin without being charged: it was told of so many changes of tags.
     pub(super) share_news: u32,
-    /// Up to which change of a tag that was counted for it, where it watched what had changed before.
+    /// The number of the last change of a tag that was counted for it when it watched a tag that had already changed.
     pub(super) share_changes: u64,
     pub(super) first_opens: FirstTimes,
-    /// Records that it was or will be sent and has to acknowledge.
+    /// How many records it was sent, or will be, that it has to acknowledge.
     pub(super) owed: u32,
-    /// How many records about its feeds it may still send without their being charged.
+    /// How many records about its feeds it may still send without being charged.
     pub(super) feed_answers: u32,
-    /// Questions why nobody provides a gate that are not charged; from the first one on.
+    /// Limits the questions why nobody provides a gate that are not charged; made with the first of them.
     pub(super) whys: Option<TokenBucket>,
 }
 
-/// The last words of a plugin.
+/// The last words of a plugin, which it says before it ends.
 #[derive(Debug)]
 pub(super) struct Farewell {
     pub(super) message: String,
@@ -73,7 +73,7 @@ impl Member {
         self.old_links.is_draining()
     }
 
-    /// The plugin in a sentence.
+    /// The plugin's name and process, for a message.
     pub(crate) fn label(&self) -> String {
         format!("plugin `{}` (pid {})", self.identity.name, self.pid)
     }

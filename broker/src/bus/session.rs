@@ -1,4 +1,4 @@
-//! Plugins as they come and go, and what they ask about the bus as a whole.
+//! Plugins that come and go, and requests about the bus as a whole.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::quota::{FirstTimes, Quota};
 use crate::schemas::Own;
 
 impl Bus {
-    /// Takes in a plugin whose name is free.
+    /// Admits a plugin. The caller has checked that its name is free.
     pub(crate) fn admit(
         &mut self,
         plugin: PluginId,
@@ -44,10 +44,10 @@ impl Bus {
             inspects: false,
             old_links: OldLinks::default(),
             farewell: None,
-            // Both halves of each gate.
+            // For both halves of each gate.
             returns: limits.gates.saturating_mul(2),
             source_returns: limits.gates,
-            // What it has made, and what it uses.
+            // For the shares that it has made, and for those that it uses.
             share_returns: limits.shares.saturating_mul(2),
             share_news: 0,
             share_changes: self.shares.changes(),
@@ -62,20 +62,20 @@ impl Bus {
         self.effects.push_back(Effect::Welcome(plugin));
     }
 
-    /// Notes that a plugin which was just admitted came only for listings.
+    /// Notes that a plugin which was just admitted has connected only for listings.
     pub(crate) fn only_inspects(&mut self, plugin: PluginId) {
         if let Some(member) = self.members.get_mut(&plugin) {
             member.inspects = true;
         }
     }
 
-    /// Whether a plugin that was admitted may ask for anything yet.
+    /// Whether a plugin has acknowledged its status page, and may ask for something. An error if it has not said hello.
     pub(super) fn has_begun(&self, from: PluginId) -> Result<bool, Failure> {
         let member = self.members.get(&from).map(|member| member.ready);
         member.ok_or_else(|| protocol("it said nothing of itself yet"))
     }
 
-    /// Takes the record by which a plugin begins: that its status page is in order.
+    /// Handles the first record of a plugin, which must acknowledge its status page.
     pub(super) fn begin(&mut self, from: PluginId, record: &ToBroker) -> Result<Weight, Failure> {
         if *record != ToBroker::Session(SessionToBroker::StatusMapped) {
             return Err(protocol("it has not acknowledged its status page"));
@@ -126,7 +126,7 @@ impl Bus {
         Ok(Weight::Charged)
     }
 
-    /// Forgets a plugin whose session has ended, and all that was its own.
+    /// Removes a plugin whose session has ended, with everything that it had.
     pub(crate) fn remove(&mut self, plugin: PluginId, why: &Failure, now: Instant) {
         let Some(member) = self.members.remove(&plugin) else {
             return;
@@ -153,7 +153,7 @@ impl Bus {
     }
 }
 
-/// What the peers of a plugin that has gone are told: its last words, unless it was sent away.
+/// The failure that the peers of a plugin are told: with its last words, unless the broker has ended its session.
 fn told(member: &Member, why: &Failure) -> Failure {
     let went = why.code == Code::ProviderGone as u16;
     let (message, context) = match member.farewell.as_ref().filter(|_| went) {

@@ -1,4 +1,4 @@
-//! Tests of the bus with plugins that are only numbers.
+//! Tests of the bus. Plugins are only numbers here: no process, no socket, no shell.
 
 use callgate_layout::control::{
     Availability, Clock, FeedToBroker, FeedToPlugin, GateState, GateToBroker, GateToPlugin,
@@ -38,7 +38,7 @@ const READY: Availability = Availability::Ready {
     encoding: Encoding::Archive,
 };
 const STEP: Duration = Duration::from_secs(2);
-/// All numbers begin with one.
+/// All numbers begin with 1.
 const FROM_ONE: First = First {
     link: 1,
     life: 1,
@@ -65,17 +65,17 @@ fn schema_of(number: u8) -> Vec<u8> {
     vec![1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, number]
 }
 
-/// What the writer of some memory says, and its reader.
+/// The record by which the writer or the reader of some memory says that it has mapped it.
 fn mapped(memory: MemoryId, role: Role) -> MemoryToBroker {
     MemoryToBroker::Mapped { memory, role }
 }
 
-/// What a side says that has mapped its outbox.
+/// The record of a side that has mapped its own outbox.
 fn outbox_mapped(end: LinkEnd) -> MemoryToBroker {
     mapped(MemoryId::Outbox { end }, Role::Writer)
 }
 
-/// What a side says that has mapped its peer's outbox.
+/// The record of a side that has mapped its peer's outbox.
 fn peer_mapped(end: LinkEnd) -> MemoryToBroker {
     let end = LinkEnd {
         side: end.side ^ 1,
@@ -84,12 +84,12 @@ fn peer_mapped(end: LinkEnd) -> MemoryToBroker {
     mapped(MemoryId::Outbox { end }, Role::Reader)
 }
 
-/// An extent by its writer's end.
+/// An extent, named by the end of its writer.
 fn extent_of(end: LinkEnd, number: u8) -> MemoryId {
     MemoryId::Extent { end, number }
 }
 
-/// The offer of a function, or of one for each name under a prefix.
+/// The offer of a function; or, for a name that ends in a dot, of one for each name under that prefix.
 fn offer_of(gate: &str, schema: SchemaSource, encodings: Encodings) -> GateToBroker {
     GateToBroker::Provide {
         request: 1,
@@ -104,7 +104,7 @@ fn offer_of(gate: &str, schema: SchemaSource, encodings: Encodings) -> GateToBro
     }
 }
 
-/// The offer of one half of a gate, by a plugin that comes back where it names a life.
+/// The offer of one half of a gate. With a life, it is that of a plugin that comes back.
 fn offer(request: u32, gate: &str, kind: CallKind, life: Option<u64>) -> GateToBroker {
     GateToBroker::Provide {
         request,
@@ -129,7 +129,7 @@ impl World {
         World::of(["a", "b"], links, FROM_ONE)
     }
 
-    /// Plugins of these names, of which the first has number 1.
+    /// A world with plugins of these names; the first has number 1.
     fn of<const N: usize>(names: [&str; N], links: u32, first: First) -> World {
         let limits = PluginLimits {
             gates: 8,
@@ -202,7 +202,7 @@ impl World {
         self.ok(from, open);
     }
 
-    /// Answers all that is asked of plugins until nothing is, and gives back the states told.
+    /// Has the plugins answer everything that they are asked, until nothing is left. Returns the states that they are told.
     fn obedient(&mut self) -> Vec<(PluginId, GateState)> {
         let said = self.obeyed().into_iter();
         let told = said.filter_map(|(to, record)| match record {
@@ -212,7 +212,7 @@ impl World {
         told.collect()
     }
 
-    /// The same, and gives back all records.
+    /// The same, but returns all records.
     fn obeyed(&mut self) -> Vec<(PluginId, ToPlugin)> {
         let mut said = Vec::new();
         while let Some(effect) = self.bus.next_effect() {

@@ -1,4 +1,4 @@
-//! One grant, and the record by which it is sent.
+//! One grant of a gate under an index, and the record by which it is sent.
 
 use std::sync::Arc;
 
@@ -31,22 +31,22 @@ impl Granted {
 #[derive(Debug)]
 pub(super) struct Grant {
     pub(super) gate: Arc<str>,
-    /// What provided it when it was wanted last: the gate, or a prefix.
+    /// The gate or prefix that provided the name when the grant was last wanted.
     pub(super) by: Arc<str>,
     pub(super) prints: Prints,
     pub(super) wanted: bool,
     pub(super) sent: bool,
-    /// Whether the provider was sent it, and nothing since that takes it back.
+    /// Whether the provider keeps the grant: it was sent `Grant`, and no `Revoke` since.
     pub(super) held: bool,
     pub(super) unacknowledged: u32,
-    /// Whether the provider was sent a `Revoke` of it and has not acknowledged that.
+    /// Whether the provider was sent `Revoke` and has not acknowledged it.
     pub(super) revoking: bool,
-    /// Whether the policy forbids it; another grant takes its place where that allows the gate again.
+    /// Whether the policy forbids the grant. If the policy allows the gate again, that gets another grant.
     pub(super) is_forbidden: bool,
 }
 
 impl Grant {
-    /// One that is not wanted yet.
+    /// Returns a grant that is not wanted yet.
     pub(super) fn new(gate: &Arc<str>, prints: Prints) -> Grant {
         Grant {
             gate: gate.clone(),
@@ -61,9 +61,8 @@ impl Grant {
         }
     }
 
-    /// Whether shapes that are provided now can go by the index of those before: a half may come
-    /// or go, but not change. Notes the ones that came, for which the grant is sent again: the
-    /// provider serves under it what it had when the grant came.
+    /// Whether the grant's index can be kept for the shapes that are provided now: a half may come or go, but not change. Notes halves that
+    /// have come; the grant is then sent again, because the provider serves under an index what it had when the grant came.
     pub(super) fn take_prints(&mut self, now: Prints) -> bool {
         let changed = |(known, now): (&Option<_>, &Option<_>)| {
             known.is_some() && now.is_some() && known != now
@@ -80,7 +79,7 @@ impl Grant {
         true
     }
 
-    /// Whether the provider neither holds it nor will say anything more of it.
+    /// Whether the provider neither keeps the grant nor will acknowledge anything more about it.
     pub(super) fn is_over(&self) -> bool {
         !self.held && !self.revoking && self.unacknowledged == 0
     }

@@ -12,8 +12,8 @@ fn granted_index(grants: &mut Grants, number: u32) -> Option<u16> {
     Some(index)
 }
 
-/// An index was given away again before its provider had said that it refuses it; or never, so that the
-/// 65,537th name on a link failed for good.
+/// An index was given away again before its provider had acknowledged that it refuses it; or never, so that the 65,537th name on a link
+/// failed for good.
 #[test]
 fn an_index_is_free_when_the_provider_has_said_so() {
     let mut grants = known(Instant::now());
@@ -24,7 +24,7 @@ fn an_index_is_free_when_the_provider_has_said_so() {
     grants.close("5");
     assert_eq!(grants.take_revoked(), [5]);
     assert_eq!(granted_index(&mut grants, 70_000), None, "not refused yet");
-    // One `Revoke` at a time; what is closed meanwhile goes with the next.
+    // One `Revoke` at a time; what is closed meanwhile goes into the next one.
     for closed in ["9", "7"] {
         grants.close(closed);
     }
@@ -39,14 +39,14 @@ fn an_index_is_free_when_the_provider_has_said_so() {
     assert!(grants.take_revoked().is_empty());
 }
 
-/// Names under a prefix are opened and closed for ever.
+/// Names under a prefix are opened and closed all the time.
 #[test]
 fn nothing_is_left_of_names_that_were_closed() {
     let mut grants = known(Instant::now());
     let mut revokes = 0;
     for number in 0..200_000 {
         let index = granted_index(&mut grants, number);
-        // It rests for as long as it can without the provider's tables growing.
+        // An index rests as long as it can without the provider's tables growing.
         assert_eq!(index, Some((number as usize % RESTING) as u16));
         grants.close(&number.to_string());
         let revoked = grants.take_revoked();
@@ -58,7 +58,7 @@ fn nothing_is_left_of_names_that_were_closed() {
     assert!(grants.due.is_empty() && grants.closed.is_empty() && grants.revoking == 0);
 }
 
-/// The peer opens a name again while its index is being taken back.
+/// The peer opens a name again while its index is being revoked.
 #[test]
 fn a_name_that_is_opened_again_gets_another_index() {
     let due = Instant::now();
@@ -77,7 +77,7 @@ fn a_name_that_is_opened_again_gets_another_index() {
     assert_eq!(grants.grants.len(), 1);
 }
 
-/// A name is closed before its grant went, before that was acknowledged, and while its gate is gone.
+/// A name can be closed before its grant is sent, before the grant is acknowledged, and while its gate is gone.
 #[test]
 fn a_name_can_be_closed_at_any_time() {
     let due = Instant::now();
@@ -88,7 +88,7 @@ fn a_name_can_be_closed_at_any_time() {
     grants.close("1");
     assert!(grants.take_revoked().is_empty() && grants.grants.is_empty());
     assert_eq!(grants.peer_known(due), []);
-    // The grant is under way, twice.
+    // The grant was sent twice, and is not acknowledged.
     grants.want(names(&one), ONE, due).unwrap().unwrap();
     grants.withdraw("1");
     grants.want(names(&one), ONE, due).unwrap().unwrap();
@@ -102,7 +102,7 @@ fn a_name_can_be_closed_at_any_time() {
     );
     assert_eq!(grants.installed(1, due), Ok(None));
     assert!(grants.grants.is_empty() && grants.is_settled());
-    // Its gate is withdrawn, and closed then; or the reverse.
+    // The gate is withdrawn and then closed, and the other way round.
     assert_eq!(granted_index(&mut grants, 1), Some(2));
     grants.withdraw("1");
     grants.close("1");
@@ -114,7 +114,7 @@ fn a_name_can_be_closed_at_any_time() {
     assert!(grants.grants.is_empty() && grants.revoking == 0);
 }
 
-/// A right is taken back while indexes wait to be revoked: those that it is about go at once.
+/// A right is taken back while indexes wait to be revoked: those that the right is about are revoked at once.
 #[test]
 fn what_waits_to_be_revoked_is_forbidden_at_once() {
     let mut grants = known(Instant::now());
@@ -133,7 +133,7 @@ fn what_waits_to_be_revoked_is_forbidden_at_once() {
     assert!(grants.grants.is_empty());
 }
 
-/// A provider that has no gate of the name holds nothing, so there is nothing to be taken back.
+/// A provider that denies a name keeps nothing under its index, so nothing has to be revoked.
 #[test]
 fn an_index_under_which_there_is_nothing_is_free() {
     let due = Instant::now();
@@ -143,13 +143,13 @@ fn an_index_under_which_there_is_nothing_is_free() {
     assert_eq!(grants.not_provided(0, due), Ok(Some(one.clone())));
     assert!(grants.grants.is_empty() && grants.is_settled());
     assert_eq!(grants.not_provided(0, due), Err(()));
-    // Of two grants, the last answer counts.
+    // If two grants are out, the last answer counts.
     grants.want(names(&one), ONE, due).unwrap().unwrap();
     grants.withdraw("1");
     grants.want(names(&one), ONE, due).unwrap().unwrap();
     assert_eq!(grants.not_provided(1, due), Ok(None));
     assert_eq!(grants.installed(1, due), Ok(Some(one.clone())));
-    // It says so when the name is closed already.
+    // The denial comes when the name is closed already.
     grants.withdraw("1");
     grants.want(names(&one), ONE, due).unwrap().unwrap();
     grants.close("1");
@@ -159,7 +159,7 @@ fn an_index_under_which_there_is_nothing_is_free() {
     assert!(grants.grants.is_empty() && grants.revoking == 0);
 }
 
-/// The names under a prefix go with it, and those that something else provides stay.
+/// The names that a prefix provided go with it; names under it that something else provides stay.
 #[test]
 fn a_prefix_that_is_gone_takes_its_names_along() {
     let due = Instant::now();
@@ -176,14 +176,14 @@ fn a_prefix_that_is_gone_takes_its_names_along() {
     assert_eq!(callable(&grants), [None, Some(1), Some(2), Some(3)]);
     grants.withdraw("a.y");
     assert_eq!(callable(&grants), [None, Some(1), None, Some(3)]);
-    // Something else provides it now: the index is the same as long as the types are.
+    // A gate provides the name now. The index stays as long as the types do.
     let sent = grants.want((&gates[0], &gates[0]), ONE, due).unwrap();
     assert_eq!(sent.unwrap().index, 0);
     grants.revoke(|_, by| by == "a.b.");
     assert_eq!(grants.take_revoked(), [1]);
 }
 
-/// A longer prefix came, which has no gate of a name that was open by the shorter one: it was never asked.
+/// A longer prefix came, which denies a name that was open by the shorter one; it was never asked.
 #[test]
 fn who_provides_a_name_by_another_prefix_is_asked_for_it() {
     let due = Instant::now();
@@ -198,7 +198,7 @@ fn who_provides_a_name_by_another_prefix_is_asked_for_it() {
     }
 }
 
-/// What was closed is taken back later; meanwhile its index was free, and another gate got it.
+/// A closed index is revoked later. Meanwhile it had become free, and belonged to another gate.
 #[test]
 fn an_index_that_is_another_gate_s_by_now_is_not_taken_back() {
     let due = Instant::now();
@@ -210,7 +210,7 @@ fn an_index_that_is_another_gate_s_by_now_is_not_taken_back() {
     assert_eq!(grants.take_revoked(), [late]);
     grants.close("0");
     assert_eq!(grants.not_provided(closed, due), Ok(None));
-    // Until enough others are free that its turn comes.
+    // Until enough other indexes are free for this one to be used again.
     for number in 2..1 + RESTING as u32 {
         let sent = grants.want(names(&numbered(number)), ONE, due).unwrap();
         let index = sent.unwrap().index;
@@ -222,7 +222,7 @@ fn an_index_that_is_another_gate_s_by_now_is_not_taken_back() {
     assert_eq!(grants.index_of("9999"), Some(closed));
 }
 
-/// A provider that says of each name that there is none, and never that it refuses what was closed before.
+/// A provider denies each name, and never acknowledges that it refuses what was closed before.
 #[test]
 fn nothing_grows_while_a_provider_does_not_refuse() {
     let due = Instant::now();
@@ -241,7 +241,7 @@ fn nothing_grows_while_a_provider_does_not_refuse() {
     assert!(grants.take_revoked().is_empty());
 }
 
-/// What was closed waits for its turn, also when withdrawn gates are forgotten.
+/// Closed indexes wait for their turn, also when withdrawn gates are forgotten.
 #[test]
 fn what_is_closed_is_not_revoked_with_what_was_withdrawn() {
     let due = Instant::now();
@@ -265,7 +265,7 @@ fn what_is_closed_is_not_revoked_with_what_was_withdrawn() {
     assert_eq!(grants.take_revoked(), Vec::from_iter(1..100));
 }
 
-/// Who relies on a revocation that is under way is told of it once.
+/// A revocation that is under way and that a change of policy relies on is reported once.
 #[test]
 fn what_is_being_revoked_and_is_forbidden_then_is_said_once() {
     let mut grants = known(Instant::now());

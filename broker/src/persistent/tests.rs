@@ -1,4 +1,4 @@
-//! The store over a directory of its own in the place of `/dev/shm`.
+//! Tests of the store, in a directory of its own instead of `/dev/shm` itself.
 
 mod damage;
 mod keeping;
@@ -20,13 +20,13 @@ use crate::shares::Kept;
 pub(super) const TAG: &str = "Osc.Table";
 const MIB: u64 = 1 << 20;
 
-/// A store that may keep 64 MiB, of the bus `test`.
+/// A store of the bus `test`, which may keep 64 MiB.
 pub(super) fn store(directory: &TempDir) -> Store {
     Store::new(directory.path(), BusName::said("test"), 64 * MIB)
 }
 
 pub(super) fn scene() -> (TempDir, Store) {
-    // Files of other systems have blocks in other sizes.
+    // In `/dev/shm`, because files of other file systems have blocks of other sizes.
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
     let store = store(&directory);
     (directory, store)
@@ -43,12 +43,12 @@ pub(super) fn facts(tag: &str, number: u64, value: &[u8]) -> Kept {
         form: Form::Archive,
         maker: "Maker".to_owned(),
         signature: "(Table)".to_owned(),
-        // With one parameter.
+        // A schema with one parameter.
         schema: [1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 7].into(),
     }
 }
 
-/// Bytes that are not the same for another number.
+/// Bytes that differ for each number.
 pub(super) fn value(number: u64, len: usize) -> Vec<u8> {
     let mix = |at: usize| (at as u64 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
     (0..len).map(|at| mix(at) as u8).collect()
@@ -62,7 +62,7 @@ pub(super) fn save(store: &Store, tag: &str, number: u64, value: &[u8]) {
         .unwrap();
 }
 
-/// The value that is found, with its facts.
+/// The version that is found, and the bytes of its value.
 pub(super) fn found(store: &Store, tag: &str, way: Way) -> Option<(Kept, Vec<u8>)> {
     let found = store.find(tag, way, u64::MAX).unwrap()?;
     let len = found.kept.len;
@@ -80,7 +80,7 @@ pub(super) fn path(store: &Store, tag: &str) -> PathBuf {
     store.folder.path(tag)
 }
 
-/// Names of all files in the directory, but the lock.
+/// The names of all files in the directory except the lock.
 pub(super) fn names(directory: &TempDir) -> Vec<String> {
     let lock = BusName::said("test").lock();
     let entries = std::fs::read_dir(directory.path()).unwrap();

@@ -1,4 +1,4 @@
-//! Why nobody provides a gate: programs that were to do so, and how they stand.
+//! Answers why nobody provides a gate: names the programs that may be meant to provide it, with the state of each.
 
 use std::borrow::Cow;
 use std::time::Instant;
@@ -8,28 +8,28 @@ use callgate_layout::control::{Failure, GateToPlugin, SessionToPlugin};
 use serde_json::{Value, json};
 
 use super::Reactor;
-use super::listed_plugins::{BROKEN, broken_name};
+use super::listed_plugins::{BROKEN, broken_name, short};
 use crate::child::Tracked;
 use crate::id::PluginId;
 use crate::listing::PluginState;
 use crate::supervision::State;
 
-/// Programs that one answer names.
+/// How many programs one answer names.
 const NAMED: usize = 4;
 
-/// A program that may be why nobody provides a gate.
+/// A program whose absence may be the reason why nobody provides a gate.
 struct Suspect<'a> {
     name: Cow<'a, str>,
-    /// How it stands, in a sentence.
+    /// Its state, in a sentence.
     text: String,
-    /// The same for programs, where it is supervised.
+    /// The same as JSON, if the program is supervised.
     context: Option<Value>,
 }
 
 impl<'a> Suspect<'a> {
     /// A plugin whose folder cannot be used.
     fn broken(name: Cow<'a, str>, why: &str) -> Suspect<'a> {
-        let fault = json!({"code": BROKEN, "message": why});
+        let fault = json!({"code": BROKEN, "message": short(why)});
         Suspect {
             text: format!("plugin `{name}` is left out: {why}"),
             context: Some(
@@ -40,7 +40,7 @@ impl<'a> Suspect<'a> {
     }
 }
 
-/// Whether a gate is one of a plugin's by the convention `Owner.Name`, whatever the case of letters.
+/// Whether a gate belongs to a plugin by the convention `Owner.Name`, in upper or lower case.
 fn is_by_name(gate: &str, plugin: &str) -> bool {
     let owner = gate.get(..plugin.len());
     owner.is_some_and(|owner| owner.eq_ignore_ascii_case(plugin))
@@ -48,7 +48,7 @@ fn is_by_name(gate: &str, plugin: &str) -> bool {
 }
 
 impl Reactor {
-    /// Tells a plugin that nobody is left to wait for at a gate that it has open, if that is so.
+    /// Tells a plugin that has a gate open if no program is left that could provide it.
     pub(super) fn tell_failed(&mut self, plugin: PluginId, open: u32, gate: &str, now: Instant) {
         if self.nobody_left(gate).is_some() {
             let record = GateToPlugin::StartFailed { open };
@@ -62,8 +62,8 @@ impl Reactor {
         self.send(to, record, Vec::new(), now);
     }
 
-    /// What became of the program that was to provide a gate, where no other one is left to do so. Who supervises a program may start it
-    /// again.
+    /// Why no program is left that could provide a gate: the reason why a program failed to start whose name the gate bears; or else, if no
+    /// program can come any more, why the last one failed. A supervised program does not count, because it may be started again.
     fn nobody_left(&self, gate: &str) -> Option<&str> {
         let ended = self.starts.ended();
         let is_over = |name: &str| !self.supervised.contains_key(name);
@@ -75,13 +75,13 @@ impl Reactor {
         let anybody = self.listener.is_some()
             || !self.execs.is_empty()
             || self.children.values().any(Tracked::is_starting)
-            || supervised.any(|supervised| supervised.may_come())
+            || supervised.any(|supervised| supervised.is_coming())
             || sessions.any(|session| session.expected.name.is_some());
         let by_name = by_name.filter(|ended| is_over(&ended.name));
         Some(by_name.or(last.filter(|_| !anybody))?.why.as_str())
     }
 
-    /// Programs that may be why nobody provides a gate, in sentences.
+    /// The answer why nobody provides a gate; `None` if no program is known that may be the reason.
     fn why_absent(&self, gate: &str) -> Option<Failure> {
         let left = self.nobody_left(gate);
         let code = match left {
@@ -89,7 +89,7 @@ impl Reactor {
             None => Code::NotReady,
         };
         let mut all = self.suspects(gate);
-        // Those that bear its name say enough.
+        // If the gate bears the names of some of these programs, only these are named.
         let is_its = |suspect: &Suspect<'_>| is_by_name(gate, &suspect.name);
         if all.iter().any(is_its) {
             all.retain(is_its);
@@ -104,17 +104,19 @@ impl Reactor {
         if more > 0 {
             texts.push(format!("and {more} others are not there"));
         }
-        (!texts.is_empty()).then(|| Failure {
-            context: context.map(|context| context.to_string()),
-            ..Failure::new(code, texts.join("; "))
-        })
+        let failure = Failure::new(code, texts.join("; "));
+        let failure = match context {
+            Some(context) => failure.with_context(context.to_string()),
+            None => failure,
+        };
+        (!texts.is_empty()).then_some(failure)
     }
 
-    /// Programs that are not there, of those that may provide a gate.
+    /// The programs that may provide a gate and do not run, or run without providing it.
     fn suspects(&self, gate: &str) -> Vec<Suspect<'_>> {
         let supervised = self.supervised.iter();
         let supervised = supervised.filter(|(name, supervised)| {
-            // One that runs is to blame for its own gates alone.
+            // A program that runs is to blame only for gates with its own name.
             supervised.state() != State::Ready || is_by_name(gate, name)
         });
         let supervised = supervised.map(|(name, supervised)| Suspect {
@@ -134,7 +136,7 @@ impl Reactor {
         let others = others.filter(|other| !self.supervised.contains_key(&*other.name));
         let all = supervised.chain(others);
         let may_provide = |suspect: &Suspect<'_>| self.bus.may_provide(&suspect.name, gate);
-        // What these may provide nobody knows, but by their names.
+        // What these would provide is not known; it is guessed by their names.
         let broken = self.broken.iter();
         let broken = broken.map(|(folder, why)| Suspect::broken(broken_name(folder), why));
         let broken = broken.filter(|suspect| is_by_name(gate, &suspect.name));
@@ -145,6 +147,15 @@ impl Reactor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A context that is too long for a record is left out, with the state of the plugin.
+    #[test]
+    fn a_long_reason_leaves_a_context_that_fits() {
+        let suspect = Suspect::broken("x".into(), &"\u{1}".repeat(100_000));
+        let context = suspect.context.unwrap().to_string();
+        let failure = Failure::new(Code::NotReady, suspect.text).with_context(context);
+        assert!(failure.context.unwrap().contains("broken"));
+    }
 
     /// A gate of another plugin, whose name only begins alike, would fail without a reason.
     #[test]

@@ -1,4 +1,4 @@
-//! Taking in those who connect to the socket.
+//! Accepting connections on the socket.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,20 +14,20 @@ use nix::unistd::geteuid;
 use super::session::{Connection, Expected, hang_up};
 use super::{Reactor, SCARCITY, Timer};
 
-/// Connections that are taken in before it is the turn of those that are there.
+/// How many connections are accepted before those that are there have their turn.
 const BATCH: usize = 64;
 
-/// Who made a connection.
+/// The process at the other end of a connection.
 struct Peer {
     uid: u32,
     pid: u32,
-    /// Whether it is this very process.
+    /// Whether it is the broker's own process.
     is_own: bool,
     process: Arc<OwnedFd>,
 }
 
 impl Reactor {
-    /// Takes in a bounded number of connections.
+    /// Accepts a bounded number of connections.
     pub(super) fn accept(&mut self, now: Instant) {
         if let Some(socket) = self.half_accepted.take()
             && !self.take_in(socket, now)
@@ -51,13 +51,13 @@ impl Reactor {
                 },
             }
         }
-        // Later than now, or whoever takes out the timers that are due would find it again, and
-        // as long as somebody connects would do nothing else.
+        // Later than now: the loop over timers that are due would otherwise find this one again, and do nothing else as long as processes
+        // connect.
         let soon = now + Duration::from_nanos(1);
         self.timers.set(Timer::Accept, Some(soon));
     }
 
-    /// Those who connect wait in the socket's queue until there are descriptors again.
+    /// Accepts later, when there are descriptors again. Until then, processes that connect wait in the socket's queue.
     fn accept_later(&mut self, error: &io::Error, now: Instant) {
         let is_news = !std::mem::replace(&mut self.accepts_late, true);
         if is_news && self.warnings.take(now) {
@@ -67,7 +67,7 @@ impl Reactor {
         self.timers.set(Timer::Accept, Some(now + SCARCITY));
     }
 
-    /// Takes in one connection; `false` where it has to wait for descriptors.
+    /// Makes a session of an accepted connection. Returns `false` if it has to wait for descriptors.
     fn take_in(&mut self, socket: OwnedFd, now: Instant) -> bool {
         let process = match self.process_behind(&socket) {
             Ok(process) => {
@@ -90,7 +90,7 @@ impl Reactor {
             id.map(|id| {
                 let due = now + self.settings.step_deadline;
                 self.timers.set(Timer::Hello(id), Some(due));
-                // What came before the socket was watched makes no event.
+                // Records that came before the socket was watched cause no event.
                 self.enqueue(id);
             })
         });
@@ -102,7 +102,7 @@ impl Reactor {
         true
     }
 
-    /// The process that made a connection.
+    /// Returns the process that made a connection.
     fn process_behind(&mut self, socket: &OwnedFd) -> io::Result<Peer> {
         let peer = getsockopt(socket, sockopt::PeerCredentials)?;
         let pid = u32::try_from(peer.pid()).unwrap_or(0);
@@ -119,7 +119,7 @@ impl Reactor {
         })
     }
 
-    /// The pidfd of this very process, which all its plugins have in common.
+    /// Returns the pidfd of the broker's own process, which all plugins in this process share.
     pub(super) fn own_process(&mut self) -> io::Result<Arc<OwnedFd>> {
         if let Some(process) = &self.own_process {
             return Ok(process.clone());
@@ -128,7 +128,7 @@ impl Reactor {
         Ok(self.own_process.insert(process).clone())
     }
 
-    /// Looks at who connects; who may not is told so.
+    /// Checks the process that connects. One that may not connect is told why.
     fn examine(&mut self, socket: OwnedFd, peer: Peer, now: Instant) -> Result<Connection, ()> {
         match self.check_peer(&peer) {
             Ok(()) => Ok(Connection {
@@ -162,7 +162,7 @@ impl Reactor {
         self.check_share(peer.pid)
     }
 
-    /// Whether there may be one connection more.
+    /// Fails if the broker has as many connections as it may.
     pub(super) fn check_room(&self) -> Result<(), Failure> {
         let most = self.settings.limits.connections;
         if self.sessions.len() + self.execs.len() < most as usize {
@@ -172,7 +172,7 @@ impl Reactor {
         Err(full(message))
     }
 
-    /// Whether a process may have one connection more: one that takes all keeps out the others.
+    /// Fails if a process has as many connections as it may: a process that takes all would keep out the others.
     fn check_share(&self, pid: u32) -> Result<(), Failure> {
         let most = self.settings.limits.connections_per_process;
         let its_own = self.sessions.values().filter(|session| session.pid == pid);
@@ -184,8 +184,8 @@ impl Reactor {
     }
 }
 
-/// The refusal of a plugin for which there is no room now. It may come again, which it does by itself where
-/// it comes back: that is why this is not `OVERLOADED`, with which it would not.
+/// The failure for a plugin for which there is no room now. Not `OVERLOADED`: a plugin that comes back tries again after `SYSTEM`, and
+/// would not after that.
 pub(super) fn full(message: String) -> Failure {
     Failure::new(Code::System, message)
 }

@@ -1,5 +1,5 @@
-//! Cells in the shell: their memory is made, handed to their readers, and taken out of the queues when there is newer. Also as
-//! they are listed.
+//! Cells in the shell: their memory is made, sent to their readers, and removed from the queues when it is replaced. Also their entries in
+//! listings.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::listing::{ShareEntry, ShareForm};
 use crate::memory::AnyMemory;
 
 impl Reactor {
-    /// Makes what a cell lies in, and sends it to its writer, behind it that of the writer before.
+    /// Makes memory for a cell and sends it to its writer, together with that of the writer before.
     pub(super) fn make_cell(
         &mut self,
         to: PluginId,
@@ -31,7 +31,7 @@ impl Reactor {
         self.hand_out_made(to, (memory, made), (record.into(), last), now);
     }
 
-    /// Sends what a cell lies in to one of its readers.
+    /// Sends the memory of a cell to one of its readers.
     pub(super) fn read_cell(
         &mut self,
         to: PluginId,
@@ -45,7 +45,7 @@ impl Reactor {
         }
     }
 
-    /// What a cell lay in is of no more use: it leaves the queues of those who were to have it.
+    /// The memory of a cell was replaced, or the cell is gone: removes it from the queues of the plugins that it was to be sent to.
     pub(super) fn drop_cell(&mut self, memory: u64, writer: Option<PluginId>, users: &[PluginId]) {
         let held = self.memory.remove(&AnyMemory::Cell(memory));
         let Some(descriptor) = held.as_ref().and_then(Memory::reader_file) else {
@@ -54,14 +54,14 @@ impl Reactor {
         for user in users {
             let session = self.sessions.get_mut(user);
             let records = session.map_or(0, |session| session.outgoing.discard(&descriptor));
-            // Readers owe no answer.
+            // Only the writer was to acknowledge; readers do not answer.
             if writer == Some(*user) {
                 self.bus.unsent(*user, records);
             }
         }
     }
 
-    /// All cells, as they stand among the shares of a listing.
+    /// All cells, as entries among the shares of a listing.
     pub(super) fn cell_entries(&self) -> Vec<ShareEntry> {
         let cells = self.bus.cells().all();
         let entries = cells.map(|(tag, cell)| ShareEntry {

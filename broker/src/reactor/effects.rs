@@ -1,5 +1,4 @@
-//! Doing what the bus wants done: records are sent, pages and peers handed out. What is done with
-//! memory stands in `memory.rs`.
+//! Carries out the effects of the bus: sends records, hands out pages and introduces peers. Effects about memory are in `memory.rs`.
 
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -116,14 +115,14 @@ impl Reactor {
                 self.remove_file((from, request), tag, now);
             }
             Effect::GaveUp(link, why) => {
-                // As often as a plugin likes, and with any text: as little as of other warnings.
+                // A plugin can cause this as often as it likes and with any text, so it is limited like other warnings.
                 if self.warnings.take(now) {
                     tracing::warn!(link, "a link is given up: {why:?}");
                 }
             }
             Effect::NotRefused(plugin) => self.not_refused(plugin, now),
             Effect::Deadlocked(circle) => {
-                // As often as plugins like.
+                // Limited, because plugins can cause deadlocks as often as they like.
                 if self.warnings.take(now) {
                     tracing::warn!("a deadlock: {circle}");
                 }
@@ -136,7 +135,7 @@ impl Reactor {
         }
     }
 
-    /// Queues a record and sends what goes.
+    /// Queues a record for a plugin, and sends what its socket takes.
     pub(super) fn send(
         &mut self,
         to: PluginId,
@@ -147,7 +146,7 @@ impl Reactor {
         self.send_charged(to, &record.into(), (descriptors, None), now);
     }
 
-    /// As [`Reactor::send`], with what the plugin is charged until it has taken the datagram.
+    /// The same as [`Reactor::send`], with a charge that the plugin bears until it has taken the datagram.
     pub(super) fn send_charged(
         &mut self,
         to: PluginId,
@@ -164,14 +163,14 @@ impl Reactor {
                 let most = self.settings.limits.queued_records;
                 let message =
                     format!("it left {most} records unread: it may be stopped or too busy");
-                // It comes back when it goes on.
+                // `TIMEOUT`, so that the plugin comes back when it goes on.
                 let failure = Failure::new(Code::Timeout, message);
                 self.doomed.push_back((to, failure));
             }
         }
     }
 
-    /// Sends what waits for a plugin, and arranges to go on when it can take more.
+    /// Sends what waits for a plugin, and arranges to be woken when its socket takes more.
     pub(super) fn flush(&mut self, id: PluginId, now: Instant) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
@@ -229,15 +228,15 @@ impl Reactor {
         self.send(to, record, descriptors, now);
     }
 
-    /// The doorbell that a plugin wants to share, if others of its process have it. Whoever cannot have
-    /// it is given one of its own: a process never gets another one's doorbell by naming it.
+    /// The doorbell page that a plugin wants to share, if other plugins of its process have it. Otherwise it gets a page of its own: a
+    /// process must not get another process's doorbell by naming it.
     fn shared_doorbell(&self, of: PluginId) -> Option<DoorbellPage> {
         let session = self.sessions.get(&of)?;
         let first = session.shares?.plugin;
         let has_it =
             |other: &&Session| other.pid == session.pid && other.doorbell_of(first).is_some();
         let mut others = self.sessions.values().filter(has_it);
-        // A process of the same number may have ended without the broker's knowing yet.
+        // A process of the same number may have ended without the broker having noticed.
         let other = others.find(|other| !process::has_ended(other.process.as_fd()))?;
         other.doorbell_of(first).cloned()
     }
@@ -254,7 +253,7 @@ impl Reactor {
         self.start_succeeded(plugin);
     }
 
-    /// Tells a source who listens, with what belongs to that plugin.
+    /// Tells a source who listens, with the status page, doorbell and process of that plugin.
     fn introduce_listener(
         &mut self,
         to: PluginId,
@@ -271,7 +270,7 @@ impl Reactor {
         }
     }
 
-    /// Tells a plugin who is on the other side of a link, and hands the outbox of that side over.
+    /// Tells a plugin who is on the other side of a link, and sends it that side's outbox.
     fn introduce(&mut self, to: PluginId, end: LinkEnd, peer: PluginId, now: Instant) {
         let (Some(session), Some(member)) = (self.sessions.get(&peer), self.bus.member(peer))
         else {

@@ -1,4 +1,4 @@
-//! Failures in which the kernel's words are.
+//! Failures that quote an error of the kernel.
 
 use std::io;
 

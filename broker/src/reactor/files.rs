@@ -1,5 +1,5 @@
-//! The files of persistent shares: what the bus wants done with them is done on a thread of their own, one thing after the other; in which
-//! order, the [`queue`] says.
+//! The files of persistent shares. The bus's effects on them are carried out on a thread of their own, one after the other, in the order
+//! that the [`queue`] decides.
 
 mod queue;
 
@@ -24,19 +24,19 @@ use queue::{Next, Queue};
 
 type Job = Box<dyn FnOnce(&Store) -> Outcome + Send>;
 
-/// The files of a bus, and who works on them.
+/// The files of a bus, and the thread that works on them.
 pub(super) struct Files {
-    /// `None` where the bus has no name to keep any under.
+    /// `None` if the bus has neither a socket nor a name, so that its files would have no name.
     store: Option<Arc<Store>>,
-    /// `None` until there is something to do.
+    /// `None` until there is work.
     helper: Option<Helper<Outcome>>,
     queue: Queue<Job, Load>,
-    /// Whether something is being done: the next thing is begun when that is over.
+    /// Whether the thread is at work. The next task begins when it has finished.
     is_busy: bool,
 }
 
 impl Files {
-    /// The files of the store, if there is one, as the bus is told.
+    /// Creates this from the store, if there is one, and tells the bus whether it can keep persistent shares.
     pub(super) fn new(store: Option<Store>, bus: &mut Bus) -> Files {
         let files = Files {
             store: store.map(Arc::new),
@@ -52,7 +52,7 @@ impl Files {
         self.store.clone()
     }
 
-    /// Why this broker keeps nothing, if it is so.
+    /// Fails with the reason if this broker keeps no persistent shares.
     fn keeps(&self) -> Result<(), String> {
         match self.store {
             Some(_) => Ok(()),
@@ -63,7 +63,7 @@ impl Files {
         }
     }
 
-    /// Lets another broker have them, after what is under way.
+    /// Gives the files up for another broker, after the saving and removing that is queued.
     pub(super) fn close(&mut self) {
         if let (Some(helper), Some(store)) = (self.helper.take(), self.store.take()) {
             for job in self.queue.take_jobs() {
@@ -76,7 +76,7 @@ impl Files {
     }
 }
 
-/// A share and the version that is looked for, by the numbers that they are to have.
+/// The tag whose file is loaded, and the numbers that its version and its share will get.
 #[derive(Clone, Debug)]
 struct Wanted {
     version: u64,
@@ -84,7 +84,7 @@ struct Wanted {
     tag: Arc<str>,
 }
 
-/// A file that is to be loaded.
+/// A load that is to be done.
 #[derive(Clone, Debug)]
 struct Load {
     wanted: Wanted,
@@ -92,7 +92,7 @@ struct Load {
 }
 
 impl Reactor {
-    /// Saves or removes something, after all that was asked for before.
+    /// Queues a task that saves or removes, behind those that were queued before.
     fn with_files(
         &mut self,
         job: impl FnOnce(&Store) -> Outcome + Send + 'static,
@@ -104,7 +104,7 @@ impl Reactor {
         Ok(())
     }
 
-    /// Whether there is a thread that works on the files, from now on.
+    /// Starts the thread that works on the files, if it does not run yet.
     fn start_files(&mut self) -> Result<(), Failure> {
         if let Err(why) = self.files.keeps() {
             let message = format!("there is no persistent share: {why}");
@@ -119,7 +119,7 @@ impl Reactor {
         Ok(())
     }
 
-    /// Begins with what is next, if nothing is being done.
+    /// Begins with the next task, if the thread is idle.
     fn work_on_files(&mut self, now: Instant) {
         while !self.files.is_busy {
             let Some(store) = self.files.store() else {
@@ -154,7 +154,7 @@ impl Reactor {
         }
     }
 
-    /// Keeps a version in a file, and tells the bus.
+    /// Saves a version in a file; then the bus is told the result.
     pub(super) fn save(&mut self, version: u64, kept: Kept, now: Instant) {
         let memory = self.memory.get(&AnyMemory::Version(version));
         let Some(file) = memory.and_then(Memory::reader_file) else {
@@ -172,7 +172,7 @@ impl Reactor {
         }
     }
 
-    /// Looks for the file of a tag, and tells the bus.
+    /// Looks for the file of a tag; then the bus is told the result.
     pub(super) fn load(
         &mut self,
         (version, share): (u64, u64),
@@ -185,7 +185,7 @@ impl Reactor {
             share,
             tag,
         };
-        // Most tags have none, and whoever makes those does not wait for the files of others.
+        // Most tags have no file. This is found here at once, so that plugins that make such shares do not wait behind the files of others.
         let has_file = self
             .files
             .store
@@ -231,7 +231,7 @@ impl Reactor {
         self.bus.version_loaded(numbers, &wanted.tag, found, now);
     }
 
-    /// Keeps what was found as the memory of a version.
+    /// Keeps the loaded file or copy as the memory of a version.
     fn keep_loaded(
         &mut self,
         wanted: &Wanted,
@@ -250,7 +250,8 @@ impl Reactor {
         }
     }
 
-    /// Keeps the file itself. It stays when nobody has it any more, so nobody waits for that.
+    /// Keeps the file itself as the memory of a version. Nobody waits for the end of this memory, because the file stays when no process
+    /// uses it.
     fn keep_in_place(
         &mut self,
         (version, share, len): (u64, u64, u64),
@@ -264,7 +265,7 @@ impl Reactor {
         Ok(())
     }
 
-    /// Removes the file of a tag, and tells the bus.
+    /// Removes the file of a tag; then the bus is told the result.
     pub(super) fn remove_file(
         &mut self,
         (from, request): (PluginId, u32),
@@ -288,7 +289,7 @@ impl Reactor {
     }
 }
 
-/// Looks for a file, of which so many bytes may be copied.
+/// Loads a file, of which at most `room` bytes may be copied.
 fn find(load: Load, store: &Store, room: u64) -> Outcome {
     let found = store.find(&load.wanted.tag, load.way, room);
     Outcome::new(move |reactor, now| reactor.loaded(&load.wanted, found, load.way, now))

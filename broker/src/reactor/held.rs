@@ -1,11 +1,9 @@
-//! Extents of no more use that somebody may still hold, and that could not be
-//! [watched](super::watches): looked at by and by, until the kernel grants a lease, which it does when
-//! nobody else holds them.
+//! Memory that was let go, that some process may still hold, and that could not be [watched](super::watches). The broker asks the kernel
+//! for a lease on it from time to time: the kernel grants one when nobody else holds the memory.
 //!
-//! An honest peer unmaps what was returned within a moment. The longer one is held, the more rarely
-//! it is looked at, and only so many at once. The broker's descriptor is the last one then, so closing
-//! it frees the memory, which for 64 MiB takes milliseconds: both happen on the helper thread, and one
-//! close after the other, so that what else there is to do for it comes in between.
+//! An honest peer unmaps what was returned within a moment. The longer some memory is held, the more rarely it is looked at, and only a
+//! limited number at once. When nobody else holds it, the broker's descriptor is the last one, so closing it frees the memory, which takes
+//! milliseconds for 64 MiB. Both happen on the helper thread, and one close at a time, so that its other tasks come in between.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -19,33 +17,33 @@ use super::memory::Closing;
 use super::{Outcome, Reactor, Timer};
 use crate::deadlines::Deadlines;
 
-/// When something is looked at for the first time, and the longest time between two looks.
+/// The time until the first look at some memory, and the longest time between two looks.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 const RAREST_LOOK: Duration = Duration::from_secs(1);
-/// How many are looked at in one go.
+/// How much is looked at in one go.
 const BATCH: usize = 64;
 
-/// An extent that somebody may hold.
+/// Memory that some process may hold.
 #[derive(Debug)]
 struct Held {
-    /// The last descriptor of the broker's.
+    /// The broker's last descriptor of it.
     own: Arc<OwnedFd>,
-    /// How long after this look the next one comes.
+    /// The time from the next look to the one after it.
     pause: Duration,
 }
 
-/// All that somebody may hold, by the bus's numbers.
+/// All such memory, by serial number.
 #[derive(Debug)]
 pub(super) struct HeldMemory {
     held: HashMap<u64, Held>,
     due: Deadlines<u64>,
     /// Whether the helper thread is looking at some.
     is_looking: bool,
-    /// What nobody else holds, to be closed.
+    /// Memory that nobody else holds, to be closed.
     free: VecDeque<(u64, Arc<OwnedFd>)>,
-    /// Whether the helper thread is closing one.
+    /// Whether the helper thread is closing some of it.
     is_closing: bool,
-    /// What it closes of other memory.
+    /// Other memory that the helper thread is to close.
     pub(super) closing: Closing,
 }
 
@@ -61,7 +59,7 @@ impl HeldMemory {
         }
     }
 
-    /// Takes those out that are due, up to a number.
+    /// Takes out the memory that is due, up to a number.
     fn take_due(&mut self, now: Instant) -> Vec<(u64, Held)> {
         let mut batch = Vec::new();
         while batch.len() < BATCH
@@ -78,13 +76,13 @@ impl HeldMemory {
         self.held.insert(serial, Held { pause, ..held });
     }
 
-    /// When to look next.
+    /// When the next look is due; `None` while one is under way.
     fn next_look(&self) -> Option<Instant> {
         self.due.next().filter(|_| !self.is_looking)
     }
 }
 
-/// Whether nobody else holds an extent, or nobody can tell.
+/// Whether no other process holds the memory, or the kernel cannot tell.
 fn is_free(own: &OwnedFd) -> bool {
     match lease::is_held_elsewhere(own.as_fd()) {
         Ok(is_held) => !is_held,
@@ -97,14 +95,14 @@ fn is_free(own: &OwnedFd) -> bool {
 }
 
 impl Reactor {
-    /// Looks at an extent by and by until nobody else holds it; then tells the bus.
+    /// Looks at memory from time to time until nobody else holds it; then tells the bus.
     pub(super) fn keep_held(&mut self, serial: u64, own: Arc<OwnedFd>, now: Instant) {
         let pause = FIRST_LOOK;
         self.held.put_back(serial, Held { own, pause }, now);
         self.timers.set(Timer::Held, self.held.next_look());
     }
 
-    /// Has those looked at that are due.
+    /// Has the helper thread look at the memory that is due.
     pub(super) fn look_at_held(&mut self, now: Instant) {
         if self.held.is_looking {
             return;
@@ -131,7 +129,7 @@ impl Reactor {
         self.close_next();
     }
 
-    /// Has the next one closed that is free; then the bus is told.
+    /// Has the helper thread close the next memory that nobody else holds; then tells the bus.
     fn close_next(&mut self) {
         if self.held.is_closing {
             return;
@@ -150,7 +148,7 @@ impl Reactor {
         });
     }
 
-    /// Starts the thread that works on the memory of extents, if it does not run yet.
+    /// Starts the thread that works on memory, if it does not run yet.
     pub(super) fn start_memory_helper(&mut self) -> io::Result<()> {
         if self.memory_helper.is_none() {
             self.memory_helper = Some(self.way_back.helper("callgate-memory")?);
@@ -158,7 +156,7 @@ impl Reactor {
         Ok(())
     }
 
-    /// Has the helper thread do something; it was started when the first extent was made.
+    /// Has the helper thread do a job. It was started when the first such memory was made.
     pub(super) fn help_with_memory(&self, job: impl FnOnce() -> Outcome + Send + 'static) {
         if let Some(helper) = &self.memory_helper {
             helper.run(job);

@@ -1,4 +1,4 @@
-//! Plugins as the listing shows them: those that are connected, and those that are supervised besides.
+//! Plugins in a listing: those that are connected, and supervised ones that are not.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -14,8 +14,16 @@ use crate::bus::Member;
 use crate::listing::{FaultEntry, PluginEntry, PluginState, Transport};
 use crate::supervision::{State, Status};
 
-/// What is wrong with a plugin's folder.
+/// The code of a fault: a plugin's folder cannot be used.
 pub(super) const BROKEN: &str = "UNUSABLE";
+
+/// The most bytes of a reason in an error's context, which has to fit a record also where each of them is written as an escape.
+const MOST_OF_REASON: usize = 512;
+
+/// The beginning of a reason.
+pub(super) fn short(why: &str) -> &str {
+    &why[..why.floor_char_boundary(MOST_OF_REASON)]
+}
 
 /// What was said last of a supervised program.
 #[derive(Debug)]
@@ -24,13 +32,13 @@ pub(super) struct Supervised {
     said: Instant,
 }
 
-/// What was said of supervised programs, by their names.
+/// The reported status of each supervised program, by name.
 pub(super) type AllSupervised = BTreeMap<String, Supervised>;
 
-/// Why folders of plugins cannot be used.
+/// Folders of plugins that cannot be used, each with the reason.
 pub(super) type AllBroken = BTreeMap<PathBuf, String>;
 
-/// The name by which a plugin is listed whose folder cannot be used.
+/// The name under which a plugin is listed if its folder cannot be used: that of the folder.
 pub(super) fn broken_name(folder: &Path) -> Cow<'_, str> {
     let name = folder.file_name();
     name.map_or_else(|| folder.to_string_lossy(), OsStr::to_string_lossy)
@@ -39,7 +47,7 @@ pub(super) fn broken_name(folder: &Path) -> Cow<'_, str> {
 impl Supervised {
     fn next_try_ms(&self) -> Option<u64> {
         let left = self.status.next_try?.saturating_sub(self.said.elapsed());
-        // Rounded up: it is not started earlier.
+        // Rounded up, because it is not started earlier.
         let millis = left.saturating_add(Duration::from_micros(999)).as_millis();
         Some(u64::try_from(millis).unwrap_or(u64::MAX))
     }
@@ -58,15 +66,12 @@ impl Supervised {
         self.status.state
     }
 
-    /// Whether it is there, or comes without somebody's asking for it.
-    pub(super) fn may_come(&self) -> bool {
-        !matches!(
-            self.status.state,
-            State::Quarantined | State::Stopped | State::Stopping
-        )
+    /// Whether it is on its way, without somebody's asking for it.
+    pub(super) fn is_coming(&self) -> bool {
+        matches!(self.status.state, State::Starting | State::Waiting)
     }
 
-    /// Why it provides nothing, in a sentence that says what to do.
+    /// Why the program provides nothing, in a sentence that says what to do.
     pub(super) fn absence(&self, name: &str) -> String {
         let status = &self.status;
         let ended = status.how_it_ended();
@@ -97,7 +102,7 @@ impl Supervised {
         format!("plugin `{name}` {text}")
     }
 
-    /// The same for programs, with the keys of a listing.
+    /// The same as JSON, with the keys of a listing.
     pub(super) fn context(&self, name: &str) -> Value {
         let status = &self.status;
         let fault = status.last_fault.as_ref();
@@ -108,12 +113,12 @@ impl Supervised {
             "restarts": status.restarts,
             "last_exit": status.last_exit.map(|exit| exit.to_string()),
             "killed": status.was_killed,
-            "last_fault": fault.map(|fault| json!({"code": fault.code, "message": fault.why})),
+            "last_fault": fault.map(|fault| json!({"code": fault.code, "message": short(&fault.why)})),
             "next_try_ms": self.next_try_ms(),
         })
     }
 
-    /// Adds what is known of the program to what is known of the connection.
+    /// Adds what is known of the program to the entry of its connection.
     fn add_to(&self, entry: &mut PluginEntry) {
         entry.transport = self.status.transport;
         entry.restarts = self.status.restarts;
@@ -129,13 +134,13 @@ impl Supervised {
             entry.version.clone_from(version);
         }
         if self.status.transport == Transport::Stdio {
-            // The connection is the runtime's.
+            // The connection belongs to the runtime, so process and state are those of the program.
             entry.pid = self.status.pid;
             entry.state = self.listed_state();
         }
     }
 
-    /// Of a program that is not connected.
+    /// The entry of a program that is not connected.
     fn entry(&self, name: &str) -> PluginEntry {
         let mut entry = entry(name, self.listed_state());
         entry.pid = self.status.pid;
@@ -145,7 +150,7 @@ impl Supervised {
 }
 
 impl Reactor {
-    /// Somebody says how a program stands that it supervises, or that it does not any more.
+    /// A supervisor reports the status of a program, or that it does not supervise it any more.
     pub(super) fn set_status(&mut self, name: String, status: Option<Status>, now: Instant) {
         match status {
             Some(status) => {
@@ -156,7 +161,8 @@ impl Reactor {
         }
     }
 
-    /// Those that said hello, those that were started and have not, and supervised ones that are neither.
+    /// Entries for plugins that have said hello, for programs that were started and have not, for supervised programs that are neither, and
+    /// for folders that cannot be used.
     pub(super) fn plugin_entries(&self, own_pid: u32) -> Vec<PluginEntry> {
         let members = self.bus.members();
         let members = members.map(|(_, member)| member_entry(member, own_pid));
@@ -197,7 +203,7 @@ fn member_entry(member: &Member, own_pid: u32) -> PluginEntry {
     }
 }
 
-/// What the broker started and has not said hello.
+/// The entry of a program that the broker has started and that has not said hello.
 fn starting_entry(session: &Session) -> Option<PluginEntry> {
     let name = session.expected.name.as_deref()?;
     Some(PluginEntry {
@@ -206,7 +212,7 @@ fn starting_entry(session: &Session) -> Option<PluginEntry> {
     })
 }
 
-/// Of a folder that cannot be used.
+/// The entry of a folder that cannot be used.
 fn broken_entry((folder, why): (&PathBuf, &String)) -> PluginEntry {
     PluginEntry {
         last_fault: Some(FaultEntry {
@@ -217,7 +223,7 @@ fn broken_entry((folder, why): (&PathBuf, &String)) -> PluginEntry {
     }
 }
 
-/// Of a plugin that nothing else is known of.
+/// The entry of a plugin of which only name and state are known.
 fn entry(name: &str, state: PluginState) -> PluginEntry {
     PluginEntry {
         name: name.to_owned(),

@@ -8,7 +8,7 @@ use crate::persistent::Store;
 use crate::shares::{Share, Version};
 
 impl Reactor {
-    /// All shares and cells, by tag.
+    /// All shares and cells, in the order of their tags.
     pub(super) fn share_entries(&self) -> Vec<ShareEntry> {
         let shares = self.bus.shares().all();
         let shares = shares.filter(|(_, share)| !share.is_removed);
@@ -46,7 +46,7 @@ impl Reactor {
     }
 }
 
-/// Lists the persistent shares, too, that nobody uses. `shares` is in the order of tags, and stays so.
+/// Adds the persistent shares that no plugin uses. `shares` is sorted by tag, and stays so.
 pub(super) fn add_kept(shares: &mut Vec<ShareEntry>, store: &Store) {
     let kept = store.list().unwrap_or_else(|error| {
         tracing::warn!("persistent shares cannot be listed: {error}");
@@ -73,7 +73,7 @@ pub(super) fn add_kept(shares: &mut Vec<ShareEntry>, store: &Store) {
 fn share_form(form: Form) -> ShareForm {
     match form {
         Form::Slice => ShareForm::Slice,
-        // Nobody finds a twin by its tag, so the newest version is none.
+        // A tag never leads to a twin, so the newest version is not JSON.
         Form::Archive | Form::Json => ShareForm::Archive,
     }
 }

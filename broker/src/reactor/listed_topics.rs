@@ -1,7 +1,7 @@
-//! Topics in a listing: what their senders and listeners have written to shared memory.
+//! Topics in a listing, with the numbers that their senders and listeners have written to shared memory.
 //!
-//! The broker's thread says which sources and feeds there are; the helper that makes the listing reads how far each is.
-//! Neither is trusted: what is read is shown, and nothing else is done with it.
+//! The broker's thread says which sources and feeds there are. The helper thread that makes the listing reads from shared memory how far
+//! each is. These numbers come from plugins and are not trusted: they are only shown.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -18,12 +18,12 @@ use crate::listing::{SubscriberEntry, TopicEntry};
 use crate::memory::AnyMemory;
 use crate::topics::{Progress, Source};
 
-/// Where what is counted about topics stands.
+/// Where the numbers of topics are found.
 #[derive(Debug)]
 pub(super) struct ListedTopics {
-    /// For each topic of the listing, the files of its rings: of archives, and of JSON.
+    /// For each topic of the listing, the files of its rings: for archives, and for JSON.
     rings: Vec<[Option<Arc<OwnedFd>>; 2]>,
-    /// For each plugin of the listing, by its place there, what it hears.
+    /// For each plugin, by its position in the listing, the feeds that it has.
     heard: HashMap<usize, Vec<Heard>>,
 }
 
@@ -31,13 +31,13 @@ pub(super) struct ListedTopics {
 #[derive(Clone, Copy, Debug)]
 struct Heard {
     topic: usize,
-    /// Its place among the topic's subscribers.
+    /// The position among the topic's subscribers.
     subscriber: usize,
     cursor: u16,
 }
 
 impl ListedTopics {
-    /// Reads how many events each topic has had.
+    /// Reads for each topic how many events were sent.
     pub(super) fn read_heads(&self, topics: &mut [TopicEntry]) {
         for (topic, rings) in topics.iter_mut().zip(&self.rings) {
             let next = rings.iter().flatten().filter_map(read_next);
@@ -45,7 +45,7 @@ impl ListedTopics {
         }
     }
 
-    /// Reads from a plugin's status page how far it has heard what it hears.
+    /// Reads from a plugin's status page how far each of its feeds is.
     pub(super) fn read_cursors(&self, plugin: usize, page: &ReadView, topics: &mut [TopicEntry]) {
         for heard in self.heard.get(&plugin).into_iter().flatten() {
             let Some(topic) = topics.get_mut(heard.topic) else {
@@ -63,7 +63,7 @@ impl ListedTopics {
     }
 }
 
-/// The number of the next event of a ring.
+/// Returns the number of the next event of a ring.
 fn read_next(ring: &Arc<OwnedFd>) -> Option<u64> {
     let file = ring.try_clone().ok()?;
     let head = Mapping::read_only(file, RING_HEADER).ok()?;
@@ -72,7 +72,7 @@ fn read_next(ring: &Arc<OwnedFd>) -> Option<u64> {
 }
 
 impl Reactor {
-    /// All topics, and where it stands what is counted about them; each plugin has a place in the listing.
+    /// Returns all topics, and where their numbers are found. `places` has the position of each plugin in the listing.
     pub(super) fn list_topics(
         &self,
         places: &HashMap<PluginId, usize>,
@@ -124,7 +124,7 @@ impl Reactor {
         }
     }
 
-    /// The feeds of a source that have started: who hears it, and by which cursor.
+    /// The plugins whose feeds on a source have started, each with its cursor.
     fn listeners_of(&self, source: &Source) -> Vec<(PluginId, u16)> {
         let feeds = source.feeds.iter();
         let feeds = feeds.filter_map(|feed| self.bus.topics().feed(*feed));
@@ -134,7 +134,7 @@ impl Reactor {
             .collect()
     }
 
-    /// The file of a ring, to be mapped for reading: only once all of it is there, or whoever reads it would allocate it.
+    /// The file of a ring, to be mapped for reading. Only once it is allocated in full: otherwise reading it would allocate memory.
     fn file_of(&self, ring: u64) -> Option<Arc<OwnedFd>> {
         if !self.bus.has_ring(ring) {
             return None;

@@ -1,8 +1,7 @@
-//! Listings: who asks for one, and when the next is made.
+//! Listings: who asks for one, and when it is made.
 //!
-//! The broker's thread only takes a [`Snapshot`]; a helper thread reads the counters and writes the
-//! document. One listing is made at a time, for all who had asked when it was begun, and the broker's
-//! thread spends at most a tenth of its time on them, however many ask.
+//! The broker's thread only takes a [`Snapshot`]; a helper thread reads the counters and writes the document. One listing is made at a
+//! time, for all who had asked when it began, and the broker's thread spends at most a tenth of its time on them, however many ask.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -23,37 +22,37 @@ use crate::id::PluginId;
 use crate::listing::Listing;
 use crate::quota::Charge;
 
-/// The least time from one listing to the next.
+/// The shortest time from one listing to the next.
 const LEAST_PAUSE: Duration = Duration::from_millis(5);
-/// From one to the next, so many times what the snapshot took.
+/// The time from one listing to the next is so many times what the snapshot took.
 const PAUSES: u32 = 10;
-/// The most.
+/// The longest time from one listing to the next.
 const MOST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Who gets a listing.
+/// Who has asked for a listing.
 #[derive(Debug)]
 enum Asker {
-    /// A plugin, by the number of its request. It is charged until it has taken the listing.
+    /// A plugin, with the number of its request. The charge ends when it has taken the listing.
     Plugin(PluginId, u32, Charge),
     /// The broker's handle.
     Handle(Sender<Listing>),
 }
 
-/// What a helper has made of a snapshot: for handles, and for plugins.
+/// What a helper has made of a snapshot: a listing for handles, and a file for plugins.
 #[derive(Debug)]
 struct Made {
     listing: Listing,
     file: Option<io::Result<Arc<OwnedFd>>>,
 }
 
-/// Who waits for a listing, and who makes it.
+/// Those who wait for a listing, and the thread that makes it.
 #[derive(Debug, Default)]
 pub(super) struct Listings {
-    /// Started with the first listing; `None` where no thread could be started, too.
+    /// Started with the first listing; `None` before that, and if no thread could be started.
     helper: Option<Helper<Outcome>>,
     waiting: Vec<Asker>,
     is_being_made: bool,
-    /// The next is not begun earlier.
+    /// The next listing is not begun before this.
     not_before: Option<Instant>,
 }
 
@@ -63,7 +62,7 @@ impl Reactor {
         let Some(session) = self.sessions.get(&to) else {
             return;
         };
-        // A listing can be large, and lives until the plugin takes it.
+        // Limited, because a listing can be large and lives until the plugin takes it.
         let Some(charge) = session.listings.charge() else {
             let message = "an earlier listing was not taken yet; ask again when it was";
             let failure = Some(Failure::new(Code::Overloaded, message));
@@ -75,13 +74,13 @@ impl Reactor {
         self.begin_listing(now);
     }
 
-    /// The broker's handle asks for one.
+    /// The broker's handle asks for a listing.
     pub(super) fn list_for_handle(&mut self, reply: Sender<Listing>, now: Instant) {
         self.listings.waiting.push(Asker::Handle(reply));
         self.begin_listing(now);
     }
 
-    /// Begins a listing if somebody waits for one and it is time.
+    /// Begins a listing, if anybody waits for one and the pause is over.
     pub(super) fn begin_listing(&mut self, now: Instant) {
         let listings = &mut self.listings;
         if listings.is_being_made || listings.waiting.is_empty() {
@@ -106,12 +105,12 @@ impl Reactor {
         }
         match &listings.helper {
             Some(helper) => helper.run(job),
-            // Without a thread, this one does it.
+            // Without a helper thread, the broker's thread makes it.
             None => job().run(self, now),
         }
     }
 
-    /// Gives a listing to those for whom it was made.
+    /// Gives a listing to all for whom it was made.
     fn hand_out(&mut self, askers: Vec<Asker>, made: Made, now: Instant) {
         self.listings.is_being_made = false;
         for asker in askers {
@@ -120,7 +119,7 @@ impl Reactor {
                     self.hand_file_out((to, request, charge), made.file.as_ref(), now);
                 }
                 Asker::Handle(reply) => {
-                    // Who asked may have stopped waiting; then nobody misses the answer.
+                    // Sending fails if the asker has stopped waiting.
                     let _ = reply.send(made.listing.clone());
                 }
             }
@@ -136,7 +135,7 @@ impl Reactor {
     ) {
         let failure = match file {
             Some(Ok(file)) => {
-                // Nobody can change it, so that all may have the same one.
+                // The file is sealed, so all can have the same one.
                 let descriptors = (vec![file.clone()], Some(charge));
                 let record = SessionToPlugin::Listing { request }.into();
                 return self.send_charged(to, &record, descriptors, now);
@@ -149,7 +148,7 @@ impl Reactor {
     }
 }
 
-/// Makes what the askers want.
+/// Makes what the askers need of a snapshot.
 fn make(snapshot: Snapshot, askers: &[Asker]) -> Made {
     let listing = snapshot.listing();
     let is_plugin = |asker: &Asker| matches!(asker, Asker::Plugin(..));

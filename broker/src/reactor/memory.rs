@@ -1,15 +1,14 @@
-//! The life of memory in the shell, one for outboxes, extents, rings of events and versions of shares: made, sealed, handed over,
-//! let go; of cells, what is the same. The bus says when ([`Effect`](crate::effect::Effect)).
+//! The life of memory in the shell, the same for outboxes, extents, rings of events and versions of shares: made, sealed, handed over, let
+//! go. Cells share parts of it. The bus decides when each step happens ([`Effect`](crate::effect::Effect)).
 //!
-//! The broker allocates none of it. It sets the size, so its own `RLIMIT_FSIZE` must allow that; who
-//! writes an extent allocates it, and its memory cgroup is charged. An outbox is two dozen pages.
+//! The broker allocates none of this memory. It sets the size, so its own `RLIMIT_FSIZE` must allow that. The plugin that writes an extent
+//! allocates it, and that plugin's memory cgroup is charged. An outbox is two dozen pages.
 //!
-//! An outbox has one description, which both sides are sent and the broker closes when its reader has
-//! mapped it. An extent has one for each, and is kept in view until nobody else holds it
-//! ([`watches`](super::watches), [`held`](super::held)), because it stays charged until then. So is a ring, of
-//! which the broker keeps the description for its readers: they come and go while it is written. So has a version, as long as
-//! it is the newest one; it is sealed against all writers, the one that made it included.
-//! What a cell lies in has one description, which the broker keeps for its readers.
+//! An outbox has one file description, which both plugins are sent, and which the broker closes when its reader has mapped it. An extent
+//! has one description for each plugin. It stays charged until nobody else holds it, so the broker watches for that
+//! ([`watches`](super::watches), [`held`](super::held)). The same goes for a ring, whose reader's description the broker keeps, because
+//! readers come and go while the ring is written; and for a version, as long as it is the newest one. A version is sealed against all
+//! writers, its maker included. A cell's memory has one description, which the broker keeps for its readers.
 
 mod closing;
 mod file;
@@ -37,10 +36,10 @@ use crate::id::PluginId;
 use crate::memory::AnyMemory;
 
 impl Reactor {
-    /// Makes memory, and sends it to its writer.
+    /// Makes memory of a link, and sends it to its writer.
     pub(super) fn make(&mut self, to: PluginId, memory: MemoryId, len: u32, now: Instant) {
         let made = match memory {
-            // The last descriptors are not for links.
+            // The last free descriptors are kept for other things than links.
             MemoryId::Outbox { .. } => self.check_link_room(1).and_then(|()| {
                 let made = Memory::shared("callgate-outbox", len);
                 made.map_err(|error| no_memory("a link's outbox", &error))
@@ -64,7 +63,7 @@ impl Reactor {
         now: Instant,
     ) {
         let memory = AnyMemory::Ring(ring);
-        // As long as it is of use, the broker has a descriptor or two of it.
+        // The broker has one or two descriptors of a ring for as long as it is used.
         let made = self.check_ring_room(2).and_then(|()| {
             let made = self.make_watched("callgate-events", memory, len.into());
             made.map_err(|error| no_memory("a ring of events", &error))
@@ -72,7 +71,8 @@ impl Reactor {
         self.hand_out_made(to, (memory, made), (record.into(), None), now);
     }
 
-    /// Sends memory that was made to its writer, perhaps with another descriptor behind it; or tells the bus that it could not be.
+    /// Sends new memory to its writer, with another descriptor behind it if there is one; or tells the bus that the memory could not be
+    /// made.
     pub(super) fn hand_out_made(
         &mut self,
         to: PluginId,
@@ -101,7 +101,7 @@ impl Reactor {
         Memory::watched(name, len, |file| self.watches.add(registry, file, memory))
     }
 
-    /// Makes memory with these bytes that nobody can change.
+    /// Makes sealed memory with these bytes.
     pub(super) fn make_copied(
         &mut self,
         name: &str,
@@ -113,7 +113,7 @@ impl Reactor {
         Memory::copied(name, bytes, |file| self.watches.add(registry, file, memory))
     }
 
-    /// Closes descriptors of memory, of which one may be the last.
+    /// Closes descriptors of memory, of which one may be the last: on the helper thread if freeing the memory can take long.
     pub(super) fn close_memory<T: Send + 'static>(&mut self, files: T, freeing: Freeing) {
         if freeing == Freeing::Slow && self.memory_helper.is_some() {
             self.held.closing.begin();
@@ -124,7 +124,7 @@ impl Reactor {
         }
     }
 
-    /// Closes memory to further writers, whose writer has mapped it.
+    /// Seals memory against further writers, after its writer has mapped it.
     pub(super) fn seal(&mut self, writer: PluginId, memory: AnyMemory, now: Instant) {
         let Some(held) = self.memory.get_mut(&memory) else {
             return;
@@ -133,7 +133,7 @@ impl Reactor {
             return self.doomed.push_back((writer, unsent(memory)));
         }
         let own = match held.watch {
-            // Only a lease needs it afterwards.
+            // With a watch, the broker needs no descriptor of its own any more; asking for leases needs one.
             Some(_) => held.own.take(),
             None => held.own.clone(),
         };
@@ -141,13 +141,13 @@ impl Reactor {
             return;
         };
         if memory.is_outbox() {
-            // It was just made, and is too small for the kernel to wait long for who writes.
+            // An outbox was just made and is small, so the kernel does not wait long for processes that write to it.
             let sealed = memfd::seal_writer(own.as_fd()).map_err(Flaw::Sealed);
             return self.sealed(writer, (memory, len), sealed, now);
         }
         let is_for_good = matches!(memory, AnyMemory::Version(_));
         if is_for_good && memfd::is_sealed_for_good(own.as_fd()) {
-            // By its maker. What is left to look at lies in the kernel's own tables: no writer delays that.
+            // Its maker has sealed it. What is left to check is in the kernel's own tables, so no writer can delay it.
             let looked_at = check_allocated(&own, len);
             return self.sealed(writer, (memory, len), looked_at, now);
         }
@@ -173,7 +173,7 @@ impl Reactor {
         let what = match sealed {
             Ok(()) => return self.bus.memory_sealed(memory, now),
             Err(flaw) if matches!(memory, AnyMemory::Version(_)) => {
-                // It may be a mistake, and nothing else of the plugin's hangs on it.
+                // It may be a mistake, and nothing else of the plugin depends on it: the session goes on.
                 let failure = Failure::new(Code::Protocol, flaw.of_share(len));
                 return self.bus.memory_given_up(writer, memory, failure, now);
             }
@@ -198,7 +198,7 @@ impl Reactor {
         }
     }
 
-    /// Sends a ring to a plugin that is to follow it, with the doorbell and the process of its source.
+    /// Sends a ring to a plugin that will follow it, with the doorbell and the process of its source.
     pub(super) fn follow(
         &mut self,
         to: PluginId,
@@ -224,12 +224,12 @@ impl Reactor {
             return self.doomed.push_back((reader, unsent(memory)));
         }
         if memory.is_outbox() {
-            // Both sides have it, and nobody is told when it is gone.
+            // Both plugins have it now, and nobody has to be told when it is gone.
             self.memory.remove(&memory);
         }
     }
 
-    /// Takes a descriptor out of the queues of these plugins, where it was not sent yet.
+    /// Removes records with this descriptor from the queues of these plugins, if they were not sent yet.
     fn discard(&mut self, descriptor: &Arc<OwnedFd>, plugins: [PluginId; 2]) {
         for plugin in plugins {
             if let Some(session) = self.sessions.get_mut(&plugin) {
@@ -239,8 +239,8 @@ impl Reactor {
         }
     }
 
-    /// Memory is of no more use: it leaves the queues. Where it is charged, it is looked at until it
-    /// is free.
+    /// The bus has no more use for memory: removes it from the queues. If it is charged under a serial number, the bus is told that number
+    /// when nobody holds the memory any more.
     pub(super) fn let_go(
         &mut self,
         memory: AnyMemory,
@@ -257,19 +257,19 @@ impl Reactor {
         }
         let Some(serial) = serial else {
             if let AnyMemory::Version(_) = memory {
-                // A file that was looked for in vain: this may be the last descriptor of much memory.
+                // The memory of a file that was loaded in vain. This may be the last descriptor of much memory.
                 self.close_memory((held, unsent), Freeing::Slow);
             }
             return;
         };
         match held {
             Some(held) if !held.is_gone => self.await_end(serial, (held, unsent), now),
-            // It was never made, or is gone already.
+            // The memory was never made, or is gone already.
             _ => self.bus.extents_freed(&[serial], now),
         }
     }
 
-    /// Has the bus told when nobody holds an extent any more that is of no more use.
+    /// Has the bus told when nobody holds memory any more that was let go.
     fn await_end(
         &mut self,
         serial: u64,
@@ -286,7 +286,7 @@ impl Reactor {
         match (watch, own) {
             (Some(watch), own) => {
                 self.watches.let_go(watch, serial);
-                // Whoever closes the last one frees the memory. Those of a version were closed when it was superseded.
+                // Closing the last descriptor frees the memory. Those of a version were closed when it was superseded.
                 if own.is_some() || reader.is_some() || unsent.is_some() {
                     self.close_memory((own, reader, unsent), freeing);
                 }

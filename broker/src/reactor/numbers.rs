@@ -1,9 +1,9 @@
-//! Where a broker begins to count.
+//! The numbers with which a broker begins to count.
 //!
-//! A plugin may have a link of this broker and one of the broker before it. So that no number means
-//! something in both, those of buses, plugins, links, shares and of what has to do with events begin at random: below 2^53, so that programs of any
-//! language can read them. The lives of gates begin at the time since boot, so that those of a later
-//! broker are larger: there are fewer lives than nanoseconds.
+//! A plugin may have a link of this broker and one of the broker before it. So that no number means something in both, the numbers of
+//! buses, plugins, links, shares, and of everything that has to do with events begin at random: below 2^53, so that programs of any
+//! language can read them. The lives of gates begin at the time since boot, so that those of a later broker are larger: there are fewer
+//! lives than nanoseconds.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -15,11 +15,11 @@ use crate::bus::First;
 /// The first numbers of a broker.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Numbers {
-    /// The bus's own.
+    /// The number of the bus.
     pub(super) bus: u64,
-    /// The first plugin, or program that is started.
+    /// The number of the first plugin, or of the first program that is started.
     pub(super) plugin: u64,
-    /// Those that the bus gives.
+    /// The first numbers that the bus gives.
     pub(super) first: First,
 }
 
@@ -38,14 +38,14 @@ impl Numbers {
     }
 }
 
-/// From 1 to 2^52. What comes after it stays below 2^53 as long as there are not that many.
+/// Returns a number from 1 to 2^52. Counting on from there stays below 2^53 until 2^52 numbers were given.
 fn random(what: &str) -> u64 {
     (RandomState::new().hash_one(what) >> 12) + 1
 }
 
-/// In nanoseconds, as the broker's time namespace shows them: one that is started in another namespace than
-/// the one before may begin lower, and then takes no life of it. Every kernel since 2.6.39 has this clock; where it is denied, the clock that does not
-/// count the time that the machine slept is still later than for the broker before.
+/// Returns the time since boot in nanoseconds, as the broker's time namespace shows it. A broker in another namespace than the one before
+/// may begin lower, and then takes over no life of that one. Every kernel since 2.6.39 has this clock. Where a sandbox denies it, the clock
+/// is used that does not count the time the machine slept: it is still later than it was for the broker before.
 fn since_boot() -> u64 {
     let boot = clock_gettime(ClockId::CLOCK_BOOTTIME).ok();
     let boot = boot.and_then(|boot| {

@@ -1,4 +1,4 @@
-//! What waits to be sent to one plugin, in order.
+//! The queue of records for one plugin.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,28 +11,28 @@ use nix::errno::Errno;
 
 use crate::quota::{Charge, InFlight};
 
-/// The most descriptors that a plugin may leave unacknowledged.
+/// How many descriptors a plugin may leave unacknowledged.
 const MAX_IN_FLIGHT: usize = 8;
 
-/// The most bytes that wait for one plugin.
+/// How many bytes may wait for one plugin.
 const MAX_QUEUED_BYTES: usize = 16 << 20;
 
-/// The most descriptors that wait for one plugin: more than it is sent for all links that it can
-/// have, and few enough for the broker's table.
+/// How many descriptors may wait for one plugin: more than it is sent for all links that it can have, and few enough for the broker's
+/// table.
 const MAX_QUEUED_DESCRIPTORS: usize = 8192;
 
-/// Descriptors that go along with a record.
+/// Descriptors that are sent with a record.
 pub(crate) type Descriptors = Vec<Arc<OwnedFd>>;
 
 #[derive(Debug)]
 struct Datagram {
     bytes: Vec<u8>,
     descriptors: Descriptors,
-    /// What the plugin is charged until it has taken the datagram.
+    /// The charge that the plugin bears until it has taken the datagram.
     charge: Option<Charge>,
 }
 
-/// The records on their way to one plugin.
+/// The records that wait to be sent to one plugin.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     queue: VecDeque<Datagram>,
@@ -42,25 +42,25 @@ pub(crate) struct Outgoing {
     most: usize,
 }
 
-/// Why a queue stopped moving.
+/// Why sending has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flushed {
     /// Everything is sent.
     Empty,
     /// The socket is full.
     Full,
-    /// The next record has descriptors, and too many are unacknowledged.
+    /// The next record has descriptors, and the plugin has too many unacknowledged ones.
     Unacknowledged,
-    /// The kernel has too many descriptors of this user in flight; later it may not.
+    /// The kernel has too many descriptors of this user in flight, or no memory; later it may accept more.
     Crowded,
 }
 
-/// The plugin does not read what it is sent.
+/// The queue is full, because the plugin does not read what it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Overflow;
 
 impl Outgoing {
-    /// A queue of at most so many records.
+    /// Creates a queue of at most `most` records.
     pub(crate) fn new(most: usize) -> Outgoing {
         Outgoing {
             queue: VecDeque::new(),
@@ -71,7 +71,7 @@ impl Outgoing {
         }
     }
 
-    /// Puts a record at the end.
+    /// Adds a record at the end.
     pub(crate) fn push(
         &mut self,
         record: &ToPlugin,
@@ -95,13 +95,13 @@ impl Outgoing {
                     charge,
                 });
             }
-            // Every text in a record was checked against its limit when it came in.
+            // Cannot happen: every text in a record was checked against its limit when it came in.
             Err(error) => tracing::error!("a record cannot be sent: {error}"),
         }
         Ok(())
     }
 
-    /// Sends as much as goes without blocking.
+    /// Sends as many records as the socket takes without blocking.
     pub(crate) fn flush(&mut self, socket: BorrowedFd<'_>) -> io::Result<Flushed> {
         while let Some(datagram) = self.queue.front_mut() {
             let descriptors: Vec<BorrowedFd<'_>> =
@@ -130,7 +130,7 @@ impl Outgoing {
         Ok(Flushed::Empty)
     }
 
-    /// Takes out what was to bring a descriptor; says how many records that were.
+    /// Removes the records that would bring this descriptor. Returns how many they were.
     pub(crate) fn discard(&mut self, descriptor: &Arc<OwnedFd>) -> u32 {
         let before = self.queue.len();
         let (bytes, descriptors) = (&mut self.queued_bytes, &mut self.queued_descriptors);
@@ -146,7 +146,7 @@ impl Outgoing {
         u32::try_from(before - self.queue.len()).unwrap_or(u32::MAX)
     }
 
-    /// Counts an acknowledgement; `false` when there was nothing to acknowledge.
+    /// Counts an acknowledgement. Returns `false` if there was nothing to acknowledge.
     pub(crate) fn took(&mut self) -> bool {
         self.in_flight.took()
     }

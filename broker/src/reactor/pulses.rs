@@ -1,4 +1,4 @@
-//! How dispatchers of plugins stand: who asks, and what their libraries answer.
+//! Pulses: questions to plugins' libraries about their dispatchers, and the answers.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,10 +11,10 @@ use super::Reactor;
 use crate::bus::protocol;
 use crate::id::PluginId;
 
-/// Questions to one plugin that may be open. A library that answers none is not asked for ever.
+/// How many questions to one plugin may be open. A library that answers none is not asked for ever.
 const MOST: usize = 64;
 
-/// A question by its number, and the way back to who has asked it.
+/// A question's number, and the channel for its answer.
 type Question = (u32, Sender<io::Result<Pulse>>);
 
 /// The questions that are open.
@@ -25,7 +25,7 @@ pub(super) struct Pulses {
 }
 
 impl Pulses {
-    /// The number of one more question to a plugin; `None` where too many are open.
+    /// Adds a question to a plugin. Returns its number; `None` if too many are open.
     fn ask(&mut self, of: PluginId, reply: &Sender<io::Result<Pulse>>) -> Option<u32> {
         let open = self.open.entry(of).or_default();
         if open.len() >= MOST {
@@ -36,26 +36,26 @@ impl Pulses {
         Some(self.last)
     }
 
-    /// Who has asked this.
+    /// Takes the channel for the answer to this question.
     fn take(&mut self, of: PluginId, request: u32) -> Option<Sender<io::Result<Pulse>>> {
         let open = self.open.get_mut(&of)?;
         let at = open.iter().position(|(number, _)| *number == request)?;
         Some(open.swap_remove(at).1)
     }
 
-    /// A plugin answers no more: those who have asked are told by the end of the way back.
+    /// Forgets the questions to a plugin that has ended. Whoever waits for an answer sees that the channel is closed.
     pub(super) fn forget(&mut self, of: PluginId) {
         self.open.remove(&of);
     }
 }
 
 impl Reactor {
-    /// Asks the library of a plugin.
+    /// Asks the library of the plugin of this name.
     pub(super) fn ask_pulse(&mut self, name: &str, reply: Sender<io::Result<Pulse>>, now: Instant) {
         let ready = |id: &PluginId| self.bus.member(*id).is_some_and(|member| member.ready);
         let Some(plugin) = self.bus.holder(name).filter(ready) else {
             let text = format!("plugin `{name}` is not connected");
-            // Who asked may have stopped waiting.
+            // Sending fails if the asker has stopped waiting.
             let _ = reply.send(Err(io::Error::new(io::ErrorKind::NotConnected, text)));
             return;
         };
@@ -68,7 +68,7 @@ impl Reactor {
         }
     }
 
-    /// The library of a plugin answers.
+    /// The library of a plugin answers a question.
     pub(super) fn pulse_said(
         &mut self,
         from: PluginId,

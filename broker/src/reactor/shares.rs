@@ -1,7 +1,7 @@
-//! Shares in the shell: their pages, the memory of their versions as it goes to many readers, and memory that plugins return.
+//! Shares in the shell: their pages, the memory of their versions as it is sent to many readers, and memory that plugins return.
 //!
-//! The broker has two descriptors of a share: its page, and the newest version. Both are for reading by others: the page is
-//! sealed against all maps for writing but the broker's own, a version against every change.
+//! For each share the broker has two descriptors that it sends to plugins: the page, and the newest version. Plugins can only read both:
+//! the page is sealed against all maps for writing but the broker's own, a version against every change.
 
 use std::io;
 use std::mem;
@@ -44,17 +44,17 @@ impl SharePage {
     }
 }
 
-/// What came with a datagram.
+/// The descriptors that came with a datagram.
 #[derive(Debug)]
 pub(super) enum Came {
     Nothing,
     One(OwnedFd),
-    /// Descriptors for which this process had no room, or of which there are too many.
+    /// The broker's process had no room for the descriptors, or there were too many.
     Cut,
 }
 
 impl Came {
-    /// What the kernel says before the descriptors are looked at.
+    /// Notes whether the kernel has cut descriptors off. Those that came are added later.
     pub(super) fn with(received: &Received) -> Came {
         match received.cut {
             true => Came::Cut,
@@ -62,23 +62,23 @@ impl Came {
         }
     }
 
-    /// Whether that may be. Only memory that is returned has a descriptor; where it has none, that is said in an answer.
+    /// Whether a record may have come with this. Only `Return` may have a descriptor; one without is answered with a failure.
     pub(super) fn may_come_with(&self, record: Option<&ToBroker>) -> bool {
         let is_return = matches!(record, Some(ToBroker::Share(ShareToBroker::Return { .. })));
         is_return || matches!(self, Came::Nothing)
     }
 }
 
-/// What is wrong with memory that a plugin returns.
+/// Why memory that a plugin returns cannot be used.
 #[derive(Debug)]
 enum Wrong {
-    /// The plugin is to blame.
+    /// It is the plugin's fault.
     Plugin(String),
     /// The kernel refused something.
     Kernel(io::Error),
 }
 
-/// Looks at memory that a plugin returns; gives descriptors of the broker's own, for reading alone.
+/// Checks memory that a plugin returns. Gives new descriptors of it, for reading only: one for users, one for the broker.
 fn look_at(file: &OwnedFd, len: u64) -> Result<[OwnedFd; 2], Wrong> {
     let wrong = |what: &str| {
         Err(Wrong::Plugin(format!(
@@ -106,7 +106,7 @@ fn look_at(file: &OwnedFd, len: u64) -> Result<[OwnedFd; 2], Wrong> {
 }
 
 impl Reactor {
-    /// Keeps the first descriptor that came with a datagram; whether there were more.
+    /// Keeps the first descriptor that came with a datagram, and closes the others. Returns whether there were others.
     pub(super) fn keep_what_came(&mut self, descriptors: Vec<OwnedFd>) -> bool {
         let mut descriptors = descriptors.into_iter();
         if let Some(first) = descriptors.next()
@@ -120,14 +120,14 @@ impl Reactor {
         has_more
     }
 
-    /// Closes what came with the last datagram and was not kept.
+    /// Closes the descriptor that came with the last datagram, if it was not kept.
     pub(super) fn close_what_came(&mut self) {
         if let Came::One(file) = mem::replace(&mut self.came, Came::Nothing) {
             self.close_elsewhere(vec![file]);
         }
     }
 
-    /// Closes descriptors of plugins, of which nobody knows how long that takes, on a thread of its own.
+    /// Closes descriptors that came from plugins on a thread of its own, because closing an unknown file can take any time.
     fn close_elsewhere(&self, files: Vec<OwnedFd>) {
         if files.is_empty() {
             return;
@@ -141,7 +141,7 @@ impl Reactor {
         }
     }
 
-    /// Makes memory for a version, and its share's page where there is none yet; sends the memory to its maker.
+    /// Makes memory for a version and sends it to its maker. Makes the share's page if there is none.
     pub(super) fn make_share_version(
         &mut self,
         to: PluginId,
@@ -159,8 +159,8 @@ impl Reactor {
         self.hand_out_made(to, (memory, made), (record.into(), None), now);
     }
 
-    /// Makes sealed memory for a version of which the bytes came along, and its share's page where there is none yet. Nobody else has had
-    /// that memory, so that the kernel waits for nobody.
+    /// Makes sealed memory with the bytes of a short version, and the share's page if there is none. No other process has had that memory,
+    /// so the kernel seals it at once.
     pub(super) fn copy_share_version(
         &mut self,
         from: PluginId,
@@ -182,7 +182,7 @@ impl Reactor {
         }
     }
 
-    /// Makes the page of a share, if it has none, where there is room for so many descriptors of it. A further version takes the place of
+    /// Makes the page of a share if it has none and `descriptors` more are allowed. A further version needs no check, because it replaces
     /// the one before.
     pub(super) fn make_share_page(&mut self, share: u64, descriptors: u64) -> Result<(), Failure> {
         if !self.share_pages.contains_key(&share) {
@@ -194,10 +194,10 @@ impl Reactor {
         Ok(())
     }
 
-    /// Keeps the memory that came with the record which is read now.
+    /// Keeps the descriptor that came with the record which is handled now, as the memory of a version.
     pub(super) fn keep_returned(&mut self, from: PluginId, version: u64, now: Instant) {
         let failure = match mem::replace(&mut self.came, Came::Nothing) {
-            // Many may wait until they are looked at.
+            // Checked here, because many can wait to be examined.
             Came::One(file) => match self.check_share_room(0) {
                 Ok(()) => {
                     self.returned.insert(version, file);
@@ -221,7 +221,7 @@ impl Reactor {
         self.bus.memory_not_made(from, memory, failure, now);
     }
 
-    /// Looks at memory that a plugin returned, on a thread of its own: it may be anything.
+    /// Checks memory that a plugin has returned, on a thread of its own, because it may be a file of any kind.
     pub(super) fn examine_returned(
         &mut self,
         from: PluginId,
@@ -254,7 +254,7 @@ impl Reactor {
     ) {
         let memory = AnyMemory::Version(version);
         if self.bus.shares().making(version).is_none() {
-            // They may be the last ones of much memory.
+            // Closing the last descriptors can free much memory.
             return self.close_elsewhere(found.map(Vec::from).unwrap_or_default());
         }
         let kept = found.map_err(|wrong| match wrong {
@@ -279,27 +279,27 @@ impl Reactor {
         started.map_err(|error| no_memory("a thread for memory", &error))?;
         let memory = AnyMemory::Version(version);
         let watch = self.watches.add(self.poll.registry(), &file, memory);
-        // Only a lease needs it.
+        // Only asking for leases needs a descriptor of the broker's own.
         let own = watch.is_none().then_some(own);
         self.memory
             .insert(memory, Memory::found(len, file, own, watch));
         Ok(())
     }
 
-    /// Forgets memory that was returned and not looked at yet.
+    /// Forgets returned memory that was not examined yet.
     pub(super) fn forget_returned(&mut self, version: u64) {
         let file = self.returned.remove(&version);
         self.close_elsewhere(Vec::from_iter(file));
     }
 
-    /// Says on the page of a share which version is the newest one.
+    /// Writes the number of the newest version on the page of a share.
     pub(super) fn published(&mut self, share: u64, number: u64) {
         if let Some(page) = self.share_pages.get(&share) {
             page.writer.publish(number);
         }
     }
 
-    /// A version is sent to nobody any more.
+    /// A version will be sent to no plugin any more: closes its descriptors.
     pub(super) fn retired(&mut self, version: u64) {
         let old = self.memory.get_mut(&AnyMemory::Version(version));
         if let Some((old, freeing)) = old.map(|old| (old.retire(), old.freeing)) {
@@ -307,7 +307,7 @@ impl Reactor {
         }
     }
 
-    /// Sends the page of a share, and perhaps a version.
+    /// Sends the page of a share, and the memory of a version if one is named.
     pub(super) fn send_share(
         &mut self,
         to: PluginId,
@@ -324,7 +324,7 @@ impl Reactor {
         self.send(to, record, descriptors, now);
     }
 
-    /// Sends a version.
+    /// Sends the memory of a version.
     pub(super) fn send_share_version(
         &mut self,
         to: PluginId,
@@ -338,14 +338,14 @@ impl Reactor {
         }
     }
 
-    /// A share is found no more.
+    /// The tag does not lead to a share any more: its page says that it is gone.
     pub(super) fn hide_share(&mut self, share: u64) {
         if let Some(page) = self.share_pages.get(&share) {
             page.writer.publish(0);
         }
     }
 
-    /// A share is gone.
+    /// A share has ended: its page says so, and is closed.
     pub(super) fn end_share(&mut self, share: u64) {
         if let Some(page) = self.share_pages.remove(&share) {
             page.writer.publish(0);

@@ -1,4 +1,4 @@
-//! What is on the bus at a moment, and what its plugins have counted.
+//! Snapshots: what is on the bus at a moment, and what its plugins have counted.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,21 +19,21 @@ use crate::persistent::Store;
 use crate::registry::Shown;
 use crate::socket::Listener;
 
-/// A listing without what is counted in status pages.
+/// A listing without the numbers that are counted in shared memory.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     listing: Listing,
-    /// The pages of each plugin in the listing, in that order.
+    /// The pages of each plugin, in the order of the plugins in the listing.
     pages: Vec<Option<Pages>>,
-    /// For each plugin, which gates of the listing are its own, and their records in its status page.
+    /// For each plugin, the positions of its gates in the listing, with their records in its status page.
     gates: Vec<Vec<(usize, u16)>>,
     topics: ListedTopics,
-    /// Has the persistent shares that nobody uses.
+    /// The store of persistent shares; it has those that no plugin uses.
     store: Option<Arc<Store>>,
 }
 
 impl Snapshot {
-    /// The listing, with what each plugin has counted until now. Maps each status page once.
+    /// Returns the listing with what each plugin has counted until now. Maps each status page once.
     pub(super) fn listing(self) -> Listing {
         let Snapshot {
             mut listing,
@@ -48,7 +48,7 @@ impl Snapshot {
         topics.read_heads(&mut listing.topics);
         let plugins = listing.plugins.iter_mut().enumerate();
         for (((at, plugin), pages), own) in plugins.zip(pages).zip(gates) {
-            // One that cannot be mapped is shown without its counters.
+            // A plugin whose page cannot be mapped is listed without counters.
             let Some(Ok(page)) = pages.map(|pages| pages.read_status()) else {
                 continue;
             };
@@ -70,7 +70,7 @@ impl Snapshot {
 }
 
 impl Reactor {
-    /// Which broker this is.
+    /// The facts that plugins are told about this broker.
     pub(super) fn facts(&self) -> BrokerFacts {
         let socket = self.listener.as_ref();
         BrokerFacts {
@@ -79,7 +79,7 @@ impl Reactor {
         }
     }
 
-    /// Everything on the bus now.
+    /// Takes a snapshot of everything that is on the bus now.
     pub(super) fn snapshot(&self) -> Snapshot {
         let BrokerFacts { pid, generation } = self.facts();
         let socket = self.listener.as_ref();

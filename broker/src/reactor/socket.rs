@@ -1,4 +1,4 @@
-//! Looking after the broker's socket, which somebody else may remove.
+//! Looks after the broker's socket, whose file another process may remove.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,15 @@ use super::{Reactor, Timer};
 use crate::error::StartError;
 use crate::socket::DirectoryWatch;
 
-/// After a removal, to wait for those that come with it.
+/// The time to wait after a removal for others that come with it.
 const SETTLING: Duration = Duration::from_millis(20);
-/// How often to look where the kernel does not say when something is removed.
+/// How often to look if the kernel does not report removals.
 const LOOK: Duration = Duration::from_secs(2);
 
 impl Reactor {
-    /// Has the kernel say when something is removed beside the socket; where it does not, a timer has to
-    /// do.
+    /// Has the kernel report removals beside the socket. If it cannot, a timer is set to look from time to time.
     pub(super) fn watch_directory(&mut self, now: Instant) {
-        // A socket that somebody else has made is looked after by them.
+        // Whoever has made a given socket looks after it.
         let Some(listener) = self.listener.as_ref().filter(|listener| listener.is_own()) else {
             return;
         };
@@ -24,7 +23,7 @@ impl Reactor {
         self.directory = watch.ok();
         let look = match self.directory {
             None => Some(LOOK),
-            // It may have been removed just before.
+            // It may have been removed just before the watch was set.
             Some(_) if !listener.is_in_place() => Some(SETTLING),
             Some(_) => None,
         };
@@ -33,8 +32,8 @@ impl Reactor {
         }
     }
 
-    /// Something was removed. It is looked at a little later: who removes much there must not keep the
-    /// broker busy.
+    /// Something was removed in the socket's directory. The broker looks a little later, so that a process that removes many files there
+    /// does not keep it busy.
     pub(super) fn directory_changed(&mut self, now: Instant) {
         if self.directory.as_ref().is_some_and(|watch| !watch.take()) {
             self.directory = None;
@@ -42,15 +41,15 @@ impl Reactor {
         self.timers.set(Timer::Socket, Some(now + SETTLING));
     }
 
-    /// Puts the socket back where it was removed. One that is another broker's by now stays: then this
-    /// broker serves those it has.
+    /// Puts the socket back if it was removed. If another broker's socket is there by now, that one stays, and this broker goes on serving
+    /// the plugins that it has.
     pub(super) fn look_after_socket(&mut self, now: Instant) {
         if self
             .listener
             .as_ref()
             .is_some_and(|listener| !listener.is_in_place())
         {
-            // Who found the old one is still let in.
+            // Processes that have connected to the old socket are still let in.
             self.accept(now);
             self.put_socket_back(now);
         }
@@ -70,7 +69,7 @@ impl Reactor {
             Ok(()) if listener.descriptor() == before => Ok(()),
             Ok(()) => listener.watch(self.poll.registry(), LISTENER),
             Err(error) => {
-                // Another broker's end is a removal, too, and is heard of.
+                // The end of the other broker removes its socket, too, and is reported.
                 let is_taken = matches!(error, StartError::AlreadyRunning { .. });
                 if !is_taken || self.directory.is_none() {
                     self.timers.set(Timer::Socket, Some(now + LOOK));

@@ -1,7 +1,6 @@
-//! The threads that start programs: exec can hang, and the broker's own thread must not.
+//! The threads that start programs. Exec can hang, and the broker's own thread must not wait for it.
 //!
-//! The kernel kills what a thread has started when that thread ends, so these live as long as the
-//! broker does.
+//! The kernel kills a program when the thread that started it ends, so these threads live as long as the broker.
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,18 +8,17 @@ use std::io;
 use super::commands::{Outcome, WayBack};
 use crate::helper::Helper;
 
-/// The most threads, and so the most programs that may hang in exec before no other can be started.
+/// How many threads there are at most; if so many programs hang in exec, no other can be started.
 pub(super) const MOST: usize = 8;
 
-/// Starts one program; told which thread it runs on, which its outcome has to
-/// [free](Spawners::free).
+/// Starts one program. It gets the number of the thread that it runs on; its outcome must [free](Spawners::free) that thread.
 pub(super) type Job = Box<dyn FnOnce(usize) -> Outcome + Send>;
 
-/// Threads that start programs, one at a time each.
+/// Threads that start programs; each starts one at a time.
 #[derive(Default)]
 pub(super) struct Spawners {
     threads: Vec<Thread>,
-    /// What every thread is too busy for, with the number of the start.
+    /// Jobs for which no thread is idle, each with the number of the start.
     waiting: VecDeque<(u64, Job)>,
 }
 
@@ -37,8 +35,7 @@ impl Thread {
 }
 
 impl Spawners {
-    /// Has a thread do a job: one that is idle, or a new one, or the next to be idle where there are
-    /// enough.
+    /// Has a thread do a job: an idle one, or a new one, or, if there are enough, the next one that becomes idle.
     pub(super) fn run(&mut self, way_back: &WayBack, id: u64, job: Job) -> io::Result<()> {
         if let Some(number) = self.threads.iter().position(|thread| !thread.is_busy) {
             self.threads[number].run(number, job);
@@ -58,7 +55,7 @@ impl Spawners {
         Ok(())
     }
 
-    /// A thread has done its job, and does the next one that waits.
+    /// A thread has finished its job; it begins with the next one that waits.
     pub(super) fn free(&mut self, number: usize) {
         let Some(thread) = self.threads.get_mut(number) else {
             return;
@@ -69,7 +66,7 @@ impl Spawners {
         }
     }
 
-    /// Forgets a job that still waits; `false` where it does not wait any more.
+    /// Forgets a job that waits. Returns `false` if it does not wait any more.
     pub(super) fn forget(&mut self, id: u64) -> bool {
         let before = self.waiting.len();
         self.waiting.retain(|(waiting, _)| *waiting != id);
@@ -80,8 +77,8 @@ impl Spawners {
 impl Drop for Spawners {
     fn drop(&mut self) {
         for thread in self.threads.drain(..) {
-            // Exec may hang for ever. What it starts after all is killed by its job's outcome, which
-            // nobody takes any more.
+            // Exec may hang for ever. If it starts the program after all, dropping the outcome, which nobody takes any more, kills that
+            // program.
             if thread.is_busy {
                 thread.helper.leave();
             }

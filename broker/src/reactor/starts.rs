@@ -66,7 +66,11 @@ impl Starts {
 impl Reactor {
     /// A program will not become a plugin: tells its host's handle, and who waits for its gates.
     pub(super) fn start_failed(&mut self, tracked: &Tracked, why: String, now: Instant) {
-        tracing::warn!("{why}");
+        // Of one that is supervised its supervisor says so.
+        match self.supervised.contains_key(tracked.name()) {
+            true => tracing::debug!("{why}"),
+            false => tracing::warn!("{why}"),
+        }
         tracked.failed(why.clone());
         self.note_end(tracked, why);
         for (plugin, open, gate) in self.bus.registry().absent_opens() {

@@ -1,4 +1,4 @@
-//! The end of a broker: nobody new, everybody told, every child ended.
+//! The end of a broker: it accepts no plugin any more, tells all plugins, and ends all children.
 
 use std::time::{Duration, Instant};
 
@@ -10,24 +10,24 @@ use super::Reactor;
 use crate::child::Tracked;
 use crate::id::PluginId;
 
-/// How long a child may take to end after SIGKILL: only one that hangs in the kernel takes it.
+/// How long a child may take to end after SIGKILL. Only one that hangs in the kernel needs it.
 const KILL_GRACE: Duration = Duration::from_secs(2);
-/// How often a group is looked at whose first process has ended.
+/// How often a process group is looked at whose first process has ended.
 const GROUP_LOOK: Duration = Duration::from_millis(10);
 
 impl Reactor {
-    /// Ends everything, in bounded time.
+    /// Ends all sessions and children, in bounded time.
     pub(super) fn wind_down(&mut self, events: &mut Events) {
         let now = Instant::now();
         self.stopping = true;
-        // Who waits for a program to be started is told by the end of the way back.
+        // Whoever waits for a program to be started sees that the channel for the answer is closed.
         self.execs.clear();
         let lock = self.listener.take().map(|listener| listener.close());
         let mut ids: Vec<PluginId> = self.sessions.keys().copied().collect();
         ids.sort_unstable();
         let failure = Failure::new(Code::BrokerGone, "the broker stops");
         for id in ids {
-            // What the bus would tell the others of it would only confuse them: they are told
+            // Each plugin is told that the broker stops. What the bus would tell the others of its end is dropped, because they are told
             // the same.
             self.end(id, &failure, now);
             while self.bus.next_effect().is_some() {}
@@ -44,12 +44,12 @@ impl Reactor {
             tracked.kill();
         }
         self.await_children(events, Instant::now() + KILL_GRACE);
-        // The next broker begins where it gets the lock of the socket, and wants that of the files then.
+        // The next broker starts as soon as it gets the lock of the socket, and needs that of the files then.
         self.files.close();
         drop(lock);
     }
 
-    /// Waits for all children, and all others of their groups, to end.
+    /// Waits until all children, and all processes of their groups, have ended.
     fn await_children(&mut self, events: &mut Events, deadline: Instant) {
         loop {
             self.children.retain(|_, tracked| !tracked.is_over());
@@ -57,7 +57,7 @@ impl Reactor {
             if self.children.is_empty() || left.is_zero() {
                 return;
             }
-            // The end of a child wakes this up. The end of the last one of its group does not.
+            // The end of a child wakes this up, but not the end of the last process of its group.
             let patience = match self.children.values().any(Tracked::reap) {
                 true => left.min(GROUP_LOOK),
                 false => left,

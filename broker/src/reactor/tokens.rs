@@ -1,11 +1,11 @@
-//! The tokens by which the poll names what happened.
+//! The tokens by which the poll says what has happened.
 
 use mio::Token;
 
-/// What a token stands for.
+/// What kind of thing a token stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The broker's own: [`WAKER`], [`LISTENER`], [`WATCHES`] and [`DIRECTORY`].
+    /// One of the broker's own: [`WAKER`], [`LISTENER`], [`WATCHES`] and [`DIRECTORY`].
     Own,
     /// A session's socket.
     Socket,
@@ -15,23 +15,23 @@ pub(crate) enum Kind {
     Child,
 }
 
-/// Somebody sent a command.
+/// Another thread has sent a command.
 pub(crate) const WAKER: Token = Token(0);
-/// Somebody connects.
+/// A process connects to the socket.
 pub(crate) const LISTENER: Token = Token(4);
-/// The memory of an extent is gone.
+/// The kernel reports the end of watched memory.
 pub(crate) const WATCHES: Token = Token(8);
 
 /// Something was removed from the directory of the socket.
 pub(crate) const DIRECTORY: Token = Token(12);
 
-/// The token for a numbered thing.
+/// Returns the token of a thing of this kind and number.
 pub(crate) fn token(kind: Kind, id: u64) -> Token {
-    // Numbers begin below 2^53 and count up: they do not reach 2^62.
+    // Numbers begin below 2^53 and count up, so they do not reach 2^62.
     Token((id << 2) as usize | kind as usize)
 }
 
-/// What a token was made of.
+/// Returns the kind and the number that a token stands for.
 pub(crate) fn parts(token: Token) -> (Kind, u64) {
     let kind = match token.0 & 3 {
         0 => Kind::Own,

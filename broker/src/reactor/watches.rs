@@ -1,12 +1,11 @@
-//! When the memory of an extent is gone: when nobody holds it any more, however it was held.
+//! Watches for the end of memory: of extents, rings and versions that no process holds any more, in whatever way it held them.
 //!
-//! The kernel tells a watch of inotify of the end of a file, which is when the last reference goes: of
-//! all descriptors, also those in flight and those of `O_PATH`, and of all maps. So the broker needs no
-//! descriptor of an extent that is set up, the plugin that lets go of it last frees it, and nothing is
-//! done while it is held. One instance of inotify serves all extents of a broker.
+//! The kernel reports the end of a file to a watch of inotify. That is when the last reference goes: all descriptors, also those in flight
+//! and those opened with `O_PATH`, and all maps. So the broker needs no descriptor of an extent that is set up, the plugin that lets go of
+//! it last frees it, and nothing is done while it is held. One instance of inotify serves all memory of a broker.
 //!
-//! A user may have only so many instances and watches. Where there is none left, the broker keeps a
-//! descriptor and asks for leases instead ([`held`](super::held)).
+//! The kernel limits a user's instances and watches. If there are none left, the broker keeps a descriptor and asks for leases instead
+//! ([`held`](super::held)).
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -20,22 +19,22 @@ use super::Reactor;
 use super::tokens::WATCHES;
 use crate::memory::AnyMemory;
 
-/// The most extents that are watched: the kernel's queue holds all that can be told of them.
+/// How many pieces of memory are watched at most: the kernel's queue of events has room for all of them.
 const MOST: usize = 4096;
 
-/// What a watch is of.
+/// What a watch is for.
 #[derive(Clone, Copy, Debug)]
 enum Watched {
-    /// An extent of a link, or a ring.
+    /// Memory that is in use.
     Used(AnyMemory),
-    /// One of no more use, by the bus's number.
+    /// Memory that was let go, by its serial number.
     LetGo(u64),
 }
 
-/// The watches of all extents.
+/// All watches of a broker.
 #[derive(Debug)]
 pub(super) struct Watches {
-    /// `None` until there is an extent, and where there can be none.
+    /// `None` until the first memory is watched, and if the kernel gives no instance.
     inotify: Option<Inotify>,
     was_tried: bool,
     watched: HashMap<WatchDescriptor, Watched>,
@@ -50,7 +49,7 @@ impl Watches {
         }
     }
 
-    /// Watches an extent; `None` where that is not possible.
+    /// Watches some memory. Returns `None` if that is not possible.
     pub(super) fn add(
         &mut self,
         registry: &Registry,
@@ -72,19 +71,19 @@ impl Watches {
         Some(watch)
     }
 
-    /// From here on a watch is of an extent of no more use.
+    /// Notes that the memory of a watch was let go, under this serial number.
     pub(super) fn let_go(&mut self, watch: WatchDescriptor, serial: u64) {
         self.watched.insert(watch, Watched::LetGo(serial));
     }
 
-    /// The watches whose files are gone since the last time.
+    /// Takes out the watches whose files have gone since the last call.
     fn take_gone(&mut self) -> Vec<Watched> {
         let mut gone = Vec::new();
-        // An error is that there is nothing more to read.
+        // An error means that there is nothing more to read.
         while let Some(inotify) = &self.inotify
             && let Ok(events) = inotify.read_events()
         {
-            // Of each file come two: its end, and that of the watch.
+            // For each file there are two events: its end, and the end of the watch.
             let ends = events.iter().map(|event| event.wd);
             gone.extend(ends.filter_map(|watch| self.watched.remove(&watch)));
         }
@@ -108,7 +107,7 @@ fn start(registry: &Registry) -> Option<Inotify> {
 }
 
 impl Reactor {
-    /// Takes note of extents whose memory is gone.
+    /// Called when inotify has events: tells the bus which memory is gone that was let go, and notes which is gone before that.
     pub(super) fn extents_gone(&mut self, now: Instant) {
         let mut serials = Vec::new();
         for watched in self.watches.take_gone() {

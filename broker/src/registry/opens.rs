@@ -1,4 +1,4 @@
-//! Gates that plugins have open, by number and by name.
+//! Open gates: which plugin has which gate open, by number and by name.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,44 +20,44 @@ pub(super) struct Open {
     pub(super) gate: Arc<str>,
     function: Shape,
     action: Shape,
-    /// What the plugin was told last.
+    /// The state that the plugin was told last.
     told: Option<GateState>,
-    /// Its link failed; no other is made before the gate changes or is opened again.
+    /// Set when the link to the provider has failed. No other link is made for this open before the gate changes or is opened again.
     blocked: bool,
-    /// Its provider says that it has no gate of that name; not asked again before what provides it changes, or the
-    /// plugin opens it again.
+    /// Set when the provider says that it has no gate of that name. It is not asked again before another gate or prefix provides the name,
+    /// or the plugin opens it again.
     denied: bool,
-    /// Its plugin waits for `Synced`.
+    /// Whether the plugin waits for `Synced`.
     asked: bool,
     _charge: Charge,
 }
 
-/// A name that somebody has open.
+/// A name that at least one plugin has open.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     pub(super) opens: BTreeSet<(PluginId, u32)>,
-    /// What provides it: the gate of that name, or else the longest prefix.
+    /// The gate or prefix that provides the name: the gate of that name, or else the longest prefix over it.
     pub(super) by: Option<Arc<str>>,
 }
 
-/// How an open gate stands now, as far as the registry knows.
+/// The state of an open gate, as far as the registry knows it.
 #[derive(Debug)]
 pub(crate) struct Standing {
     pub(crate) gate: Arc<str>,
-    /// What provides it: the gate, or a prefix.
+    /// The gate or prefix that provides the name.
     pub(crate) by: Option<Arc<str>>,
     pub(crate) owner: Option<PluginId>,
-    /// Which life of the gate or the prefix this is; 0 while nobody provides it.
+    /// The life of that gate or prefix; 0 if nobody provides the name.
     pub(crate) generation: u64,
     pub(crate) function: Availability,
     pub(crate) action: Availability,
-    /// The fingerprints of what is provided now: function, action.
+    /// The fingerprints that are provided now: of the function and of the action.
     pub(crate) prints: Prints,
     pub(crate) blocked: bool,
 }
 
 impl Standing {
-    /// Whether a call could be made if there were a link.
+    /// Whether a call could be made over a link.
     pub(crate) fn is_ready(&self) -> bool {
         [&self.function, &self.action].into_iter().any(|half| {
             matches!(
@@ -68,7 +68,7 @@ impl Standing {
     }
 }
 
-/// Whether calls of a half go as JSON.
+/// Whether calls of a half are made as JSON.
 fn is_json(half: &Availability) -> bool {
     matches!(
         half,
@@ -79,7 +79,7 @@ fn is_json(half: &Availability) -> bool {
 }
 
 impl Registry {
-    /// Notes that a plugin wants to call a gate.
+    /// Adds an open gate of a plugin.
     pub(crate) fn open(
         &mut self,
         plugin: PluginId,
@@ -111,8 +111,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Notes who has a name open, and what provides it. What its provider has said to the same plugin before counts
-    /// no more.
+    /// Notes that a plugin has a name open, and what provides it. If the provider has denied the name to this plugin before, it will be
+    /// asked again.
     fn watch(&mut self, plugin: PluginId, number: u32, name: &str) -> Arc<str> {
         let Some((known, _)) = self.watched.get_key_value(name) else {
             let gate: Arc<str> = name.into();
@@ -124,7 +124,7 @@ impl Registry {
             return gate;
         };
         let gate = known.clone();
-        // All of them are, or none.
+        // Either all opens of a name are denied to a plugin, or none.
         if self.is_denied(plugin, &gate) {
             for open in self.opens_of_name(plugin, &gate) {
                 if let Some(open) = self.open_mut(plugin, open) {
@@ -138,15 +138,15 @@ impl Registry {
         gate
     }
 
-    /// Whether a plugin was told that there is no gate of a name that it has open.
+    /// Whether the provider has denied a name to a plugin.
     fn is_denied(&self, plugin: PluginId, name: &str) -> bool {
         let first = self.first_of_name(plugin, name);
         let open = first.and_then(|number| self.opens.get(&plugin)?.get(&number));
         open.is_some_and(|open| open.denied)
     }
 
-    /// Forgets an open gate; a number that is not known is left alone, because a refusal may
-    /// have crossed the request. Gives back the name if it was the last one that the plugin had of it.
+    /// Removes an open gate. An unknown number is ignored, because a refusal may have crossed the request. Returns the name if the plugin
+    /// has no other open of it.
     pub(crate) fn close(&mut self, plugin: PluginId, number: u32) -> Option<Arc<str>> {
         let opens = self.opens.get_mut(&plugin)?;
         let open = opens.remove(&number)?;
@@ -173,7 +173,7 @@ impl Registry {
         opens.map(|(number, _)| *number).collect()
     }
 
-    /// A plugin's numbers for a name that it has open.
+    /// The numbers of all opens that a plugin has of a name.
     fn opens_of_name(&self, plugin: PluginId, name: &str) -> Vec<u32> {
         let Some(watched) = self.watched.get(name) else {
             return Vec::new();
@@ -188,7 +188,7 @@ impl Registry {
         own.next().map(|(_, number)| *number)
     }
 
-    /// How an open gate stands; `None` if it is not open.
+    /// The state of an open gate; `None` if it is not open.
     pub(crate) fn standing(&self, plugin: PluginId, number: u32) -> Option<Standing> {
         let open = self.opens.get(&plugin)?.get(&number)?;
         let provided = self.provider_of(&open.gate).filter(|_| !open.denied);
@@ -207,13 +207,13 @@ impl Registry {
         })
     }
 
-    /// What provides a name that somebody has open.
+    /// The gate or prefix that provides an open name, and its state.
     fn provider_of(&self, name: &str) -> Option<(&Arc<str>, &Gate)> {
         let by = self.watched.get(name)?.by.as_ref()?;
         Some((by, self.gates.get(by)?))
     }
 
-    /// The schema of a number that an open gate has.
+    /// The schema of this number, if the provider of an open gate has it.
     pub(crate) fn schema_of(&self, standing: &Standing, number: u64) -> Option<&Schema> {
         let gate = self.gates.get(standing.by.as_ref()?)?;
         let halves = [&gate.function, &gate.action].into_iter().flatten();
@@ -221,7 +221,7 @@ impl Registry {
         schemas.find(|schema| schema.number == number)
     }
 
-    /// Notes what a plugin is told of an open gate; `false` if that is nothing new to it.
+    /// Notes the state that a plugin is told. Returns `false` if it was told the same before.
     pub(crate) fn tell(&mut self, plugin: PluginId, number: u32, state: &GateState) -> bool {
         let Some(open) = self.open_mut(plugin, number) else {
             return false;
@@ -231,7 +231,7 @@ impl Registry {
         news
     }
 
-    /// Makes no link for this open gate until its gate is provided anew.
+    /// Notes that the link for an open gate has failed: none is made for it until its gate is provided anew.
     pub(crate) fn block(&mut self, plugin: PluginId, number: u32) {
         if let Some(open) = self.open_mut(plugin, number) {
             open.blocked = true;
@@ -239,14 +239,14 @@ impl Registry {
         }
     }
 
-    /// There is reason to try again.
+    /// Notes that a link may be made for an open gate again.
     pub(crate) fn unblock(&mut self, plugin: PluginId, number: u32) {
         if let Some(open) = self.open_mut(plugin, number) {
             open.blocked = false;
         }
     }
 
-    /// The provider of a name says to one plugin that it has no gate of this name; gives back what that has open of it.
+    /// Notes that the provider of a name denies it to a plugin. Returns the plugin's opens of that name.
     pub(crate) fn deny(&mut self, plugin: PluginId, name: &str) -> Vec<u32> {
         let opens = self.opens_of_name(plugin, name);
         for number in &opens {
@@ -257,7 +257,7 @@ impl Registry {
         opens
     }
 
-    /// Something provides it anew: what was said of that before counts no more.
+    /// A gate or prefix provides the name anew: forgets that it was denied, or its link had failed.
     pub(super) fn renew(&mut self, plugin: PluginId, number: u32) {
         if let Some(open) = self.open_mut(plugin, number) {
             open.blocked = false;
@@ -265,14 +265,14 @@ impl Registry {
         }
     }
 
-    /// Notes that a plugin waits to be told how an open gate stands: whether it did not so before;
-    /// `None` if the gate is not open.
+    /// Notes that a plugin waits to be told the state of an open gate. Returns `false` if it waited already; `None` if the gate is not
+    /// open.
     pub(crate) fn ask(&mut self, plugin: PluginId, number: u32) -> Option<bool> {
         let open = self.open_mut(plugin, number)?;
         Some(!std::mem::replace(&mut open.asked, true))
     }
 
-    /// Notes that it was told; whether it waited.
+    /// Notes that a plugin was told the state of an open gate. Returns whether it waited for that.
     pub(crate) fn answer(&mut self, plugin: PluginId, number: u32) -> bool {
         let open = self.open_mut(plugin, number);
         open.is_some_and(|open| std::mem::take(&mut open.asked))
@@ -282,7 +282,7 @@ impl Registry {
         self.opens.get_mut(&plugin)?.get_mut(&number)
     }
 
-    /// Everyone who has a gate open, or one under a prefix, with their numbers for it.
+    /// All opens of a gate, or of the names under a prefix.
     pub(crate) fn watchers(&self, name: &str) -> Vec<(PluginId, u32)> {
         let exact = self.watched.get(name).into_iter();
         let below = under(&self.watched, name).filter(|_| is_prefix(name));
@@ -291,7 +291,7 @@ impl Registry {
             .collect()
     }
 
-    /// All open gates that nobody provides.
+    /// All opens of gates that nobody provides.
     pub(crate) fn absent_opens(&self) -> Vec<(PluginId, u32, Arc<str>)> {
         let absent = self
             .watched
@@ -304,7 +304,7 @@ impl Registry {
         opens.collect()
     }
 
-    /// A plugin's numbers for those of its open gates that somebody else owns now.
+    /// The opens of a plugin whose gates another plugin provides now.
     pub(crate) fn opens_between(&self, plugin: PluginId, owner: PluginId) -> Vec<u32> {
         let opens = self.opens.get(&plugin).into_iter().flatten();
         let owned = opens.filter(|(_, open)| {
@@ -314,7 +314,7 @@ impl Registry {
         owned.map(|(number, _)| *number).collect()
     }
 
-    /// How many of some opens were told to make their calls as JSON.
+    /// How many of these opens were last told to make their calls as JSON.
     pub(super) fn count_json(&self, opens: &BTreeSet<(PluginId, u32)>) -> usize {
         let told = opens.iter().filter_map(|(plugin, number)| {
             let open = self.opens.get(plugin)?.get(number)?;

@@ -1,4 +1,4 @@
-//! Which gate or prefix provides a name, against a model that looks at all of them.
+//! Which gate or prefix provides a name, compared with a model that searches through all of them.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::*;
 use crate::schemas::Held;
 use callgate_layout::control::Shape;
 
-/// Names under names, and some that only begin alike.
+/// Names under other names, and some that only begin with the same letters.
 const NAMES: [&str; 8] = ["a", "a.b", "a.b.c", "a.b.d", "ab.c", "b", ".x", "a..b"];
 const PREFIXES: [&str; 6] = ["a.", "a.b.", "b.", ".", "a..", "ab."];
 
@@ -66,7 +66,7 @@ fn wanted() -> Shape {
     }
 }
 
-/// What is provided, and by whom: looked through as a whole.
+/// What is provided, and by which plugin; searched as a whole.
 #[derive(Default)]
 struct Model {
     gates: BTreeMap<&'static str, (u64, BTreeSet<u8>)>,
@@ -89,7 +89,7 @@ impl Model {
         !others.any(|(gate, _)| covers(gate, name) || covers(name, gate))
     }
 
-    /// Something provides a name anew, or does so no more: nobody was denied it.
+    /// Something begins or ceases to provide a name: its denials are forgotten.
     fn renew(&mut self, gate: &str) {
         for at in self.opens.keys().copied().collect::<Vec<_>>() {
             let name = self.opens[&at].0;

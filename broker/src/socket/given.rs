@@ -1,5 +1,4 @@
-//! A listening socket that somebody else has made: the manager of services that starts the broker, or the
-//! program that embeds it.
+//! A listening socket that the broker was given: by the manager of services that starts it, or by the program that embeds it.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -10,14 +9,14 @@ use nix::sys::socket::{Backlog, SockType, UnixAddr, getsockname, getsockopt, lis
 
 use crate::error::StartError;
 
-/// The path of a given socket, if plugins can connect to it.
+/// Returns the path of a given socket, if plugins can connect to it.
 pub(super) fn check(socket: &OwnedFd) -> Result<PathBuf, StartError> {
     let unusable = |why: &str| StartError::Given {
         why: why.to_owned(),
     };
     let address: UnixAddr = getsockname(socket.as_raw_fd())
         .map_err(|_| unusable("it is no Unix socket: plugins connect by a path"))?;
-    // Types that this does not know are an error, and not the right one.
+    // For a type that `getsockopt` does not know it returns an error, which here means the wrong type.
     if !matches!(
         getsockopt(socket, sockopt::SockType),
         Ok(SockType::SeqPacket)
@@ -41,11 +40,11 @@ pub(super) fn check(socket: &OwnedFd) -> Result<PathBuf, StartError> {
     })
 }
 
-/// Makes a given socket like those that brokers make.
+/// Sets a given socket up like those that brokers make.
 pub(super) fn prepare(socket: &OwnedFd) -> io::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(socket, FcntlArg::F_GETFL)?);
     fcntl(socket, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    // Once more, so that the kernel tells plugins that this process is the one that listens.
+    // Listening again makes the kernel name this process to plugins that connect.
     listen(socket, Backlog::MAXCONN)?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Noticing that the socket was removed: programs that clean up temporary files do that, and people.
+//! Notices when the socket is removed: programs that clean up temporary files do that, and people.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
@@ -10,8 +10,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use callgate_layout::socket::directory_of;
 
-/// The kernel says when something is removed from the socket's directory, so that a broker with nothing
-/// to do is not woken to look.
+/// A watch of the socket's directory. The kernel reports removals, so that an idle broker need not wake up to look.
 #[derive(Debug)]
 pub(crate) struct DirectoryWatch {
     inotify: Inotify,
@@ -34,11 +33,10 @@ impl DirectoryWatch {
         Ok(DirectoryWatch { inotify })
     }
 
-    /// Takes note of everything that has happened. `false` where nothing more will be heard, because the
-    /// directory itself is gone.
+    /// Reads all events. Returns `false` if no more will come, because the directory itself is gone.
     pub(crate) fn take(&self) -> bool {
         let mut is_alive = true;
-        // Each time the kernel gives what it has, which is bounded.
+        // Each read returns what the kernel has queued, which is bounded.
         while let Ok(events) = self.inotify.read_events() {
             let lost = AddWatchFlags::IN_DELETE_SELF
                 | AddWatchFlags::IN_MOVE_SELF

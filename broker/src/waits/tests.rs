@@ -1,4 +1,4 @@
-//! The graph by itself, and held against a plain model of plugins.
+//! Tests of the graph: by itself, and compared with a plain model of plugins.
 
 mod delayed;
 mod ends;

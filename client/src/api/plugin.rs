@@ -346,6 +346,8 @@ impl Drop for Plugin {
         let until = instant_after(CLOSING);
         for (gate, kind) in self.state.provided.all() {
             self.state.withdraw(&gate, kind, until);
+            // Also for who asks in this process: the handlers stay as long as one of them runs.
+            self.state.provided.withdrawn(&gate, kind);
         }
         // Then the dispatcher: it answers what is left while the links still live.
         self.core.close_all();

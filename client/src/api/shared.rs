@@ -1,5 +1,5 @@
-//! What clones of a handle have in common that calls a gate: the open gate, waiting for it, and what a
-//! call does that found it absent or was refused.
+//! What the clones of a gate's handle share: the open gate, waiting for it, and what happens to a call that found
+//! it absent or was refused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,22 +17,22 @@ use crate::call::target::{Origin, Target};
 use crate::link::Link;
 use crate::session::here::has_here;
 use crate::session::numbers::MembershipId;
-use crate::session::open_gate::{Asked, OpenGate, Question, Waited, Way, is_known, nobody};
+use crate::session::open_gate::{Asked, NOBODY, OpenGate, Question, Waited, Way, is_known, nobody};
 use crate::session::plugin_state::PluginState;
 
-/// A wait that is shorter is a look, and is not worth a question why nobody has come.
+/// A wait shorter than this only looks, so the broker is not asked why nobody provides the gate.
 const WORTH_ASKING: Duration = Duration::from_millis(10);
-/// How long the broker may take to answer who waits for a gate, however short its time is.
+/// How long the broker gets to answer a wait for a gate, even if the wait itself is shorter.
 const ANSWER: Duration = Duration::from_millis(500);
 
-/// How long at most: long before the clock ends.
+/// The longest wait, far from the end of the clock's range.
 const MOST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// How long a question for sent calls waits for room in the broker's socket before their thread looks after
-/// others again.
+/// How long a question for sent calls waits for room in the broker's socket; after that their thread looks after
+/// other calls again.
 const ROOM: Duration = Duration::from_millis(5);
 
-/// What clones of a subscriber have in common.
+/// What the clones of a subscriber share.
 pub(crate) struct Shared {
     pub(crate) state: Arc<PluginState>,
     pub(crate) number: u32,
@@ -48,7 +48,7 @@ impl Drop for Shared {
     }
 }
 
-/// The error of a call that found no way to its gate.
+/// Marks the error of a call that found no way to its gate: the call may be repeated within its time.
 #[cold]
 pub(crate) fn no_way(error: Error) -> Error {
     match error.code() {
@@ -57,7 +57,8 @@ pub(crate) fn no_way(error: Error) -> Error {
     }
 }
 
-/// The error of a call for which something could not be had, before anything was called.
+/// Marks the error of a call that failed before anything was sent, because something was missing: if the link has
+/// ended, the call may be repeated.
 #[cold]
 pub(crate) fn nothing_sent(link: &Link, error: Error) -> Error {
     match link.is_open() && error.code() != Code::BrokerGone {
@@ -66,7 +67,8 @@ pub(crate) fn nothing_sent(link: &Link, error: Error) -> Error {
     }
 }
 
-/// The error of a call of a provider in this process: when it has to be over, if it has counted its time.
+/// Marks the error of a call to a provider in this process. `due` is the call's deadline, or 0 if that was not
+/// computed.
 #[cold]
 pub(crate) fn missed_here(error: Error, due: u64) -> Error {
     match (error.is_refusal(), due) {
@@ -108,7 +110,7 @@ impl Asks for Shared {
 }
 
 impl Shared {
-    /// Where a call of this gate goes.
+    /// The target of a call of this gate.
     #[inline(always)]
     pub(crate) fn target<'a>(
         &'a self,
@@ -122,18 +124,18 @@ impl Shared {
         }
     }
 
-    /// What is to be done about a question of a sent call that was not answered, or could not be sent.
+    /// The standing of a sent call whose question was not answered, or could not be sent.
     fn unasked(&self, error: Option<&Error>) -> Standing {
         match error.map(Error::code) {
             _ if self.state.presence.is_away() => Standing::Away,
-            // That it is gone is seen soon.
+            // The end of the broker will be noticed soon.
             Some(Code::Timeout | Code::BrokerGone) if !self.state.is_over() => Standing::Later,
             _ => Standing::Unknown,
         }
     }
 
-    /// Makes a call, and once more where it certainly did not run and the broker knows a way; and again as often as
-    /// another broker ends.
+    /// Makes a call. If it certainly did not run and the broker knows a way, repeats it; and again each time
+    /// another broker ends meanwhile.
     pub(crate) fn with_another_look<T>(
         &self,
         kind: CallKind,
@@ -159,8 +161,8 @@ impl Shared {
         }
     }
 
-    /// Whether a call that was made once more, to where the broker of this membership has led it, has failed because
-    /// that one has ended, too.
+    /// Whether a repeated call, which followed what the broker of this membership had said, failed because that
+    /// broker has ended as well.
     #[cold]
     pub(crate) fn is_gone_again(&self, error: &Error, by: MembershipId) -> bool {
         let is_new = || self.state.presence.is_away() || self.state.membership().id != by;
@@ -168,8 +170,8 @@ impl Shared {
         may_again && (error.code() == Code::BrokerGone || is_new())
     }
 
-    /// Has the broker say how the gate stands now, for a call that failed. How much time the call has left
-    /// to be made once more, or with what it fails for good.
+    /// Asks the broker for the state of the gate, for a call that failed. Returns the time that is left to repeat
+    /// the call, or the error with which it fails for good.
     #[cold]
     #[inline(never)]
     pub(crate) fn look_again(
@@ -192,7 +194,7 @@ impl Shared {
         let left = limit.left_until(due);
         match asked {
             Asked::Told if self.is_awaited() || error.code() == Code::BrokerGone => {
-                // The old way is over, or of no use to this call.
+                // The old way has ended, or is of no use to this call.
                 let by = self.state.membership().id;
                 self.gate.await_way_of(by, (due, cancel));
                 match limit.left_until(due) {
@@ -220,26 +222,25 @@ impl Shared {
         }
     }
 
-    /// Whether the gate's provider may yet come to the bus of the new broker.
+    /// Whether the gate's provider may still come to the bus of the new broker.
     fn is_awaited(&self) -> bool {
         self.gate.is_awaited(self.state.membership().id)
     }
 
-    /// What a call fails with that has found no way, and no broker in its time.
+    /// The error of a call that found no way, and no broker within its time.
     fn no_broker(&self, error: Error, was_over: bool) -> Error {
         match self.state.presence.check() {
-            // Where nobody was waited for, it is what the call has met.
+            // If no broker was awaited, the call keeps the error that it had.
             Err(away) if !was_over => away.at_gate(self.gate.name().clone()),
             _ => error,
         }
     }
 
-    /// What a call through a link has failed with.
+    /// The error of a call through a link.
     #[cold]
     pub(crate) fn missed(&self, link: &Link, error: Error, due: u64) -> Error {
-        // Of a link that has ended before the call was published the reason is any.
-        // And of one whose broker has ended, there may be a way over another link, with the memory that this
-        // one lacks.
+        // If the link ended before the call was published, the call may be repeated whatever the reason. If the
+        // link's broker has ended, there may be a way over another link, which has the memory that this one lacks.
         let is_other_way = link.is_gone() || error.code() == Code::BrokerGone;
         let is_refused = error.is_refusal() || !error.may_have_run() && is_other_way;
         let error = self.failed(link, error);
@@ -249,13 +250,13 @@ impl Shared {
         }
     }
 
-    /// Whether nobody can know better than this plugin that it has no way to the gate.
+    /// Whether the broker cannot know better than this plugin that there is no way to the gate.
     pub(crate) fn is_final(&self, error: &Error) -> bool {
         error.code() == Code::Closed || self.state.is_over()
     }
 
-    /// Whether the gate has one half now. Exact for providers in this process, and for others what the
-    /// broker has said last.
+    /// Whether the gate has one half now. Exact for providers in this process; for others it is the last news from
+    /// the broker.
     pub(crate) fn has(&self, kind: CallKind) -> bool {
         let state = self.gate.state();
         has_here(
@@ -267,11 +268,11 @@ impl Shared {
         .unwrap_or_else(|| state.has(kind))
     }
 
-    /// Waits until the gate can be called. Where nobody provides it, the broker is asked why.
+    /// Waits until the gate can be called. If nobody provides it, asks the broker why.
     pub(crate) fn wait_ready(&self, timeout: Duration) -> Result<()> {
         let until = instant_after(timeout);
-        // What others know of the gate by now, this plugin is to know as well. Where there is no broker, the
-        // gate is as ready as its link is.
+        // First catches up with what other plugins may already know of the gate. Without a broker, the gate is as
+        // ready as its link is.
         let answer = timeout.max(ANSWER).min(MOST).as_nanos() as u64;
         let gate = (self.number, &self.gate);
         self.state.ask_standing(gate, clock::now() + answer);
@@ -290,7 +291,7 @@ impl Shared {
         }
     }
 
-    /// Adds to the error of a wait what the broker knows of why nobody came.
+    /// Adds the broker's reason to the error of a wait for a gate that nobody provides.
     fn explained(&self, error: Error, timeout: Duration) -> Error {
         let is_absent = error.code() == Code::NotReady && self.gate.state().owner().is_none();
         if !is_absent || timeout < WORTH_ASKING {
@@ -300,18 +301,23 @@ impl Shared {
             return away.at_gate(self.gate.name().clone());
         }
         match self.why_absent() {
-            Some(why) => self.not_ready(error.message(), &why),
+            Some(why) => {
+                // It may say already what the broker knew when the wait began.
+                let is_told = error.message().starts_with(NOBODY);
+                let what = if is_told { NOBODY } else { error.message() };
+                self.not_ready(what, &why)
+            }
             None => error,
         }
     }
 
-    /// Has the broker say how the gate stands, and why nobody provides it where that is so.
+    /// Asks the broker for the gate's state, and why nobody provides it if so.
     pub(crate) fn ask_standing(&self) {
         let until = clock::now() + ANSWER.as_nanos() as u64;
         self.state.ask_standing((self.number, &self.gate), until);
     }
 
-    /// What the broker knows of programs that it started and that were to provide the gate.
+    /// The broker's reason: what happened to programs that it started and that were to provide the gate.
     fn why_absent(&self) -> Option<Error> {
         let gate = self.gate.name().to_string();
         let until = instant_after(ANSWER);
@@ -326,18 +332,18 @@ impl Shared {
         nobody(what, Some(why)).at_gate(self.gate.name().clone())
     }
 
-    /// Names the gate in a call's error, lets a link go that a call has found closed, and tells
-    /// the broker of a provider that broke the protocol, so that both sides do.
+    /// Completes a call's error with the gate's name. Ends a link that the call found closed. If the provider broke
+    /// the protocol, tells the broker, so that both sides end the link.
     #[cold]
     pub(crate) fn failed(&self, link: &Link, error: Error) -> Error {
         let is_broken = error.code() == Code::Protocol && link.is_gone();
         if is_broken {
-            // Whoever noticed first tells the broker.
+            // Whichever side notices first tells the broker.
             self.state.break_link(link, &error);
         } else if error.code() == Code::ProviderGone {
             let is_closed = link.look_at_closing();
             match link.is_gone() {
-                // Without a broker nobody else says so while the provider's process lives.
+                // Without a broker nobody else reports the end while the provider's process lives.
                 true => self.state.end_link(link, &error),
                 false if is_closed => self.state.close_link(link),
                 false => {}
@@ -347,7 +353,8 @@ impl Shared {
     }
 }
 
-/// The error for a call that has no time, or none that is left of the one which the handler serves.
+/// The error for a call that has no time left, by its own timeout or by the deadline of the call that the handler
+/// serves.
 #[cold]
 pub(crate) fn no_time(error: Error, gate: &Arc<str>) -> Error {
     error.at_gate(gate.clone())

@@ -148,6 +148,8 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     /// case of letters); or if the broker has no socket and none of the programs that it started is left. Each such
     /// end is reported once: the next wait lasts as long as its timeout, and so does a wait after the program was
     /// started again. If a plugin was on the bus and has ended, the wait goes on: its host may start it again.
+    /// For a supervised program that may provide the gate, `NOT_READY` says which state it is in, how it ended last,
+    /// and what to do; the error's context is then an object with `plugin`, `state` and others.
     ///
     /// The plugin waits half a second at most for the broker to name these reasons; so if the broker is stopped or
     /// overloaded, the wait may take that much longer than its timeout.
@@ -167,8 +169,10 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     /// the arguments or the result, and what was `expected` and `found` there. If the value was in the arguments,
     /// the handler did not run; if it was in the result, the handler did run.
     ///
-    /// If nobody provides the gate, the error is `NOT_READY` at once while there is a broker. While there is none,
-    /// the call waits for the next broker until its deadline, and then is `BROKER_GONE`.
+    /// If nobody provides the gate, the error is `NOT_READY` at once while there is a broker, with the reason that the
+    /// broker knows, as for [`wait_ready`](Subscriber::wait_ready); of many calls that fail within a second not all
+    /// have the newest reason. While there is no broker, the call waits for the next one until its deadline, and then
+    /// is `BROKER_GONE`.
     ///
     /// After `TIMEOUT` or `CANCELLED` with `may_have_run`, the handler may have ended, may still run for any time,
     /// or may begin later, if the provider took the call before its deadline; a call that it takes after the

@@ -8,7 +8,7 @@ use crate::base::error::Result;
 use crate::session::open_gate::{GateEvent, OpenGate};
 use crate::session::plugin_state::PluginState;
 
-/// A gate's coming and going, in order.
+/// Reports in order when a gate's provider comes and goes.
 ///
 /// ```no_run
 /// use callgate_client::Plugin;
@@ -46,18 +46,18 @@ impl Watch {
         self.gate.name()
     }
 
-    /// The next change, waiting for it at most so long; `None` when there was none. The first one
-    /// is how the gate stood when the watch began.
+    /// Returns the next change; waits for it for `timeout` at most. `None` if there was none. The first change is
+    /// the state of the gate when the watch began.
     ///
-    /// Up to 64 changes are kept for a watcher that does not look. Beyond them the oldest are
-    /// lost, which the generations show.
+    /// Up to 64 changes are kept until they are taken. Beyond that the oldest are dropped, which shows in the
+    /// generations.
     ///
     /// # Errors
     ///
-    /// After all changes that were known before: `BROKER_GONE` when there will be no broker any more that could tell of a
-    /// change (one that is only away does not end a watch), `PERMISSION_DENIED` while the plugin may not watch the gate
-    /// (when it may again, with a later broker for example, this tells of changes again), `CLOSED` when this plugin has
-    /// closed.
+    /// Each only after all changes that were known before. `BROKER_GONE` when there will be no broker any more that
+    /// could report a change (while a broker is only away, the watch goes on). `PERMISSION_DENIED` while the plugin
+    /// may not watch the gate; when it may again, for example at a later broker, changes are reported again.
+    /// `CLOSED` when this plugin has closed.
     pub fn next(&self, timeout: Duration) -> Result<Option<GateEvent>> {
         self.state.check_here()?;
         self.gate.next_event(instant_after(timeout))

@@ -14,10 +14,10 @@ use super::json::{self, JsonType, Reader, Writer, read_result, to_text};
 use super::types::unfit::{Unfit, refuse, stand_in};
 use super::types::{GateType, Plain};
 
-/// A JSON value that travels as a parameter, a result, or a field: it takes and gives values of every type.
+/// A JSON value as a parameter, a result, or a field: a gate with it takes or returns values of every type.
 ///
-/// As a handler's parameter or result, `serde_json::Value` serves as well. Its archive is its text, which
-/// is what a [`View`](crate::View) of it shows; that is not checked before it is made a value. A value
+/// As a handler's parameter or result, `serde_json::Value` works as well. The archive of a `Json` is its text,
+/// which is what a [`View`](crate::View) of it shows; that text is only checked when a value is made of it. A value
 /// nests at most 64 deep.
 ///
 /// ```
@@ -81,7 +81,7 @@ impl GateType for Json {
 }
 impl Plain for Json {}
 
-/// The text of a value that is being archived, and where it stands.
+/// The text of a value that is being archived, and where it lies in the archive.
 #[doc(hidden)]
 pub struct JsonResolver {
     text: String,

@@ -1,4 +1,4 @@
-//! Values into archives and back: the one door through which a peer's bytes become values.
+//! Writing values as archives and reading them back. All archives of peers become values through this module.
 
 mod arena;
 mod record;
@@ -22,24 +22,24 @@ use super::types::{Failed, GateType, Output, unfit};
 
 pub(crate) use record::ErrorRecord;
 
-/// How many pointers deep an archive may be nested: reading one recurses, and so does dropping
-/// what was read, on stacks of unknown size.
+/// How many pointers deep an archive may be nested. Reading an archive recurses, and so does dropping the value
+/// that was read, on stacks of unknown size.
 const MAX_DEPTH: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
-/// The alignment of every archive's first byte: the strictest that a gate type has (`u128`).
+/// The alignment of each archive's first byte, in bytes: the strictest of any gate type (`u128`).
 pub(crate) const ALIGNMENT: usize = 16;
 
-/// An aligned place for the archives that have no bytes.
+/// An aligned place for archives without bytes.
 #[repr(align(16))]
 struct Nothing([u8; 0]);
 static NOTHING: Nothing = Nothing([]);
 
-/// Bytes of scratch memory for an archive that fits a cell. What is kept there while a value is written
-/// is no larger than what becomes of it, so this is far more than such an archive takes.
+/// Bytes of scratch memory for an archive that fits a cell. While a value is written, what is kept there is never
+/// larger than the archive of it, so this is far more than such an archive needs.
 const SCRATCH: usize = 1024;
 
-/// Archives a value into a buffer whose start is aligned to 16, and returns the length; `None`
-/// where it does not fit, or takes more scratch memory than small values do. The root is at the end.
+/// Archives a value into a buffer whose start is aligned to 16. Returns the length; `None` if it does not fit, or
+/// needs more scratch memory than small values do. The root is at the end.
 #[inline]
 pub(crate) fn serialize_into<T: GateType>(value: &T, buffer: &mut [u8]) -> Option<usize> {
     debug_assert!(buffer.as_ptr().addr().is_multiple_of(ALIGNMENT));
@@ -50,18 +50,18 @@ pub(crate) fn serialize_into<T: GateType>(value: &T, buffer: &mut [u8]) -> Optio
     Some(serializer.into_writer().len())
 }
 
-/// Memory on a stack for one small archive, aligned to 16. Nothing is written there but the archive.
+/// Memory on a stack for one small archive, aligned to 16. Only the archive's own bytes are initialised.
 pub(crate) struct OnStack(Align<[MaybeUninit<u8>; Self::LEN]>);
 
 impl OnStack {
-    /// Bytes of the longest archive that fits.
+    /// The longest archive that fits, in bytes.
     pub(crate) const LEN: usize = 1024;
 
     pub(crate) const fn new() -> OnStack {
         OnStack(Align([const { MaybeUninit::uninit() }; Self::LEN]))
     }
 
-    /// Archives a value; `None` where it does not fit, as in [`serialize_into`].
+    /// Archives a value; `None` if it does not fit, as in [`serialize_into`].
     #[inline(always)]
     pub(crate) fn serialize<T: GateType>(&mut self, value: &T) -> Option<writer::Buffer<'_>> {
         let mut scratch = [const { MaybeUninit::uninit() }; SCRATCH];
@@ -72,15 +72,14 @@ impl OnStack {
     }
 }
 
-/// The longest archive that travels through a link.
+/// The longest archive that can be sent through a link, in bytes.
 pub(crate) const MAX_LEN: usize = MAX_EXTENT_LEN as usize;
 
-/// The longest archive there can be: what 32-bit relative pointers reach.
+/// The longest archive that is possible, in bytes: 32-bit relative pointers reach no farther.
 pub(crate) const MAX_LEN_HERE: usize = i32::MAX as usize;
 
-/// Archives a value into a buffer, in place of what was there, which takes memory of a plugin's pool
-/// where one is given; an error where that takes more than
-/// `most` bytes, or more memory than there is.
+/// Archives a value into a buffer, replacing its content. If a pool is given, larger memory comes from it. Fails if
+/// the archive needs more than `most` bytes, or more memory than there is.
 pub(crate) fn serialize_vec<T: GateType>(
     value: &T,
     out: &mut Buffer,
@@ -90,19 +89,19 @@ pub(crate) fn serialize_vec<T: GateType>(
     write(value, Output::growing(out, pool, most)).map(drop)
 }
 
-/// Archives a value into a buffer on the way to a link's other side, unless it is long and made of
-/// large pieces: then it is better written where it travels, and this fails with
-/// [`Failed::LargePiece`].
+/// As [`serialize_vec`], for an archive that is to be copied into a link's shared memory. If it is long and
+/// consists of large pieces, this fails with [`Failed::LargePiece`]: then it is better written directly into shared
+/// memory.
 pub(crate) fn attempt<T: GateType>(value: &T, out: &mut Buffer, pool: &Pool) -> Result<(), Failed> {
     write(value, Output::attempt(out, pool, MAX_LEN)).map(drop)
 }
 
-/// Archives a value where it travels, and returns the length; an error where it does not fit.
+/// Archives a value directly into shared memory. Returns the length; fails if it does not fit.
 pub(crate) fn serialize_in<T: GateType>(value: &T, space: &mut [u8]) -> Result<usize, Failed> {
     write(value, Output::fixed(space))
 }
 
-/// How long the archive of a value will be, if that is found out quickly.
+/// Measures the archive of a value, if that does not take long.
 pub(crate) fn count<T: GateType>(value: &T, most: usize) -> Result<usize, Failed> {
     write(value, Output::counting(most))
 }
@@ -115,7 +114,7 @@ fn write<T: GateType>(value: &T, output: Output<'_>) -> Result<usize, Failed> {
     })
 }
 
-/// Checks an archive, however hostile, and shows it. Its first byte must be aligned to 16.
+/// Checks an archive, which may be forged, and returns a reference to it. Its first byte must be aligned to 16.
 #[inline]
 pub(crate) fn access<T: GateType>(bytes: &[u8]) -> Result<&T::Archived> {
     let bytes = if bytes.is_empty() { &NOTHING.0 } else { bytes };
@@ -136,7 +135,7 @@ pub(crate) fn access<T: GateType>(bytes: &[u8]) -> Result<&T::Archived> {
     )
 }
 
-/// Takes a value out of its archive.
+/// Makes a value of an archive.
 #[inline]
 pub(crate) fn deserialize<T: GateType>(archived: &<T as Archive>::Archived) -> Result<T> {
     let no_value = |reason: &dyn std::fmt::Display| {

@@ -1,10 +1,9 @@
-//! Private memory that payloads pass through which do not fit a cell.
+//! Private memory for payloads that do not fit a cell.
 //!
-//! Fresh memory costs a page fault for each 4 KiB, many times what copying them does, so buffers are
-//! kept. Up to [`KEEP`] bytes each thread keeps its own. Larger ones belong to the plugin's [`Pool`]
-//! between two calls, behind a lock that only large payloads take. The control thread looks through
-//! the pool whenever it looks for idle extents, and gives back what was not used since its last look:
-//! so also the memory of threads that never call again.
+//! Fresh memory costs a page fault for each 4 KiB, many times what copying them does, so buffers are kept. Each
+//! thread keeps its own up to [`KEEP`] bytes. Larger ones belong to the plugin's [`Pool`] between two calls, behind
+//! a lock that only large payloads take. Whenever the control thread looks for idle extents, it also gives back
+//! what the pool has not used since its last look; so the memory of threads that never call again is freed too.
 
 use std::cell::Cell;
 
@@ -17,10 +16,11 @@ use crate::base::error::Error;
 /// Keep at most this much memory for a thread's next payload.
 pub(crate) const KEEP: usize = MIN_CAPACITY;
 
-/// The most that a plugin keeps for large payloads: as much as two of the largest take.
+/// How many bytes a plugin keeps for large payloads at most: as much as two of the largest need.
 const MOST: usize = 160 << 20;
 
-/// How many buffers a thread keeps: one for a request, and one for its answer where both are here.
+/// How many buffers a thread keeps: one for a request, and one for its answer if caller and provider run on one
+/// thread.
 const KEPT: usize = 2;
 
 thread_local! {
@@ -30,13 +30,12 @@ thread_local! {
 /// The large buffers of a plugin that are not in use.
 #[derive(Debug, Default)]
 pub struct Pool {
-    /// With whether each was used since the last look.
+    /// Each with whether it was used since the last look.
     free: Mutex<Vec<(Buffer, bool)>>,
 }
 
 impl Pool {
-    /// Makes a buffer at least `len` bytes large, if need be by one from the pool. What was in it is
-    /// gone.
+    /// Gives a buffer at least `len` bytes, from the pool if necessary. Its content is lost.
     pub(crate) fn reserve(&self, buffer: &mut Buffer, len: usize) -> Result<(), OutOfMemory> {
         buffer.clear();
         if buffer.capacity() >= len {
@@ -50,8 +49,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Takes the smallest buffer that is large enough; where none is, the largest one is dropped,
-    /// in whose place the caller makes a larger one.
+    /// Takes the smallest buffer that is large enough. If there is none, drops the largest one, because the caller
+    /// makes a larger one in its place.
     fn take(&self, len: usize) -> Option<Buffer> {
         let mut free = self.free.lock();
         let sizes = || free.iter().map(|(buffer, _)| buffer.capacity()).enumerate();
@@ -59,12 +58,12 @@ impl Pool {
         let best = fitting.min_by_key(|(_, size)| *size);
         let (place, size) = best.or_else(|| sizes().max_by_key(|(_, size)| *size))?;
         let (buffer, _) = free.swap_remove(place);
-        // Not while others wait for the lock.
+        // Memory is freed after the lock was released.
         drop(free);
         (size >= len).then_some(buffer)
     }
 
-    /// Moves what is in a buffer to the largest one of the pool, if that has `len` bytes.
+    /// Moves the content of a buffer to the largest one of the pool, if that has `len` bytes.
     #[cold]
     pub(crate) fn enlarge(&self, buffer: &mut Buffer, len: usize) {
         if len <= KEEP {
@@ -98,7 +97,7 @@ impl Pool {
         }
     }
 
-    /// Gives back what was not used since the last time, and says whether anything is left.
+    /// Drops the buffers that were not used since the last call. Returns whether any are left.
     pub(crate) fn sweep(&self) -> bool {
         let mut free = self.free.lock();
         let is_idle = |entry: &mut (Buffer, bool)| !std::mem::replace(&mut entry.1, false);
@@ -110,8 +109,8 @@ impl Pool {
     }
 }
 
-/// A buffer of this thread's, which goes back to it when this is dropped, unless it has become
-/// larger than that. Further ones, and those of a thread that is about to end, are fresh.
+/// A buffer of this thread's. When it is dropped, it goes back to the thread, unless it has grown larger than
+/// threads keep. If the thread has no buffer left, or is about to end, it is fresh.
 #[derive(Debug)]
 pub(crate) struct Scratch(Buffer);
 
@@ -121,7 +120,7 @@ impl Scratch {
         Scratch(Buffer::new())
     }
 
-    /// Puts a larger buffer in the place of one that may be this thread's.
+    /// Puts a larger buffer in the place of one that may belong to this thread.
     fn swap(buffer: &mut Buffer, larger: Buffer) {
         drop(Scratch(std::mem::replace(buffer, larger)));
     }
@@ -171,7 +170,7 @@ impl Drop for Scratch {
     }
 }
 
-/// The error of a call for whose payload the system has no memory.
+/// The error of a call if the system has no memory for its payload.
 #[cold]
 pub(crate) fn no_memory(OutOfMemory(len): OutOfMemory, what: &str) -> Error {
     let text = format!(
@@ -180,13 +179,13 @@ pub(crate) fn no_memory(OutOfMemory(len): OutOfMemory, what: &str) -> Error {
     Error::new(Code::System, text)
 }
 
-/// Finds out whether the allocator has `len` bytes, which are about to be asked for piece by piece
-/// where a refusal would end the process.
+/// Checks whether the allocator has `len` bytes. The caller then allocates them piece by piece, in code where a
+/// refusal would end the process.
 #[cold]
 pub(crate) fn probe(len: usize) -> Result<(), OutOfMemory> {
     let mut memory = Vec::<u8>::new();
     let reserved = memory.try_reserve_exact(len);
-    // Or else the compiler may take the answer for granted and ask for nothing.
+    // Otherwise the compiler may assume the answer and allocate nothing.
     std::hint::black_box(&mut memory);
     reserved.map_err(|_| OutOfMemory(len))
 }

@@ -1,4 +1,4 @@
-//! Bytes that are aligned as archives have to be.
+//! Bytes with the alignment of archives.
 
 use std::ops::Deref;
 

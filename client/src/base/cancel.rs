@@ -8,13 +8,12 @@ use callgate_layout::sys::futex::{self, Awaited};
 const WAITING: u32 = 0;
 const CANCELLED: u32 = 1;
 
-/// Ends calls that wait, from another thread.
+/// Cancels waiting calls from another thread.
 ///
-/// A call made through [`Subscriber::with_cancel`](crate::Subscriber::with_cancel) ends with
-/// `CANCELLED` as soon as its token is cancelled, and at once if it was before. Its handler is not
-/// stopped; it can see that nobody waits any more
-/// ([`Context::is_cancelled`](crate::Context::is_cancelled)). Nor are calls ended that the handler makes: those
-/// have tokens of their own, and their handlers see nothing of this one.
+/// A call made through [`Subscriber::with_cancel`](crate::Subscriber::with_cancel) ends with `CANCELLED` as soon as
+/// its token is cancelled, or at once if it was before. Its handler is not stopped, but can see that nobody waits
+/// any more ([`Context::is_cancelled`](crate::Context::is_cancelled)). Calls that the handler makes do not end
+/// either: they have tokens of their own, and their handlers see nothing of this one.
 ///
 /// ```no_run
 /// use callgate_client::{CancelToken, Code, Plugin};
@@ -36,12 +35,12 @@ pub struct CancelToken {
 }
 
 impl CancelToken {
-    /// A token that is not cancelled.
+    /// Makes a token that is not cancelled.
     pub fn new() -> CancelToken {
         CancelToken::default()
     }
 
-    /// Ends every call that waits with this token, and every later one; for good.
+    /// Cancels all calls that wait with this token, and all later ones, for good.
     pub fn cancel(&self) {
         self.state.store(CANCELLED, Ordering::Release);
         futex::wake_private(&self.state);
@@ -53,7 +52,7 @@ impl CancelToken {
         self.state.load(Ordering::Acquire) == CANCELLED
     }
 
-    /// The state as a word to wait for: while it is not cancelled.
+    /// The state as a word to sleep on while the token is not cancelled.
     pub(crate) fn word(&self) -> Awaited<'_> {
         Awaited::private(&self.state, WAITING)
     }

@@ -1,8 +1,8 @@
-//! Which chain of calls this thread is in.
+//! The chain of calls to which this thread belongs.
 //!
-//! A chain is a call together with the calls that are made while it is handled. A handler's own
-//! calls carry its chain; whoever waits inside a chain serves what comes back in it, on its own
-//! stack, so that A → B → A cannot deadlock.
+//! A chain is a call together with the calls that are made while it is handled. A handler's own calls carry its
+//! chain. A thread that waits inside a chain serves the calls that come back in it, on its own stack; so A → B → A
+//! cannot deadlock.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -15,9 +15,9 @@ use callgate_layout::{Code, clock};
 use super::due::Due;
 use super::error::Error;
 
-/// Where a thread stands: the chain of the handler that it runs (with depth 0: none), when the call has to
-/// be over that this one serves, and how many handlers it has on its stack. Three words, because every
-/// call writes them.
+/// The position of a thread: the chain of the handler that it runs (with depth 0: none), the deadline of the call
+/// that this handler serves, and how many handlers are on its stack. In three words, because every call writes
+/// them.
 #[derive(Clone, Copy)]
 struct Position {
     id: u64,
@@ -25,7 +25,7 @@ struct Position {
     counts: Counts,
 }
 
-/// The depth of a chain, and how many handlers a thread has on its stack: in one word.
+/// The depth of a chain, and how many handlers are on a thread's stack, in one word.
 #[derive(Clone, Copy)]
 struct Counts(u32);
 
@@ -54,7 +54,7 @@ const OUTSIDE: Position = Position {
 
 thread_local! {
     static POSITION: Cell<Position> = const { Cell::new(OUTSIDE) };
-    /// The chain in which this thread waits while it runs something on top of that; 0 for none.
+    /// While this thread runs something on top of a wait: the chain in which it waits; otherwise 0.
     static BELOW: Cell<u64> = const { Cell::new(0) };
     static NUMBER: u64 = {
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -73,14 +73,14 @@ pub(crate) fn current() -> Option<Chain> {
     (depth != 0).then_some(Chain { id, depth })
 }
 
-/// Whether the thread is outside of handlers, so that no call's end is a limit to others.
+/// Whether the thread runs no handler, so that no outer call's deadline limits its calls.
 #[inline]
 pub(crate) fn is_unlimited() -> bool {
     POSITION.get().due == Due::NEVER
 }
 
-/// When the call has to be over that the handler on this thread serves. Where that was not counted yet, it
-/// is from now on.
+/// The deadline of the call that the handler on this thread serves. If that was not computed yet, its time is
+/// counted from now on.
 pub(crate) fn end() -> u64 {
     let position = POSITION.get();
     let end = position.due.end();
@@ -102,9 +102,8 @@ pub(crate) fn too_deep() -> Error {
     )
 }
 
-/// Makes a chain the thread's until the guard is dropped, for a handler whose call is due then; `None`
-/// where that is too deep. The depth that a peer claims is held against the limit, and so is what lies on
-/// this stack.
+/// Makes a chain the thread's until the guard is dropped, for a handler whose call has this deadline. `None` if the
+/// chain is too deep: the limit applies to the depth that a peer claims, and also to the handlers on this stack.
 #[inline]
 pub(crate) fn enter(chain: Chain, due: Due) -> Option<Entered> {
     let before = POSITION.get();
@@ -120,13 +119,13 @@ pub(crate) fn enter(chain: Chain, due: Due) -> Option<Entered> {
     Some(Entered { before })
 }
 
-/// A handler is running; what was before comes back when this is dropped.
+/// A handler is running; dropping this restores the position before.
 pub(crate) struct Entered {
     before: Position,
 }
 
 impl Entered {
-    /// The thread is done with this chain and begins the next one, which is as deep.
+    /// Continues with the next chain, which has the same depth.
     #[inline]
     pub(crate) fn begin_next(&self, id: u64) {
         let position = POSITION.get();
@@ -140,18 +139,18 @@ impl Drop for Entered {
     }
 }
 
-/// What this thread runs until the guard is dropped, it runs on top of a wait inside a chain.
+/// Until the guard is dropped, this thread runs things on top of a wait in this chain.
 pub(crate) fn wait_below(chain: u64) -> WaitBelow {
     WaitBelow(BELOW.replace(chain))
 }
 
-/// Whether this thread waits inside another chain than this, on top of which it runs something.
+/// Whether this thread runs something on top of a wait in another chain than this.
 pub(crate) fn is_above_another(chain: u64) -> bool {
     let below = BELOW.get();
     below != 0 && below != chain
 }
 
-/// Something runs on top of a wait; what was before comes back when this is dropped.
+/// Something runs on top of a wait; dropping this restores what was before.
 pub(crate) struct WaitBelow(u64);
 
 impl Drop for WaitBelow {
@@ -166,8 +165,8 @@ pub(crate) fn nesting() -> usize {
     usize::from(POSITION.get().counts.nesting())
 }
 
-/// The chain that a call begins inside this process. Each has a name of its own: what is left of
-/// the last one, which its caller gave up, is not to be taken for a part of it.
+/// The chain for a call that begins in this process. Each has a name of its own, because calls of an earlier chain,
+/// which its caller gave up, may still be under way and must not be taken for parts of this one.
 #[inline]
 pub(crate) fn fresh() -> Chain {
     let name = match DRAWN_IN.get().is_some_and(ForkMark::is_here) {
@@ -178,8 +177,8 @@ pub(crate) fn fresh() -> Chain {
     Chain::begun_here(name)
 }
 
-/// Where a thread's names begin: far from those of other threads and of other processes, also of
-/// forked ones, which share keys and may share numbers.
+/// The first name of a thread's chains: far from those of other threads and of other processes, even of forked
+/// ones, which share keys and may share numbers.
 #[cold]
 fn draw() -> u64 {
     DRAWN_IN.set(Some(ForkMark::here()));
@@ -189,10 +188,10 @@ fn draw() -> u64 {
     hasher.finish()
 }
 
-/// A number that no other thread of this process has, and not 0.
+/// A number that no other thread of this process has; never 0.
 #[inline]
 pub(crate) fn thread_number() -> u64 {
-    // There is nothing to drop, so it is there until the thread is gone.
+    // The value has no destructor, so it exists until the thread has ended.
     NUMBER.with(|number| *number)
 }
 

@@ -1,5 +1,5 @@
-//! When a wait has to be over. Deadlines of calls are nanoseconds of the monotonic clock, those of
-//! questions to the broker are times of the standard library.
+//! Deadlines. Those of calls are in nanoseconds of the monotonic clock, those of requests to the broker are
+//! `Instant`s.
 
 use std::time::{Duration, Instant};
 
@@ -10,19 +10,19 @@ use super::debug;
 use super::due::TimeLimit;
 use super::error::{Error, Result};
 
-/// The deadline of who does not wait at all: what it asks for may come in the next moment, and it
-/// would be luck whether it came in time.
+/// The deadline of a caller that does not wait at all and only takes what is there now. Even a short wait would leave
+/// it to luck whether something comes in time.
 pub(crate) const NO_TIME: u64 = 0;
 
 /// How far the coarse clock may be behind, in nanoseconds.
 const BEHIND: u64 = 10_000_000;
 
-/// When a call that begins now has to be over. Inside a handler that is when the call ends which that one
-/// serves, if its own time ends later.
+/// The deadline of a call that begins now. Inside a handler that is the deadline of the call which the handler
+/// serves, if that is earlier.
 ///
 /// # Errors
 ///
-/// `TIMEOUT` where there is no time at all: whether the call were answered would be luck.
+/// `TIMEOUT` if the timeout is zero: whether the call were answered would be luck.
 #[inline]
 pub(crate) fn call_due(limit: TimeLimit) -> Result<u64> {
     if limit.is_zero() {
@@ -49,13 +49,13 @@ fn inherited(own: u64) -> Result<u64> {
     Ok(just_before(outer))
 }
 
-/// The deadline of calls that end with the call which their handler serves. Deadlines travel in ticks and
-/// are rounded up: this one is the same tick on each link that a chain passes.
+/// The deadline of calls that end with the call which their handler serves. Deadlines are sent in ticks and rounded
+/// up; one nanosecond less makes it the same tick on each link of a chain.
 fn just_before(outer: u64) -> u64 {
     outer.saturating_sub(1)
 }
 
-/// What is to be said of a deadline besides, for the error of a call that this thread has made until then.
+/// A note for the error of a call with this deadline, if it was that of the call which the handler serves.
 pub(crate) fn whose(deadline: u64) -> &'static str {
     match !chain::is_unlimited() && just_before(chain::end()) == deadline {
         true => {
@@ -66,22 +66,22 @@ pub(crate) fn whose(deadline: u64) -> &'static str {
     }
 }
 
-/// The error for a call that has no time at all.
+/// The error for a call whose timeout is zero.
 #[cold]
 pub(crate) fn no_time() -> Error {
     let text = "the call's timeout is zero, so that no time is left for it; it was not run";
     Error::new(Code::Timeout, text)
 }
 
-/// The end of a time that begins now. One beyond what the clock can tell is as good as a year.
+/// The end of a time that begins now; a year from now if the clock cannot represent it.
 pub(crate) fn instant_after(timeout: Duration) -> Instant {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
     let now = Instant::now();
     now.checked_add(timeout).unwrap_or(now + YEAR)
 }
 
-/// When the broker has to have answered what is asked now. In a debugging session nobody hurries
-/// it: it may be what is looked at.
+/// The deadline for the broker's answer to a request that is made now. There is none with `CALLGATE_DEBUG`, because
+/// the broker itself may be stopped in a debugger.
 pub(crate) fn answer_due(timeout: Duration) -> Instant {
     instant_after(match debug::is_on() {
         true => Duration::MAX,

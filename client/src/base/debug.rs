@@ -1,9 +1,8 @@
-//! `CALLGATE_DEBUG=1`: for people who stop programs in a debugger.
+//! `CALLGATE_DEBUG=1`, for people who stop programs in a debugger.
 //!
-//! It suspends how long somebody else may take: the deadlines of calls, and of the broker's
-//! answers. It does not suspend how long a program chooses to wait for what may never come
-//! (`wait_ready`, `Watch::next`, `wait_closed_for`, `pump`): many go on without it then, and would
-//! not.
+//! It suspends limits on how long others may take: the deadlines of calls, and of the broker's answers. It does not
+//! suspend the times that a program chooses to wait for something that may never come (`wait_ready`, `Watch::next`,
+//! `wait_closed_for`, `pump`), because many programs go on after these, and otherwise would not.
 
 use std::sync::OnceLock;
 

@@ -1,4 +1,4 @@
-//! How long calls may take, and when they have to be over: in nanoseconds of the monotonic clock.
+//! Time limits of calls and their deadlines, in nanoseconds of the monotonic clock.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use callgate_layout::clock;
 
 use super::debug;
 
-/// Shorter timeouts are counted from what the precise clock shows, in nanoseconds: the coarse one is up to
-/// 10 ms behind, which is cheap for long timeouts and too much for short ones.
+/// Shorter timeouts are counted with the precise clock; in nanoseconds. The coarse clock is up to 10 ms behind,
+/// which does not matter for long timeouts but does for short ones.
 const PRECISE_BELOW: u64 = 1_000_000_000;
 
-/// How long each call of a handle may take.
+/// The time limit for each call of a handle.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimeLimit {
     nanos: u64,
@@ -18,8 +18,8 @@ pub(crate) struct TimeLimit {
 }
 
 impl TimeLimit {
-    /// So long, as far as a deadline can lie ahead. In a debugging session calls have as much time as there
-    /// is, also inside handlers.
+    /// A limit of this time, or the longest that a deadline allows. With `CALLGATE_DEBUG` calls have the longest
+    /// time, even inside handlers.
     pub(crate) fn new(timeout: Duration) -> TimeLimit {
         if debug::is_on() {
             return TimeLimit {
@@ -34,7 +34,7 @@ impl TimeLimit {
         }
     }
 
-    /// Another time for each call, and everything else as it is.
+    /// Replaces the time, and keeps everything else.
     pub(crate) fn with_timeout(self, timeout: Duration) -> TimeLimit {
         let new = TimeLimit::new(timeout);
         TimeLimit {
@@ -43,7 +43,7 @@ impl TimeLimit {
         }
     }
 
-    /// What is left of a call's time that has to be over by then.
+    /// The time that is left of a call with this deadline.
     pub(crate) fn left_until(self, end: u64) -> TimeLimit {
         TimeLimit {
             nanos: end.saturating_sub(clock::now()),
@@ -51,7 +51,7 @@ impl TimeLimit {
         }
     }
 
-    /// The same, where calls made inside a handler may take longer than the call that it serves.
+    /// The same limit, without the deadline of the call that a handler serves.
     pub(crate) fn alone(self) -> TimeLimit {
         TimeLimit {
             inherits: false,
@@ -59,25 +59,26 @@ impl TimeLimit {
         }
     }
 
-    /// Whether calls made inside a handler end with the call that it serves.
+    /// Whether calls made inside a handler also end at the deadline of the call that it serves.
     #[inline]
     pub(crate) fn inherits(self) -> bool {
         self.inherits
     }
 
-    /// Whether there is no time at all.
+    /// Whether the time is zero.
     #[inline]
     pub(crate) fn is_zero(self) -> bool {
         self.nanos == 0
     }
 
-    /// When a call that begins now has to be over.
+    /// The deadline of a call that begins now.
     #[inline]
     pub(crate) fn end(self) -> u64 {
         after(self.nanos)
     }
 
-    /// The same of a call that takes no clock: its time is counted from when somebody asks for its end.
+    /// The deadline of a call for which no clock is read now: its time is counted from the moment when the deadline
+    /// is first asked for.
     #[inline]
     pub(crate) fn not_counted(self) -> Due {
         Due(self.nanos | NOT_COUNTED)
@@ -93,24 +94,24 @@ fn after(nanos: u64) -> u64 {
     now + nanos
 }
 
-/// Set where a time is not counted yet; no deadline lies so far ahead.
+/// A bit that marks a time which is not counted yet; no deadline is so far ahead.
 const NOT_COUNTED: u64 = 1 << 63;
 
-/// When a call has to be over that is under way.
+/// The deadline of a call that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Due(u64);
 
 impl Due {
-    /// There is no call.
+    /// There is no call, so no deadline.
     pub(crate) const NEVER: Due = Due(u64::MAX);
 
-    /// At this time.
+    /// A deadline at this time.
     #[inline]
     pub(crate) fn at(nanos: u64) -> Due {
         Due(nanos)
     }
 
-    /// That time. One that was not counted before is counted from now on.
+    /// The deadline. If the time was not counted before, it is counted from now on.
     #[inline]
     pub(crate) fn end(self) -> u64 {
         match self {

@@ -9,8 +9,8 @@ use callgate_layout::{Blame, Code};
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = core::result::Result<T, E>;
 
-/// What went wrong: a [`Code`] to branch on, a message for people, the gate it happened at and,
-/// where a handler gave one, a JSON context.
+/// What went wrong: a [`Code`] for programs, a message for people, the gate at which it happened and, if a handler
+/// gave one, a JSON context.
 ///
 /// ```
 /// use callgate_client::{Code, Error};
@@ -24,9 +24,10 @@ pub struct Error {
     inner: Box<Inner>,
 }
 
-/// The member of an error's context that bears the handler's own code.
+/// The member of an error's context that has the handler's own code.
 pub(crate) const HANDLER_CODE: &str = "handler_code";
-/// The member that bears the gate of the call that failed in a handler, where that passed the error on.
+/// The member of an error's context that has the gate of the call that failed in a handler, if the handler passed
+/// the error on.
 pub(crate) const INNER_GATE: &str = "inner_gate";
 
 #[derive(Clone, Debug)]
@@ -39,18 +40,18 @@ struct Inner {
     again: Again,
 }
 
-/// Whether a call that failed may be made once more, when the broker has said how its gate stands.
+/// Whether a failed call may be repeated once the broker has told how its gate stands.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Again {
     Never,
-    /// It has all its time left.
+    /// Yes, with its whole time.
     InTime,
-    /// It has to be over by then, in nanoseconds of the monotonic clock.
+    /// Yes, with this deadline, in nanoseconds of the monotonic clock.
     By(u64),
 }
 
 impl Error {
-    /// An error with a code and a message for people.
+    /// Makes an error with a code and a message for people.
     pub fn new(code: Code, message: impl Into<String>) -> Error {
         Error {
             inner: Box::new(Inner {
@@ -64,14 +65,14 @@ impl Error {
         }
     }
 
-    /// Names the gate at which it happened.
+    /// Adds the gate at which it happened.
     #[must_use]
     pub fn at_gate(mut self, gate: impl Into<Arc<str>>) -> Error {
         self.inner.gate = Some(gate.into());
         self
     }
 
-    /// Adds what the handler had to say beyond its message.
+    /// Adds facts for programs, beyond the message.
     #[must_use]
     pub fn with_context(mut self, context: serde_json::Value) -> Error {
         self.inner.context = Some(context);
@@ -85,26 +86,26 @@ impl Error {
         self
     }
 
-    /// Whether a call certainly did not run, because its provider does not serve it (any more): it may
-    /// be served elsewhere, or by now.
+    /// Whether a call certainly did not run because its provider does not serve it: another provider may, or the
+    /// same one later.
     pub(crate) fn is_refusal(&self) -> bool {
         let refusals = [Code::NotReady, Code::PermissionDenied, Code::ProviderGone];
         !self.may_have_run() && refusals.contains(&self.code())
     }
 
-    /// Marks that the call may be made once more. That is kept here so that a call's outcome is an error
-    /// from the first and need not be moved.
+    /// Marks that the call may be repeated. The mark is part of the error, so that the outcome of a call has its
+    /// final form from the start and is not moved.
     pub(crate) fn with_again(mut self, again: Again) -> Error {
         self.inner.again = again;
         self
     }
 
-    /// Whether the call may be made once more.
+    /// Whether the call may be repeated.
     pub(crate) fn again(&self) -> Again {
         self.inner.again
     }
 
-    /// Of a call that has failed with `first`, and then found no way: what it tells. That its provider has
+    /// Chooses the error to report for a call that failed with `first` and then found no way. That its provider has
     /// gone says more than that there is no other.
     pub(crate) fn after(self, first: Error) -> Error {
         match (first.code(), self.code()) {
@@ -113,33 +114,33 @@ impl Error {
         }
     }
 
-    /// The word to branch on.
+    /// The code, for programs.
     pub fn code(&self) -> Code {
         self.inner.code
     }
 
-    /// The sentence for people, without code and gate.
+    /// The message for people, without code and gate.
     pub fn message(&self) -> &str {
         &self.inner.message
     }
 
-    /// The gate at which it happened, if it happened at one.
+    /// The gate at which it happened, if any.
     pub fn gate(&self) -> Option<&str> {
         self.inner.gate.as_deref()
     }
 
-    /// The handler's own context, if it gave one.
+    /// The handler's context, if it gave one.
     pub fn context(&self) -> Option<&serde_json::Value> {
         self.inner.context.as_ref()
     }
 
-    /// Whose fault it is, as a rule.
+    /// Who is usually at fault for an error with this code.
     pub fn blame(&self) -> Blame {
         self.inner.code.blame()
     }
 
-    /// Whether the handler may have run although no answer came. Where this is `false` on a
-    /// failed call, it certainly did not run, and calling again is safe.
+    /// Whether the handler may have run although no answer came. If this is `false` for a failed call, the handler
+    /// certainly did not run, and calling again is safe.
     pub fn may_have_run(&self) -> bool {
         self.inner.may_have_run
     }
@@ -155,7 +156,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// A name that a program has said, which may be none: control characters in it are written as escapes.
+/// Writes a name that a program has passed in, which may be invalid: control characters are escaped.
 struct OneLine<'a>(&'a str);
 
 impl fmt::Display for OneLine<'_> {

@@ -1,10 +1,9 @@
-//! A wait that the kernel refuses, as it does where a seccomp filter was installed after the plugin
-//! connected.
+//! Waits that the kernel refuses, for example because a seccomp filter was installed after the plugin connected.
 
 use callgate_layout::sys::futex;
 
-/// Logs the first of them in this process; one load where there is none. For threads that hold no lock
-/// and no turn: whoever listens to the log may call, even this very plugin.
+/// Logs the first refusal in this process; costs one load if there is none. To be called without locks and turns,
+/// because a subscriber of the log may call anything, even this very plugin.
 pub(crate) fn log() {
     if let Some(refusal) = futex::take_refusal() {
         tracing::error!(

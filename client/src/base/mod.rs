@@ -1,5 +1,5 @@
-//! What every other part of the client stands on: errors, waiting, buffers, types and archives. Nothing
-//! here knows a link, a handler or a broker.
+//! What all other parts of the client use: errors, waiting, buffers, types and archives. Nothing here knows links,
+//! handlers or brokers.
 
 pub(crate) mod any;
 pub(crate) mod archive;

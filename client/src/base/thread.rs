@@ -1,4 +1,4 @@
-//! Threads of this crate, and dropping on them what is a user's.
+//! Starting and ending threads of this crate, and running code of the program on them safely.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
@@ -12,22 +12,22 @@ use super::error::{Error, Result};
 pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     thread::Builder::new()
         .name(name.to_owned())
-        // A chain of calls may have 64 handlers on one stack. Only what is used takes memory.
+        // A chain of calls may have 64 handlers on one stack. Only the part that is used takes memory.
         .stack_size(8 << 20)
         .spawn(work)
         .map_err(|error| Error::new(Code::System, format!("starting the thread {name}: {error}")))
 }
 
-/// Waits for a thread, unless this is it: a handler may drop its own plugin.
+/// Waits for a thread to end, unless it is the caller's own: a handler may drop its own plugin.
 pub(crate) fn join(thread: JoinHandle<()>) {
     if thread.thread().id() != thread::current().id() {
-        // The threads of this crate catch the panics of handlers and have none of their own.
+        // The threads of this crate catch the panics of handlers and do not panic themselves.
         let _ = thread.join();
     }
 }
 
-/// Drops something of a user's, which may panic and ends nothing by that. Not to be called while
-/// anything is locked or borrowed, for it may come back here, too.
+/// Drops a value of the program's, whose drop may panic; the panic is logged and ends nothing. Must not be called
+/// while a lock or a borrow is held, because the drop may call this library again.
 pub(crate) fn discard<T>(what: T) {
     contain(
         "a value of the program's panicked when it was dropped",
@@ -37,23 +37,23 @@ pub(crate) fn discard<T>(what: T) {
     );
 }
 
-/// Wakes a task of a user's, whose waker may panic and ends nothing by that; otherwise as [`discard`].
+/// Wakes a task of the program's, whose waker may panic; otherwise as [`discard`].
 pub(crate) fn wake(waker: Waker) {
     contain("a waker of the program's panicked", || waker.wake());
 }
 
-/// Runs something of a user's, which may panic and ends nothing by that; otherwise as [`discard`].
+/// Runs code of the program's, which may panic; otherwise as [`discard`].
 pub(crate) fn contain(text: &'static str, work: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
         tracing::warn!(panic = panic_text(&*panic), "{text}");
         if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-            // There would be no end to it.
+            // Dropping the second panic's value could panic again, without end.
             std::mem::forget(again);
         }
     }
 }
 
-/// What a panic said.
+/// The text of a panic.
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));

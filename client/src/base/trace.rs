@@ -1,16 +1,17 @@
-//! Spans for people who follow calls, made only while somebody listens: otherwise one load a call.
+//! Spans for people who trace calls. They are only made if a subscriber wants them; otherwise a call costs one load
+//! more.
 
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing::span::EnteredSpan;
 
-/// Entered while a call is under way, on the caller's side.
+/// The span of a call, on the caller's side.
 #[inline]
 pub(crate) fn call(gate: &str, provider: &str) -> Option<EnteredSpan> {
     is_on().then(|| called(gate, provider))
 }
 
-/// Entered while a handler runs.
+/// The span of a handler.
 #[inline]
 pub(crate) fn handle(gate: &str, caller: &str) -> Option<EnteredSpan> {
     is_on().then(|| handled(gate, caller))

@@ -1,32 +1,34 @@
-//! How long a plugin that listens may still hold up the one that sends.
+//! How long a listening plugin may still delay a sending plugin.
 //!
-//! It is the plugin's, for all its feeds on all topics of the one that sends: who subscribes often, or anew, holds nobody up for longer.
+//! A listening plugin has one budget for all its feeds on all topics of the sending plugin: subscribing often, or
+//! anew, does not let it delay the sender for longer.
 //!
-//! A budget is a second at the beginning and at most, and grows by a tenth of the time that passes: who stands still
-//! costs its sender a second once, and who always catches up in the last moment a tenth of its time. One that was used up
-//! counts again when it has grown to a millisecond: otherwise who waits would wait once more for what grew meanwhile.
+//! A budget is one second at first and at most, and grows by a tenth of the time that passes. So a listener that
+//! stops taking events costs its sender one second, once, and one that always catches up at the last moment costs
+//! it a tenth of its time. A budget that was used up counts as zero until it has grown to a millisecond: otherwise
+//! a waiting sender would wait again and again for what has grown meanwhile.
 
-/// The longest that a listener holds a sender up at a time, in nanoseconds.
+/// The longest time that a listener delays a sender at once, in nanoseconds; also a full budget.
 pub(crate) const MOST: u64 = 1_000_000_000;
-/// One that was used up counts again from here on.
+/// A budget that was used up counts again once it is this large, in nanoseconds.
 const ANEW: u64 = 1_000_000;
-/// It grows by one part in so many of the time that passes.
+/// A budget grows by one part in so many of the time that passes.
 const SHARE: u64 = 10;
 
-/// What is left of one listener's budget.
+/// The budget of one listening plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Budget {
-    /// Nanoseconds.
+    /// What is left of it, in nanoseconds.
     left: u64,
     is_used_up: bool,
-    /// Up to when it has grown, in nanoseconds of the monotonic clock.
+    /// The time up to which its growth has been added, in nanoseconds of the monotonic clock.
     grown: u64,
-    /// Up to when time was spent.
+    /// The time up to which waits have been charged to it, in nanoseconds of the monotonic clock.
     spent: u64,
 }
 
 impl Budget {
-    /// A whole one.
+    /// A full budget.
     pub(crate) fn new(now: u64) -> Budget {
         Budget {
             left: MOST,
@@ -36,11 +38,11 @@ impl Budget {
         }
     }
 
-    /// What is left now; 0 where it was used up, until there is enough again.
+    /// What is left now, in nanoseconds; 0 if it was used up and has not grown enough since.
     pub(crate) fn left(&mut self, now: u64) -> u64 {
         let grown = now.saturating_sub(self.grown) / SHARE;
         self.left = self.left.saturating_add(grown).min(MOST);
-        // What is too short to make it grow counts the next time.
+        // A remainder that is too short to make it grow is counted the next time.
         self.grown += grown * SHARE;
         self.is_used_up &= self.left < ANEW;
         match self.is_used_up {
@@ -49,12 +51,13 @@ impl Budget {
         }
     }
 
-    /// The listener was in the way since then, at which some thread of the sender began to wait. Several may wait at the same time, for
-    /// one topic or for several: each moment is counted once.
+    /// Charges a wait: from `since`, when a thread of the sender began to wait, until `now` the listener was in the
+    /// way. Several threads may wait at the same time, on one topic or several; each moment is charged once.
     pub(crate) fn spend(&mut self, since: u64, now: u64) {
         self.left(since);
         let from = self.spent.max(since);
-        // It does not grow while it is spent, however often others have looked at it meanwhile.
+        // It does not grow while it is charged: growth that was added in that time by other calls is taken off
+        // again.
         let grown = self.grown.min(now).saturating_sub(from) / SHARE;
         let spent = now.saturating_sub(from);
         self.left = self.left.saturating_sub(spent.saturating_add(grown));
@@ -63,7 +66,7 @@ impl Budget {
         self.grown = self.grown.max(now);
     }
 
-    /// Whether it is as it was at first.
+    /// Whether it is full.
     pub(crate) fn is_whole(&mut self, now: u64) -> bool {
         self.left(now) == MOST
     }

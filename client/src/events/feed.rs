@@ -1,13 +1,17 @@
-//! One subscription on one source: takes its events in order, each once, wherever they lie.
+//! A feed: one subscription on one source. It takes the source's events in order, each once, whichever ring they
+//! are in.
 //!
-//! A feed has a place in a ring of each broker that has set it up. It drains the older ones first, skips in the newer one
-//! what it has had, and drops an older one when the newer has started and the older is drained up to that start.
+//! Each broker that sets the feed up gives it a place in a ring of that broker. A feed drains the oldest ring
+//! first, and skips in the next one the events that it has already taken. It drops the older ring once it has taken
+//! every event before the one with which its place in the newer ring begins.
 //!
-//! Whoever takes from a feed has it alone; handlers run meanwhile. So nobody else waits for that but who has to: the control
-//! thread leaves what it brings in a box (`incoming`), and ends of sources beside the places (`place::End`).
+//! A thread that takes from a feed holds its lock while handlers run. Other threads do not wait for that lock:
+//! the control thread leaves what it brings in a box (`incoming`), and notes ends of sources beside the places
+//! (`place::End`).
 //!
-//! **Missed.** A thread that finds the feed taken, and is about to sleep, says so and tries once more; who is done looks
-//! whether somebody did, and has the sleeper woken. Both change the same word, so at least one sees the other.
+//! **Missed.** A thread that finds the lock taken, and is about to sleep, sets `missed` and tries the lock once
+//! more. The holder swaps `missed` after it has released the lock, and wakes the sleeper if it was set. Both change
+//! the same word, so at least one of them sees the other.
 
 mod pace;
 mod place;
@@ -35,62 +39,64 @@ pub(crate) use place::{End, Place, PlaceParts, Sender};
 use taking::{Found, Taking};
 pub(crate) use wakes::{Sleeps, WaiterOf, Wakes};
 
-/// A feed.
+/// One subscription on one source.
 pub(crate) struct Feed {
-    /// Who sends on which topic.
+    /// The source's topic and plugin.
     about: Arc<Sending>,
-    /// Drawn by the source; the same across brokers. `None` of a source that cannot be heard: then this only tells of that.
+    /// The source's random number, the same at every broker. `None` for a source that cannot be heard: such a feed
+    /// only delivers a notice of that.
     incarnation: Option<u64>,
     handlers: Arc<Handlers>,
     wakes: Arc<dyn Wakes>,
     taking: Mutex<Taking>,
     incoming: Mutex<Vec<Incoming>>,
     has_incoming: AtomicBool,
-    /// Places of memberships up to this number are dropped.
+    /// Places in rings of memberships up to this number are dropped at the next look.
     cut: AtomicU64,
-    /// How many threads wait for whoever takes from it.
+    /// The number of threads that wait for the lock.
     wanted: AtomicU32,
-    /// Whether a thread has found it taken, and may sleep.
+    /// Whether a thread has found the lock taken, and may sleep.
     missed: AtomicBool,
-    /// The thread that takes from it, and the chain in which it runs handlers; 0 for none.
+    /// The thread that runs handlers of this feed, and the chain in which it does; 0 for none.
     runner: AtomicU64,
     chain: AtomicU64,
-    /// The number of its next event, when there is nothing to take any more.
+    /// The number of the feed's next event, once the feed is over.
     reached: OnceLock<u64>,
     is_over: AtomicBool,
     log: Log,
 }
 
-/// What the control thread brings.
+/// What the control thread leaves for the thread that takes.
 pub(crate) enum Incoming {
     Place(Box<Place>),
     Notice(EventNotice),
 }
 
-/// Where handlers run.
+/// Runs handlers, with what that needs: a turn, chains.
 pub(crate) trait Runner {
-    /// Runs the handlers of events, of each in a chain of its own, which `work` is told; as long as that wants to go on, it is their
-    /// turn, and others have not waited long enough.
+    /// Calls `work` for one event after the other, each time with the name of a new chain, in which it runs the
+    /// event's handlers. Stops when `work` returns `false`, or when others have waited long enough for the turn.
     fn run(&mut self, work: impl FnMut(u64) -> bool);
 }
 
-/// What came of taking from a feed.
+/// The outcome of [`Feed::take`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Taken {
-    /// Events and notices.
+    /// The number of events and notices that were taken.
     pub(crate) events: u32,
-    /// Whether there is another one.
+    /// Whether there are more.
     pub(crate) is_more: bool,
 }
 
-/// An event or a notice, for whoever takes them one by one.
+/// An event or a notice, for programs that take them one by one.
 pub(crate) enum Next<'a> {
     Event(&'a EventContext<'a>, Encoding, &'a [u8]),
     Notice(EventNotice),
 }
 
 impl Feed {
-    /// One on a source, whose next event has this number, if any was had before.
+    /// A feed on a source. `next` is the number of the next event, if the subscription has heard this source
+    /// before.
     pub(crate) fn new(
         (about, incarnation): (Arc<Sending>, Option<u64>),
         (handlers, wakes): (Arc<Handlers>, Arc<dyn Wakes>),
@@ -123,7 +129,7 @@ impl Feed {
         self.incarnation
     }
 
-    /// Has it taken in at the next look; gives it back where the feed is over.
+    /// Leaves something for the next look. Returns it if the feed is over.
     pub(crate) fn bring(&self, what: Incoming) -> Option<Incoming> {
         let mut incoming = self.incoming.lock();
         if self.is_over() {
@@ -136,57 +142,59 @@ impl Feed {
         None
     }
 
-    /// Drops the places in rings of memberships up to this number at the next look: what is left there is lost.
+    /// Has the next look drop the places in rings of memberships up to this number: events that were not taken
+    /// there are lost.
     pub(crate) fn cut(&self, membership: u64) {
         self.cut.fetch_max(membership, Ordering::Release);
         self.has_incoming.store(true, Ordering::Release);
         self.wakes.wake();
     }
 
-    /// Takes no more: whoever takes from it stops after the event that it handles.
+    /// Ends the feed: a thread that takes from it stops after the event that it is handling.
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::SeqCst);
     }
 
-    /// Lets go of what it reads, unless somebody is taking from it: then that is let go when the feed is dropped.
+    /// Drops what the feed reads. If a thread is taking from it, that is dropped with the feed.
     pub(crate) fn let_go(&self) {
         let brought = std::mem::take(&mut *self.incoming.lock());
         let places = self.taking.try_lock().map(|mut taking| taking.let_go());
         drop((brought, places));
     }
 
-    /// Whether there is nothing to take any more.
+    /// Whether the feed is over, so that nothing will be taken from it.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
-        // What it has reached is known then.
+        // An acquire, so that `reached` can be read afterwards.
         self.is_over.load(Ordering::Acquire)
     }
 
-    /// Whether there is anything to take, and nobody takes it.
+    /// Whether there is something to take and no thread takes it.
     pub(crate) fn has_next(&self) -> bool {
         self.hold().is_some_and(|mut held| held.has_next())
     }
 
-    /// The same for a thread that looks again and again, before it sleeps: not each time where events follow each other.
+    /// As [`Feed::has_next`], for a thread that looks again and again before it sleeps: some looks are left out
+    /// while events follow each other closely (see [`Pace`]).
     pub(crate) fn has_next_by_and_by(&self) -> bool {
         self.hold()
             .is_some_and(|mut held| !self.is_over() && held.taking.has_next_by_and_by(self))
     }
 
-    /// The same for a thread that is about to sleep: has its source ring whoever sleeps when there is something. Where
-    /// another thread takes, that one does so if it leaves anything.
+    /// For a thread that is about to sleep: asks the source to wake it when there is an event. If another thread is
+    /// taking from the feed, that one wakes it when it stops.
     pub(crate) fn arm(&self) {
         if let Some(held) = self.hold_or_miss() {
             held.taking.arm();
         }
     }
 
-    /// Whether there is anything to take, for a thread that is about to sleep.
+    /// Whether there is something to take, for a thread that is about to sleep and has armed the feed.
     pub(crate) fn has_next_armed(&self) -> bool {
         self.hold_or_miss().is_some_and(|mut held| held.has_next())
     }
 
-    /// Takes up to so many events and runs their handlers.
+    /// Takes up to `most` events and runs their handlers.
     pub(crate) fn take(&self, most: u32, runner: &mut impl Runner) -> Taken {
         let Some(mut held) = self.hold_or_miss() else {
             return Taken::default();
@@ -210,7 +218,7 @@ impl Feed {
         Taken { events, is_more }
     }
 
-    /// Handles one event or notice.
+    /// Takes one event or notice and runs its handlers.
     #[inline]
     fn handle(&self, taking: &mut Taking, chain: u64) {
         self.chain.store(chain, Ordering::Relaxed);
@@ -240,7 +248,7 @@ impl Feed {
         }
     }
 
-    /// Takes up to so many events and notices, on a thread of the program's own, as long as it is to go on; returns how many.
+    /// Takes up to `most` events and notices on a thread of the program, until `with` breaks. Returns their number.
     pub(crate) fn take_some(
         &self,
         most: usize,
@@ -278,42 +286,42 @@ impl Feed {
         taken
     }
 
-    /// Has its source wake a thread that sleeps; false where that cannot be woken.
+    /// Names the waiter that the sources shall wake; `false` if none could be named.
     pub(crate) fn announce(&self, waiter: &mut WaiterOf<'_>) -> bool {
         self.taking.lock().announce(waiter)
     }
 
-    /// Says that none does.
+    /// Takes that back: no thread sleeps any more.
     pub(crate) fn take_back(&self) {
         self.taking.lock().take_back();
     }
 
-    /// The number of the event after the last that was handled, of a feed that has nothing to take any more.
+    /// The number of the event after the last one that was handled; `None` while the feed is not over.
     pub(crate) fn reached(&self) -> Option<u64> {
         self.reached.get().copied()
     }
 
-    /// Waits until no handler runs that began before this. Not to be called by who runs one.
+    /// Waits until every handler that is running now has returned. Must not be called inside such a handler.
     pub(crate) fn await_idle(&self) {
         self.wanted.fetch_add(1, Ordering::Relaxed);
         let missed = Missed(self);
         let mut taking = self.taking.lock();
         self.wanted.fetch_sub(1, Ordering::Relaxed);
-        // It may be the last to have a handler.
+        // The copy may hold the last reference to a handler.
         let old = taking.forget_handlers();
         drop(taking);
         drop(missed);
         discard(old);
     }
 
-    /// Whether this thread runs a handler of this feed, or is in the chain of one.
+    /// Whether this thread runs a handler of this feed, or belongs to the chain of one.
     pub(crate) fn is_here(&self) -> bool {
         let chain = chain::current().map_or(0, |chain| chain.id);
         let its = self.chain.load(Ordering::Relaxed);
         self.runner.load(Ordering::Relaxed) == chain::thread_number() || its != 0 && its == chain
     }
 
-    /// The feed, where nobody else has it.
+    /// Takes the lock; `None` if another thread holds it.
     fn hold(&self) -> Option<Held<'_>> {
         let taking = self.taking.try_lock()?;
         Some(Held {
@@ -323,17 +331,17 @@ impl Feed {
         })
     }
 
-    /// The same; where somebody has it, that one tells whoever may sleep.
+    /// Takes the lock. If another thread holds it, that thread wakes the caller, who may then sleep.
     fn hold_or_miss(&self) -> Option<Held<'_>> {
         self.hold().or_else(|| {
-            // Pairs with the swap of who has it.
+            // Pairs with the swap in `Missed::drop` of the lock's holder.
             self.missed.swap(true, Ordering::AcqRel);
             self.hold()
         })
     }
 }
 
-/// A feed that this thread has alone. Fields are dropped in their order: first the lock.
+/// The lock of a feed, held by this thread. The fields are dropped in this order: the lock first.
 struct Held<'a> {
     taking: MutexGuard<'a, Taking>,
     feed: &'a Feed,
@@ -347,7 +355,7 @@ impl Held<'_> {
     }
 }
 
-/// Has whoever missed the feed woken when this is dropped.
+/// When this is dropped, wakes threads that have found the lock taken.
 struct Missed<'a>(&'a Feed);
 
 impl Drop for Missed<'_> {

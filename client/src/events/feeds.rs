@@ -1,4 +1,4 @@
-//! The feeds of a plugin whose events its dispatcher runs handlers for.
+//! The feeds of a plugin whose handlers are run by its dispatcher.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,26 +8,26 @@ use parking_lot::Mutex;
 
 use super::feed::{Feed, Wakes};
 
-/// Has the dispatcher of a plugin look at what has changed.
+/// Has the plugin's dispatcher look at its feeds.
 pub(crate) type Tell = Box<dyn Fn() + Send + Sync>;
 
-/// The feeds of a plugin. They outlive brokers.
+/// The feeds of a plugin whose handlers are run by its dispatcher. They outlive brokers.
 #[derive(Default)]
 pub(crate) struct Feeds {
     all: Mutex<Vec<Arc<Feed>>>,
     version: AtomicU64,
-    /// By way of the current membership.
+    /// Wakes the dispatcher, through the current membership.
     tell: ArcSwapOption<Tell>,
     is_closed: AtomicBool,
 }
 
 impl Feeds {
-    /// From now on the dispatcher is told so.
+    /// Sets what wakes the dispatcher.
     pub(crate) fn set_tell(&self, tell: Tell) {
         self.tell.store(Some(Arc::new(tell)));
     }
 
-    /// One more.
+    /// Adds a feed, unless the plugin closes.
     pub(crate) fn add(&self, feed: &Arc<Feed>) {
         {
             let mut all = self.all.lock();
@@ -39,7 +39,7 @@ impl Feeds {
         self.changed();
     }
 
-    /// Forgets those that are over.
+    /// Removes the feeds that are over.
     pub(crate) fn forget_over(&self) {
         let over: Vec<_> = {
             let mut all = self.all.lock();
@@ -50,11 +50,11 @@ impl Feeds {
         }
     }
 
-    /// Forgets all, because the plugin closes.
+    /// Ends and removes all feeds, because the plugin closes.
     pub(crate) fn close(&self) {
         let all = {
             let mut all = self.all.lock();
-            // Whoever adds one looks at it behind the lock.
+            // Set while the lock is held: a thread that adds a feed checks it under the lock.
             self.is_closed.store(true, Ordering::Relaxed);
             std::mem::take(&mut *all)
         };
@@ -67,7 +67,7 @@ impl Feeds {
         self.wake();
     }
 
-    /// The feeds, and a number that changes with them.
+    /// The feeds, and a version number that changes with the list.
     pub(crate) fn all(&self) -> (u64, Vec<Arc<Feed>>) {
         let version = self.version();
         (version, self.all.lock().clone())

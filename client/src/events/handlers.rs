@@ -1,4 +1,4 @@
-//! Closures as handlers of events: how parameters come out of a record.
+//! Closures as handlers of events, and how their parameters are read from an event's bytes.
 
 mod closure;
 mod context;
@@ -23,9 +23,9 @@ pub(crate) use context::{Sending, time_of};
 /// A closure or function that can handle events.
 ///
 /// It takes up to eight parameters, each a gate type or a [`View`](crate::View) of one, optionally after an
-/// [`EventContext`]; parameter types are written out. It returns nothing, or a `Result` whose error converts into
-/// [`HandlerError`]. It may run on several threads at once where the plugin chose a pool and there is more than one
-/// sender, hence `Fn`. `Marker` is found by the compiler.
+/// [`EventContext`]; the closure has to name its parameters' types. It returns nothing, or a `Result` whose error
+/// converts into [`HandlerError`]. It has to be `Fn`, because it may run on several threads at once if the plugin's
+/// dispatch is a pool and there are several senders. `Marker` is inferred by the compiler.
 ///
 /// ```
 /// use callgate_client::{EventContext, EventHandler, HandlerError, View};
@@ -43,7 +43,7 @@ pub(crate) use context::{Sending, time_of};
     note = "a handler of events is a `Fn + Send + Sync + 'static` with up to 8 annotated parameters: gate types, `serde_json::Value` or `View<T>`, after an optional `EventContext<'_>`; it returns nothing, or a `Result`"
 )]
 pub trait EventHandler<Marker>: Send + Sync + Sized + 'static {
-    /// The parameters as they travel: a tuple, `()` for none.
+    /// The parameters as they are sent: a tuple, `()` for none.
     type Args: Arguments;
 
     /// Runs the handler on a checked event.
@@ -54,19 +54,19 @@ pub trait EventHandler<Marker>: Send + Sync + Sized + 'static {
         event: &<Self::Args as Archive>::Archived,
     ) -> Result<()>;
 
-    /// Whether values will do as arguments.
+    /// Whether the handler can be called with owned values, without an archive.
     #[doc(hidden)]
     const MOVES: bool;
 
-    /// Whether taking the parameters from an archive may ask for as much memory as that has.
+    /// Whether reading the parameters may allocate as much memory as the archive has.
     #[doc(hidden)]
     const COPIES: bool;
 
-    /// Runs the handler on values; `None` where it needs an archive.
+    /// Runs the handler on owned values; `None` if it needs an archive.
     #[doc(hidden)]
     fn run_moved(&self, context: &EventContext<'_>, arguments: Self::Args) -> Option<Result<()>>;
 
-    /// The types of the events.
+    /// The signature of the events that it takes.
     fn event_signature() -> Signature {
         action_signature_of::<Self::Args>()
     }
@@ -78,7 +78,7 @@ pub trait EventHandler<Marker>: Send + Sync + Sized + 'static {
     note = "a handler of events returns nothing, or `Result<(), E>` whose error converts into HandlerError"
 )]
 pub trait EventReply {
-    /// Whether it has failed.
+    /// The handler's outcome.
     #[doc(hidden)]
     fn into_outcome(self) -> Result<()>;
 }
@@ -97,7 +97,7 @@ impl<E: Into<HandlerError>> EventReply for Result<(), E> {
     }
 }
 
-/// A handler of events whose types have been forgotten. A panic passes through.
+/// A handler of events without its types. Its panics are not caught here.
 pub(crate) trait ErasedEvents: Send + Sync {
     /// Checks an event and runs the handler.
     fn run(&self, context: &EventContext<'_>, encoding: Encoding, event: &[u8]) -> Result<()>;
@@ -126,7 +126,7 @@ impl<M, H: EventHandler<M>> Erased<H, M> {
         }
     }
 
-    /// Runs a handler on values that it wants to see as an archive.
+    /// Archives the values and runs the handler on the archive.
     fn run_archived(&self, context: &EventContext<'_>, arguments: H::Args) -> Result<()> {
         let mut event = Scratch::take();
         archive::serialize_vec(&arguments, &mut event, None, MAX_LEN_HERE).map_err(
@@ -141,7 +141,7 @@ impl<M, H: EventHandler<M>> Erased<H, M> {
     }
 }
 
-/// For whom there was no memory.
+/// What the error says that the memory was for.
 const WHAT: &str = "event's parameters; the handler did not run";
 
 impl<M, H: EventHandler<M>> ErasedEvents for Erased<H, M> {
@@ -158,7 +158,7 @@ impl<M, H: EventHandler<M>> ErasedEvents for Erased<H, M> {
     }
 }
 
-/// Takes an event's values out of its bytes.
+/// Reads an event's bytes into values.
 pub(crate) fn read<A: Arguments>(encoding: Encoding, event: &[u8]) -> Result<A> {
     match encoding {
         Encoding::Json => read_json(event),
@@ -179,7 +179,7 @@ fn read_json<A: Arguments>(event: &[u8]) -> Result<A> {
     json::read_arguments::<A>(event)
 }
 
-/// A handler of bytes, which are archives that nobody has looked into, or JSON that has been checked.
+/// A handler of bytes: archives that were not checked, or JSON that was checked.
 pub(crate) struct OfBytes<F>(pub(crate) F);
 
 impl<F> ErasedEvents for OfBytes<F>

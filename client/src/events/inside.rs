@@ -1,4 +1,5 @@
-//! What a thread that waits for listeners has to do with the handlers on its stack. Where those are known is above this floor.
+//! What a thread that waits for listeners needs to know about the handlers on its stack. The implementation is in
+//! `api`, where those are known.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -8,53 +9,54 @@ use callgate_layout::sys::futex::Awaited;
 use super::peers::Peer;
 use crate::base::error::Error;
 
-/// Knows the handlers on this thread's stack, and what they keep from others.
+/// Knows the handlers on this thread's stack, and what they keep from other plugins.
 pub(crate) trait Inside: Debug + Send + Sync {
-    /// Whether a plugin's handlers cannot run before the one that runs on this thread has returned.
+    /// Whether `peer`'s handlers cannot run before the handler on this thread has returned.
     fn stands_still(&self, peer: &Peer) -> bool;
 
-    /// A wait that begins on this thread; `None` where that keeps nothing from others.
+    /// Begins a wait of this thread; `None` if the wait keeps nothing from other plugins.
     fn begin(&self) -> Option<Box<dyn Lasting>>;
 }
 
-/// A wait inside a handler, of which the broker is told if it lasts.
+/// A wait inside a handler. If it lasts, the broker is told, so that it can find circles of waits.
 pub(crate) trait Lasting {
-    /// Tells the broker if it has lasted: that a plugin is to handle events of a topic.
+    /// Tells the broker that this thread waits until `peer` has handled events of a topic, if the wait has lasted
+    /// long enough.
     fn tell(&mut self, now: u64, topic: &str, peer: &Peer);
 
-    /// A word that changes when the broker says something.
+    /// The word that changes when the broker answers.
     fn word(&self) -> Option<Awaited<'_>>;
 
-    /// What the broker says, if anything. The cursors are to be looked at after this.
+    /// The broker's answer, if there is a new one. The caller looks at the cursors after this.
     fn heard(&mut self) -> Option<Said>;
 
-    /// The wait stands, in this round: that look has shown it.
+    /// Tells the broker that the wait still stands in this round: a look after the question has shown it.
     fn confirm(&mut self, round: u64);
 
-    /// It is over, or is for another plugin from here on.
+    /// Tells the broker that this wait is over; another one for another plugin may follow.
     fn over(&mut self);
 }
 
-/// What the broker says of such a wait.
+/// What the broker says about such a wait.
 pub(crate) enum Said {
-    /// Whether it stands, in this round.
+    /// It asks whether the wait still stands, in this round.
     Confirm(u64),
-    /// It is in vain: the plugin waits for what this thread keeps.
+    /// The wait is in vain: the plugin itself waits for something that this thread keeps from it.
     InVain(Error),
 }
 
-/// The wait of one thread, for one plugin after the other.
+/// The waits of one thread for listeners, one plugin at a time.
 pub(super) struct Waiting {
     lasting: Option<Box<dyn Lasting>>,
-    /// Whom the broker may have been told of.
+    /// The plugin that it waits for, of which the broker may have been told.
     of: Option<Arc<Peer>>,
 }
 
-/// What came of a look into the mailbox.
+/// What the broker has said at the last look.
 #[derive(Default)]
 pub(super) struct Asked {
     round: Option<u64>,
-    /// A plugin that is waited for in vain, and why.
+    /// A plugin that is waited for in vain, with the error.
     pub(super) in_vain: Option<(Arc<Peer>, Error)>,
 }
 
@@ -68,7 +70,8 @@ impl Waiting {
         self.lasting.as_ref()?.word()
     }
 
-    /// What the broker asks and says. The cursors are to be looked at after this, and [`Waiting::answer`] after that.
+    /// Reads what the broker asks and says. After this the caller looks at the cursors, and then calls
+    /// [`Waiting::answer`].
     pub(super) fn asked(&mut self) -> Asked {
         let said = self.lasting.as_mut().and_then(|lasting| lasting.heard());
         match said {
@@ -84,7 +87,7 @@ impl Waiting {
         }
     }
 
-    /// Answers after that look, which has found that this plugin is the one to be waited for.
+    /// Answers the broker after that look. `slowest` is the plugin that the look has found to be farthest behind.
     pub(super) fn answer(&mut self, asked: &Asked, slowest: Option<&Arc<Peer>>) {
         let Some(lasting) = &mut self.lasting else {
             return;
@@ -101,7 +104,7 @@ impl Waiting {
         }
     }
 
-    /// Tells the broker if it has lasted.
+    /// Tells the broker about the wait, if it has lasted.
     pub(super) fn tell(&mut self, now: u64, topic: &str) {
         if let (Some(lasting), Some(peer)) = (&mut self.lasting, &self.of) {
             lasting.tell(now, topic, peer);

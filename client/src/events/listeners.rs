@@ -1,11 +1,11 @@
-//! Who listens to one ring: how far each is, which of them bound its source, and which sleep.
+//! The listeners of one ring: how far each has come, which of them bound the source, and which sleep.
 //!
-//! | a listener says | its source |
+//! | if a listener's cursor shows | the source |
 //! |---|---|
-//! | a position that goes back | keeps the highest that it has seen |
-//! | one beyond the end of what was written | drops it: it is not waited for and not woken any more |
-//! | the same one for ever | waits until its plugin's budget is used up, if the topic counts that, or the event's time; then overwrites what it has not handled |
-//! | that it has left | drops it |
+//! | a position below an earlier one | keeps the highest that it has seen |
+//! | a position beyond the end of what was written | drops the listener: it neither waits for it nor wakes it any more |
+//! | the same position for ever | waits until the event's time is up, or until the plugin's budget is used up if the topic has budgets; then it overwrites what the listener has not handled |
+//! | that the listener has left | drops the listener |
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use callgate_layout::pages::{self, Activity};
 use super::peers::Peer;
 use crate::base::debug;
 
-/// What is listened by, as the broker says.
+/// A listener as the broker has described it.
 #[derive(Debug)]
 pub(crate) struct Listening {
-    /// The broker's number.
+    /// The broker's number for the feed.
     pub(crate) feed: u64,
-    /// Its cursor in the peer's status page.
+    /// The index of its cursor in the plugin's status page.
     pub(crate) cursor: u16,
-    /// Whether a thread of its own takes from it, and not the peer's dispatcher.
+    /// Whether the program takes from it on its own thread, instead of the plugin's dispatcher.
     pub(crate) pulled: bool,
     pub(crate) peer: Arc<Peer>,
 }
@@ -31,30 +31,31 @@ pub(crate) struct Listening {
 #[derive(Debug)]
 struct Listener {
     by: Listening,
-    /// The highest position that its cursor has had.
+    /// The highest position that its cursor has shown.
     position: u64,
 }
 
-/// Who listens to one ring.
+/// The listeners of one ring.
 #[derive(Debug)]
 pub(crate) struct Listeners {
     all: Vec<Listener>,
-    /// Whether what they hold the source up is counted.
+    /// Whether waits are charged to the listeners' budgets.
     has_budgets: bool,
-    /// Up to where nobody was in the way when they were last looked at. Positions do not go back, so it may be further by now.
+    /// Up to this position no listener was in the way at the last look. Positions only grow, so the true bound may
+    /// be higher.
     bound: u64,
 }
 
-/// Listeners that were in the way of an event.
+/// The listeners that keep an event from being written.
 #[derive(Debug)]
 pub(crate) struct InTheWay {
-    /// By their feeds, in order.
+    /// The broker's numbers of their feeds, sorted.
     feeds: Vec<u64>,
-    /// The least of their budgets, in nanoseconds.
+    /// The smallest of their budgets, in nanoseconds.
     pub(crate) least: u64,
-    /// Whether there are others that cannot move on before this thread does.
+    /// Whether there are also listeners that cannot go on before this thread does.
     pub(crate) is_in_vain: bool,
-    /// The one that is farthest behind of those from whose feeds a dispatcher takes, and its position.
+    /// Among the feeds that are taken by a dispatcher, the one that is farthest behind: its position and plugin.
     slowest: Option<(u64, Arc<Peer>)>,
 }
 
@@ -63,7 +64,7 @@ impl InTheWay {
         self.feeds.is_empty()
     }
 
-    /// The plugin that is farthest behind, of those whose dispatcher takes.
+    /// The plugin that is farthest behind, among those whose dispatcher takes.
     pub(crate) fn slowest(&self) -> Option<&Arc<Peer>> {
         self.slowest.as_ref().map(|(_, peer)| peer)
     }
@@ -79,26 +80,26 @@ impl InTheWay {
     }
 }
 
-/// A listener that has not handled everything.
+/// A listener that has not handled everything up to some position.
 #[derive(Debug)]
 pub(crate) struct Behind {
     pub(crate) peer: Arc<Peer>,
-    /// Whether a thread of its own takes, and not its dispatcher.
+    /// Whether the program takes from it on its own thread, instead of the plugin's dispatcher.
     pub(crate) pulled: bool,
 }
 
-/// A listener that sleeps, and what it sleeps on.
+/// A listener that sleeps, and how it is woken.
 #[derive(Debug)]
 pub(crate) enum Sleeper {
     Dispatcher(Arc<Peer>),
-    /// On one of its callers' bells.
+    /// A thread that sleeps on one of its plugin's bells for callers.
     Bell(Arc<Peer>, u8),
-    /// On the feed word of its cursor.
+    /// A thread that sleeps on the feed word of its cursor.
     Feed(Arc<Peer>, u16),
 }
 
 impl Listeners {
-    /// Nobody. Whether those that come are waited for only while they have budget.
+    /// No listeners. `has_budgets` says whether the source waits for listeners only while they have budget.
     pub(crate) fn new(has_budgets: bool) -> Listeners {
         Listeners {
             all: Vec::new(),
@@ -115,24 +116,24 @@ impl Listeners {
         self.all.len()
     }
 
-    /// Up to where nobody is in the way, as far as that is known.
+    /// The position up to which no listener was in the way at the last look.
     #[inline]
     pub(crate) fn bound(&self) -> u64 {
         self.bound
     }
 
-    /// One listens from a position on.
+    /// Adds a listener that listens from a position on.
     pub(crate) fn add(&mut self, by: Listening, position: u64) {
         self.all.push(Listener { by, position });
         self.bound = self.bound.min(position);
     }
 
-    /// A feed has ended; whether it was there.
+    /// Removes a feed that has ended. Returns whether it was here.
     pub(crate) fn remove(&mut self, feed: u64) -> bool {
         self.keep(|listener| listener.by.feed != feed)
     }
 
-    /// A plugin has ended; whether it listened.
+    /// Removes all feeds of a plugin that has ended. Returns whether it had any.
     pub(crate) fn remove_peer(&mut self, peer: &Arc<Peer>) -> bool {
         self.keep(|listener| !Arc::ptr_eq(&listener.by.peer, peer))
     }
@@ -143,7 +144,8 @@ impl Listeners {
         self.all.len() < before
     }
 
-    /// Looks at all cursors: drops who has left or lies, and finds out up to where nobody is in the way.
+    /// Reads all cursors: drops listeners that have left or lie, and returns the position up to which none is in
+    /// the way.
     #[cold]
     pub(crate) fn look(&mut self, ring: Extent, now: u64) -> u64 {
         self.all.retain_mut(|listener| listener.look(ring));
@@ -154,7 +156,8 @@ impl Listeners {
                 None => do_all = false,
             }
         }
-        // Who does not bound may do so again when it has caught up, or has budget: it is looked at the next time.
+        // A listener that does not bound now may do so again, once it has caught up or has budget: so the bound is
+        // kept low enough that the next write looks again.
         self.bound = if do_all {
             bound
         } else {
@@ -163,7 +166,7 @@ impl Listeners {
         bound
     }
 
-    /// Those that bound and keep a ring from being overwritten up to a position, as far as the last look goes.
+    /// The listeners that keep a ring from being overwritten up to a position, according to the last look.
     pub(crate) fn in_the_way(
         &self,
         of: u64,
@@ -191,7 +194,7 @@ impl Listeners {
         found
     }
 
-    /// A thread has waited for those that were in the way.
+    /// Charges a wait to the budgets of those that were in the way.
     pub(crate) fn spend(&self, waited_for: &InTheWay, since: u64, now: u64) {
         if self.waits_for_ever() {
             return;
@@ -203,12 +206,12 @@ impl Listeners {
         }
     }
 
-    /// Whether nothing is counted: on such a topic, and while somebody looks at the program with a debugger.
+    /// Whether budgets do not count: the topic has none, or a debugger is attached to the program.
     fn waits_for_ever(&self) -> bool {
         !self.has_budgets || debug::is_on()
     }
 
-    /// How long a listener may still hold the source up, in nanoseconds.
+    /// How long a listener may still delay the source, in nanoseconds.
     fn left(&self, listener: &Listener, now: u64) -> u64 {
         match self.waits_for_ever() {
             true => u64::MAX,
@@ -216,18 +219,19 @@ impl Listeners {
         }
     }
 
-    /// From where on a listener keeps the ring from being overwritten, if it does.
+    /// The position from which on a listener keeps the ring from being overwritten; `None` if it does not bound.
     fn bounds(&self, listener: &Listener, ring: Extent, now: u64) -> Option<u64> {
         let at = listener.position;
         (at >= ring.oldest && self.left(listener, now) > 0).then_some(at)
     }
 
-    /// The feeds that there are.
+    /// The broker's numbers of all feeds.
     pub(crate) fn feeds(&self) -> Vec<u64> {
         self.all.iter().map(|listener| listener.by.feed).collect()
     }
 
-    /// Which of these have not handled everything before a position, nor been overtaken, as far as the last look goes.
+    /// Those of the given feeds that have not handled everything before `goal`, and have not been overtaken,
+    /// according to the last look.
     pub(crate) fn behind(&self, feeds: &[u64], goal: u64, oldest: u64) -> Vec<Behind> {
         let is_behind = |listener: &&Listener| {
             let at = listener.position;
@@ -241,14 +245,14 @@ impl Listeners {
         behind.collect()
     }
 
-    /// Adds those that sleep: a plugin's dispatcher once, however many of its feeds there are.
+    /// Adds the listeners that sleep to `found`, a feed's thread or its plugin's dispatcher.
     pub(crate) fn sleepers(&self, found: &mut Vec<Sleeper>) {
         found.extend(self.all.iter().filter_map(Listener::sleeper));
     }
 }
 
 impl Listener {
-    /// Takes in what its cursor says. Whether it is to be kept.
+    /// Reads its cursor. Returns whether the listener is to be kept.
     fn look(&mut self, ring: Extent) -> bool {
         let (status, index) = (&self.by.peer.status, self.by.cursor);
         let seen = cursor::read(status, index);
@@ -264,7 +268,7 @@ impl Listener {
         !seen.has_left && !is_liar
     }
 
-    /// What it sleeps on, if it does.
+    /// How it is woken, if it sleeps.
     fn sleeper(&self) -> Option<Sleeper> {
         let peer = &self.by.peer;
         if !self.by.pulled {
@@ -279,7 +283,7 @@ impl Listener {
     }
 }
 
-/// Wakes those that sleep.
+/// Wakes the sleepers; each dispatcher once, even if it has several feeds.
 #[cold]
 pub(crate) fn wake(sleepers: Vec<Sleeper>) {
     let mut rung: Vec<Arc<Peer>> = Vec::new();

@@ -1,4 +1,4 @@
-//! What a subscription is told beside events.
+//! Notices: what a subscription is told besides events.
 
 use std::sync::Arc;
 
@@ -9,73 +9,75 @@ use super::handlers::Sending;
 use crate::base::error::Error;
 use crate::link::peer::Caller;
 
-/// What a subscription is told beside events: see
-/// [`SubscriptionBuilder::on_notice`](crate::SubscriptionBuilder::on_notice). In the order of the events that it is about. Of senders
-/// that cannot be heard, a subscription keeps the last 64 notices for a program that does not take.
+/// A notice to a subscription, besides events: see
+/// [`SubscriptionBuilder::on_notice`](crate::SubscriptionBuilder::on_notice). Notices keep their place among the
+/// events of their sender. Of senders that cannot be heard, a subscription keeps the last 64 notices for a program
+/// that does not take them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum EventNotice {
-    /// A plugin has begun to send, or did so before: its events are heard from here on.
+    /// A plugin sends on the topic: its events are heard from here on.
     Here {
         /// The topic.
         topic: Arc<str>,
-        /// The plugin.
+        /// The plugin that sends.
         sender: Arc<Caller>,
     },
     /// Events were overwritten before they were taken here, because this plugin was too slow for too long, or
-    /// the sender does not wait. The next event is the oldest that there is.
+    /// because the sender does not wait for listeners. The next event is the oldest that was still there.
     Lost {
         /// The topic.
         topic: Arc<str>,
-        /// The plugin whose events they are.
+        /// The plugin that sent them.
         sender: Arc<Caller>,
-        /// How many.
+        /// How many events were lost.
         count: u64,
     },
-    /// A plugin sends no more: it has ended, has dropped its topic, or may not be heard any more. Everything that it had sent
-    /// was taken before.
+    /// A plugin does not send any more: it has ended or dropped its topic, or may not be heard any more. All that
+    /// it had sent was taken before this notice.
     Gone {
         /// The topic.
         topic: Arc<str>,
-        /// The plugin.
+        /// The plugin that sent.
         sender: Arc<Caller>,
-        /// Why.
+        /// The reason.
         why: Error,
     },
-    /// A plugin sends on the topic, and its events can never become values of the types that are wanted here
+    /// A plugin sends on the topic, but its types cannot be converted to those of this subscription
     /// (`TYPE_MISMATCH`, `LENGTH_MISMATCH`). It is not heard.
     Unfit {
         /// The topic.
         topic: Arc<str>,
-        /// The plugin.
+        /// The plugin that sends.
         sender: Arc<Caller>,
         /// What differs, and where.
         why: Error,
     },
-    /// The sender could not write an event as JSON, which is how it would have come here: it has no form there, or is too long.
+    /// The sender could not write an event as JSON, in which this subscription gets it: the value has no JSON form,
+    /// or is too long.
     Unwritable {
         /// The topic.
         topic: Arc<str>,
-        /// The plugin.
+        /// The plugin that sent it.
         sender: Arc<Caller>,
-        /// Which of its events.
+        /// The event's number.
         number: u64,
-        /// What the sender says about that.
+        /// The sender's reason.
         text: String,
     },
-    /// A plugin sends on the topic, and could not be heard for want of memory or descriptors, for example. That is tried again after a
-    /// second, and then after twice the time each, up to half a minute; each failure is told.
+    /// A plugin sends on the topic but could not be heard, for example for lack of memory or descriptors. That is
+    /// tried again after one second, and then after twice the time each, up to half a minute; each failure is told.
     Failed {
         /// The topic.
         topic: Arc<str>,
-        /// The plugin.
+        /// The plugin that sends.
         sender: Arc<Caller>,
-        /// Why.
+        /// The reason.
         why: Error,
     },
 }
 
-/// The program's function that is told.
+/// The program's function for notices.
 pub(crate) type OnNotice = Arc<dyn Fn(&EventNotice) + Send + Sync>;
 
 impl EventNotice {
@@ -125,18 +127,18 @@ impl Sending {
     }
 }
 
-/// What is logged of one feed, where nobody asked to be told: of losses, one line a second.
+/// Logs the notices of one feed, for subscriptions without a function for them; losses at most once a second.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     lost: Mutex<Unsaid>,
 }
 
-/// What happens often, and has one line in a second.
+/// Counts something that happens often and is logged at most once a second.
 #[derive(Debug, Default)]
 pub(crate) struct Unsaid {
-    /// When the next line may be written.
+    /// When the next line may be logged, in nanoseconds of the coarse clock.
     next: u64,
-    /// How often it happened without a line.
+    /// How often it has happened since the last line.
     count: u64,
 }
 
@@ -184,7 +186,7 @@ impl Log {
 }
 
 impl Unsaid {
-    /// Adds some; how many a line is to say, if there is to be one now.
+    /// Adds to the count. If a line is due now, returns the count for it.
     pub(crate) fn add(&mut self, count: u64) -> Option<u64> {
         self.count += count;
         let now = clock::coarse_now();

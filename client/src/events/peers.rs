@@ -1,5 +1,5 @@
-//! The plugins that listen to this one: their status pages and doorbells, mapped once for each of them, and how long each may hold
-//! this one up.
+//! The plugins that listen to this one: their status pages and doorbells, mapped once for each plugin, and the
+//! budget of each.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -13,26 +13,26 @@ use super::budget::Budget;
 use crate::base::error::Result;
 use crate::link::peer::Caller;
 
-/// A plugin that listens.
+/// A plugin that listens to this one.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) who: Caller,
     /// The number of its bus.
     pub(crate) bus: u64,
-    /// Where its cursors are, and whether it sleeps.
+    /// Its status page, with its cursors and whether its dispatcher sleeps.
     pub(crate) status: ReadView,
     pub(crate) bell: Doorbell,
     pub(crate) budget: Arc<Mutex<Budget>>,
 }
 
-/// Those of one membership, as long as they listen to anything.
+/// The listening plugins of one membership, by their numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Peers(Mutex<HashMap<u64, Known>>);
 
 #[derive(Debug)]
 struct Known {
     peer: Weak<Peer>,
-    /// Kept until it is whole again: who leaves and comes back has what was left.
+    /// Kept until it is full again, so that a plugin that leaves and comes back has no more than was left.
     budget: Arc<Mutex<Budget>>,
 }
 
@@ -43,7 +43,7 @@ impl Known {
 }
 
 impl Peers {
-    /// The plugin of a number; where it is not known yet, what `map` makes.
+    /// Returns the plugin with a number. If it has none mapped, `map` makes it.
     pub(crate) fn get(
         &self,
         plugin: u64,

@@ -1,7 +1,8 @@
-//! Feeds from which a thread of the program's own takes, or a task.
+//! Feeds from which the program takes itself, on a thread or in a task.
 //!
-//! Who sleeps has each of its sources ring a bell of this plugin's, one for each doorbell page, or change a word of the feed; what
-//! happens in this process (a feed more, the end of one, of the subscription) changes a private word.
+//! Before a thread or task sleeps, it has each source wake it: by a bell of this plugin, one for each doorbell
+//! page, or by the feed's word. What happens in this process (a new feed, the end of a feed or of the subscription)
+//! changes a private word.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -19,33 +20,34 @@ use crate::base::error::{Error, Result};
 use crate::base::thread;
 use crate::link::own_memory::{OwnMemory, SentBell};
 
-/// The feeds of one subscription.
+/// The feeds of one subscription, for a program that takes itself.
 #[derive(Default)]
 pub(crate) struct Puller {
     feeds: Mutex<Turns>,
-    /// Changes with everything that is to be looked at.
+    /// Counts changes: new feeds, ends. Threads sleep on it.
     changes: AtomicU32,
-    /// The task that waits, if one does.
+    /// The waker of the task that waits, if there is one.
     waker: Mutex<Option<Waker>>,
-    /// Why there is nothing more to come.
+    /// Why no more events will come; empty while they may.
     over: ArcSwapOption<Error>,
 }
 
 #[derive(Default)]
 struct Turns {
     all: Vec<Arc<Feed>>,
-    /// Whose turn it is.
+    /// The index of the feed whose turn it is.
     next: usize,
 }
 
 impl Puller {
-    /// One feed more.
+    /// Adds a feed.
     pub(crate) fn add(&self, feed: &Arc<Feed>) {
         self.feeds.lock().all.push(feed.clone());
         self.wake();
     }
 
-    /// Forgets those that are over. A feed wakes this, and so keeps it: nobody else would let go of both.
+    /// Removes the feeds that are over. A feed holds this to wake it, and this holds the feed, so this has to break
+    /// the cycle.
     pub(crate) fn forget_over(&self) {
         let over: Vec<_> = {
             let mut turns = self.feeds.lock();
@@ -55,13 +57,13 @@ impl Puller {
         self.wake();
     }
 
-    /// There is nothing more to come.
+    /// Notes that no more events will come.
     pub(crate) fn end(&self, reason: &Error) {
         self.over.store(Some(Arc::new(reason.clone())));
         self.wake();
     }
 
-    /// Takes an event or a notice, from each feed in turn.
+    /// Takes an event or a notice; the feeds have turns.
     pub(crate) fn take<T>(&self, mut with: impl FnMut(Next<'_>) -> T) -> Option<T> {
         let mut taken = None;
         self.take_some(1, |next| {
@@ -71,7 +73,8 @@ impl Puller {
         taken
     }
 
-    /// Takes up to so many events and notices of the feed whose turn it is, as long as it is to go on; returns how many.
+    /// Takes up to `most` events and notices of the feed whose turn it is, until `with` breaks. Returns their
+    /// number.
     pub(crate) fn take_some(
         &self,
         most: usize,
@@ -81,7 +84,7 @@ impl Puller {
             .map_or(0, |feed| feed.take_some(most, with))
     }
 
-    /// The feed whose turn it is, of those that have something.
+    /// The next feed, in the order of turns, that has something.
     fn next_feed(&self) -> Option<Arc<Feed>> {
         let mut turns = self.feeds.lock();
         turns.all.retain(|feed| !feed.is_over());
@@ -96,7 +99,7 @@ impl Puller {
         None
     }
 
-    /// The same, waiting until then, in nanoseconds of the monotonic clock.
+    /// As [`Puller::take`], waiting until a time in nanoseconds of the monotonic clock.
     pub(crate) fn take_until<T>(
         &self,
         until: u64,
@@ -117,8 +120,8 @@ impl Puller {
         }
     }
 
-    /// Has a task woken when there may be something. The pages on whose bells for sent calls the sources ring: who
-    /// sleeps on these [looks](Puller::look_for_task).
+    /// Has a task woken when there may be something. Returns the pages on whose bells for sent calls the sources
+    /// ring: the thread that sleeps on those bells calls [`Puller::look_for_task`].
     pub(crate) fn await_by(&self, waker: &Waker) -> Result<Vec<Arc<SentBell>>> {
         *self.waker.lock() = Some(waker.clone());
         let mut pages: Vec<Arc<SentBell>> = Vec::new();
@@ -135,7 +138,7 @@ impl Puller {
         }
     }
 
-    /// Wakes the task that waits, if there is something; else has the sources ring.
+    /// Wakes the task that waits, if there is something to take; otherwise arms its sources again.
     pub(crate) fn look_for_task(&self) {
         if self.waker.lock().is_none() {
             return;
@@ -149,12 +152,12 @@ impl Puller {
         }
     }
 
-    /// Why there is nothing more to come, if that is so.
+    /// Why no more events will come; `None` while they may.
     pub(crate) fn over(&self) -> Option<Error> {
         self.over.load_full().map(|over| Error::clone(&over))
     }
 
-    /// Sleeps until there may be something.
+    /// Sleeps until there may be something to take.
     fn sleep(&self, seen: u32, until: u64) -> Result<()> {
         let feeds = self.feeds.lock().all.clone();
         let mut sleeps = Sleeps::default();

@@ -12,14 +12,14 @@ use super::notice::{EventNotice, OnNotice};
 use crate::base::error::Error;
 use crate::base::thread::{contain, discard, panic_text};
 
-/// One handler.
+/// One handler, with its function for notices.
 pub(crate) struct Registered {
     handler: Box<dyn ErasedEvents>,
     on_notice: Option<OnNotice>,
-    /// It is not to be run any more.
+    /// Whether it has been removed, and is not to be run any more.
     is_over: AtomicBool,
     failed: AtomicU64,
-    /// What the subscription had lost when this was added.
+    /// How many events the subscription had lost when this was added.
     lost_before: AtomicU64,
 }
 
@@ -28,13 +28,13 @@ pub(crate) type List = Arc<[Arc<Registered>]>;
 /// The handlers of one subscription.
 pub(crate) struct Handlers {
     list: Mutex<List>,
-    /// Changes after the list has.
+    /// Incremented after each change of the list.
     version: AtomicU64,
-    /// Events that were overwritten before they were taken.
+    /// How many events were overwritten before they were taken.
     lost: AtomicU64,
 }
 
-/// A copy of the list.
+/// A copy of the list, which a feed keeps to run handlers without the lock.
 #[derive(Clone)]
 pub(crate) struct Copy {
     version: u64,
@@ -55,12 +55,12 @@ impl Registered {
         })
     }
 
-    /// How many events it has failed at.
+    /// How many events it has failed to handle.
     pub(crate) fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Runs it, unless it is not to be run any more. Neither an error nor a panic goes further.
+    /// Runs the handler, unless it was removed. Errors and panics are counted and logged, and end here.
     #[inline]
     fn run(&self, context: &EventContext<'_>, encoding: Encoding, event: &[u8]) {
         if self.is_over.load(Ordering::Relaxed) {
@@ -97,29 +97,29 @@ impl Handlers {
         }
     }
 
-    /// Adds one behind the others. It sees the next event of each feed.
+    /// Adds a handler behind the others. It is run from the next event of each feed on.
     pub(crate) fn add(&self, registered: &Arc<Registered>) {
         registered.lost_before.store(self.lost(), Ordering::Relaxed);
         self.change(|list| list.push(registered.clone()));
     }
 
-    /// Events were lost.
+    /// Counts lost events.
     pub(crate) fn count_lost(&self, count: u64) {
         self.lost.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// How many events were.
+    /// How many events were lost.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// How many were since a handler was added.
+    /// How many events were lost since a handler was added.
     pub(crate) fn lost_of(&self, registered: &Registered) -> u64 {
         let before = registered.lost_before.load(Ordering::Relaxed);
         self.lost().saturating_sub(before)
     }
 
-    /// Takes one out; whether none is left.
+    /// Removes a handler. Returns whether none is left.
     pub(crate) fn remove(&self, registered: &Arc<Registered>) -> bool {
         registered.is_over.store(true, Ordering::SeqCst);
         self.change(|list| list.retain(|other| !Arc::ptr_eq(other, registered)))
@@ -133,12 +133,12 @@ impl Handlers {
         let old = std::mem::replace(&mut *list, new.into());
         self.version.fetch_add(1, Ordering::Release);
         drop(list);
-        // It may be the last to have a handler.
+        // The old list may hold the last reference to a handler.
         discard(old);
         is_empty
     }
 
-    /// Whether a copy is as the list is.
+    /// Whether a copy is up to date.
     #[inline]
     pub(crate) fn are(&self, copy: &Copy) -> bool {
         self.version.load(Ordering::Acquire) == copy.version
@@ -156,7 +156,7 @@ impl Handlers {
 }
 
 impl Copy {
-    /// One that is out of date.
+    /// An empty copy, which counts as out of date.
     pub(crate) fn none() -> Copy {
         Copy {
             version: 0,
@@ -164,7 +164,7 @@ impl Copy {
         }
     }
 
-    /// Runs all of them on one event.
+    /// Runs all handlers on one event.
     #[inline]
     pub(crate) fn run(&self, context: &EventContext<'_>, encoding: Encoding, event: &[u8]) {
         for registered in self.list.iter() {
@@ -172,7 +172,7 @@ impl Copy {
         }
     }
 
-    /// Tells those that asked for it; whether any did.
+    /// Passes a notice to the functions for notices. Returns whether there was any.
     pub(crate) fn tell(&self, notice: &EventNotice) -> bool {
         let mut is_told = false;
         for registered in self.list.iter() {

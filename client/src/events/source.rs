@@ -1,10 +1,11 @@
-//! One plugin as the sender of one topic: its rings, and who listens to them. It outlives brokers.
+//! A source: one plugin as the sender of one topic, with its rings and their listeners. It outlives brokers.
 //!
-//! What is sent is written once, whoever listens. Without a listener and without a history there is no ring, and sending is
-//! two loads. Otherwise it costs, besides writing the event itself: an uncontended lock, a coarse clock, for each
-//! ring a copy and two stores, and a fence. Once for each sixteenth of a ring, the cursors of its listeners are read.
+//! An event is written once, however many plugins listen. Without a listener and without a history there is no
+//! ring, and sending costs two loads. Otherwise it costs, besides writing the event itself: an uncontended lock, a
+//! coarse clock, for each ring a copy and two stores, and a fence. Once for each sixteenth of a ring, the cursors
+//! of its listeners are read.
 //!
-//! Who waits for room or for listeners does not hold the lock ([`waiting`]).
+//! A thread that waits for room or for listeners does not hold the lock meanwhile ([`waiting`]).
 
 mod batch;
 pub(crate) mod event;
@@ -36,41 +37,41 @@ use super::listeners;
 use crate::base::buffers::{Scratch, no_memory};
 use crate::base::error::{Error, Result, forked};
 
-/// How a topic is sent on.
+/// The settings of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
-    /// Bytes of records that a ring of archives holds.
+    /// How many bytes of records a ring of archives holds.
     pub(crate) capacity: u32,
-    /// How many of the last events a new listener is shown first.
+    /// How many of the last events a new listener is given first.
     pub(crate) history: u32,
-    /// Whether it waits for those who listen too slowly.
+    /// Whether an event waits for listeners that are too slow.
     pub(crate) lossless: bool,
-    /// Whether listeners have budgets; else nothing but the next limits how long they hold it up.
+    /// Whether listeners have budgets; otherwise only `send_timeout` limits how long they delay an event.
     pub(crate) budgets: bool,
-    /// How long an event waits at most.
+    /// How long one event waits at most.
     pub(crate) send_timeout: Duration,
 }
 
-/// Makes JSON of an archive of a source's events, in at most so many bytes.
+/// Rewrites an archived event as JSON; fails if that takes more than the given number of bytes.
 pub(crate) type Convert = fn(&[u8], &mut Buffer, usize) -> Result<()>;
 
-/// The longest archive of an event.
+/// The greatest length of an event's archive, in bytes.
 fn most_archive(capacity: u32) -> usize {
     most_payload(u64::from(capacity))
 }
 
-/// The longest JSON of one.
+/// The greatest length of an event's JSON, in bytes.
 fn most_json(capacity: u32) -> usize {
     most_payload(u64::from(capacity) * u64::from(TWIN_FACTOR))
 }
 
-/// What [`Source::new`] takes.
+/// Arguments of [`Source::new`].
 pub(crate) struct SourceParts {
     pub(crate) name: Arc<str>,
     pub(crate) settings: Settings,
-    /// A number drawn at random.
+    /// A random number that names this source at every broker.
     pub(crate) incarnation: u64,
-    /// For the history, where both encodings are written.
+    /// Rewrites events of the history, if the source writes both encodings.
     pub(crate) convert: Option<Convert>,
     pub(crate) inside: Box<dyn Inside>,
 }
@@ -80,13 +81,15 @@ pub(crate) struct SourceParts {
 pub(crate) struct Source {
     name: Arc<str>,
     settings: Settings,
-    /// Drawn at random; the same across brokers.
+    /// A random number that names this source at every broker.
     incarnation: u64,
-    /// For its history, where it writes both encodings.
+    /// Rewrites events of the history, if the source writes both encodings.
     convert: Option<Convert>,
-    /// Who stands still because of handlers on this thread's stack is not waited for.
+    /// Tells which listeners cannot go on before this thread does, because of handlers on its stack. Those are not
+    /// waited for.
     inside: Box<dyn Inside>,
-    /// In which encodings events are wanted: a copy of what is behind the lock, for those who are about to send.
+    /// The encodings in which events are wanted, or [`ENDED`]: a copy of what the lock guards, read by senders
+    /// without the lock.
     wanted: AtomicU32,
     sending: Mutex<Sending>,
     fork: ForkMark,
@@ -118,14 +121,14 @@ impl Source {
         self.incarnation
     }
 
-    /// How many feeds there are on it.
+    /// How many feeds listen.
     pub(crate) fn listeners(&self) -> usize {
-        // In a forked child another thread may have held the lock.
+        // In a forked child the lock may be held by a thread that does not exist there.
         if !self.fork.is_here() {
             return 0;
         }
         let sending = self.sending.lock();
-        // While a plugin goes from one broker to the next, it may listen at both.
+        // A plugin that goes from one broker to the next may listen at both, so the larger count is the true one.
         let at = |of| {
             let rings = sending.rings.iter().filter(|ring| ring.key.of == of);
             rings.map(|ring| ring.listeners.len()).sum()
@@ -134,10 +137,11 @@ impl Source {
         counts.max().unwrap_or(0)
     }
 
-    /// Sends an event to whoever listens.
+    /// Sends an event to all listeners.
     #[inline(always)]
     pub(crate) fn send(&self, event: &impl Event) -> Result<()> {
-        // The lock orders everything; a listener from which this thread has heard that it listens was noted before.
+        // An acquire is enough: a listener that this thread has learnt of was noted here before. All else is
+        // ordered by the lock.
         let wanted = self.wanted.load(Ordering::Acquire);
         match wanted == 0 && self.fork.is_here() {
             true => Ok(()),
@@ -157,7 +161,7 @@ impl Source {
         self.send_encoded(event)
     }
 
-    /// Sends an event in all encodings that are wanted, of which there may be more by the time it is written.
+    /// Writes an event in all encodings that are wanted, and again if more were wanted by then.
     #[cold]
     fn send_encoded(&self, event: &impl Event) -> Result<()> {
         loop {
@@ -182,11 +186,11 @@ impl Source {
     #[cold]
     fn why_ended(&self) -> Error {
         let ended = self.sending.lock().ended.clone();
-        // It does not begin again.
+        // A source that has ended does not begin again, so there is a reason.
         ended.unwrap_or_else(forked)
     }
 
-    /// Writes an event in these encodings; false where it is wanted in others.
+    /// Writes an event in these encodings. Returns `false` if other encodings are wanted by now.
     fn send_in(&self, event: &impl Event, wanted: u32) -> Result<bool> {
         let mut text = Scratch::take();
         let json = match wanted & JSON {
@@ -201,14 +205,15 @@ impl Source {
         event.with_archive(most, |archive| self.put_one(Some(archive), json))?
     }
 
-    /// Writes an event as JSON, or why it has none: that is what its listeners who need JSON are told.
+    /// Writes an event as JSON. If it cannot be, writes the reason instead, which is delivered to listeners that
+    /// need JSON.
     fn write_json(&self, event: &impl Event, text: &mut Scratch, wanted: u32) -> Result<Kind> {
         let most = most_json(self.settings.capacity);
         let Err(why) = event.write_json(text, most) else {
             return Ok(Kind::Event);
         };
         if self.convert.is_none() && wanted & ARCHIVE == 0 {
-            // There is no other way to say it.
+            // Nobody gets the archive, so the error is the caller's.
             return Err(why);
         }
         text.clear();
@@ -217,7 +222,7 @@ impl Source {
             .map_err(|why| no_memory(why, "event"))
     }
 
-    /// Writes one event; false where it has to be encoded in another way as well.
+    /// Writes one event. Returns `false` if it has to be encoded in another encoding as well.
     #[inline]
     fn put_one(&self, archive: Option<&[u8]>, json: Option<(Kind, &[u8])>) -> Result<bool> {
         let mut put = 0;
@@ -225,8 +230,8 @@ impl Source {
         Ok(put == 1)
     }
 
-    /// Writes so many events one after the other, and wakes who sleeps. Counts how many were written: fewer where some have to be
-    /// encoded in another way as well.
+    /// Writes `count` events one after the other, and wakes sleeping listeners. Adds the number written to `put`;
+    /// that is fewer if an event has to be encoded in another encoding as well.
     #[inline]
     fn put<'a>(
         &self,
@@ -246,7 +251,7 @@ impl Source {
                 Ok(()) => *put += 1,
                 Err(Stop::Missing) => break,
                 Err(Stop::Blocked(key, len)) => {
-                    // It may be that alone.
+                    // The events that wait to be published may be what is in the way, so publish them first.
                     sending.publish();
                     let wait = wait.get_or_insert_with(|| self.begin_wait());
                     lossless = lossless && wait.is_left();

@@ -1,4 +1,4 @@
-//! What a plugin has asked to hear, as its handlers and feeds have it.
+//! A subscription as its handlers and feeds see it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use super::registered::Handlers;
 use crate::base::error::Error;
 use crate::base::thread::discard;
 
-/// Sources that were heard and are not any more, of which it is kept how far they were.
+/// For how many sources that are not heard any more the subscription remembers the next event.
 const MOST_HAD: usize = 64;
 
-/// Sources that cannot be heard, of which the program is told when it takes: a peer may offer what is unfit again and again, while
-/// the program does not.
+/// How many notices of sources that cannot be heard are kept for a program that takes itself. A peer could
+/// otherwise fill memory by offering topics that do not fit, while the program does not take.
 const MOST_TOLD: usize = 64;
 
-/// One subscription.
+/// One subscription: its handlers and feeds.
 pub(crate) struct Hearing {
     /// The topic, or the prefix of topics.
     pub(crate) name: Arc<str>,
@@ -43,16 +43,16 @@ enum Takes {
 #[derive(Default)]
 struct Known {
     feeds: Vec<Arc<Feed>>,
-    /// By incarnation, the number of the next event of sources that are not heard any more.
+    /// For sources that are not heard any more: incarnation, and the number of the next event.
     had: VecDeque<(u64, u64)>,
-    /// Notices of sources that cannot be heard, which were left out.
+    /// Counts notices of sources that cannot be heard and were dropped.
     untold: Unsaid,
     is_closed: bool,
 }
 
 impl Known {
-    /// Forgets feeds that are over, but not how far they were. They may have the last of a handler, and are given back to be
-    /// dropped where nothing is locked.
+    /// Removes feeds that are over, and remembers how far each had come. The feeds may hold the last reference to a
+    /// handler, so they are returned for the caller to drop without a lock.
     fn forget_over(&mut self) -> Vec<Arc<Feed>> {
         let over = self.feeds.extract_if(.., |feed| feed.is_over());
         let over: Vec<_> = over.collect();
@@ -68,7 +68,8 @@ impl Known {
 }
 
 impl Known {
-    /// Ends the oldest feed that only tells of a source, if there are as many as may be; whether it did.
+    /// If there are as many feeds that only deliver a notice as are allowed, ends the oldest. Returns whether it
+    /// did.
     fn make_room_to_tell(&self) -> bool {
         let tells = |feed: &&Arc<Feed>| feed.incarnation().is_none() && !feed.is_over();
         let mut telling = self.feeds.iter().filter(tells);
@@ -84,12 +85,12 @@ impl Known {
 }
 
 impl Hearing {
-    /// One whose events the dispatcher runs handlers for.
+    /// A subscription whose handlers are run by the dispatcher.
     pub(crate) fn dispatched(name: Arc<str>, is_prefix: bool, feeds: Arc<Feeds>) -> Hearing {
         Hearing::new((name, is_prefix), Takes::Dispatcher(feeds))
     }
 
-    /// One whose events a thread of the program's own takes.
+    /// A subscription from which the program takes itself.
     pub(crate) fn pulled(name: Arc<str>, is_prefix: bool, puller: Arc<Puller>) -> Hearing {
         Hearing::new((name, is_prefix), Takes::Puller(puller))
     }
@@ -106,22 +107,23 @@ impl Hearing {
         }
     }
 
-    /// Whether a thread of the program's own takes from its feeds.
+    /// Whether the program takes from it itself.
     pub(crate) fn is_pulled(&self) -> bool {
         matches!(self.takes, Takes::Puller(_))
     }
 
-    /// A source has started in a ring of one broker.
+    /// Notes that a source has started in a ring of one broker.
     pub(crate) fn start(&self, (about, incarnation): (&Arc<Sending>, u64), place: Box<Place>) {
         self.bring(about, incarnation, Incoming::Place(place));
     }
 
-    /// Tells of a source that is not heard. Where the program has not taken earlier ones, the oldest makes room.
+    /// Delivers a notice of a source that is not heard. If the program has not taken earlier ones, the oldest is
+    /// dropped.
     pub(crate) fn tell(&self, about: &Arc<Sending>, notice: EventNotice) {
         if matches!(notice, EventNotice::Unfit { .. }) {
             self.unfit.fetch_add(1, Ordering::Relaxed);
         }
-        // A feed that ends when that was told.
+        // The notice has a feed of its own, which ends when it was delivered.
         let feed = self.feed(about, (None, None));
         feed.bring(Incoming::Notice(notice));
         let mut known = self.feeds.lock();
@@ -197,19 +199,19 @@ impl Hearing {
         self.feeds().iter().for_each(|feed| feed.cut(membership));
     }
 
-    /// Its feeds that are not over.
+    /// The feeds that are not over.
     pub(crate) fn feeds(&self) -> Vec<Arc<Feed>> {
         let known = self.feeds.lock();
         let living = known.feeds.iter().filter(|feed| !feed.is_over());
         living.cloned().collect()
     }
 
-    /// The same with those that are over and may still have a copy of the handlers.
+    /// The feeds, with those that are over but may still have a copy of the handlers.
     pub(crate) fn known_feeds(&self) -> Vec<Arc<Feed>> {
         self.feeds.lock().feeds.clone()
     }
 
-    /// Ends all its feeds, for good; they are given back.
+    /// Ends all feeds for good, and returns them.
     pub(crate) fn close(&self) -> Vec<Arc<Feed>> {
         let feeds = {
             let mut known = self.feeds.lock();
@@ -224,7 +226,7 @@ impl Hearing {
         feeds
     }
 
-    /// Has whoever takes from its feeds forget those that are over.
+    /// Has the dispatcher or puller remove feeds that are over.
     fn forget_over(&self) {
         match &self.takes {
             Takes::Dispatcher(feeds) => feeds.forget_over(),
@@ -232,7 +234,7 @@ impl Hearing {
         }
     }
 
-    /// Has whoever takes from its feeds look at them.
+    /// Has the dispatcher or puller look at the feeds.
     pub(crate) fn wake(&self) {
         match &self.takes {
             Takes::Dispatcher(feeds) => feeds.wake(),
@@ -240,24 +242,24 @@ impl Hearing {
         }
     }
 
-    /// There is nothing more to come.
+    /// Notes that no more events will come.
     pub(crate) fn end(&self, reason: &Error) {
         if let Takes::Puller(puller) = &self.takes {
             puller.end(reason);
         }
     }
 
-    /// Counts a source whose events are converted.
+    /// Counts a source whose events are converted. Returns whether it is the first.
     pub(crate) fn count_converted(&self) -> bool {
         self.converted.fetch_add(1, Ordering::Relaxed) == 0
     }
 
-    /// How many sources sent events that were converted.
+    /// How many sources have sent events that were converted.
     pub(crate) fn converted(&self) -> u64 {
         self.converted.load(Ordering::Relaxed)
     }
 
-    /// How many sources were not heard because of their types.
+    /// How many sources were not heard because their types do not fit.
     pub(crate) fn unfit(&self) -> u64 {
         self.unfit.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! `serde_json::Value` as the parameter or the result of a handler: it takes and gives values of any type.
+//! `serde_json::Value` as the parameter or result of a handler: any type.
 
 use rkyv::Archive;
 use serde_json::Value;

@@ -6,14 +6,13 @@ use super::context::Context;
 use super::{Handler, Param, Reply};
 use crate::base::error::{Error, Result};
 
-/// Marks, among the closures' types, those that take the context first.
+/// Marks the types of closures that take the context first.
 #[doc(hidden)]
 pub struct WithContext;
 
-// A closure that takes `View<'_, T>` is asked for twice: once with the type as it stands in the
-// signature, from which the compiler learns `P`, and once with `P::Item<'_>`, which is the same
-// with the lifetime of one call. Asking it of `&F` keeps the compiler from fixing the lifetime
-// while it looks at the closure.
+// A closure that takes `View<'_, T>` is bounded twice: once with the type as it is written in the closure, from
+// which the compiler infers `P`, and once with `P::Item<'_>`, which is the same type with the lifetime of one call.
+// The bound is on `&F`, because otherwise the compiler fixes the lifetime when it first looks at the closure.
 macro_rules! closures {
     ($($P:ident $index:tt),*) => {
         #[allow(non_snake_case, reason = "parameters named after their types")]

@@ -1,4 +1,4 @@
-//! What a handler can know about the call it serves.
+//! The context of a call, for its handler.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::base::chain;
 use crate::link::Link;
 use crate::link::peer::Caller;
 
-/// The call that a handler serves: who calls, which gate, how much time is left.
+/// Facts about the call that a handler serves: the caller, the gate, the time that is left.
 ///
 /// A handler that wants it takes it as its first parameter:
 ///
@@ -28,18 +28,17 @@ pub struct Context<'a> {
     waits: Waits<'a>,
 }
 
-/// Where it can be seen whether the caller still waits.
+/// How a handler can find out whether the caller still waits.
 #[derive(Clone, Copy, Debug)]
 enum Waits<'a> {
-    /// In another process, or as if: in the flags of its pending call.
+    /// The caller is at the other end of a link: in the flags of its pending call.
     There(&'a Link, Ticket),
-    /// On this very thread, with a token that may end the call.
+    /// The caller waits on this very thread, with a token that may cancel the call.
     Here(Option<&'a CancelToken>),
 }
 
 impl<'a> Context<'a> {
-    /// The context of a call that came through a link; `deadline` is in nanoseconds of
-    /// `CLOCK_MONOTONIC`.
+    /// The context of a call that came through a link. `deadline` is in nanoseconds of `CLOCK_MONOTONIC`.
     #[inline]
     pub(crate) fn of_call(
         link: &'a Link,
@@ -70,7 +69,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The link through which the call came, if it did.
+    /// The link through which the call came; `None` for a direct call.
     #[inline]
     pub(crate) fn link(&self) -> Option<&'a Link> {
         match self.waits {
@@ -79,7 +78,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The plugin that calls: the one at the other end of the link, whatever it claims.
+    /// The plugin that calls. The library knows it from the link, so a caller cannot pretend to be another plugin.
     pub fn caller(&self) -> &'a Caller {
         self.caller
     }
@@ -89,7 +88,7 @@ impl<'a> Context<'a> {
         self.gate
     }
 
-    /// The time left until the caller gives up, to within a tick of the kernel (some milliseconds).
+    /// The time until the call's deadline, to within a tick of the kernel (some milliseconds).
     pub fn remaining(&self) -> Duration {
         Duration::from_nanos(self.deadline.saturating_sub(coarse_now()))
     }
@@ -99,18 +98,17 @@ impl<'a> Context<'a> {
         self.remaining().is_zero()
     }
 
-    /// Whether nobody waits for the answer any more: the caller gave up
-    /// ([`CancelToken`](crate::CancelToken), or its deadline), or is gone. Long handlers look now and then
-    /// and return early, because nothing else stops them.
+    /// Whether nobody waits for the answer any more: the caller gave up (because of its
+    /// [`CancelToken`](crate::CancelToken) or its deadline), or has ended. Nothing else stops a long handler, so it
+    /// should call this from time to time and return early.
     ///
-    /// It is true as soon as the caller's thread has given up, mostly within a tenth of a millisecond after
-    /// the deadline or the token's end; as soon as this process knows of the end of a caller that was killed,
-    /// within a millisecond or so; and of a direct call, whose caller waits on this very thread, once its
-    /// deadline has passed or its token is cancelled. One load through a link, a look at the clock in a direct
-    /// call.
+    /// It turns true as soon as the caller's thread has given up, mostly within a tenth of a millisecond after the
+    /// deadline or the token; as soon as this process knows that a caller was killed, after about a millisecond;
+    /// and in a direct call, whose caller waits on this very thread, once the deadline has passed or the token is
+    /// cancelled. It costs one load for a call through a link, and a look at the clock in a direct call.
     pub fn is_cancelled(&self) -> bool {
         match self.waits {
-            // A caller releases an answer before it is there only where it gives up.
+            // A caller that releases an answer before there is one has given up.
             Waits::There(link, ticket) => {
                 let (slot, generation) = (ticket.slot, ticket.generation);
                 link.is_gone()
@@ -123,8 +121,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// How many handlers of this chain of calls are under way, this one included: 1 where the
-    /// caller was no handler itself, at most 64.
+    /// How many handlers of this chain of calls are under way, this one included: 1 if the caller is no handler
+    /// itself; at most 64.
     pub fn depth(&self) -> u8 {
         chain::current().map_or(0, |chain| chain.depth)
     }

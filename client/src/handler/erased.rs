@@ -1,4 +1,4 @@
-//! Handlers whose types have been forgotten.
+//! Handlers without their types, as gates keep them.
 
 use core::any::Any;
 use core::marker::PhantomData;
@@ -19,10 +19,10 @@ use crate::base::types::Failed;
 use crate::link::Link;
 use crate::link::extents::too_large;
 
-/// A handler whose types have been forgotten: archived request in, archived reply out.
+/// A handler without its types: it takes an archived request and writes an archived reply.
 pub(crate) trait ErasedHandler: Send + Sync {
-    /// Checks the request, runs the handler and archives what it returns, if somebody wants it. A
-    /// panic passes through.
+    /// Checks the request, runs the handler, and archives its result if `reply` is given. Panics are not caught
+    /// here.
     fn call(
         &self,
         context: &Context<'_>,
@@ -30,7 +30,7 @@ pub(crate) trait ErasedHandler: Send + Sync {
         reply: Option<&mut ReplyBuffer>,
     ) -> Result<()>;
 
-    /// The same for a request in JSON, whose answer is JSON, too.
+    /// As `call`, for a request in JSON; the reply is JSON too.
     fn call_json(
         &self,
         _context: &Context<'_>,
@@ -40,15 +40,14 @@ pub(crate) trait ErasedHandler: Send + Sync {
         Err(takes_only(Encodings::ARCHIVE))
     }
 
-    /// Whether it looks at its context.
+    /// Whether it uses its context.
     fn looks(&self) -> bool {
         true
     }
 
-    /// Runs the handler on the values in `arguments`, an `Option` of its parameters, and puts what
-    /// it returns into `result`, an `Option` of that, if somebody wants it. False, with everything
-    /// as it was, where the types are others or the handler needs an archive. A panic passes
-    /// through.
+    /// Runs the handler on the values in `arguments`, an `Option` of its parameters, and puts the result into
+    /// `result`, an `Option` of that, if given. Returns `false` and changes nothing if the types differ or the
+    /// handler needs an archive. Panics are not caught here.
     fn call_moved(
         &self,
         _context: &Context<'_>,
@@ -58,8 +57,8 @@ pub(crate) trait ErasedHandler: Send + Sync {
         Ok(false)
     }
 
-    /// Takes the parameters out of a request where that lies, if they are plain numbers and vectors of
-    /// them which the handler takes as values: the handler with these, to be run.
+    /// Reads the parameters directly from a request in shared memory, if they are plain numbers and vectors of them
+    /// and the handler takes them as values. Returns the handler with these parameters, ready to run.
     fn take_direct(
         &self,
         _link: &Link,
@@ -68,7 +67,7 @@ pub(crate) trait ErasedHandler: Send + Sync {
         Ok(None)
     }
 
-    /// What else it is, if anything.
+    /// The kind of the handler.
     #[inline]
     fn kind(&self) -> HandlerKind<'_> {
         HandlerKind::Archived
@@ -87,28 +86,28 @@ pub(crate) fn takes_only(takes: Encodings) -> Error {
 
 /// How a handler takes its payload and gives its answer.
 pub(crate) enum HandlerKind<'h> {
-    /// From an archive in private memory, when it returns.
+    /// It takes an archive in private memory, and answers when it returns.
     Archived,
-    /// From where the payload lies, when it returns.
+    /// It reads the payload in shared memory, and answers when it returns.
     InPlace(&'h dyn InPlaceHandler),
-    /// From private memory, later.
+    /// It takes an archive in private memory, and answers later.
     Later(&'h dyn LaterHandler),
 }
 
 /// A handler that answers later, through a responder.
 pub(crate) trait LaterHandler: Send + Sync {
-    /// Runs the handler. A panic passes through.
+    /// Runs the handler. Panics are not caught here.
     fn call(&self, context: &Context<'_>, request: &[u8], responder: Responder);
 }
 
-/// A handler whose parameters have been taken. It archives what it returns, if somebody wants it. A
-/// panic passes through.
+/// A handler whose parameters have been read. It archives its result if a buffer is given. Panics are not caught
+/// here.
 pub(crate) type Ready<'h> =
     Box<dyn FnOnce(&Context<'_>, Option<&mut ReplyBuffer>) -> Result<()> + 'h>;
 
-/// A handler of raw bytes, which reads them where they lie.
+/// A handler of raw bytes, which reads them in shared memory.
 pub(crate) trait InPlaceHandler: Send + Sync {
-    /// Runs the handler and archives what it returns, if somebody wants it. A panic passes through.
+    /// Runs the handler, and archives its result if `reply` is given. Panics are not caught here.
     fn call(
         &self,
         context: &Context<'_>,
@@ -117,7 +116,7 @@ pub(crate) trait InPlaceHandler: Send + Sync {
     ) -> Result<()>;
 }
 
-/// Forgets a handler's types.
+/// Wraps a handler so that its types do not show.
 pub(crate) fn erase<M: 'static, H: Handler<M>>(handler: H) -> Arc<dyn ErasedHandler> {
     Arc::new(Erased {
         handler,
@@ -131,7 +130,7 @@ struct Erased<H, M> {
 }
 
 impl<M, H: Handler<M>> Erased<H, M> {
-    /// Runs a handler on values that it wants to see as an archive.
+    /// Archives the values and runs the handler on the archive, for handlers with `View` parameters.
     #[cold]
     fn run_archived(&self, context: &Context<'_>, arguments: H::Args) -> Result<H::Output> {
         let mut request = Scratch::take();
@@ -181,7 +180,7 @@ impl<M, H: Handler<M>> ErasedHandler for Erased<H, M> {
         };
         match (output, reply) {
             (Some(output), Some(reply)) => reply.put_json(&output, context),
-            // Nobody looks at it.
+            // Nobody wants the result.
             _ => Ok(()),
         }
     }
@@ -200,7 +199,7 @@ impl<M, H: Handler<M>> ErasedHandler for Erased<H, M> {
                 let output = self.handler.run_moved(context, parameters).transpose()?;
                 match (output, reply) {
                     (Some(output), Some(reply)) => reply.put_result(&output, context),
-                    // Nobody looks at it. (There is an output where a handler `MOVES`.)
+                    // Nobody wants the result. (A handler that `MOVES` always has one.)
                     _ => Ok(()),
                 }
             })

@@ -1,4 +1,4 @@
-//! What a handler says when it fails.
+//! The errors of handlers.
 
 use core::any::Any;
 use core::fmt::Write;
@@ -8,15 +8,16 @@ use serde_json::{Value, json};
 
 use crate::base::error::{Error, HANDLER_CODE, INNER_GATE};
 
-/// A handler's own failure: a code of its choice, a message and, if it likes, a JSON context.
+/// A handler's own failure: a code of its choice, a message and optionally a JSON context.
 ///
 /// Any error converts into one, so that `?` works in a handler. The caller gets an [`Error`] with
-/// [`Code::HandlerError`], whose context bears the handler's code as `handler_code`.
+/// [`Code::HandlerError`], whose context has the handler's code as `handler_code`.
 ///
-/// An [`Error`] of this library that a handler passes on with `?` (of a call that it made, for instance) keeps its
-/// code as the `handler_code`, and its gate as `inner_gate`; the message names both. Where several handlers pass it on,
-/// both stay those of the call that failed first. The code that the caller sees is `HANDLER_ERROR` in each case,
-/// whose blame is [`Peer`](crate::Blame::Peer), also where the inner one was a `DEADLOCK`, for which nobody is blamed.
+/// If a handler passes an [`Error`] of this library on with `?` (of a call that it made, for instance), that
+/// error's code becomes the `handler_code`, and its gate becomes `inner_gate` in the context; the message names
+/// both. If several handlers pass it on, both stay those of the call that failed first. The code that the caller
+/// sees is always `HANDLER_ERROR`, whose blame is [`Peer`](crate::Blame::Peer), even if the inner one was a
+/// `DEADLOCK`, for which nobody is blamed.
 ///
 /// ```
 /// use callgate_client::HandlerError;
@@ -48,14 +49,15 @@ impl HandlerError {
         }
     }
 
-    /// Adds what programs want to know beyond the code.
+    /// Adds facts for programs, beyond the code.
     #[must_use]
     pub fn with_context(mut self, context: Value) -> HandlerError {
         self.context = Some(context);
         self
     }
 
-    /// Names the gate at which it happened: the caller's error names the one that the handler serves.
+    /// Adds the name of the gate whose call failed. The caller's error itself names the gate that the handler
+    /// serves.
     fn of_gate(self, gate: &str) -> HandlerError {
         let HandlerError {
             code,
@@ -74,7 +76,7 @@ impl HandlerError {
         &self.code
     }
 
-    /// The sentence for people.
+    /// The message for people.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -85,11 +87,11 @@ impl HandlerError {
     }
 }
 
-// HandlerError is no std::error::Error itself, or this would collide with `From<T> for T`.
+// HandlerError does not implement std::error::Error, because this impl would collide with `From<T> for T`.
 impl<E: std::error::Error + 'static> From<E> for HandlerError {
     fn from(error: E) -> HandlerError {
         if let Some(error) = (&error as &dyn Any).downcast_ref::<Error>() {
-            // What a handler further on failed with stays what it is, however long the way back.
+            // The first handler's code is kept, however many handlers have passed the error on.
             let code = member(error, HANDLER_CODE).unwrap_or(error.code().as_str());
             let passed_on = HandlerError {
                 code: code.to_owned(),
@@ -115,19 +117,19 @@ impl<E: std::error::Error + 'static> From<E> for HandlerError {
 impl From<HandlerError> for Error {
     fn from(error: HandlerError) -> Error {
         let context = with_member(error.context, HANDLER_CODE, error.code.into());
-        // It ran: that is how it failed.
+        // The handler did run, because it has failed itself.
         Error::new(Code::HandlerError, error.message)
             .with_context(context)
             .maybe_run()
     }
 }
 
-/// A member of an error's context, where that is a text.
+/// A member of an error's context, if it is a text.
 fn member<'a>(error: &'a Error, name: &str) -> Option<&'a str> {
     error.context()?.get(name)?.as_str()
 }
 
-/// A context with a member more; one that has no members becomes one of them.
+/// Adds a member to a context. A context that is no object becomes the member `context` of a new one.
 fn with_member(context: Option<Value>, name: &str, value: Value) -> Value {
     match context {
         None => json!({ name: value }),

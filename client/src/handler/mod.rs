@@ -1,4 +1,4 @@
-//! Closures as the handlers of gates: how parameters come out of an archive and results go in.
+//! Closures as handlers of gates: how their parameters are read from an archive and their results written.
 
 mod any;
 mod closure;
@@ -28,7 +28,7 @@ pub(crate) use erased::{
 pub use error::HandlerError;
 pub(crate) use reply::ReplyBuffer;
 
-/// A parameter read where it lies, without taking it out of its archive.
+/// A parameter that is read in its archive, without making a value of it.
 ///
 /// It dereferences to the archived form of `T`: fields by their names, numbers by
 /// `to_native()`, strings as `str`, vectors as slices.
@@ -54,7 +54,7 @@ pub struct View<'a, T: GateType> {
 }
 
 impl<'a, T: GateType> View<'a, T> {
-    /// Shows an archive that has been checked.
+    /// A view of an archive that was checked.
     pub(crate) fn new(archived: &'a T::Archived) -> View<'a, T> {
         View { archived }
     }
@@ -64,11 +64,11 @@ impl<'a, T: GateType> View<'a, T> {
         self.archived
     }
 
-    /// Takes the value out of its archive.
+    /// Makes a value of the archive.
     ///
     /// # Errors
     ///
-    /// [`Code::Protocol`](crate::Code::Protocol) where the sender archived what `T` cannot hold.
+    /// [`Code::Protocol`](crate::Code::Protocol) if the sender archived what `T` cannot hold.
     #[allow(
         clippy::wrong_self_convention,
         reason = "as ToOwned::to_owned, but it can fail"
@@ -106,24 +106,24 @@ impl<T: GateType<Archived: fmt::Debug>> fmt::Debug for View<'_, T> {
     note = "parameters are gate types or `View<T>` of one; `Context<'_>` may come first"
 )]
 pub trait Param {
-    /// The type that travels.
+    /// The type that is sent.
     type Owned: GateType;
     /// The parameter with the lifetime of one call.
     type Item<'a>: Param<Owned = Self::Owned>;
 
-    /// Whether a value will do, or an archive is needed.
+    /// Whether the parameter can be made of a value, without an archive.
     #[doc(hidden)]
     const MOVES: bool;
 
-    /// Whether taking it from an archive may ask for as much memory as that has.
+    /// Whether reading it may allocate as much memory as the archive has.
     #[doc(hidden)]
     const COPIES: bool;
 
-    /// Takes the parameter from the checked request.
+    /// Reads the parameter from the checked request.
     #[doc(hidden)]
     fn take(archived: &<Self::Owned as Archive>::Archived) -> Result<Self::Item<'_>>;
 
-    /// Takes the parameter as a value, where it `MOVES`.
+    /// Makes the parameter of a value; `None` unless it `MOVES`.
     #[doc(hidden)]
     fn moved(value: Self::Owned) -> Option<Self::Item<'static>>;
 }
@@ -164,20 +164,19 @@ impl<T: GateType> Param for View<'_, T> {
     }
 }
 
-/// What a handler may return: a gate type, or a `Result` of one whose error converts into
-/// [`HandlerError`].
+/// What a handler may return: a gate type, or a `Result` of one whose error converts into [`HandlerError`].
 ///
-/// A `Result` is always the handler's own success or failure, and never travels as a value at
-/// the top; inside other types it does.
+/// A `Result` that is returned is the handler's own success or failure, and is not sent as a value; inside of other
+/// types a `Result` is a value.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
     note = "a handler returns a gate type, or a `Result` of one whose error converts into HandlerError"
 )]
 pub trait Reply {
-    /// The type that travels.
+    /// The type that is sent.
     type Output: GateType;
 
-    /// The value, or why there is none.
+    /// The value, or the handler's error.
     #[doc(hidden)]
     fn into_output(self) -> Result<Self::Output, HandlerError>;
 }
@@ -200,11 +199,11 @@ impl<T: GateType, E: Into<HandlerError>> Reply for Result<T, E> {
     }
 }
 
-/// A closure or function that can stand behind a gate.
+/// A closure or function that can be the handler of a gate.
 ///
-/// It takes up to eight parameters, each a gate type or a [`View`] of one, optionally after a
-/// [`Context`]; parameter types are written out. It may run on several threads at once where
-/// the plugin chose a pool, hence `Fn`. `Marker` is found by the compiler.
+/// It takes up to eight parameters, each a gate type or a [`View`] of one, optionally after a [`Context`]; the
+/// closure has to name its parameters' types. It has to be `Fn`, because it may run on several threads at once if
+/// the plugin's dispatch is a pool. `Marker` is inferred by the compiler.
 ///
 /// ```
 /// use callgate_client::{Context, Handler, HandlerError, View};
@@ -216,7 +215,7 @@ impl<T: GateType, E: Into<HandlerError>> Reply for Result<T, E> {
 /// is_handler(|text: String| -> Result<i32, HandlerError> { Ok(text.trim().parse()?) });
 /// ```
 ///
-/// What cannot travel is refused:
+/// Types that cannot be sent are refused:
 ///
 /// ```compile_fail
 /// # use callgate_client::Handler;
@@ -228,9 +227,9 @@ impl<T: GateType, E: Into<HandlerError>> Reply for Result<T, E> {
     note = "a handler is a `Fn + Send + Sync + 'static` with up to 8 annotated parameters: gate types, `serde_json::Value` or `View<T>`, after an optional `Context<'_>`; it returns a gate type or a `Result` of one; HashMap, BTreeMap, their sets, PathBuf and SystemTime are no gate types by themselves, but may be fields of one"
 )]
 pub trait Handler<Marker>: Send + Sync + Sized + 'static {
-    /// The parameters as they travel: a tuple, `()` for none.
+    /// The parameters as they are sent: a tuple, `()` for none.
     type Args: Arguments;
-    /// The result as it travels.
+    /// The result as it is sent.
     type Output: GateType;
 
     /// Runs the handler on a checked request.
@@ -241,19 +240,19 @@ pub trait Handler<Marker>: Send + Sync + Sized + 'static {
         request: &<Self::Args as Archive>::Archived,
     ) -> Result<Self::Output>;
 
-    /// Whether values will do as arguments.
+    /// Whether the handler can be called with owned values, without an archive.
     #[doc(hidden)]
     const MOVES: bool;
 
-    /// Whether taking the parameters from an archive may ask for as much memory as that has.
+    /// Whether reading the parameters may allocate as much memory as the archive has.
     #[doc(hidden)]
     const COPIES: bool;
 
-    /// Whether it looks at its context, for which a clock has to be read.
+    /// Whether it uses its context, for which a clock has to be read.
     #[doc(hidden)]
     const LOOKS: bool;
 
-    /// Runs the handler on values; `None` where it needs an archive.
+    /// Runs the handler on owned values; `None` if it needs an archive.
     #[doc(hidden)]
     fn run_moved(
         &self,
@@ -261,12 +260,12 @@ pub trait Handler<Marker>: Send + Sync + Sized + 'static {
         arguments: Self::Args,
     ) -> Option<Result<Self::Output>>;
 
-    /// The signature as a function, with a result.
+    /// The signature as a function, which has a result.
     fn function_signature() -> Signature {
         signature_of::<Self::Args, Self::Output>()
     }
 
-    /// The signature as an action or an event, whose result nobody looks at.
+    /// The signature as an action or an event, which has no result.
     fn action_signature() -> Signature {
         action_signature_of::<Self::Args>()
     }

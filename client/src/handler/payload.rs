@@ -1,14 +1,13 @@
-//! Raw payloads: bytes that the caller fills in place, in shared memory, and the provider reads
-//! there. Nobody copies them, so that a call costs the same for a byte as for a megabyte.
+//! Raw payloads: bytes that the caller writes directly into shared memory, and that the provider reads there.
+//! Nobody copies them, so a call costs the same for one byte as for a megabyte.
 
 use callgate_layout::payload::{PayloadView, Words};
 
 /// A raw payload on the provider's side, for as long as its handler runs.
 ///
-/// Its bytes lie in memory that the caller could still change. They are read by atomic loads,
-/// which is sound whatever the caller does; a plugin that trusts its peers
-/// ([`PluginBuilder::read_in_place`](crate::PluginBuilder::read_in_place)) also gets them as a
-/// slice.
+/// Its bytes lie in memory that the caller could still change. They are read by atomic loads, which is sound
+/// whatever the caller does. A plugin that trusts its peers
+/// ([`PluginBuilder::read_in_place`](crate::PluginBuilder::read_in_place)) also gets them as a slice.
 #[derive(Debug)]
 pub struct Payload<'a> {
     source: Source<'a>,
@@ -21,14 +20,14 @@ enum Source<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// What lies in shared memory, or else these private bytes.
+    /// A payload in shared memory if there is a view, otherwise in private memory.
     pub(crate) fn new(view: Option<&'a PayloadView<'a>>, private: &'a [u8]) -> Payload<'a> {
         Payload {
             source: view.map_or(Source::Private(private), Source::Shared),
         }
     }
 
-    /// Number of bytes.
+    /// The number of bytes.
     pub fn len(&self) -> usize {
         match self.source {
             Source::Shared(view) => view.len(),
@@ -41,8 +40,8 @@ impl<'a> Payload<'a> {
         self.len() == 0
     }
 
-    /// The eight bytes from `8 * index` on as a little-endian word, as they are now; the last
-    /// word is filled up with zeros. `None` behind the end.
+    /// The eight bytes from `8 * index` on as a little-endian word, with their present values. The last word is
+    /// padded with zeros. `None` beyond the end.
     pub fn word(&self, index: usize) -> Option<u64> {
         match self.source {
             Source::Shared(view) => view.word(index),
@@ -66,7 +65,7 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// Copies as much as fits into private memory, and says how many bytes that was.
+    /// Copies as many bytes as fit into private memory. Returns their number.
     pub fn copy_to(&self, into: &mut [u8]) -> usize {
         match self.source {
             Source::Shared(view) => view.copy_to(into),
@@ -78,7 +77,7 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// The bytes where they lie; `None` unless this plugin trusts its peers.
+    /// The bytes as a slice, without a copy; `None` unless this plugin trusts its peers.
     pub fn as_slice(&self) -> Option<&[u8]> {
         match self.source {
             Source::Shared(view) => view.as_slice(),

@@ -1,4 +1,4 @@
-//! Handlers of raw bytes, which read them where they lie.
+//! Handlers of raw bytes, which read them in shared memory.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::{ErasedHandler, HandlerKind, InPlaceHandler, Reply, ReplyBuffer};
 use crate::base::error::{Error, Result};
 use crate::base::types::GateType;
 
-/// The signature of a gate that takes raw bytes and gives `R`.
+/// The signature of a gate that takes raw bytes and returns `R`.
 pub(crate) fn raw_signature<R: GateType>() -> Signature {
     let bytes = Schema::Opaque("raw bytes".to_owned());
     let mut describer = Describer::new();
@@ -19,7 +19,7 @@ pub(crate) fn raw_signature<R: GateType>() -> Signature {
     describer.signature(Some(vec![bytes]), Some(result))
 }
 
-/// Forgets the types of a handler of raw bytes.
+/// Wraps a handler of raw bytes so that its types do not show.
 pub(crate) fn erase_raw<F, O>(handler: F) -> Arc<dyn ErasedHandler>
 where
     F: Fn(Context<'_>, Payload<'_>) -> O + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! Where a handler's result is archived: in the cell in which it travels, if it fits.
+//! Where a handler's result is archived: in the cell that is copied into the reply slot, if it fits.
 
 use callgate_layout::Code;
 use callgate_layout::envelope::Cell;
@@ -15,27 +15,27 @@ use crate::base::types::{Failed, GateType};
 use crate::link::Link;
 use crate::link::extents::too_large;
 
-/// Space for one archived reply, used again for every call: small ones need no allocation.
+/// The memory for one archived reply. It is used again for each call, so small replies need no allocation.
 pub(crate) struct ReplyBuffer {
-    /// All zeros but for what is put here, because it is published by whole cache lines: nobody
-    /// finds what was meant for somebody else behind its reply.
+    /// All zeros except for the present reply. The cell is published in whole cache lines; without the zeros, bytes of
+    /// an earlier reply would reach another caller.
     cell: Cell,
     overflow: Scratch,
-    /// The length of what is in `cell`; `None` when the reply is elsewhere.
+    /// The length of the reply in `cell`; `None` if the reply is elsewhere.
     inline_length: Option<usize>,
-    /// The room in an extent in which the reply is, and its length, when it is not in `overflow`.
+    /// The space in an extent that has the reply, and its length, if it is not in `overflow`.
     room: Option<(Space, usize)>,
-    /// The longest archive that it takes.
+    /// The longest archive that is accepted.
     most: usize,
 }
 
 impl ReplyBuffer {
-    /// An empty buffer for what travels through a link.
+    /// An empty buffer for replies through a link.
     pub(crate) fn new() -> ReplyBuffer {
         ReplyBuffer::with(Scratch::fresh(), MAX_LEN)
     }
 
-    /// An empty buffer for what stays in this process.
+    /// An empty buffer for replies that stay in this process.
     pub(crate) fn here() -> ReplyBuffer {
         ReplyBuffer::with(Scratch::take(), MAX_LEN_HERE)
     }
@@ -50,14 +50,14 @@ impl ReplyBuffer {
         }
     }
 
-    /// Archives a value in place of what was there.
+    /// Archives a value, replacing the earlier reply.
     #[inline]
     pub(crate) fn put<T: GateType>(&mut self, value: &T) -> Result<()> {
         self.put_or(value, || None)
     }
 
-    /// Archives what the handler of a call returns: where that is long and the call came through a
-    /// link, straight into the memory in which it travels, if there is room.
+    /// Archives the result of a call's handler. If it is long and the call came through a link, it is archived
+    /// directly in an extent, if there is room.
     #[inline]
     pub(crate) fn put_result<T: GateType>(
         &mut self,
@@ -67,13 +67,13 @@ impl ReplyBuffer {
         self.put_or(value, || context.link())
     }
 
-    /// Writes what the handler of a call returns as JSON, in place of what was there.
+    /// Writes the result of a call's handler as JSON, replacing the earlier reply.
     #[cold]
     pub(crate) fn put_json<T: JsonType>(&mut self, value: &T, context: &Context<'_>) -> Result<()> {
         self.put_text(value, context.link().map(Link::pool))
     }
 
-    /// The same outside of a handler.
+    /// As [`ReplyBuffer::put_json`], outside of a handler.
     pub(super) fn put_value(&mut self, value: &Value) -> Result<()> {
         self.put_text(value, None)
     }
@@ -83,7 +83,7 @@ impl ReplyBuffer {
         let written = json::write_result(value, &mut self.overflow, pool, self.most);
         if let Err(error) = written {
             self.recycle(None);
-            // It was the handler that made it, so that ran.
+            // The handler has made this value, so it did run.
             return Err(error.maybe_run());
         }
         let length = self.overflow.len();
@@ -97,7 +97,8 @@ impl ReplyBuffer {
         Ok(())
     }
 
-    /// Puts a text in place of what was there that a handler says is JSON: no peer would take anything else.
+    /// Puts a text of which the handler says that it is JSON; checks it, because no peer would accept anything
+    /// else.
     pub(crate) fn put_json_text(&mut self, text: &[u8]) -> Result<()> {
         json::check_result(text).map_err(|error| {
             let text = format!(
@@ -109,7 +110,7 @@ impl ReplyBuffer {
         self.put_bytes(text)
     }
 
-    /// Puts bytes in place of what was there, as they are.
+    /// Puts bytes as they are, replacing the earlier reply.
     pub(crate) fn put_bytes(&mut self, bytes: &[u8]) -> Result<()> {
         self.clear(None);
         if let Some(inline) = self.cell.inline_mut().get_mut(..bytes.len()) {
@@ -152,7 +153,7 @@ impl ReplyBuffer {
     fn put_large<T: GateType>(&mut self, value: &T, link: Option<&Link>) -> Result<()> {
         self.put_elsewhere(value, link).map_err(|why| {
             self.recycle(None);
-            // It was the handler that made it, so that ran.
+            // The handler has made this value, so it did run.
             self.failed(why).maybe_run()
         })
     }
@@ -185,7 +186,7 @@ impl ReplyBuffer {
         }
     }
 
-    /// The archive; empty where it stands in shared memory already.
+    /// The archive; empty if it was written directly into an extent.
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         match (self.inline_length, &self.room) {
@@ -195,31 +196,31 @@ impl ReplyBuffer {
         }
     }
 
-    /// The room in which the archive is, and its length, where it was archived in place.
+    /// The space in an extent that has the archive, and its length, if it was written there.
     pub(crate) fn take_space(&mut self) -> Option<(Space, usize)> {
         self.room.take()
     }
 
-    /// The length of the archive that stands in the cell; `None` where it does not.
+    /// The length of the archive in the cell; `None` if it is not there.
     #[inline]
     pub(crate) fn inline_length(&self) -> Option<usize> {
         self.inline_length
     }
 
-    /// Whether the archive stands in the cell.
+    /// Whether the archive is in the cell.
     #[inline]
     pub(crate) fn is_inline(&self) -> bool {
         self.inline_length.is_some()
     }
 
-    /// The cell, to be published: with the archive in it, or with room for its place.
+    /// The cell, to be published: it holds the archive, or gets the place of it.
     #[inline]
     pub(crate) fn cell_mut(&mut self) -> &mut Cell {
         &mut self.cell
     }
 
-    /// Forgets the reply. Large memory goes to the pool of the plugin whose link is given, or back to
-    /// the system.
+    /// Removes the reply. Large memory goes to the pool of the plugin to which `link` belongs, or back to the
+    /// system.
     #[inline]
     pub(crate) fn clear(&mut self, link: Option<&Link>) {
         if self.inline_length.is_none() {
@@ -231,7 +232,7 @@ impl ReplyBuffer {
 
     #[cold]
     fn recycle(&mut self, link: Option<&Link>) {
-        // Only a link that is gone leaves room here that was not published.
+        // Space is only left here unpublished if the link has ended.
         self.room = None;
         match link {
             Some(link) => link.recycle(&mut self.overflow),

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{HandlerError, ReplyBuffer};
 use crate::base::error::{Error, Result};
 
-/// Where a responder's answer goes.
+/// Publishes the answers of responders.
 pub(crate) trait AnswerLater: Send + Sync {
     /// Publishes the answer to a call that was left for later.
     fn answer_later(
@@ -32,20 +32,20 @@ pub(crate) trait AnswerLater: Send + Sync {
 pub(crate) struct Deferred {
     pub(crate) ticket: Ticket,
     pub(crate) kind: CallKind,
-    /// How its answer is to be written, as it is itself.
+    /// The encoding of the call, in which the answer has to be written too.
     pub(crate) encoding: Encoding,
-    /// Nanoseconds of the monotonic clock.
+    /// In nanoseconds of the monotonic clock.
     pub(crate) deadline: u64,
 }
 
-/// The right, and the duty, to answer one call: at any time, from any thread.
+/// The right and the duty to answer one call, at any time and from any thread.
 ///
-/// The call holds neither the plugin's turn nor a thread meanwhile. Its caller waits until its deadline
-/// as always; an answer that comes later is not seen by anybody, and still has to come, because the
-/// caller's slot is taken until then. A responder that is dropped answers with `HANDLER_ERROR`, whose
-/// `handler_code` is `NOT_ANSWERED`.
+/// The call holds neither the plugin's turn nor a thread meanwhile. Its caller waits until its deadline, as for any
+/// call. An answer that comes after that is not seen by anybody, but it still has to come, because the caller's
+/// slot is occupied until then. Dropping a responder answers with `HANDLER_ERROR`, whose `handler_code` is
+/// `NOT_ANSWERED`.
 pub struct Responder {
-    /// `None` once it has answered. It does not keep the memory of a link that has ended.
+    /// `None` once it has answered. A weak reference, so that it does not keep the memory of a link that has ended.
     to: Option<Weak<dyn AnswerLater>>,
     call: Deferred,
 }
@@ -55,21 +55,20 @@ impl Responder {
         Responder { to: Some(to), call }
     }
 
-    /// How the call is written, and how its result is to be.
+    /// The encoding of the call, in which its result has to be written too.
     pub fn encoding(&self) -> Encoding {
         self.call.encoding
     }
 
-    /// Answers with a result: its archive, as the gate's signature has it, or its JSON, as the call has come
-    /// ([`Responder::encoding`]). That the caller has given up
-    /// meanwhile is no error ([`Responder::is_cancelled`] tells it); nor is it that the gate was withdrawn. An action's bytes are left
-    /// out.
+    /// Answers with a result: its archive, with the type in the gate's signature, or its JSON, in the encoding of
+    /// the call ([`Responder::encoding`]). An action has no result; bytes that are given for one are ignored. It is
+    /// no error if the caller has given up ([`Responder::is_cancelled`] tells) or the gate was withdrawn.
     ///
     /// # Errors
     ///
-    /// Where nobody can see the answer any more: `CLOSED` where this plugin has closed, or why the link
-    /// has ended; `RESPONSE_TOO_LARGE`, [`SYSTEM`](Code::System) without memory, and `HANDLER_ERROR` where a call that
-    /// came as JSON is answered with what is none, which the caller is told, too.
+    /// If nobody can see the answer any more: `CLOSED` if this plugin has closed, or the reason why the link has
+    /// ended. Otherwise `RESPONSE_TOO_LARGE`; [`SYSTEM`](Code::System) without memory; `HANDLER_ERROR` if the call
+    /// came as JSON and `result` is not JSON, which the caller is told too.
     pub fn reply(self, result: &[u8]) -> Result<()> {
         let encoding = self.call.encoding;
         self.put(|reply| match encoding {
@@ -78,12 +77,12 @@ impl Responder {
         })
     }
 
-    /// Answers a call that has come as JSON with a value.
+    /// Answers a call that came as JSON with a value.
     ///
     /// # Errors
     ///
-    /// As [`Responder::reply`]; `TYPE_MISMATCH` for a value that nests more than 64 deep, which the caller is told, too;
-    /// and `INVALID_ARGUMENT` for a call that has come as an archive, which is then answered as if the responder had been
+    /// As [`Responder::reply`]. `TYPE_MISMATCH` for a value that nests more than 64 deep, which the caller is told
+    /// too. `INVALID_ARGUMENT` for a call that came as an archive; it is then answered as if the responder had been
     /// dropped.
     pub fn reply_value(self, result: &Value) -> Result<()> {
         if self.call.encoding == Encoding::Archive {
@@ -93,7 +92,7 @@ impl Responder {
         self.put(|reply| reply.put_value(result))
     }
 
-    /// Answers with what is put, which an action's answer does not have.
+    /// Answers with what `put` writes; for an action, without a result.
     fn put(mut self, put: impl FnOnce(&mut ReplyBuffer) -> Result<()>) -> Result<()> {
         let mut reply = ReplyBuffer::new();
         let put = match self.call.kind {
@@ -114,13 +113,13 @@ impl Responder {
         self.answer(Err(&error), ReplyBuffer::new())
     }
 
-    /// Answers with an error of this library's, which the caller gets as it is: code, message and context. For what
-    /// stands between a caller and the one who does the work, such as a bridge to another system, and has to tell that the
-    /// other side is not ready ([`Code::NotReady`]), does not answer or has gone. A handler's own failures are
-    /// told by [`Responder::fail`].
+    /// Answers with an error of this library, which the caller gets unchanged: code, message and context. Meant for
+    /// programs that stand between a caller and the one who does the work, such as a bridge to another system, and
+    /// that have to report that the other side is not ready ([`Code::NotReady`]), does not answer or has gone. For
+    /// a handler's own failures use [`Responder::fail`].
     ///
-    /// An error that says that the call certainly did not run may have the caller's library make it once more,
-    /// where somebody else serves the gate by then. Where it may have run, say so: [`Error::maybe_run`].
+    /// If the error says that the call certainly did not run, the caller's library may repeat the call, to a plugin
+    /// that provides the gate by then. If the call may have run, mark the error with [`Error::maybe_run`].
     ///
     /// # Errors
     ///
@@ -129,13 +128,13 @@ impl Responder {
         self.answer(Err(&error), ReplyBuffer::new())
     }
 
-    /// Whether nobody waits for the answer any more: the caller gave up, or is gone.
+    /// Whether nobody waits for the answer any more: the caller gave up or has ended.
     pub fn is_cancelled(&self) -> bool {
         let to = self.to.as_ref().and_then(Weak::upgrade);
         to.is_none_or(|to| to.is_cancelled(self.call.ticket))
     }
 
-    /// The time left until the caller gives up, to within a tick of the kernel (some milliseconds).
+    /// The time until the call's deadline, to within a tick of the kernel (some milliseconds).
     pub fn remaining(&self) -> Duration {
         Duration::from_nanos(self.call.deadline.saturating_sub(coarse_now()))
     }
@@ -167,7 +166,7 @@ impl Drop for Responder {
                 "the handler dropped its responder without an answer",
             )),
         };
-        // Where nobody can see it, nobody waits for it either.
+        // If this fails, the caller has ended, so nobody waits for the answer.
         let _ = self.answer(Err(&error), ReplyBuffer::new());
     }
 }

@@ -1,5 +1,5 @@
-//! Handlers without types: those that answer when they return, and those that answer later. Bytes are given to them
-//! as they are; JSON is looked at before, and what is given back as JSON, too.
+//! Handlers without types known at compile time, which answer when they return or later. They get archives
+//! unchecked; JSON is checked before they get it, and so is the JSON that they return.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::base::buffers::{KEEP, no_memory, probe};
 use crate::base::error::{Error, Result};
 use crate::base::json;
 
-/// A handler that answers when it returns. In JSON it takes so many parameters, if that is known.
+/// A handler that answers when it returns. `params` is the number of parameters that JSON has to have, if known.
 pub(crate) fn at_once<F>(handler: F, params: Option<usize>) -> Arc<dyn ErasedHandler>
 where
     F: Fn(Context<'_>, Encoding, &[u8]) -> Result<Vec<u8>, HandlerError> + Send + Sync + 'static,
@@ -40,7 +40,7 @@ where
     ))
 }
 
-/// A handler of values that answers when it returns.
+/// A handler of JSON values that answers when it returns.
 pub(crate) fn values<F>(handler: F, params: Option<usize>) -> Arc<dyn ErasedHandler>
 where
     F: Fn(Context<'_>, Vec<Value>) -> Result<Value, HandlerError> + Send + Sync + 'static,
@@ -48,7 +48,7 @@ where
     Arc::new(Values { handler, params })
 }
 
-/// A handler of values that answers later.
+/// A handler of JSON values that answers later.
 pub(crate) fn values_later<F>(handler: F, params: Option<usize>) -> Arc<dyn ErasedHandler>
 where
     F: Fn(Context<'_>, Vec<Value>, Responder) + Send + Sync + 'static,
@@ -65,11 +65,11 @@ where
 
 /// Answers a call whose handler is not run.
 fn refuse(responder: Responder, error: Error) {
-    // Where nobody can see it, nobody waits for it either.
+    // If this fails, the caller has ended, so nobody waits for the answer.
     let _ = responder.refuse(error);
 }
 
-/// A call's JSON, which has been checked.
+/// A call's JSON, which was checked to be UTF-8.
 pub(crate) fn text(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).unwrap_or_default()
 }
@@ -91,7 +91,8 @@ fn read_values(bytes: &[u8], params: Option<usize>) -> Result<Vec<Value>> {
     Ok(values)
 }
 
-/// The error for a call of a handler that does not take archives: its gate says so, and none comes.
+/// The error for an archive at a handler that takes only JSON. Callers know that from the gate, so this does not
+/// happen.
 #[cold]
 fn takes_json() -> Error {
     super::takes_only(callgate_layout::Encodings::JSON)
@@ -158,8 +159,8 @@ where
 
 struct Later<F>(F);
 
-/// A thread of this process has found another handler here a moment ago: without a slot there is nothing that
-/// could be answered later.
+/// The error of a direct call: a moment ago the gate had another handler, for which a direct call was possible. A
+/// direct call has no slot, so nobody could answer it later.
 fn comes_back() -> Error {
     let text = "the gate came back with a handler that answers later; call again";
     Error::new(Code::NotReady, text)

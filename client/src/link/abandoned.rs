@@ -1,4 +1,4 @@
-//! Calls whose callers have given up: their slots come back when the late answers do.
+//! Calls that their callers have given up: their slots become free when the late answers come.
 
 use callgate_layout::closing::Fate;
 use callgate_layout::flags::Waiter;
@@ -10,13 +10,13 @@ use callgate_layout::{flags, slot};
 use super::{Held, Link};
 
 impl Link {
-    /// Leaves a call whose caller gives up: the slot comes back when the answer does, or when it is known that
-    /// there will be none.
+    /// Abandons a call that its caller gives up. Its slot becomes free when the answer comes, or when it is known
+    /// that there will be none.
     pub(crate) fn abandon(&self, ticket: Ticket, held: Option<Held>) {
         *self.requests[usize::from(ticket.slot)].lock() = held;
         let wants_release = {
             let late_bell = self.late_bell.lock();
-            // Whoever waits for room wants to be woken by a late answer.
+            // A thread that waits for room is woken by a late answer.
             let abandoning = self.abandoning(*late_bell);
             abandoning.abandon(ticket, &self.parts.peer_status)
         };
@@ -26,7 +26,7 @@ impl Link {
         self.freed();
     }
 
-    /// Says how a late answer is to be told of.
+    /// How the provider tells this side of a late answer.
     fn abandoning(&self, late_bell: u8) -> Abandoning<'_> {
         Abandoning {
             outbox: &self.parts.outbox,
@@ -39,24 +39,25 @@ impl Link {
         }
     }
 
-    /// From now on a bell is rung for late answers: for its thread, and for whoever else waits for a slot
-    /// here. To be followed by a look at the answers that are there already.
+    /// From now on late answers ring this bell, for the thread that sleeps on it and for other threads that wait
+    /// for a slot here. The caller then looks at the answers that have come already.
     pub(crate) fn set_late_bell(&self, bell: u8) {
-        // Held, so that no call is given up meanwhile that neither this nor its caller tells of it.
+        // Locked, so that no call is abandoned meanwhile whose answer neither this function nor its caller would
+        // notice.
         let mut late_bell = self.late_bell.lock();
         if std::mem::replace(&mut *late_bell, bell) == bell {
             return;
         }
-        // Held, so that no slot comes free meanwhile and has another caller's flags.
+        // Locked, so that no slot becomes free meanwhile and gets another caller's flags.
         let _alone = self.sweeper.lock();
         self.abandoning(bell).rename();
-        // Who waits for the slots' own words already has to wait for the bell from now on.
+        // A thread that already waits for the slots' own words has to wait for the bell from now on.
         if self.waiters.are_any() {
             self.waiters.wake_all();
         }
     }
 
-    /// The bell that is rung for late answers, if there is one, as a word to wait for: while it is as it is.
+    /// The bell for late answers, if there is one, as a word with its present value, to sleep on.
     pub(super) fn late_bell_word(&self) -> Option<futex::Awaited<'_>> {
         match *self.late_bell.lock() {
             0 => None,
@@ -64,7 +65,7 @@ impl Link {
         }
     }
 
-    /// The reply slots of abandoned calls as words to wait for: while they are as they are.
+    /// The reply slots of abandoned calls, as words with their present values, to sleep on.
     pub(super) fn abandoned_words(&self) -> Vec<futex::Awaited<'_>> {
         let (inbox, geometry) = (&self.parts.inbox, self.parts.geometry);
         let slots = self.pending.abandoned();
@@ -73,13 +74,13 @@ impl Link {
             .collect()
     }
 
-    /// Whether a call that was given up is over.
+    /// Whether an abandoned call has ended: it was answered, or the peer has closed without taking it.
     fn is_over(&self, ticket: Ticket) -> bool {
         self.is_answered(ticket) || !self.is_open() && self.fate(ticket) == Fate::Untaken
     }
 
-    /// Frees what abandoned calls held whose late answers have come, and what the peer has
-    /// released of this side's own replies.
+    /// Frees the slots and requests of abandoned calls whose late answers have come, and the replies of this side
+    /// that the peer has released.
     pub(crate) fn sweep(&self) {
         self.reclaim_replies();
         self.look_at_closing();
@@ -96,7 +97,7 @@ impl Link {
                 },
             );
         }
-        // The provider may have found the waiter flag cleared already.
+        // The provider may have found the waiter flag cleared, and so have woken nobody.
         if is_less {
             self.freed();
         }

@@ -1,4 +1,4 @@
-//! Values that do not fit a cell, on their way into this side's memory.
+//! Archiving values that do not fit a cell, into buffers or into this side's shared memory.
 
 use callgate_layout::buffer::Buffer;
 use callgate_layout::payload::Space;
@@ -8,8 +8,8 @@ use crate::base::archive::{self, MAX_LEN};
 use crate::base::types::{Failed, GateType};
 
 impl Link {
-    /// Archives a value into a buffer; or says how long its archive will be, where it is to be
-    /// written straight into an extent instead, because it is made of large pieces.
+    /// Archives a value in a buffer. If it is large and consists of large pieces, only measures it and returns the
+    /// archive's length: then the caller archives it directly in an extent.
     pub(crate) fn archive<T: GateType>(
         &self,
         value: &T,
@@ -28,7 +28,7 @@ impl Link {
         self.archive_whole(value, buffer).map(|()| None)
     }
 
-    /// Archives a value into a buffer, whatever it is made of.
+    /// Archives a value in a buffer, whatever it consists of.
     pub(crate) fn archive_whole<T: GateType>(
         &self,
         value: &T,
@@ -37,8 +37,8 @@ impl Link {
         archive::serialize_vec(value, buffer, Some(self.pool()), MAX_LEN)
     }
 
-    /// Archives a value into space for it, and says how long it became. Where it fails or panics the
-    /// space is free again.
+    /// Archives a value directly in shared memory, and returns the archive's length. If that fails or panics, the
+    /// space is freed.
     pub(crate) fn fill<T: GateType>(
         &self,
         space: Space,
@@ -60,7 +60,7 @@ impl Link {
     }
 }
 
-/// Space that is being filled.
+/// Space that is being filled; dropping this frees it.
 struct Filling<'a> {
     link: &'a Link,
     space: Option<Space>,

@@ -1,4 +1,4 @@
-//! The peer takes no more calls from this link: which of this side's it has taken, and who has to look.
+//! A peer that takes no more calls from this link: which calls it has taken, and which threads have to look.
 
 use callgate_layout::Code;
 use callgate_layout::closing::{self, Fate};
@@ -9,15 +9,15 @@ use super::{Held, Link, LinkParts};
 use crate::base::error::Error;
 
 impl Link {
-    /// Whether calls can be published: the link has not ended, and its peer takes calls, as far as this
-    /// side has noticed.
+    /// Whether calls can be published: the link has not ended, and the peer takes calls, as far as this side has
+    /// noticed.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
         self.life.is_open()
     }
 
-    /// The peer takes no more calls from this link. Wakes everybody who waits on it: some may have been told
-    /// nothing although their calls are not taken.
+    /// Notes that the peer takes no more calls from this link. Wakes all threads that wait on the link: the peer
+    /// does not tell the callers of calls that it has not taken.
     #[cold]
     pub(crate) fn close(&self) {
         if self.life.close() {
@@ -25,8 +25,8 @@ impl Link {
         }
     }
 
-    /// Whether the peer has said which calls it has taken, and takes no more. Where it has answered all of them and
-    /// has no more to do with the link, that ends.
+    /// Whether the peer has said that it takes no more calls, and which it has taken. If it has also answered all
+    /// of those, ends the link.
     pub(crate) fn look_at_closing(&self) -> bool {
         let (inbox, geometry) = (&self.parts.inbox, self.parts.geometry);
         match closing::look(inbox, geometry) {
@@ -41,7 +41,7 @@ impl Link {
         true
     }
 
-    /// The error of a call that the peer has not taken, because it takes no more.
+    /// The error of a call that the peer has not taken before it closed.
     #[cold]
     pub(crate) fn closed(&self) -> Error {
         let name = self.peer().name();
@@ -49,13 +49,13 @@ impl Link {
         Error::new(Code::ProviderGone, text)
     }
 
-    /// How the wait for the answer to a call has ended, if it has, as far as the link is concerned.
+    /// Whether and how the link has ended the wait for the answer to a call.
     pub(crate) fn ended(&self, ticket: Ticket) -> Option<Ended> {
         let is_answered = || self.is_answered(ticket);
         self.life.ended(is_answered, || self.fate(ticket))
     }
 
-    /// What became of a call that was published.
+    /// Whether the peer has taken a call that was published.
     #[cold]
     pub(super) fn fate(&self, ticket: Ticket) -> Fate {
         let LinkParts {
@@ -68,8 +68,8 @@ impl Link {
         closing::fate(inbox, *geometry, number)
     }
 
-    /// Frees the slot of a call that was published, where that certainly was not taken; says whether it was freed.
-    /// Nobody but the caller has a use for its request then.
+    /// Frees the slot of a published call if the peer certainly has not taken it. Returns whether it did. The
+    /// caller then frees the request.
     #[cold]
     pub(crate) fn take_back(&self, ticket: Ticket) -> bool {
         let is_untaken = self.fate(ticket) == Fate::Untaken;
@@ -79,8 +79,8 @@ impl Link {
         is_untaken
     }
 
-    /// The caller of a call waits for it no more. Whether it may have run: if not, its slot is free, and so is
-    /// what its request took; else these come back when the answer does.
+    /// Gives a call up. Returns whether it may have run. If not, its slot and its request are free; otherwise they
+    /// become free when the answer comes.
     #[cold]
     pub(crate) fn give_up(&self, ticket: Ticket, held: Option<Held>) -> bool {
         if self.take_back(ticket) {

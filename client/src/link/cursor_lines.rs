@@ -1,10 +1,11 @@
 //! Which cursors of a plugin's status page are in use.
 //!
-//! The broker gives a cursor to the next feed when it has said that the last one has ended. Whoever takes from that may be in
-//! the middle of an event, and writes its position after that: into the line of the next feed, whose source would take it for a liar, or
-//! neither wait for it nor wake it. So a line is its place's until that is dropped, and what the broker gives meanwhile is refused
-//! ([`FollowFailed`](callgate_layout::control::FeedToBroker::FollowFailed)): that feed is set up later. The broker gives cursors in the
-//! order in which they came back, so this hardly ever happens.
+//! When a feed has ended, the broker gives its cursor to another feed. But the thread that takes from the ended feed
+//! may be in the middle of an event, and writes its position afterwards. If the cursor were already the other feed's,
+//! that feed's source would take it for a liar, or would neither wait for it nor wake it. So a cursor belongs to its
+//! place until that is dropped. If the broker gives it out before, this plugin refuses it
+//! ([`FollowFailed`](callgate_layout::control::FeedToBroker::FollowFailed)), and the feed is set up later. The broker
+//! gives cursors out in the order in which they came back, so this hardly ever happens.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use parking_lot::Mutex;
 const LINES: usize = CURSORS as usize;
 const BITS: usize = u64::BITS as usize;
 
-/// The cursors of a status page: a bit for each that is in use.
+/// The cursors of a status page, with one bit for each that is in use.
 #[derive(Debug)]
 pub(crate) struct CursorLines(Mutex<[u64; LINES / BITS]>);
 
@@ -25,7 +26,7 @@ impl Default for CursorLines {
 }
 
 impl CursorLines {
-    /// Takes the cursor of this index for one place; `None` where another one has it still, or where there is none.
+    /// Takes the cursor with this index for a place; `None` if another place still has it, or there is none.
     pub(crate) fn take(self: &Arc<Self>, index: u16) -> Option<CursorLine> {
         let mut taken = self.0.lock();
         let bits = taken.get_mut(usize::from(index) / BITS)?;
@@ -40,7 +41,7 @@ impl CursorLines {
     }
 }
 
-/// One cursor, which may be another place's when this is dropped.
+/// A cursor that a place uses. It becomes free when this is dropped.
 #[derive(Debug)]
 pub(crate) struct CursorLine {
     lines: Arc<CursorLines>,
@@ -48,7 +49,7 @@ pub(crate) struct CursorLine {
 }
 
 impl CursorLine {
-    /// Its place in the status page.
+    /// Its index in the status page.
     #[inline]
     pub(crate) fn index(&self) -> u16 {
         self.index

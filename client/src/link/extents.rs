@@ -1,8 +1,8 @@
-//! The extents of a link: this side's, in which it writes, and the peer's, which it reads.
+//! The extents of a link: this side's, into which it writes, and the peer's, which it reads.
 //!
-//! They are made by the broker when a payload does not fit the outbox, kept for the next one, and
-//! given back when they were idle for a while. Everything here is on the path of large payloads
-//! only: one uncontended lock for who writes, and none for who reads.
+//! The broker makes an extent when a payload does not fit the outbox. It is kept for the next one, and given back
+//! when it was idle for a while. All of this is on the path of large payloads only: the writing side takes one
+//! uncontended lock, the reading side none.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,34 +18,35 @@ use parking_lot::Mutex;
 
 use crate::base::error::Error;
 
-/// After a refusal the broker is not asked again for this long.
+/// For how long the broker is not asked again after it refused an extent.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
-/// A peer that has not mapped an extent for so long may be stopped: as long as a broker gives a plugin for
-/// a step, unless its host says otherwise.
+/// A peer that has not mapped an extent for this long may be stopped. It is the time that a broker gives a plugin
+/// for one step, unless its host says otherwise.
 const MAPPING: Duration = Duration::from_secs(2);
-/// The same for what comes before: there may be much to allocate, and the broker may have it wait for room.
+/// The same limit for making and allocating an extent: that may be much memory, and the broker may have to wait for
+/// room.
 const ALLOCATING: Duration = Duration::from_secs(10);
 
-/// What looking for space came to.
+/// The outcome of a search for space.
 pub(crate) enum Found {
-    /// Here it is.
+    /// Space was found.
     Space(Space),
-    /// There is none now; this extent (number and size) has to be asked for.
+    /// There is none; an extent with this number and size has to be asked for.
     Want(u8, u32),
-    /// There is none now; this idle extent, which is of no use for it, has to be given back first.
+    /// There is none; this idle extent is too small, and has to be given back first.
     Return(Extent),
-    /// There is none now, and nothing to be asked for.
+    /// There is none, and nothing to ask for: the caller waits.
     Wait,
-    /// The broker refused the extent that was asked for.
+    /// The broker refused an extent.
     Refused(Error),
 }
 
-/// Whose turn it is for long with an extent that was asked for.
+/// Who delays an extent that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Late {
-    /// The broker is to make it, or this process to allocate it.
+    /// The broker that makes it, or this process that allocates it.
     Here(Duration),
-    /// The peer is to map it.
+    /// The peer, which has to map it.
     Peer(Duration),
 }
 
@@ -53,21 +54,21 @@ pub(crate) enum Late {
 #[derive(Debug, Default)]
 pub(crate) struct Extents {
     own: Mutex<Own>,
-    /// The peer's, by number: read with every payload that lies in one, changed when one comes or
-    /// goes.
+    /// The peer's extents, by number. Loaded for each payload that lies in one; stored when the peer gets or
+    /// returns one.
     peer: [ArcSwapOption<ReadView>; MAX_EXTENTS as usize],
 }
 
 #[derive(Debug, Default)]
 struct Own {
-    /// In use, with whether each was used since the last look.
+    /// The extents in use, each with whether it was used since the last look for idle ones.
     ready: Vec<(Extent, bool)>,
     wanted: Option<Wanted>,
-    /// One bit for each number that is being given back: the broker still knows it.
+    /// A bit for each number that is being returned: the broker still knows that extent.
     returning: u16,
-    /// The size of what was asked for last.
+    /// The size of the extent that was asked for last.
     asked: u32,
-    /// Why the last one that was asked for was refused, and when.
+    /// The broker's last refusal, and when it came.
     refused: Option<(Error, Instant)>,
 }
 
@@ -75,15 +76,15 @@ struct Own {
 #[derive(Debug)]
 struct Wanted {
     number: u8,
-    /// Its memory once it is mapped.
+    /// Its memory, once it is mapped.
     memory: Option<Mapping>,
-    /// When it was asked for, or was mapped.
+    /// When it was asked for or, after that, mapped.
     since: Instant,
 }
 
 impl Extents {
-    /// Orders this thread with those who free space in this side's extents. For one that comes later the
-    /// lock does that.
+    /// Orders this thread after threads that have freed space in this side's extents. For extents that come later,
+    /// the lock does that.
     pub(crate) fn order_with_frees(&self) {
         let own = self.own.lock();
         own.ready
@@ -91,14 +92,14 @@ impl Extents {
             .for_each(|(extent, _)| extent.order_with_frees());
     }
 
-    /// Takes space for a payload if there is some.
+    /// Takes space for a payload, if there is some.
     #[inline]
     pub(crate) fn take(&self, len: usize) -> Option<Space> {
         self.own.lock().take(len)
     }
 
-    /// Looks for space for a payload. All extents of this side together may take `share` MiB of the
-    /// quota, or one as much as is needed; an error where no more can be had.
+    /// Looks for space for a payload. All extents of this side together may take `share` MiB of the quota, but a
+    /// single one may always take what it needs. If `share` is an error, no more can be had.
     pub(crate) fn find(&self, len: usize, share: Result<u32, Error>) -> Found {
         let mut own = self.own.lock();
         if let Some(space) = own.take(len) {
@@ -111,7 +112,7 @@ impl Extents {
             Some((why, _)) => Err(why.clone()),
             None => share,
         };
-        // One that is large enough is waited for instead.
+        // An extent in use is large enough, so the caller waits until it has room.
         let may_fit = own.ready.iter().any(|(extent, _)| extent.len() >= len);
         let share = match share {
             Ok(share) => share,
@@ -142,7 +143,8 @@ impl Extents {
         self.own.lock().taken_mib()
     }
 
-    /// The extent that was asked for is allocated and mapped; false where it is not wanted any more.
+    /// Notes that the extent which was asked for is allocated and mapped. Returns `false` if it is not wanted any
+    /// more.
     pub(crate) fn mapped(&self, number: u8, memory: Mapping) -> bool {
         let mut own = self.own.lock();
         let wanted = own.wanted.as_mut();
@@ -155,7 +157,7 @@ impl Extents {
         is_wanted
     }
 
-    /// Whether who waits for an extent has had to do so for long by then.
+    /// Who has delayed the wanted extent for too long by now, if anybody.
     pub(crate) fn late(&self, now: Instant) -> Option<Late> {
         let own = self.own.lock();
         let wanted = own.wanted.as_ref()?;
@@ -166,7 +168,7 @@ impl Extents {
         }
     }
 
-    /// The peer has mapped it, too: it can be used.
+    /// Notes that the peer has mapped the extent as well, so it can be used.
     pub(crate) fn ready(&self, number: u8) {
         let mut own = self.own.lock();
         let wanted = own.wanted.take_if(|wanted| wanted.number == number);
@@ -177,19 +179,19 @@ impl Extents {
         }
     }
 
-    /// It could not even be asked for.
+    /// Notes that the broker could not even be asked for it.
     pub(crate) fn forget_wanted(&self) {
         self.own.lock().wanted = None;
     }
 
-    /// It cannot be had.
+    /// Notes that the broker refused it.
     pub(crate) fn refused(&self, why: Error) {
         let mut own = self.own.lock();
         own.wanted = None;
         own.refused = Some((why, Instant::now()));
     }
 
-    /// Takes out the extents that were idle since the last time, to be given back.
+    /// Takes out the extents that were idle since the last call. The caller returns them.
     pub(crate) fn take_idle(&self) -> Vec<Extent> {
         let mut own = self.own.lock();
         let is_idle = |entry: &mut (Extent, bool)| {
@@ -207,48 +209,48 @@ impl Extents {
         idle
     }
 
-    /// The broker was told that an extent is no longer used: its number is free again.
+    /// Notes that the broker was told of a returned extent, so its number can be used again.
     pub(crate) fn returned(&self, number: u8) {
         self.own.lock().returning &= !(1 << number);
     }
 
-    /// The broker could not be told: it is in use as before.
+    /// Keeps an extent in use, because the broker could not be told of its return.
     pub(crate) fn keep(&self, extent: Extent) {
         let mut own = self.own.lock();
         own.returning &= !(1 << extent.number());
         own.ready.push((extent, false));
     }
 
-    /// Whether either side has one.
+    /// Whether either side has an extent.
     pub(crate) fn are_any(&self) -> bool {
         !self.own.lock().ready.is_empty() || self.peer.iter().any(|one| one.load().is_some())
     }
 
-    /// The peer has an extent.
+    /// Adds an extent of the peer's.
     pub(crate) fn add_peer(&self, number: u8, memory: ReadView) {
         if let Some(place) = self.peer.get(usize::from(number)) {
             place.store(Some(Arc::new(memory)));
         }
     }
 
-    /// The peer has one less.
+    /// Removes an extent of the peer's.
     pub(crate) fn remove_peer(&self, number: u8) {
         if let Some(place) = self.peer.get(usize::from(number)) {
             place.store(None);
         }
     }
 
-    /// The memory that a payload of the peer's is said to lie in; see [`checked`].
+    /// The memory of the peer's extent that a payload claims to lie in; to be checked by [`checked`].
     #[inline]
     pub(crate) fn peer(&self, place: ExtentPlace) -> Option<PeerMemory> {
         Some(self.peer.get(usize::from(place.extent))?.load())
     }
 }
 
-/// An extent of the peer's, if there is one, which stays mapped as long as this is held.
+/// An extent of the peer's, if it exists. It stays mapped as long as this is held.
 pub(crate) type PeerMemory = Guard<Option<Arc<ReadView>>>;
 
-/// Checks a payload's place against the extent that it names.
+/// Checks the place that a payload claims against the extent that it names.
 #[inline]
 pub(crate) fn checked(
     memory: Option<&PeerMemory>,
@@ -286,7 +288,7 @@ impl Own {
                 .all(|(extent, _)| extent.number() != number)
     }
 
-    /// Takes an idle extent out, to be given back.
+    /// Takes out an idle extent, which the caller returns.
     fn take_one_idle(&mut self) -> Option<Extent> {
         let place = self.ready.iter().position(|(extent, _)| extent.is_idle())?;
         let (extent, _) = self.ready.swap_remove(place);
@@ -295,7 +297,7 @@ impl Own {
     }
 }
 
-/// The error for a payload that no call can carry.
+/// The error for a payload that is too long for any call.
 #[cold]
 pub(crate) fn too_large(code: Code, what: &str, most: usize) -> Error {
     let text = format!("the {what} are more than the {most} bytes that such a call carries");

@@ -1,8 +1,7 @@
 //! One end of a link: this plugin's outbox, the peer's outbox, and what this side knows of both.
 //!
-//! Memory stays mapped as long as somebody holds the [`Link`]; a link that is gone is let go by
-//! the control thread, the dispatcher and the open gates, and unmapped when the last call on it
-//! has returned.
+//! Memory stays mapped as long as a [`Link`] is held. When a link has ended, the control thread, the dispatcher and
+//! the open gates drop it, and it is unmapped when the last call on it has returned.
 
 mod abandoned;
 mod archives;
@@ -42,19 +41,19 @@ use peer::Caller;
 
 pub(crate) use payloads::Held;
 
-/// The memory and the facts that make up one end of a link.
+/// The memory and the facts of which one end of a link is made.
 pub(crate) struct LinkParts {
     pub(crate) end: LinkEnd,
     pub(crate) geometry: Geometry,
     pub(crate) peer: Caller,
-    /// The peer's process, for as long as the control thread watches it.
+    /// The peer's process, while the control thread watches it.
     pub(crate) process: Weak<OwnedFd>,
     pub(crate) outbox: WriteView,
     pub(crate) inbox: ReadView,
     pub(crate) peer_status: ReadView,
     pub(crate) peer_bell: Doorbell,
     pub(crate) own: Arc<OwnMemory>,
-    /// How many MiB of extents the own side may have.
+    /// How many MiB of extents this plugin may have.
     pub(crate) extent_mib: u32,
     pub(crate) source: Weak<dyn ExtentSource>,
     pub(crate) trust: Option<TrustPeers>,
@@ -68,16 +67,15 @@ pub(crate) struct Link {
     ring: RingWriter,
     pending: Pending,
     blocks: Blocks,
-    /// What the request of each call takes that was given up, if it does not lie inline.
+    /// For each slot, the memory of the request of an abandoned call, if it does not lie inline.
     requests: [Mutex<Option<Held>>; 64],
-    /// Generation of each reply that does not lie inline, and what it takes.
+    /// For each slot, the generation and the memory of this side's last reply, if it does not lie inline.
     replies: Mutex<[Option<(u32, Held)>; 64]>,
     extents: Extents,
     waiters: Waiters,
-    /// The bell that is rung for late answers to calls that were given up; 0 while their slots' own words
-    /// are waited for.
+    /// The bell that late answers to abandoned calls ring; 0 while threads sleep on the slots' own words instead.
     late_bell: Mutex<u8>,
-    /// Held by who looks through abandoned calls.
+    /// Locked while abandoned calls are looked through.
     sweeper: Mutex<()>,
     life: Life,
     reason: OnceLock<Error>,
@@ -108,7 +106,7 @@ impl Link {
         self.parts.end
     }
 
-    /// The number of the bus whose broker has made it.
+    /// The number of the bus whose broker has made the link.
     pub(crate) fn bus(&self) -> u64 {
         self.parts.bus
     }
@@ -117,7 +115,7 @@ impl Link {
         self.parts.geometry
     }
 
-    /// The names of the chains that calls begin at one end of this link.
+    /// The names of chains that begin with calls at one end of this link.
     pub(crate) fn chains(&self, end: LinkEnd) -> ChainNames {
         ChainNames::new(self.parts.bus, end.link, end.side)
     }
@@ -138,7 +136,7 @@ impl Link {
         &self.parts.peer_bell
     }
 
-    /// The bell of this side's page for calls that no thread waits for.
+    /// The bell of this side's doorbell page for calls that no thread waits for.
     pub(crate) fn sent_bell(&self) -> &Arc<SentBell> {
         &self.parts.own.sent
     }
@@ -151,7 +149,7 @@ impl Link {
         &self.pending
     }
 
-    /// Whether this is still the process that made the link.
+    /// Whether this is the process that made the link, and not a forked child.
     #[inline]
     pub(crate) fn is_here(&self) -> bool {
         self.fork.is_here()
@@ -162,15 +160,13 @@ impl Link {
         self.life.is_over()
     }
 
-    /// Whether the peer's process has ended, known to the control thread or not yet: asks the
-    /// kernel.
+    /// Whether the peer's process has ended. Asks the kernel, because the control thread may not know yet.
     pub(crate) fn has_peer_ended(&self) -> bool {
         let process = self.parts.process.upgrade();
         process.is_some_and(|process| process::has_ended(process.as_fd()))
     }
 
-    /// A caller that is about to sleep until the answer to its call is there; `None` where too
-    /// many sleep already.
+    /// Announces that a caller is about to sleep until its call is answered; `None` if no bell is free for it.
     pub(crate) fn sleeper(&self, ticket: Ticket) -> Option<Sleeper<'_>> {
         let LinkParts {
             own,
@@ -181,33 +177,33 @@ impl Link {
         Sleeper::new(&own.bells, outbox, *geometry, ticket.slot)
     }
 
-    /// The same on the reply slot's word, beside others.
+    /// As [`Link::sleeper`], but the caller sleeps on the reply slot's word, among others.
     pub(crate) fn word_sleeper(&self, ticket: Ticket) -> WordSleeper<'_> {
         let (parts, slot) = (&self.parts, ticket.slot);
         WordSleeper::announce(&parts.outbox, &parts.inbox, parts.geometry, slot)
     }
 
-    /// Whether the link has ended, as a word to wait for and in the order in which to look.
+    /// The life of the link: a word to sleep on, and the order of looks at the end of a wait.
     pub(crate) fn life(&self) -> &Life {
         &self.life
     }
 
-    /// Ends the link: every call that waits on it, for a reply or for room, wakes up.
+    /// Ends the link: wakes all calls that wait on it, for a reply or for room.
     pub(crate) fn end_with(&self, reason: Error) {
-        // The first reason stands; it is set before anybody can see that the link is gone.
+        // The first reason is kept. It is set before anybody can see that the link has ended.
         let _ = self.reason.set(reason);
         self.life.end();
         self.wake_callers();
     }
 
-    /// Wakes every call that waits on the link, after its life has changed.
+    /// Wakes all calls that wait on the link, after its life has changed.
     fn wake_callers(&self) {
         self.life.wake();
         self.parts.own.bells.ring_all();
         self.waiters.wake_all();
     }
 
-    /// Keeps the release flag from being taken for the one of a call 2^32 calls later.
+    /// Renews the release flag, so that it is not mistaken for that of a call 2^32 calls later.
     #[inline]
     pub(crate) fn refresh_flag(&self, ticket: Ticket) {
         if ticket.generation << 1 == 0 {
@@ -221,13 +217,13 @@ impl Link {
         }
     }
 
-    /// Why the link is gone.
+    /// Why the link has ended; `None` while it lasts.
     pub(crate) fn reason(&self) -> Option<&Error> {
         self.reason.get()
     }
 
-    /// Gets ready for a call that is about to be published. Where others are under way, somebody may
-    /// be writing the next entry already, who is not to be disturbed.
+    /// Claims the cache line of the next entry for a call that is about to be published. Not while other calls are
+    /// under way: another thread may be writing that entry already, and would be slowed.
     #[inline(always)]
     pub(crate) fn prepare(&self) {
         if self.pending.is_idle() {
@@ -235,24 +231,24 @@ impl Link {
         }
     }
 
-    /// The queue of this side's calls.
+    /// The ring of this side's calls.
     pub(crate) fn ring(&self) -> &RingWriter {
         &self.ring
     }
 
-    /// What the peer says that it is doing, after a call was published for it.
+    /// The peer's activity, read after a call was published for it.
     #[inline(always)]
     pub(crate) fn look_after_publishing(&self) -> Activity {
         pages::look_after_publishing(&self.parts.peer_status)
     }
 
-    /// Whether the answer to a call is there.
+    /// Whether a call is answered.
     #[inline]
     pub(crate) fn is_answered(&self, ticket: Ticket) -> bool {
         slot::state(&self.parts.inbox, self.parts.geometry, ticket.slot) == ticket.generation
     }
 
-    /// Frees a slot after its reply was copied, and what the request took with it.
+    /// Frees a slot and the memory of its request, after the reply was copied.
     #[inline(always)]
     pub(crate) fn finish(&self, ticket: Ticket, held: Option<Held>) {
         if let Some(held) = held {
@@ -262,7 +258,7 @@ impl Link {
         self.freed();
     }
 
-    /// Frees a slot whose call was not published.
+    /// Frees the slot of a call that was not published.
     pub(crate) fn cancel(&self, ticket: Ticket) {
         self.pending.cancel(ticket);
         self.freed();

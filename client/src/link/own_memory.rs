@@ -1,4 +1,4 @@
-//! What all links of a plugin use on its own side, and how they come to more.
+//! The memory of a plugin's own that all its links use, and how they get more.
 
 use std::sync::{Arc, OnceLock};
 
@@ -12,7 +12,7 @@ use super::topic_words::TopicWords;
 use crate::base::buffers::Pool;
 use crate::base::error::Result;
 
-/// A doorbell page: a plugin's own, or that of several plugins of this process.
+/// A doorbell page: one plugin's, or that of several plugins of this process.
 #[derive(Clone, Debug)]
 pub(crate) struct OwnDoorbell {
     pub(crate) bell: Arc<Doorbell>,
@@ -21,31 +21,31 @@ pub(crate) struct OwnDoorbell {
     pub(crate) topics: Arc<TopicWords>,
 }
 
-/// The bell of a page that is rung for calls which no thread waits for.
+/// The bell of a doorbell page for calls that no thread waits for.
 #[derive(Debug)]
 pub(crate) struct SentBell {
     bell: Arc<Doorbell>,
     bells: Arc<Bells>,
-    /// Taken with the first such call.
+    /// Taken when the first such call is sent.
     kept: OnceLock<KeptBell>,
 }
 
 impl SentBell {
-    /// The bell of the page; `None` where all are in use.
+    /// The bell; takes one if necessary. `None` if all bells of the page are in use.
     pub(crate) fn take(&self) -> Option<&KeptBell> {
         if self.kept.get().is_none() {
-            // Of two that do so at once, one gives its bell back.
+            // If two threads get here at once, one of them gives its bell back.
             let _ = self.kept.set(KeptBell::take(&self.bells)?);
         }
         self.taken()
     }
 
-    /// The bell of the page, if it was taken.
+    /// The bell, if one was taken.
     pub(crate) fn taken(&self) -> Option<&KeptBell> {
         self.kept.get()
     }
 
-    /// What wakes the plugin's dispatcher.
+    /// The doorbell of the plugin's dispatcher.
     pub(crate) fn doorbell(&self) -> &Doorbell {
         &self.bell
     }
@@ -73,16 +73,16 @@ impl OwnDoorbell {
 /// A plugin's own pages, and its private memory for large payloads.
 #[derive(Debug)]
 pub(crate) struct OwnMemory {
-    /// What wakes its dispatcher. Plugins of a group have one page in common.
+    /// The doorbell of its dispatcher. Plugins of a group share the page.
     pub(crate) bell: Arc<Doorbell>,
-    /// On which its callers sleep.
+    /// The bells on which its callers sleep.
     pub(crate) bells: Arc<Bells>,
-    /// For calls that no thread waits for.
+    /// The bell for calls that no thread waits for.
     pub(crate) sent: Arc<SentBell>,
-    /// For the topics on which it sends.
+    /// The topic words for the topics on which it sends.
     pub(crate) topics: Arc<TopicWords>,
     pub(crate) status: Status,
-    /// For the feeds that it hears.
+    /// The cursors of the feeds that it hears.
     pub(crate) cursors: Arc<CursorLines>,
     pub(crate) pool: Pool,
 }
@@ -107,14 +107,14 @@ impl OwnMemory {
     }
 }
 
-/// Asks the broker for extents, and returns them. Nothing here waits for the broker.
+/// Asks the broker for extents, and returns them. None of this waits for the broker.
 pub(crate) trait ExtentSource: Send + Sync {
-    /// An error where nobody is left to be asked.
+    /// Fails if there is no broker to ask.
     fn check_alive(&self) -> Result<()>;
 
     /// Asks for an extent of this number and size, for one end of a link.
     fn want(&self, end: LinkEnd, number: u8, len: u32) -> Result<()>;
 
-    /// Returns an extent that is unmapped right after this.
+    /// Returns an extent, which the caller unmaps right after this.
     fn return_extent(&self, end: LinkEnd, number: u8) -> Result<()>;
 }

@@ -1,4 +1,4 @@
-//! Payloads that do not lie inline: where this side's go, and where the peer's are read.
+//! Payloads that do not lie inline: where this side writes its own, and how it reads the peer's.
 
 use callgate_layout::blocks::{self, Region, Run};
 use callgate_layout::buffer::{Buffer, OutOfMemory};
@@ -14,21 +14,21 @@ use crate::base::buffers::{KEEP, Pool};
 use crate::base::error::Error;
 use crate::base::types::{GateType, take_direct};
 
-/// Bytes of an archive from which on a copy of all of it is avoided where that can be done: a shorter
-/// one costs next to nothing.
+/// From this length on, in bytes, it is worth avoiding a copy of a whole archive. Copying a shorter one costs next
+/// to nothing.
 const MIN_DIRECT: u32 = 4 << 10;
 
-/// What a payload takes of this side's memory.
+/// The part of this side's memory that a payload takes.
 #[derive(Debug)]
 pub(crate) enum Held {
-    /// Blocks of the outbox's payload blocks.
+    /// Payload blocks of the outbox.
     Blocks(Run),
-    /// Space in an extent, which is free again when this is dropped.
+    /// Space in an extent. It is freed when this is dropped.
     Extent(Space),
 }
 
 impl Held {
-    /// Where the payload lies, as an envelope names it.
+    /// The payload's place, as an envelope names it.
     pub(crate) fn place(&self) -> Place {
         match self {
             Held::Blocks(run) => Place::Blocks { block: run.first() },
@@ -38,7 +38,7 @@ impl Held {
 }
 
 impl Link {
-    /// Frees what the request of a call took that was given up.
+    /// Frees the request of an abandoned call.
     pub(super) fn free_request(&self, slot: u8) {
         let held = self.requests[usize::from(slot)].lock().take();
         if let Some(held) = held {
@@ -54,15 +54,15 @@ impl Link {
         }
     }
 
-    /// Frees what a call was to take that was not published, and tells who waits for space.
+    /// Frees memory for a call that was not published, and wakes threads that wait for space.
     #[cold]
     pub(crate) fn free_unsent(&self, held: Held) {
         self.free(held);
         self.freed();
     }
 
-    /// Copies a peer's payload that does not lie inline into private memory, where archives are
-    /// aligned, if there is as much.
+    /// Copies a peer's payload that does not lie inline into private memory, aligned for archives. The inner error
+    /// means that there is not enough memory.
     #[inline(never)]
     pub(crate) fn read_payload(
         &self,
@@ -90,14 +90,14 @@ impl Link {
         Ok(copied)
     }
 
-    /// Makes a buffer `len` bytes long, a large one by memory of the plugin's pool.
+    /// Makes a buffer `len` bytes long; a large one gets memory of the plugin's pool.
     fn renew<'b>(&self, buffer: &'b mut Buffer, len: usize) -> Result<&'b mut [u8], OutOfMemory> {
         self.reserve(buffer, len)?;
         buffer.renew(len)
     }
 
-    /// Gives a buffer, whose content is gone then, memory for `len` bytes, a large one from the
-    /// plugin's pool.
+    /// Gives a buffer memory for `len` bytes; a large one gets memory of the plugin's pool. The buffer's content is
+    /// lost.
     pub(crate) fn reserve(&self, buffer: &mut Buffer, len: usize) -> Result<(), OutOfMemory> {
         match len > KEEP {
             true => self.pool().reserve(buffer, len),
@@ -105,12 +105,12 @@ impl Link {
         }
     }
 
-    /// The plugin's memory for large payloads.
+    /// The plugin's private memory for large payloads.
     pub(crate) fn pool(&self) -> &Pool {
         &self.parts.own.pool
     }
 
-    /// Passes a large buffer on to the next large payload, of whichever thread.
+    /// Passes a large buffer on to the pool, for the next large payload of any thread.
     #[inline]
     pub(crate) fn recycle(&self, buffer: &mut Buffer) {
         if buffer.capacity() > KEEP {
@@ -120,18 +120,18 @@ impl Link {
 
     #[cold]
     fn put_into_pool(&self, buffer: Buffer) {
-        // Who has extents looks through the pool once in a while; nobody else does.
+        // The pool is only swept from time to time while there are extents, so otherwise the buffer is dropped.
         if self.extents.are_any() {
             self.pool().put(buffer);
         }
     }
 
-    /// The longest payload that passes without an extent.
+    /// The longest payload that needs no extent.
     pub(crate) fn blocks_len(&self) -> usize {
         self.blocks.capacity()
     }
 
-    /// Shows a peer's payload where it lies; `None` for one that lies inline.
+    /// Passes a view of a peer's payload to `look`; `None` for one that lies inline.
     #[inline]
     pub(crate) fn view_payload<T>(
         &self,
@@ -160,8 +160,7 @@ impl Link {
         }
     }
 
-    /// Takes a value out of a peer's archive where that lies, if it is one of plain numbers and vectors
-    /// of them.
+    /// Reads a value directly from a peer's archive, if it consists of plain numbers and vectors of them.
     pub(crate) fn take_direct<T: GateType>(
         &self,
         payload: (Place, u32),
@@ -172,8 +171,8 @@ impl Link {
         self.view_payload(payload, |view| view.and_then(take_direct::<T>))
     }
 
-    /// Copies a payload into blocks of this side's outbox, or into an extent; `None` while there
-    /// is no space, which is being made then if that is possible.
+    /// Copies a payload into blocks of this side's outbox, or into an extent; `None` if there is no space yet. If
+    /// an extent can be had, it has been asked for.
     pub(crate) fn write_payload(&self, payload: &[u8]) -> Option<Result<Held, Error>> {
         if payload.len() <= self.blocks.capacity()
             && let Some(run) = self.allocate(payload.len())
@@ -186,13 +185,13 @@ impl Link {
                 space.write(payload);
                 Some(Ok(Held::Extent(space)))
             }
-            // The outbox's blocks will come free, whatever the broker says of extents.
+            // The outbox's blocks will become free, whatever the broker says about extents.
             Err(_) if payload.len() <= self.blocks.capacity() => None,
             Err(error) => Some(Err(error)),
         }
     }
 
-    /// Takes blocks of the outbox. Those of calls that were given up come back where they are missed.
+    /// Takes blocks of the outbox. If there are none, first frees those of abandoned calls.
     fn allocate(&self, len: usize) -> Option<Run> {
         let run = self.blocks.allocate(len);
         if run.is_none() {
@@ -202,9 +201,10 @@ impl Link {
         run
     }
 
-    /// Takes space in an extent that there is, and asks for no other: who finds none copies the payload
-    /// into private memory first, so that the look at the cgroup's space before an allocation finds
-    /// that memory in use. Both at the same time could be more than there is, and the kernel kills.
+    /// Takes space in an extent that is already there, and asks for no other. If there is none, the caller first
+    /// copies the payload into private memory; so the check of the cgroup before an extent is allocated finds that
+    /// memory in use. If both were allocated at the same time, they could be more than there is, and the kernel
+    /// would kill the process.
     pub(crate) fn space_at_once(&self, len: usize) -> Option<Space> {
         self.extents.take(len).or_else(|| {
             self.reclaim_replies();
@@ -212,7 +212,7 @@ impl Link {
         })
     }
 
-    /// Takes space in an extent; `None` while there is none.
+    /// Takes space in an extent; `None` while there is none. If an extent can be had, it has been asked for.
     pub(crate) fn take_space(&self, len: usize) -> Option<Result<Space, Error>> {
         let source = self.parts.source.upgrade()?;
         loop {
@@ -236,19 +236,19 @@ impl Link {
         }
     }
 
-    /// How many MiB this side's extents take, and how many they may.
+    /// How many MiB this side's extents take, and how many they may take.
     pub(crate) fn taken_mib(&self) -> (u32, u32) {
         (self.extents.taken_mib(), self.share())
     }
 
-    /// Unmaps an extent and tells the broker, who charges it no longer then. Where it cannot be told
-    /// now, the extent is kept, to be given back later: else its charge would be for nothing.
+    /// Unmaps an extent and tells the broker, which then ends its charge. If the broker cannot be told now, the
+    /// extent is kept and returned later; otherwise the plugin would be charged for nothing.
     pub(crate) fn return_extent(&self, source: &dyn ExtentSource, extent: Extent) -> bool {
         let number = extent.number();
         let is_told = source.return_extent(self.parts.end, number).is_ok();
         if is_told {
             drop(extent);
-            // With the number still known to the broker, asking for it again would be an offence.
+            // Only now: asking for an extent under a number that the broker still knows would be an offence.
             self.extents.returned(number);
         } else {
             self.extents.keep(extent);
@@ -256,19 +256,20 @@ impl Link {
         is_told
     }
 
-    /// Remembers what a reply takes that is about to be published, until the peer gives it back.
+    /// Remembers the memory of a reply that is about to be published, until the peer releases it.
     pub(crate) fn keep_reply(&self, ticket: Ticket, held: Held) {
         let old = self.replies.lock()[usize::from(ticket.slot)].replace((ticket.generation, held));
         self.free_reply(old);
     }
 
-    /// Frees the blocks of the slot's last reply: its caller has begun another call.
+    /// Frees the memory of the slot's last reply: the caller has begun another call in this slot, and so has read
+    /// it.
     pub(crate) fn forget_reply(&self, slot: u8) {
         let old = self.replies.lock()[usize::from(slot)].take();
         self.free_reply(old);
     }
 
-    /// Frees the blocks of all replies that the peer has given back.
+    /// Frees the memory of all replies that the peer has released.
     pub(crate) fn reclaim_replies(&self) {
         let (inbox, geometry) = (&self.parts.inbox, self.parts.geometry);
         let mut replies = self.replies.lock();
@@ -279,8 +280,8 @@ impl Link {
         }
     }
 
-    /// How many MiB of a plugin's quota one link may take: its answers must not use up what the plugin
-    /// has for all.
+    /// How many MiB of the plugin's quota one link may take: half, so that answers to one peer cannot use up the
+    /// memory for all.
     fn share(&self) -> u32 {
         self.parts.extent_mib / 2
     }

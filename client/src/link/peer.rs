@@ -1,6 +1,6 @@
-//! Who is at the other end of a link.
+//! The plugin at the other end of a link.
 
-/// The plugin behind a call, as the broker knows it.
+/// A plugin, as the broker has described it to this one: a caller, a provider or a sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     pub(crate) name: String,
@@ -11,27 +11,28 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The name under which it connected.
+    /// The name under which it is connected.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its name for people.
+    /// Its display name.
     pub fn display_name(&self) -> &str {
         &self.display_name
     }
 
-    /// Its version, as it gave it.
+    /// Its version, as it has stated it.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// Its process. A number may be reused after the process ended: compare [`Caller::plugin`].
+    /// The number of its process. Numbers are reused after a process has ended; to tell plugins apart, use
+    /// [`Caller::plugin`].
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Its identity on the bus: a plugin that connects again gets another one.
+    /// Its number on the bus. A plugin that connects again gets another one.
     pub fn plugin(&self) -> u64 {
         self.plugin
     }

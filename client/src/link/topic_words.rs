@@ -1,4 +1,4 @@
-//! Which topic words of a doorbell page are in use. Plugins that share the page share this.
+//! Which topic words of a doorbell page are in use. Plugins that share the page share this too.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(crate) struct TopicWords {
     taken: Mutex<Taken>,
 }
 
-/// A bit for each word that is taken, and the word from which on a free one is looked for.
+/// A bit for each word in use, and the index at which the next search for a free one begins.
 #[derive(Debug)]
 struct Taken {
     bits: Box<[u64; WORDS / BITS]>,
@@ -36,10 +36,11 @@ impl TopicWords {
         }
     }
 
-    /// Takes a word for one source; `None` where all are taken.
+    /// Takes a word for a source; `None` if all are in use.
     pub(crate) fn take(self: &Arc<Self>) -> Option<TopicWord> {
         let mut taken = self.taken.lock();
-        // One that was given back just now may still be set by a listener of its last source.
+        // Words are taken in turn, because one that was just given back may still be armed by a listener of its
+        // last source.
         let words = (0..WORDS).map(|ahead| (taken.next + ahead) % WORDS);
         let index = { words }.find(|word| taken.bits[word / BITS] >> (word % BITS) & 1 == 0)?;
         taken.bits[index / BITS] |= 1 << (index % BITS);
@@ -47,49 +48,52 @@ impl TopicWords {
         Some(TopicWord {
             words: self.clone(),
             doorbell: self.doorbell.clone(),
-            // There are fewer than 2^16.
+            // Fits: there are fewer than 2^16 words.
             index: index as u16,
         })
     }
 }
 
-/// One topic word, which is given back when this is dropped.
+/// A topic word that a source uses. It becomes free when this is dropped.
 #[derive(Debug)]
 pub(crate) struct TopicWord {
     words: Arc<TopicWords>,
-    /// The page, at hand.
+    /// The page, kept here to save a lookup.
     doorbell: Arc<Doorbell>,
     index: u16,
 }
 
 impl TopicWord {
-    /// Its place in the doorbell page.
+    /// Its index in the doorbell page.
     pub(crate) fn index(&self) -> u16 {
         self.index
     }
 
-    /// Whether a listener is about to sleep, or sleeps; to be asked after something was published. One fence, one load.
+    /// Whether a listener is about to sleep, or sleeps. To be called after something was published; costs a fence
+    /// and a load.
     #[inline]
     pub(crate) fn is_armed(&self) -> bool {
         events::is_armed(&self.doorbell, self.index)
     }
 
-    /// From here on listeners that are about to sleep say so again. Afterwards those that sleep are looked for.
+    /// Disarms the word: listeners that go to sleep from here on arm it again. The caller then looks for those that
+    /// sleep.
     pub(crate) fn disarm(&self) {
         self.doorbell.disarm(self.index);
     }
 
-    /// The value to wait on for listeners that move on; to be read before they are looked at.
+    /// The value of *room*, on which a thread sleeps that waits for listeners. To be read before it looks at the
+    /// cursors.
     pub(crate) fn room(&self) -> u32 {
         self.doorbell.room(self.index)
     }
 
-    /// That as a word to wait for: while it is as it was `seen`.
+    /// The word *room* with the value that was `seen`, to sleep on.
     pub(crate) fn awaited(&self, seen: u32) -> Awaited<'_> {
         self.doorbell.awaited(self.index, seen)
     }
 
-    /// Wakes those who wait for listeners.
+    /// Wakes the threads that wait for listeners.
     pub(crate) fn wake(&self) {
         self.doorbell.wake_room(self.index);
     }

@@ -1,4 +1,4 @@
-//! Who waits for room on a link, and who tells them that there is some.
+//! Threads that wait for room on a link, and how they are woken.
 
 use callgate_layout::envelope::{Place, Reply};
 use callgate_layout::flags::Waiter;
@@ -9,14 +9,14 @@ use callgate_layout::{clock, flags, pages};
 use super::Link;
 
 impl Link {
-    /// Counts one more who waits for room here: a caller, or a dispatcher with late answers.
+    /// Counts one more thread that waits for room here: a caller, or a dispatcher with late answers.
     pub(crate) fn begin_waiting(&self) {
         self.waiters.begin(&self.pending, &self.blocks);
         self.extents.order_with_frees();
         self.parts.own.status.starve();
     }
 
-    /// Counts one less.
+    /// Counts one waiting thread less.
     pub(crate) fn end_waiting(&self) {
         self.waiters.end();
         // A forked child has no status page.
@@ -25,7 +25,7 @@ impl Link {
         }
     }
 
-    /// Tells who waits for room that there may be some.
+    /// Wakes threads that wait for room, if there are any, because there may be some.
     #[inline]
     pub(crate) fn freed(&self) {
         if self.waiters.are_any() {
@@ -37,22 +37,22 @@ impl Link {
     #[cold]
     pub(crate) fn wake_waiting(&self) {
         if !self.is_here() {
-            // In a forked child nobody waits, and there is no doorbell to ring.
+            // In a forked child nobody waits, and no doorbell is mapped.
             return;
         }
         self.waiters.wake_all();
         self.parts.own.bell.ring();
     }
 
-    /// Waits for room until `attempt` gives something or the deadline passes; looks again also when
-    /// the word changes that `other` names.
+    /// Waits for room until `attempt` returns something or the deadline passes. Also looks again when the word that
+    /// `other` returns changes.
     pub(crate) fn wait_for_space<'a, T>(
         &'a self,
         deadline: u64,
         other: impl Fn() -> Option<futex::Awaited<'a>>,
         mut attempt: impl FnMut() -> Option<T>,
     ) -> Option<T> {
-        // The bell is rung by peers that release something.
+        // Peers ring this bell when they release something.
         let words = || {
             let words = std::iter::once(self.parts.own.bell.word()).chain(other());
             let words = words.chain(self.late_bell_word());
@@ -77,14 +77,14 @@ impl Link {
         found
     }
 
-    /// Somebody waits for a slot no longer. Tells others that had to wait for that.
+    /// Ends a thread's wait for a slot, and wakes threads that had to wait behind it.
     pub(crate) fn end_slot_wait(&self, wait: SlotWait) {
         if wait.end(self.pending()) {
             self.wake_waiting();
         }
     }
 
-    /// Has a bell rung when a call is answered that is about to be published.
+    /// Has the provider ring a bell when it answers a call that is about to be published.
     pub(crate) fn ring_when_answered(&self, ticket: Ticket, bell: u8) {
         let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
         flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Bell(bell));
@@ -96,7 +96,7 @@ impl Link {
         flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Nobody);
     }
 
-    /// Gives the payload of a reply back to the provider, which may wait for the room.
+    /// Releases the payload of a reply, and wakes the provider if it waits for room.
     pub(crate) fn release_reply(&self, ticket: Ticket, reply: &Reply) {
         if reply.place != Place::Inline {
             let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);

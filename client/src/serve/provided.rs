@@ -220,6 +220,17 @@ impl ProvidedGates {
         self.change(offer, |_, half| half.is_offered = false);
     }
 
+    /// The broker lets nobody call it any more, because the plugin closes.
+    pub(crate) fn withdrawn(&self, name: &str, kind: CallKind) {
+        let mut gates = self.gates.lock();
+        if let Some(half) = gates
+            .get_mut(name)
+            .and_then(|gate| gate.half(kind).as_mut())
+        {
+            half.is_offered = false;
+        }
+    }
+
     /// Changes one half of a gate and what belongs to the gate, if that is still registered.
     fn change<T>(
         &self,

@@ -1,18 +1,18 @@
-//! Allocating the extents and the rings of events that this plugin writes.
+//! Allocates the extents and the rings of events that this plugin writes.
 //!
-//! The broker only sets an extent's size; the kernel charges its memory to the cgroup of the process
-//! that allocates it, which is the one that writes. That takes 7 to 22 ms for 64 MiB, so it happens on
-//! a thread that lives just as long:
+//! The broker only sets a file's size; the kernel charges its memory to the cgroup of the process that allocates
+//! it, which is the process that writes. That takes 7 to 22 ms for 64 MiB, so it happens on a thread that lives
+//! only for this one allocation:
 //!
-//! - The control thread must go on hearing the broker, and deaths.
-//! - A caller keeps its deadline and its cancel token meanwhile, as does a pump its frame; and an extent
-//!   whose caller has given up is made all the same, for the next one.
-//! - A dispatcher whose answer is late never waits for memory.
-//! - A signal makes the kernel begin an allocation anew, so signals are blocked there; in a thread of
-//!   the program that would be an intrusion.
+//! - The control thread must go on reading the broker's records and noticing deaths.
+//! - A caller keeps its deadline and its cancel token meanwhile, and a pump its time limit. An extent
+//!   whose caller has given up is allocated all the same, for the next caller.
+//! - A dispatcher that publishes a late answer never waits for memory.
+//! - A signal makes the kernel begin an allocation anew, so signals are blocked on this thread. Blocking them in a
+//!   thread of the program would disturb the program.
 //!
-//! The memory cgroup is the process's, so it does not matter which of its threads allocates. One does at
-//! a time: what a cgroup has room for is not promised twice, and a plugin with many links does not take
+//! The memory cgroup is that of the process, so any of its threads may allocate. Only one thread at a time does: so
+//! the same room in a cgroup is not promised twice, and a plugin with many links does not occupy all processors.
 //! all processors.
 
 mod cgroup;
@@ -38,11 +38,11 @@ use crate::base::thread;
 use crate::events::source::{self, RingKey};
 use crate::link::Link;
 
-/// A lock, and the process that it is of.
+/// A lock, with the process to which it belongs.
 type Turn = Option<(ForkMark, Arc<Mutex<()>>)>;
 
-/// What the one thread of this process holds that allocates. A child that forks meanwhile would find it
-/// locked for ever, and so makes one of its own.
+/// The lock that lets one thread of this process at a time allocate. A child that is forked while it is held would
+/// find it locked for ever, so each process makes its own.
 fn turn() -> Arc<Mutex<()>> {
     static TURN: Mutex<Turn> = Mutex::new(None);
     let mut turn = TURN.lock();
@@ -58,21 +58,21 @@ fn turn() -> Arc<Mutex<()>> {
 
 /// An extent that the broker has made for this plugin.
 pub(crate) struct NewExtent {
-    /// Its number on this side of the link.
+    /// The extent's number on this side of the link.
     pub(crate) number: u8,
-    /// Its size.
+    /// The size in bytes.
     pub(crate) len: usize,
-    /// Its file, which has that size and no memory.
+    /// The file, which has this size and no memory yet.
     pub(crate) file: OwnedFd,
 }
 
-/// Allocates and maps an extent on a thread of its own, and tells the broker, and whoever waits for
-/// it where that fails. Where the link or the session ends meanwhile, the memory is freed again.
+/// Allocates and maps an extent on a new thread, and tells the broker. If that fails, also tells the callers that
+/// wait for the extent. If the link or the session ends meanwhile, the memory is freed again.
 pub(crate) fn allocate(membership: &Arc<Membership>, link: &Arc<Link>, extent: NewExtent) {
     let (number, work) = (extent.number, (membership.clone(), link.clone()));
     let started = thread::spawn("callgate-memory", move || {
         let (membership, link) = work;
-        // Signals are the program's; they go to its other threads.
+        // Signals are for the program's own threads.
         let _ = SigSet::all().thread_block();
         let made = make(extent.len, extent.file);
         settle(&membership, &link, number, made);
@@ -84,17 +84,17 @@ pub(crate) fn allocate(membership: &Arc<Membership>, link: &Arc<Link>, extent: N
 
 /// A ring of events that the broker has made for this plugin.
 pub(crate) struct NewRing {
-    /// The request by which its source was offered.
+    /// The number of the request with which the topic was offered.
     pub(crate) request: u32,
-    /// The broker's number.
+    /// The broker's number for the ring.
     pub(crate) ring: u64,
     pub(crate) encoding: Encoding,
     pub(crate) len: usize,
-    /// Its file, which has that size and no memory.
+    /// The file, which has this size and no memory yet.
     pub(crate) file: OwnedFd,
 }
 
-/// Allocates and maps a ring on a thread of its own, has its source write it, and tells the broker.
+/// Allocates and maps a ring on a new thread, has its source write it, and tells the broker.
 pub(crate) fn allocate_ring(membership: &Arc<Membership>, new: NewRing) {
     let ring = new.ring;
     let Some(offered) = membership.sources.add_ring(new.request, ring) else {
@@ -144,7 +144,7 @@ fn settle_ring(membership: &Membership, ring: u64, made: &Result<()>) {
             SourceToBroker::RingFailed { ring, failure }
         }
     };
-    // A broker that is gone needs no answer: the next one asks for rings of its own.
+    // A broker that has ended needs no answer: the next one asks for rings of its own.
     let _ = acknowledge(membership, record);
 }
 
@@ -161,8 +161,8 @@ fn make(len: usize, file: OwnedFd) -> Result<Mapping> {
         .map_err(|error| unmapped(len, &error))
 }
 
-/// Maps memory for a version of a share, all of which is there. That is done by the thread that fills it: it waits for nothing else, and
-/// a factory may take as long.
+/// Allocates and maps all memory of a version of a share. The calling thread does it itself, because it fills the
+/// memory and waits for nothing else, and a factory may take as long anyway.
 pub(super) fn allocate_version(file: OwnedFd, len: usize, huge: bool) -> Result<Filling> {
     let turn = turn();
     let _alone = turn.lock();
@@ -170,15 +170,15 @@ pub(super) fn allocate_version(file: OwnedFd, len: usize, huge: bool) -> Result<
     Filling::new(file, len, huge).map_err(|error| unmapped(len, &error))
 }
 
-/// Says what came of it: to the link, then to the broker.
+/// Tells the link, and then the broker, whether the extent was allocated.
 fn settle(membership: &Membership, link: &Link, number: u8, made: Result<Mapping>) {
     let (end, role) = (link.end(), Role::Writer);
     let memory = MemoryId::Extent { end, number };
     let (record, failed) = match made {
         Ok(mapping) => {
             if !link.extents().mapped(number, mapping) {
-                // The broker has refused it meanwhile, or did not hear that it is wanted, and keeps its number
-                // and its charge until it hears what came of it. Or the session is over.
+                // The broker has refused the extent meanwhile, or was not told that it is wanted. It keeps the
+                // number and the charge until it is told the outcome. Or the session is over.
                 return report_unwanted(membership, memory);
             }
             (MemoryToBroker::Mapped { memory, role }, None)
@@ -200,7 +200,7 @@ fn settle(membership: &Membership, link: &Link, number: u8, made: Result<Mapping
     }
 }
 
-/// Tells the broker that nobody wants an extent any more, whose memory is free again.
+/// Tells the broker that an extent is not wanted any more, and that its memory is free again.
 fn report_unwanted(membership: &Membership, memory: MemoryId) {
     let why = "the memory for a payload was there too late";
     let failed = MemoryToBroker::Failed {
@@ -208,12 +208,12 @@ fn report_unwanted(membership: &Membership, memory: MemoryId) {
         role: Role::Writer,
         failure: Failure::new(Code::Timeout, why),
     };
-    // A broker that is gone needs no answer.
+    // A broker that has ended needs no answer.
     let _ = acknowledge(membership, failed);
 }
 
-/// Tells the broker, however long it does not read: without an acknowledgement it would keep number and
-/// charge of the extent for as long as the link lives.
+/// Sends an acknowledgement, and tries again for as long as the broker does not read: without it the broker would
+/// keep the extent's number and charge for as long as the link lives.
 fn acknowledge(membership: &Membership, record: impl Into<ToBroker>) -> Result<()> {
     let record = record.into();
     loop {

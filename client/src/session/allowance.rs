@@ -1,22 +1,22 @@
-//! How often the broker is asked for what is only worth knowing.
+//! Limits how often the broker is asked questions that only improve an error's text.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// How many at once after a quiet time; the broker charges none of these to the plugin.
+/// How many questions may be asked at once after a quiet time; the broker charges none of these to the plugin.
 const BURST: u32 = 64;
-/// One more each.
+/// One more question is allowed after each such time.
 const EVERY: Duration = Duration::from_micros(15_625);
 
-/// So many questions, and some more as time passes.
+/// Counts the questions that may still be asked.
 #[derive(Debug)]
 pub(super) struct Allowance(Mutex<Left>);
 
 #[derive(Debug)]
 struct Left {
     count: u32,
-    /// Until when those that time has brought are counted.
+    /// The time up to which new questions have been added.
     counted: Option<Instant>,
 }
 
@@ -28,7 +28,7 @@ impl Allowance {
         }))
     }
 
-    /// Whether one more may be asked.
+    /// Takes the right to ask one question, if there is one left.
     pub(super) fn take(&self, now: Instant) -> bool {
         let mut left = self.0.lock();
         let since = left.counted.map(|then| now.saturating_duration_since(then));

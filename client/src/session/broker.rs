@@ -1,4 +1,4 @@
-//! The broker as errors name it.
+//! How errors name the broker.
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,18 +13,18 @@ use nix::unistd::Pid;
 
 use crate::base::error::Error;
 
-/// Which broker a control socket leads to: its process, and the path of its socket where it was
-/// reached by that.
+/// Names the broker at the other end of a control socket: its process, and the path of its socket if that path was
+/// used to connect.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BrokerName {
     pid: Option<i32>,
     path: Option<PathBuf>,
-    /// Whether the plugin ends with it.
+    /// Whether the plugin waits for no other broker after this one.
     is_last: bool,
 }
 
 impl BrokerName {
-    /// The process with this number, which has to do with the socket at a path.
+    /// Names the process with this number, at the socket with this path.
     pub(super) fn at(pid: Option<i32>, path: &Path) -> BrokerName {
         BrokerName {
             pid,
@@ -33,10 +33,10 @@ impl BrokerName {
         }
     }
 
-    /// The broker at the other end of a connected socket.
+    /// Names the broker at the other end of a connected socket.
     pub(crate) fn of(socket: &OwnedFd, path: Option<&Path>) -> BrokerName {
         let peer = getsockopt(&socket.as_fd(), sockopt::PeerCredentials);
-        // A process of another pid namespace has no number here.
+        // The kernel reports 0 for a process of another pid namespace.
         let pid = peer.ok().map(|peer| peer.pid()).filter(|pid| *pid != 0);
         BrokerName {
             pid,
@@ -45,14 +45,14 @@ impl BrokerName {
         }
     }
 
-    /// The same broker with the number that it says it has, which is another one where a service manager has
-    /// made the socket.
+    /// The same broker, with the process number that it states itself. The kernel's number is another one if a
+    /// service manager made the socket.
     pub(crate) fn with_pid(self, said: u32) -> BrokerName {
         let pid = self.pid.map(|seen| i32::try_from(said).unwrap_or(seen));
         BrokerName { pid, ..self }
     }
 
-    /// The same broker, for a plugin that waits for no other one.
+    /// The same broker, for a plugin that waits for no other one after it.
     pub(crate) fn last(self) -> BrokerName {
         BrokerName {
             is_last: true,
@@ -60,7 +60,7 @@ impl BrokerName {
         }
     }
 
-    /// The error for a broker that was there and does not answer any more.
+    /// The error for a broker that has ended or has closed the connection.
     pub(crate) fn gone(&self, why: &str) -> Error {
         let next = match &self.path {
             _ if self.is_last => "this plugin waits for no other broker",
@@ -74,10 +74,11 @@ impl BrokerName {
         Error::new(Code::BrokerGone, text)
     }
 
-    /// The error for a broker that is there and does not do something in time.
+    /// The error for a broker that runs but does not do something in time.
     pub(crate) fn is_late(&self, what: &str) -> Error {
         let has_ended = |pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH);
-        // As where a service manager keeps the socket, which bears the number of the process that listened last.
+        // That happens when a service manager keeps the socket: the kernel still reports the process that listened
+        // last.
         let why = match self.pid.is_some_and(has_ended) {
             true => ": this process has ended, and none has taken its place yet",
             false => "",
@@ -85,7 +86,7 @@ impl BrokerName {
         Error::new(Code::Timeout, format!("{self} {what}{why}"))
     }
 
-    /// The error for a datagram of the broker's that is no record.
+    /// The error for a datagram from the broker that cannot be decoded.
     pub(crate) fn undecodable(&self, error: &DecodeError) -> Error {
         let code = match error {
             DecodeError::Version { .. } => Code::VersionMismatch,

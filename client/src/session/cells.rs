@@ -1,4 +1,4 @@
-//! What a plugin has open of cells: what brokers are told of that, and what the broker of one membership knows.
+//! The cells that a plugin has open: the records about them, and what the broker of one membership was told.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use crate::session::connection::{Connection, Returned};
 use crate::session::numbers::{MembershipId, Numbers};
 use crate::shares::cells::{ReadCell, WrittenCell};
 
-/// What the values of a cell are.
+/// The type and size of a cell's values.
 #[derive(Clone, Debug)]
 pub(crate) struct Values {
     pub(crate) fingerprint: u128,
     pub(crate) signature: String,
-    /// Bytes of each.
+    /// Bytes of one value.
     pub(crate) len: u32,
 }
 
-/// What a plugin does with a cell.
+/// Whether the plugin writes or reads the cell.
 pub(crate) enum Side {
     Writes(WrittenCell),
     Reads(Arc<ReadCell>),
@@ -39,27 +39,27 @@ pub(crate) struct OpenCell {
 }
 
 struct State {
-    /// Its number, in this plugin.
+    /// The cell's number in this plugin.
     number: u32,
-    /// The membership whose broker was told of it last, and by which request.
+    /// The membership whose broker was told of it last, and the number of that request.
     said: (MembershipId, u32),
     standing: Standing,
-    /// Whether to wait for the first writer.
+    /// Whether the broker shall wait for the first writer.
     waits: bool,
     is_over: bool,
 }
 
-/// What has become of it.
+/// The state of an open cell.
 #[derive(Clone)]
 enum Standing {
-    /// There is no memory yet.
+    /// The broker was asked, and has sent no memory yet.
     Asked,
     Open,
     Failed(Error),
 }
 
 impl OpenCell {
-    /// One of which no broker was told yet.
+    /// A cell of which no broker was told yet.
     pub(crate) fn new(tag: Arc<str>, values: Values, (side, waits): (Side, bool)) -> OpenCell {
         OpenCell {
             tag,
@@ -76,24 +76,24 @@ impl OpenCell {
         }
     }
 
-    /// Bytes of its memory.
+    /// The size of the cell's memory, in bytes.
     pub(crate) fn memory_len(&self) -> u32 {
         cell_len(self.values.len)
     }
 
-    /// Whether a membership's broker is to be told of it.
+    /// Whether the broker of a membership still has to be told of it.
     pub(crate) fn is_to_say(&self, to: MembershipId) -> bool {
         let state = self.state.lock();
         let has_failed = matches!(state.standing, Standing::Failed(_));
         !state.is_over && !has_failed && state.said.0 != to
     }
 
-    /// That broker was told, by this request.
+    /// Notes that that broker was told, by this request.
     pub(crate) fn said(&self, to: MembershipId, request: u32) {
         self.state.lock().said = (to, request);
     }
 
-    /// The record by which it is.
+    /// The record that tells a broker of it.
     pub(crate) fn record(&self, request: u32) -> CellToBroker {
         CellToBroker::Open {
             request,
@@ -106,7 +106,7 @@ impl OpenCell {
         }
     }
 
-    /// It has memory, which the broker has sealed.
+    /// Notes that it has memory, which the broker has sealed.
     pub(crate) fn opened(&self) {
         let mut state = self.state.lock();
         if matches!(state.standing, Standing::Asked) {
@@ -118,7 +118,8 @@ impl OpenCell {
         self.changed.notify_all();
     }
 
-    /// It is not this plugin's, or is it no more. Whether somebody waits for it, or has.
+    /// Notes that the plugin does not have the cell, or has lost it. Returns whether a thread was waiting for it to
+    /// be opened.
     pub(crate) fn failed(&self, error: &Error) -> bool {
         let mut state = self.state.lock();
         let was_asked = matches!(state.standing, Standing::Asked);
@@ -131,7 +132,7 @@ impl OpenCell {
         was_asked
     }
 
-    /// No broker will answer any more.
+    /// Fails it if no answer has come, because no broker will answer any more.
     pub(crate) fn fail_if_asked(&self, error: &Error) {
         let is_asked = matches!(self.state.lock().standing, Standing::Asked);
         if is_asked {
@@ -139,7 +140,7 @@ impl OpenCell {
         }
     }
 
-    /// Waits until it has memory; `None` where the time is up before.
+    /// Waits until it has memory or has failed; `None` if the time is up before.
     pub(crate) fn await_opened(&self, until: Instant) -> Option<Result<()>> {
         let mut state = self.state.lock();
         loop {
@@ -154,14 +155,14 @@ impl OpenCell {
         }
     }
 
-    /// It is used no more. The membership whose broker was told of it, and by which request.
+    /// Closes it. Returns the membership whose broker was told of it, and the number of that request.
     pub(crate) fn close(&self) -> (MembershipId, u32) {
         let mut state = self.state.lock();
         state.is_over = true;
         state.said
     }
 
-    /// Nothing is written or read any more.
+    /// Makes all further writes or reads fail with this error.
     pub(crate) fn end(&self, why: &Error) {
         match &self.side {
             Side::Writes(written) => written.end(why),
@@ -169,21 +170,21 @@ impl OpenCell {
         }
     }
 
-    /// A membership has ended.
+    /// Notes that a membership has ended.
     pub(crate) fn leave(&self, membership: MembershipId) {
         if let Side::Writes(written) = &self.side {
             written.leave(membership.number());
         }
     }
 
-    /// Writers have had time to come back to this membership's broker.
+    /// Notes that writers have had time to come back to this membership's broker.
     pub(crate) fn settle(&self, membership: MembershipId) {
         if let Side::Reads(read) = &self.side {
             read.settle(membership.number());
         }
     }
 
-    /// The error for one that there is no memory for in time.
+    /// The error for a cell that got no memory in time.
     pub(crate) fn is_late(&self) -> Error {
         let text = match self.side {
             Side::Writes(_) => "the broker has not answered in time",
@@ -193,7 +194,7 @@ impl OpenCell {
     }
 }
 
-/// What a plugin has open of cells. It outlives brokers: each new one is told of all of it.
+/// The cells that a plugin has open. They outlive brokers: each new one is told of all of them.
 pub(crate) struct OpenCells {
     all: Mutex<HashMap<u32, Arc<OpenCell>>>,
     numbers: Numbers,
@@ -207,7 +208,7 @@ impl OpenCells {
         }
     }
 
-    /// Takes one in.
+    /// Adds a cell.
     pub(crate) fn add(&self, cell: &Arc<OpenCell>) {
         let mut all = self.all.lock();
         cell.state.lock().number = self.numbers.insert(&mut all, cell.clone());
@@ -218,7 +219,7 @@ impl OpenCells {
         self.all.lock().remove(&number);
     }
 
-    /// All of them, the oldest first.
+    /// All cells, the oldest first.
     pub(crate) fn all(&self) -> Vec<Arc<OpenCell>> {
         let all: Vec<(u32, Arc<OpenCell>)> = {
             let all = self.all.lock();
@@ -232,12 +233,12 @@ impl OpenCells {
     }
 }
 
-/// The cells of which the broker of one membership was told, by those requests.
+/// The cells that the broker of one membership was told of, by the numbers of those requests.
 #[derive(Default)]
 pub(crate) struct ToldCells(Mutex<HashMap<u32, Arc<OpenCell>>>);
 
 impl ToldCells {
-    /// The broker is about to be told of a cell, by this request.
+    /// Notes that the broker is about to be told of a cell. Returns the number for that request.
     pub(crate) fn telling(&self, connection: &Connection, cell: &Arc<OpenCell>) -> u32 {
         let request = connection.number_of_return(Returned::Cell);
         self.0.lock().insert(request, cell.clone());
@@ -248,19 +249,19 @@ impl ToldCells {
         self.0.lock().get(&request).cloned()
     }
 
-    /// The broker has it no more, or was not told.
+    /// Removes a cell that the broker has closed, or was not told of.
     pub(crate) fn remove(&self, connection: &Connection, request: u32) -> Option<Arc<OpenCell>> {
         let cell = self.0.lock().remove(&request)?;
         connection.forget_return(request);
         Some(cell)
     }
 
-    /// A cell is used no more.
+    /// Removes a cell that the plugin has closed.
     pub(crate) fn forget(&self, cell: &Arc<OpenCell>) {
         self.0.lock().retain(|_, other| !Arc::ptr_eq(other, cell));
     }
 
-    /// Whether others may read there what this plugin writes.
+    /// Whether peers there may read cells that this plugin writes.
     pub(crate) fn are_written(&self) -> bool {
         let told = self.0.lock();
         told.values()

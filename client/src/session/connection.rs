@@ -1,4 +1,4 @@
-//! One connection to a broker: what is sent, what is asked and answered, and how it ended.
+//! One connection to a broker: sending records, requests and their answers, and its end.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -26,43 +26,43 @@ use crate::base::deadline::answer_due;
 use crate::base::error::{Error, Result};
 use crate::serve::provided::Offer;
 
-/// How long a request to the broker may take.
+/// How long a request to the broker may take, unless its caller sets another deadline.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the control thread may take to hear what another thread has found when it sent something.
+/// How long a thread that could not send waits until the control thread has seen the end of the connection too.
 const HEARING: Duration = Duration::from_secs(1);
 
 /// The broker's answer to a request that it has not refused.
 #[derive(Debug)]
 pub(crate) enum Answered {
     Done,
-    /// The document.
+    /// The listing's document.
     Listing(Option<OwnedFd>),
-    /// In this life of the gate.
+    /// The gate is registered, in this life.
     Provided(u64),
-    /// Whoever has subscribed to the topic is set up.
+    /// The topic is registered, and the plugins that have subscribed to it are set up.
     Offered,
 }
 
 /// The broker's answer to a request.
 pub(crate) type Answer = Result<Answered>;
 
-/// What is asked, or said again by a plugin that has come back, without a thread that waits for the answer.
+/// The subject of a request whose answer no thread waits for. The control thread handles the answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Returned {
     Gate(Offer),
     Topic(Arc<Offered>),
-    /// A cell, of which the number is that until it is closed.
+    /// A cell. The request's number stays in use until the cell is closed.
     Cell,
-    /// Why nobody provides a gate.
+    /// A question why nobody provides a gate.
     Why(Weak<OpenGate>),
 }
 
-/// Who waits for an answer.
+/// Who gets the answer to a request.
 #[derive(Debug)]
 enum Asker {
     Thread(Sender<Answer>),
-    /// Nobody.
+    /// No thread; the control thread handles it.
     Return(Returned),
 }
 
@@ -70,20 +70,20 @@ enum Asker {
 pub(crate) struct Connection {
     socket: OwnedFd,
     broker: BrokerName,
-    /// The thread that hears the broker.
+    /// The control thread.
     control: OnceLock<ThreadId>,
-    /// Wakes that.
+    /// Wakes the control thread.
     waker: OnceLock<Arc<Waker>>,
     outgoing: Outgoing,
     numbers: Numbers,
     requests: Mutex<HashMap<u32, Asker>>,
-    /// How often it may be asked why nobody provides a gate, for calls that fail.
+    /// Limits how often failing calls may ask why nobody provides a gate.
     whys: Allowance,
-    /// The broker has let the time of a request pass, and has answered none since.
+    /// Whether the broker let the deadline of a request pass, and has answered none since.
     is_silent: AtomicBool,
-    /// Why it is over, once it is.
+    /// Why the connection has ended; `None` while it lasts.
     ended: Mutex<Option<Error>>,
-    /// Tells of that.
+    /// Notified when it ends.
     over: Condvar,
 }
 
@@ -108,18 +108,18 @@ impl Connection {
         &self.socket
     }
 
-    /// Who the broker is, for errors.
+    /// The broker's name, for errors.
     pub(crate) fn broker(&self) -> &BrokerName {
         &self.broker
     }
 
-    /// Sends a record, waiting for the broker to read if it must. The control thread does not wait:
-    /// what it sends is queued, because it has to hear of peers' deaths meanwhile.
+    /// Sends a record; if the socket is full, waits until the broker reads. On the control thread the record is queued
+    /// instead, because that thread has to notice peers' deaths meanwhile.
     pub(crate) fn send(&self, record: &ToBroker) -> Result<()> {
         self.send_until(record, answer_due(REQUEST_TIMEOUT))
     }
 
-    /// As [`Connection::send`], for a record that is worth waiting only so long.
+    /// As [`Connection::send`], with a deadline for the wait.
     pub(crate) fn send_until(&self, record: &ToBroker, until: Instant) -> Result<()> {
         let record = encode(record)?;
         match self.is_control_thread() {
@@ -130,8 +130,8 @@ impl Connection {
         }
     }
 
-    /// Sends a record behind all that waits, without waiting for the broker to read: what does not go now is sent by the control
-    /// thread.
+    /// Sends a record after all that wait, without waiting for the broker to read: if the socket is full, the control
+    /// thread sends it later.
     pub(crate) fn send_in_order(&self, record: &ToBroker) -> Result<()> {
         self.check_alive()?;
         let record = encode(record)?;
@@ -140,7 +140,7 @@ impl Connection {
             && !self.is_control_thread()
             && let Some(waker) = self.waker.get()
         {
-            // Where it cannot be woken it is sent with the next record.
+            // If the wake-up fails, it is sent with the next record.
             let _ = waker.wake();
         }
         Ok(())
@@ -160,24 +160,24 @@ impl Connection {
         })
     }
 
-    /// From now on this thread is the one that hears the broker; by this it is woken.
+    /// Makes this thread the control thread of the connection; `waker` wakes it.
     pub(crate) fn be_control_thread(&self, waker: &Arc<Waker>) {
-        // There is one, which says so once.
+        // There is one control thread, which calls this once.
         let _ = self.control.set(thread::current().id());
         let _ = self.waker.set(waker.clone());
     }
 
-    /// Whether this is the thread that hears the broker, and so cannot wait for it.
+    /// Whether this is the control thread, which reads the broker's records and so cannot wait for the broker.
     pub(crate) fn is_control_thread(&self) -> bool {
         self.control.get() == Some(&thread::current().id())
     }
 
-    /// What the control thread has not sent yet.
+    /// The records that wait to be sent.
     pub(crate) fn outgoing(&self) -> &Outgoing {
         &self.outgoing
     }
 
-    /// Sends a record if the broker's socket has room for it now.
+    /// Sends a record if the broker's socket has room for it now; otherwise `OVERLOADED`.
     pub(crate) fn try_send(&self, record: &ToBroker) -> Result<()> {
         let record = encode(record)?;
         let sent = self
@@ -192,7 +192,7 @@ impl Connection {
         ))
     }
 
-    /// The same; whether it had. What the control thread sends is queued where it has not.
+    /// Sends a record if the socket has room. Returns whether it had. On the control thread it is queued otherwise.
     pub(super) fn send_if_room(&self, record: &ToBroker) -> Result<bool> {
         let record = encode(record)?;
         match self.is_control_thread() {
@@ -212,14 +212,15 @@ impl Connection {
         }
     }
 
-    /// Sends a request and waits for its answer, which is worth only so much time.
+    /// Sends a request and waits for its answer until the deadline.
     pub(crate) fn request_until(
         &self,
         until: Instant,
         make: impl FnOnce(u32) -> ToBroker,
     ) -> Answer {
         if self.is_control_thread() {
-            // Something of a user's is dropped there, and would wait for what this very thread hears.
+            // A value of the user's is dropped on the control thread, and would wait for a record that this thread has to
+            // read.
             let text = "what is dropped together with a link cannot wait for the broker";
             return Err(Error::new(Code::InvalidArgument, text));
         }
@@ -239,8 +240,8 @@ impl Connection {
         outcome
     }
 
-    /// Asks why nobody provides a gate, unless the broker was asked often enough or its socket has no room. The answer comes before those to
-    /// what is sent after this.
+    /// Asks why nobody provides a gate, unless the broker was asked too often or its socket is full. The broker answers
+    /// in order, so this answer comes before those to later requests.
     pub(crate) fn ask_why(&self, gate: &Arc<OpenGate>) {
         if !self.whys.take(Instant::now()) || !gate.asks_why() {
             return;
@@ -257,8 +258,8 @@ impl Connection {
         }
     }
 
-    /// Sends a request whose answer only says that the broker has heard it, and waits for that, unless the
-    /// broker is silent: many such requests would each wait for it in vain. The control thread does not wait.
+    /// Sends a request whose answer only confirms that the broker has read it, and waits for that. It does not wait if
+    /// the broker is silent, because many such requests would each wait in vain; nor on the control thread.
     pub(crate) fn tell(&self, until: Instant, make: impl FnOnce(u32) -> ToBroker) {
         if self.is_control_thread() || self.is_silent.load(Ordering::Relaxed) {
             let _ = self.send(&make(self.next_number()));
@@ -269,27 +270,26 @@ impl Connection {
         }
     }
 
-    /// Hands the broker's answer to whoever asked. Gives it back, with what it is about, where something was
-    /// said again.
+    /// Passes the broker's answer to the thread that asked. If there is none, returns the answer with its subject.
     pub(crate) fn answer(&self, request: u32, answer: Answer) -> Option<(Returned, Answer)> {
         self.is_silent.store(false, Ordering::Relaxed);
         match self.requests.lock().remove(&request)? {
             Asker::Return(returned) => Some((returned, answer)),
             Asker::Thread(sender) => {
-                // Who asked may have given up meanwhile; then nobody misses the answer.
+                // The thread that asked may have given up meanwhile; then nobody misses the answer.
                 let _ = sender.try_send(answer);
                 None
             }
         }
     }
 
-    /// A number for a request whose answer is about something that is said again.
+    /// A number for a request whose answer the control thread handles.
     pub(super) fn number_of_return(&self, returned: Returned) -> u32 {
         let mut requests = self.requests.lock();
         self.numbers.insert(&mut requests, Asker::Return(returned))
     }
 
-    /// What was said again by this request, which is not answered for good.
+    /// The subject of a request that the control thread handles, while it is not answered for good.
     pub(crate) fn returning(&self, request: u32) -> Option<Returned> {
         match self.requests.lock().get(&request)? {
             Asker::Return(returned) => Some(returned.clone()),
@@ -297,12 +297,12 @@ impl Connection {
         }
     }
 
-    /// Forgets what could not be said again yet.
+    /// Forgets a request that could not be sent.
     pub(super) fn forget_return(&self, request: u32) {
         self.requests.lock().remove(&request);
     }
 
-    /// Forgets that something is said again which is not to be any more.
+    /// Forgets requests whose subject has ended.
     pub(super) fn forget_returns(&self, is_over: impl Fn(&Returned) -> bool) {
         let is_kept =
             |asker: &Asker| !matches!(asker, Asker::Return(returned) if is_over(returned));
@@ -314,13 +314,13 @@ impl Connection {
         self.numbers.unused(&self.requests.lock())
     }
 
-    /// An error if the connection is over.
+    /// Fails if the connection has ended.
     pub(crate) fn check_alive(&self) -> Result<()> {
         self.ended.lock().clone().map_or(Ok(()), Err)
     }
 
-    /// Waits, for a moment at most, until the connection is over: a thread that could not send knows it before the
-    /// control thread does.
+    /// Waits for a moment until the connection counts as ended: a thread that could not send notices the end earlier than
+    /// the control thread.
     pub(super) fn await_end(&self, until: Instant) {
         if self.is_control_thread() {
             return;
@@ -330,8 +330,8 @@ impl Connection {
         while ended.is_none() && !self.over.wait_until(&mut ended, until).timed_out() {}
     }
 
-    /// The connection is over. Gives back why: the first reason stands, because after a close the broker
-    /// hangs up, too.
+    /// Notes that the connection has ended. Returns the reason; the first one is kept, because the broker also closes the
+    /// connection after this side has.
     pub(crate) fn end(&self, reason: &Error) -> Error {
         let mut ended = self.ended.lock();
         let reason = ended.get_or_insert_with(|| reason.clone()).clone();
@@ -345,13 +345,13 @@ impl Connection {
         reason
     }
 
-    /// Hangs up. Other handles may keep the descriptor; the broker is to see the end now.
+    /// Shuts the connection down. The broker sees the end at once, even if other handles keep the descriptor open.
     pub(crate) fn shut_down(&self) {
         let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
     }
 }
 
-/// Sends a record on a control socket, waiting at most [`REQUEST_TIMEOUT`] for room in it.
+/// Sends a record on a control socket; waits [`REQUEST_TIMEOUT`] at most for room in it.
 pub(crate) fn send(socket: &OwnedFd, broker: &BrokerName, record: &ToBroker) -> Result<()> {
     let record = encode(record)?;
     send_when((socket, broker), answer_due(REQUEST_TIMEOUT), || {
@@ -359,7 +359,7 @@ pub(crate) fn send(socket: &OwnedFd, broker: &BrokerName, record: &ToBroker) -> 
     })
 }
 
-/// Tries to send something until it goes, waiting for room in the socket in between.
+/// Repeats `attempt` until it has sent the record, waiting for room in the socket in between.
 fn send_when(
     (socket, broker): (&OwnedFd, &BrokerName),
     until: Instant,
@@ -379,16 +379,16 @@ fn encode(record: &ToBroker) -> Result<AlignedVec> {
         .map_err(|reason| Error::new(Code::InvalidArgument, format!("cannot be sent: {reason}")))
 }
 
-/// Waits until a socket can be read or written; false when the time is up.
+/// Waits until a socket can be read or written. Returns `false` when the time is up.
 pub(crate) fn wait_for(socket: &OwnedFd, flags: PollFlags, until: Instant) -> bool {
     let left = until.saturating_duration_since(Instant::now());
     let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
     let mut polled = [PollFd::new(socket.as_fd(), flags)];
-    // An interrupted wait counts as over, and the caller tries again until the time is up.
+    // An interrupted wait counts as ready; the caller tries again until the time is up.
     poll(&mut polled, timeout).is_ok_and(|ready| ready > 0) || Instant::now() < until
 }
 
-/// A failure that came over the wire, as an error.
+/// Makes an error of a failure that came in a record.
 pub(crate) fn failure(failure: Failure) -> Error {
     let code = Code::from_u16(failure.code).unwrap_or(Code::Protocol);
     let error = Error::new(code, failure.message);

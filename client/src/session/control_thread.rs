@@ -1,5 +1,5 @@
-//! The control thread: hears the broker, sets links up, and watches the peers' processes, so
-//! that a death is noticed without the broker too. Plugins of a group have one together.
+//! The control thread: reads the broker's records, sets links up, and watches the peers' processes, so that a
+//! peer's death is noticed even without the broker. Plugins of a group share one.
 
 mod cells;
 mod feeds;
@@ -30,21 +30,21 @@ use crate::base::thread;
 use poller::Poller;
 use work::{Command, Work};
 
-/// The control thread, as its plugins hold it.
+/// The plugins' handle of the control thread.
 pub(crate) struct ControlThread {
     waker: Arc<Waker>,
     commands: Sender<Command>,
-    /// The number of the next plugin.
+    /// The number of the next plugin that is added.
     next: AtomicU64,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Which of its plugins a control thread is told of.
+/// Names one membership of a plugin to the control thread.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PluginKey(u64);
 
 impl ControlThread {
-    /// Starts the thread, which hears nobody yet.
+    /// Starts the thread, which reads no connection yet.
     pub(crate) fn start() -> Result<ControlThread> {
         let failed = |error| system("the control thread", &error);
         let (poller, waker) = Poller::new().map_err(failed)?;
@@ -59,8 +59,8 @@ impl ControlThread {
         })
     }
 
-    /// Hears the broker of a plugin's membership from here on. Where `host` is a process that has started this
-    /// one, this one ends with it.
+    /// Has the thread read the records of a membership's broker. `host` is the process that has started this one,
+    /// if any: the plugin's session ends with that process.
     pub(crate) fn add(
         &self,
         (state, membership): (&Arc<PluginState>, &Arc<Membership>),
@@ -85,28 +85,29 @@ impl ControlThread {
         Ok(PluginKey(number))
     }
 
-    /// Hears a plugin's broker no longer, and waits until that is so, unless this is the thread itself.
+    /// Has the thread stop reading a membership's connection, and waits until it has, unless this is the thread
+    /// itself.
     pub(crate) fn remove(&self, PluginKey(number): PluginKey) {
         let (done, is_done) = bounded(1);
-        // Without a wake-up the thread would be left asleep; it holds nothing but its own.
+        // If the wake-up fails, the thread stays asleep, so there is nothing to wait for.
         if self.tell(Command::Remove { number, done }) && !self.is_here() {
-            // Also where the thread has ended, and with it everything that it plugin.
+            // Also returns if the thread has ended, because that drops the other end of the channel.
             let _ = is_done.recv();
         }
     }
 
-    /// Whether the thread will hear of it.
+    /// Sends a command and wakes the thread. Returns whether it will see the command.
     fn tell(&self, order: Command) -> bool {
         self.commands.send(order).is_ok() && self.waker.wake().is_ok()
     }
 
-    /// Whether this is the thread.
+    /// Whether the caller runs on this thread.
     pub(crate) fn is_here(&self) -> bool {
         let thread = self.thread.as_ref();
         thread.is_some_and(|thread| thread.thread().id() == std::thread::current().id())
     }
 
-    /// Leaves the thread alone: in a forked child there is none.
+    /// Forgets the thread without joining it: in a forked child it does not exist.
     pub(crate) fn forget(&mut self) {
         std::mem::forget(self.thread.take());
         std::mem::forget(self.commands.clone());

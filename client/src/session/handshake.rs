@@ -1,4 +1,4 @@
-//! Connecting to a broker: finding its socket, saying hello, mapping the plugin's own pages.
+//! Connecting to a broker: finding its socket, sending `Hello`, mapping the plugin's own pages.
 
 mod inherited;
 
@@ -26,32 +26,31 @@ use crate::base::error::{Error, Result};
 use crate::link::own_memory::{OwnDoorbell, OwnMemory};
 use inherited::Found;
 
-/// How a plugin reaches its broker.
+/// Settings for how a plugin finds its broker.
 #[derive(Debug)]
 pub(crate) struct Reach {
-    /// The path of the broker's socket.
+    /// The path of the broker's socket, if given.
     pub(crate) path: Option<PathBuf>,
-    /// A socket that is connected already.
+    /// A socket that is already connected, if given.
     pub(crate) descriptor: Option<OwnedFd>,
-    /// Whether a connection that a broker has left to this process is used.
+    /// Whether a connection that a broker has left to this process may be used.
     pub(crate) inherits: bool,
 }
 
-/// A connection on which nothing was said yet.
+/// A connected socket on which nothing was sent yet.
 pub(crate) struct Reached {
     pub(crate) socket: OwnedFd,
     pub(crate) broker: BrokerName,
-    /// The host's process, where it has started this one.
+    /// The process of the host, if it has started this one.
     pub(crate) host: Option<OwnedFd>,
-    /// Where the next broker is found when this one has ended; `None` for a connection that was given to
-    /// this process.
+    /// Where the next broker is found when this one has ended; `None` for a connection that this process was given.
     pub(crate) place: Option<Place>,
 }
 
 impl Reach {
     /// Connects to the broker.
     pub(crate) fn connect(&self, until: Instant) -> Result<Reached> {
-        // Descriptors that libraries make take what is free, and are not to be 0 to 2.
+        // Libraries open descriptors at the lowest free number, which must not be one of 0 to 2.
         standard::fill().map_err(|error| system("opening /dev/null", &error))?;
         match self.given() {
             Some(found) => Reached::new(found?, None),
@@ -59,7 +58,7 @@ impl Reach {
         }
     }
 
-    /// The connection that was given to this process, if one was.
+    /// The connection that was given to this process, if any.
     fn given(&self) -> Option<Result<Found>> {
         if let Some(descriptor) = &self.descriptor {
             let socket = descriptor.try_clone().map(Found::from);
@@ -71,7 +70,7 @@ impl Reach {
         }
     }
 
-    /// The path of the socket.
+    /// The path of the socket: the given one, that of `CALLGATE_SOCKET`, or the default.
     fn named(&self) -> PathBuf {
         let variable = || std::env::var_os("CALLGATE_SOCKET").map(PathBuf::from);
         let named = self.path.clone().or_else(variable);
@@ -80,13 +79,13 @@ impl Reach {
 }
 
 impl Reached {
-    /// Connects to the broker that listens at a place, the first one or a later one.
+    /// Connects to the broker that listens at a place.
     pub(crate) fn at(place: &Place, until: Instant) -> Result<Reached> {
         let found = place.connect(until)?.into();
         Reached::new(found, Some(place.clone()))
     }
 
-    /// A socket that a host has connected.
+    /// Uses a socket that the host has connected.
     pub(crate) fn by(socket: OwnedFd) -> Result<Reached> {
         standard::fill().map_err(|error| system("opening /dev/null", &error))?;
         Reached::new(socket.into(), None)
@@ -104,21 +103,21 @@ impl Reached {
     }
 }
 
-/// What a broker says to a plugin that it takes in.
+/// What a broker sends to a plugin that it has accepted.
 pub(crate) struct Welcome {
     /// The bus's number.
     pub(crate) bus: u64,
     pub(crate) plugin: u64,
     pub(crate) limits: PluginLimits,
-    /// Which broker it is.
+    /// Facts about the broker.
     pub(crate) broker: BrokerFacts,
     pub(crate) memory: OwnMemory,
 }
 
-/// A doorbell that plugins of this process share, and how it is named.
+/// A doorbell that plugins of this process share, with its name.
 pub(crate) type SharedDoorbell = (DoorbellName, OwnDoorbell);
 
-/// Says hello and takes the answer. `shared` are the doorbells that the hello names.
+/// Sends `Hello` and waits for the answer. `shared` are the doorbells that the record names.
 pub(crate) fn greet(
     reached: &Reached,
     (hello, shared): (&ToBroker, Vec<SharedDoorbell>),
@@ -134,7 +133,7 @@ pub(crate) fn greet(
         )
     };
     if is_invitation(&record) {
-        // It lies in a connection that the program found in the environment by itself.
+        // A connection that the program found in its environment begins with an invitation; the welcome comes next.
         (record, received) = receive_one(socket, broker, until)?;
     }
     if received.cut {
@@ -164,7 +163,7 @@ pub(crate) fn greet(
     })
 }
 
-/// Waits for one record, before there is a thread that does so.
+/// Waits for one record, while there is no thread yet that reads records.
 fn receive_one(
     socket: &OwnedFd,
     broker: &BrokerName,
@@ -192,8 +191,8 @@ fn receive_one(
     }
 }
 
-/// Maps doorbell and status page, the descriptors of a welcome; only the latter where the doorbell is
-/// shared.
+/// Maps doorbell and status page from the descriptors of a welcome. If the doorbell is shared, the welcome has only
+/// the status page.
 fn map_pages(received: Received, shared: Option<OwnDoorbell>) -> Result<OwnMemory> {
     let mut descriptors = received.descriptors;
     let status = descriptors.pop();

@@ -1,4 +1,4 @@
-//! Mapping memory that the broker has sent, and what to say where the system refuses something.
+//! Mapping memory that the broker has sent, and the errors for it.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,7 +10,7 @@ use callgate_layout::view::{ReadView, WriteView};
 
 use crate::base::error::{Error, Result};
 
-/// Maps memory of this plugin's for writing.
+/// Maps memory that this plugin writes.
 pub(crate) fn map_writable(fd: OwnedFd, len: usize) -> Result<WriteView> {
     let map = Mapping::writable(fd, len).map_err(|error| unmapped(len, &error))?;
     WriteView::new(map).ok_or_else(|| {
@@ -29,15 +29,15 @@ pub(crate) fn unmapped(len: usize, error: &io::Error) -> Error {
     Error::new(Code::System, text)
 }
 
-/// Maps memory of a peer's for reading.
+/// Maps memory that a peer writes.
 pub(crate) fn map_read_only(fd: OwnedFd, len: usize) -> Result<ReadView> {
     Mapping::read_only(fd, len)
         .map(ReadView::new)
         .map_err(|error| unmapped(len, &error))
 }
 
-/// The error for what the operating system refused; names the limit that was met, where it is
-/// that of descriptors.
+/// The error for something that the operating system refused. If a limit of descriptors was met, it names that
+/// limit.
 pub(crate) fn system(what: &str, error: &io::Error) -> Error {
     Error::new(Code::System, format!("{what}: {}", limits::explain(error)))
 }

@@ -1,5 +1,5 @@
-//! What a plugin is on one bus: its number there, its pages, its links and the connection to the broker. The
-//! links outlive the connection, and the plugin outlives all of it (docs/decisions/0021).
+//! A membership: what a plugin is on one bus. It has its number there, its pages, its links and the connection to
+//! the broker. The links outlive the connection, and the plugin outlives its memberships (docs/decisions/0021).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -31,7 +31,7 @@ use crate::serve::outstanding::Outstanding;
 use crate::serve::provided::{Offer, ProvidedGates};
 use crate::shares::used::TellsBroker;
 
-/// Gates that one record says to stand, whose names are 256 bytes at most.
+/// How many gates one record (`Standing`) names at most; their names have 256 bytes at most.
 const MOST_STANDING: usize = 200;
 
 /// A plugin on one bus.
@@ -39,49 +39,49 @@ pub(crate) struct Membership {
     pub(crate) id: MembershipId,
     /// This plugin, as its peers know it.
     pub(crate) me: Arc<Caller>,
-    /// The bus's own number, drawn at random by its broker.
+    /// The bus's number, drawn at random by its broker.
     pub(crate) bus: u64,
     pub(crate) limits: PluginLimits,
     pub(crate) memory: Arc<OwnMemory>,
-    /// What its peers may call.
+    /// The gates that its peers may call.
     pub(crate) provided: Arc<LinkedGates>,
     pub(crate) connection: Connection,
-    /// What its broker has of the topics on which the plugin sends.
+    /// The topics that its broker has registered for the plugin.
     pub(crate) sources: Placed,
-    /// What its broker has said of the events that the plugin hears.
+    /// What its broker has said about the topics that the plugin hears.
     pub(crate) followed: Followed,
     /// The cells that its broker was told of.
     pub(crate) cells: ToldCells,
-    /// What its broker was asked about shares.
+    /// The questions about shares that its broker was asked.
     pub(crate) shares: Asked,
     pub(crate) links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
     gates: Arc<OpenGates>,
-    /// What the broker was told of links of older brokers, by number.
+    /// What the broker was told about links of older brokers; the index is the number in that record.
     standing: Mutex<Vec<Standing>>,
     fork: ForkMark,
     _here: Here,
 }
 
-/// What a peer may call over a link of an older broker.
+/// The gates that a peer may call over a link of an older broker.
 struct Standing {
     membership: Weak<Membership>,
     end: LinkEnd,
     gates: Vec<Arc<str>>,
 }
 
-/// What [`Membership::new`] takes.
+/// Arguments of [`Membership::new`].
 pub(crate) struct MembershipParts {
     pub(crate) me: Caller,
     pub(crate) bus: u64,
     pub(crate) limits: PluginLimits,
     pub(crate) memory: OwnMemory,
     pub(crate) connection: Connection,
-    /// What the plugin's dispatcher takes note of, and what it has left to be answered by others.
+    /// What the dispatcher reads to notice changes, and the calls that are left to be answered later.
     pub(crate) serving: (Arc<Changes>, Arc<Outstanding>),
 }
 
 impl MembershipParts {
-    /// Whose the limits of gates are in this membership.
+    /// The plugin to which the limits of gates belong in this membership.
     pub(super) fn owner(&self) -> Owner {
         Owner {
             bus: self.bus,
@@ -93,7 +93,7 @@ impl MembershipParts {
 }
 
 impl Membership {
-    /// The membership of a plugin that provides and has opened these gates.
+    /// A membership of a plugin that provides and has opened these gates.
     pub(super) fn new(
         parts: MembershipParts,
         (provided, gates): (&Arc<ProvidedGates>, &Arc<OpenGates>),
@@ -122,7 +122,7 @@ impl Membership {
         }
     }
 
-    /// What has the plugin's dispatcher look at its feeds.
+    /// A function that has the dispatcher look at the plugin's feeds.
     pub(super) fn tell_of_feeds(&self) -> Tell {
         let provided = Arc::downgrade(&self.provided);
         Box::new(move || {
@@ -138,7 +138,7 @@ impl Membership {
         self.connection.send(record)
     }
 
-    /// An error in a forked child, whose parent the plugin belongs to.
+    /// Fails in a forked child: the plugin belongs to its parent.
     fn check_here(&self) -> Result<()> {
         match self.fork.is_here() {
             true => Ok(()),
@@ -159,21 +159,21 @@ impl Membership {
         self.links.lock().get(&end).cloned()
     }
 
-    /// Whether a link is one of this membership, and has not ended.
+    /// Whether a link belongs to this membership and has not ended.
     pub(crate) fn has_link(&self, link: &Link) -> bool {
         let links = self.links.lock();
         let its = links.get(&link.end());
         its.is_some_and(|its| std::ptr::eq(&**its, link))
     }
 
-    /// Ends a link: its calls fail, its gates are no longer there, its memory is unmapped when the last
-    /// call has returned.
+    /// Ends a link: its calls fail, its gates become absent, and its memory is unmapped when the last call has
+    /// returned.
     pub(crate) fn end_link(&self, end: LinkEnd, reason: &Error) {
         let Some(link) = self.links.lock().remove(&end) else {
             return;
         };
-        // First the gates, so that who hears of the end and waits for the gate does not find it
-        // as it was.
+        // The gates change first: a thread that sees the end of the link and then waits for the gate must not find
+        // the old state.
         for (_, gate) in self.gates.all() {
             gate.lose(&link, self.id);
         }
@@ -189,12 +189,12 @@ impl Membership {
         let _ = self.send(&LinkToBroker::Failed { end, failure }.into());
     }
 
-    /// Tells the broker, to which this membership belongs, of the links of an older one: who may call what over
+    /// Tells the broker of this membership about the links of an older one: which peer may call which gates over
     /// them.
     pub(super) fn tell_standing(&self, older: &Arc<Membership>) -> Result<()> {
         for peer in older.provided.peers() {
             let gates = peer.gates();
-            // Also of who may call nothing, so that the broker knows of the link.
+            // A link over which nothing may be called is told as well, so that the broker knows of it.
             let mut parts: Vec<&[Arc<str>]> = gates.chunks(MOST_STANDING).collect();
             if parts.is_empty() {
                 parts.push(&[]);
@@ -221,7 +221,8 @@ impl Membership {
         Ok(())
     }
 
-    /// The broker does not grant some of what it was told to stand; whether it was told so.
+    /// Revokes gates of an older link that the broker does not grant. Returns whether the broker was told of such a
+    /// link.
     pub(crate) fn refuse(&self, number: u32, gates: &[u16]) -> bool {
         let all = self.standing.lock();
         let Some(standing) = all.get(number as usize) else {
@@ -239,8 +240,8 @@ impl Membership {
         true
     }
 
-    /// Provides one half of a gate again, which had this life, if the broker's socket has room for that. The answer is
-    /// heard by the control thread.
+    /// Provides one half of a gate again, in the same life, if the broker's socket has room. The control thread
+    /// handles the answer.
     pub(super) fn provide_again(
         &self,
         (offer, life): (&Offer, u64),
@@ -256,7 +257,7 @@ impl Membership {
         Ok(sent)
     }
 
-    /// Offers a topic again, if the broker's socket has room for that. The answer is heard by the control thread.
+    /// Offers a topic again, if the broker's socket has room. The control thread handles the answer.
     pub(super) fn offer_again(
         &self,
         (offered, word): (&Arc<Offered>, u16),
@@ -264,7 +265,7 @@ impl Membership {
     ) -> Result<bool> {
         let returned = Returned::Topic(offered.clone());
         let request = self.connection.number_of_return(returned);
-        // The broker may ask for rings before it answers.
+        // The broker may ask for rings before it answers, so the source has to be known.
         self.sources.offering(request, offered);
         let record = offered.record((request, word), (schema, true));
         let sent = self.send_if_room(&record.into())?;
@@ -275,25 +276,25 @@ impl Membership {
         Ok(sent)
     }
 
-    /// Sends a record if the broker's socket has room for it now; whether it had.
+    /// Sends a record if the broker's socket has room for it now. Returns whether it had.
     pub(super) fn send_if_room(&self, record: &ToBroker) -> Result<bool> {
         self.check_here()?;
         self.connection.send_if_room(record)
     }
 
-    /// The connection is over; links go on. The broker sees the end, also where this side has given it up: the name
-    /// is free for the next connection.
+    /// Ends the connection; links go on. It is also shut down, so that the broker sees the end even if this side
+    /// gave it up: then the plugin's name is free for the next connection.
     pub(super) fn disconnected(&self, reason: &Error) {
         self.ended(reason);
         self.connection.shut_down();
     }
 
-    /// The same before the broker sees it.
+    /// Ends the connection on this side only.
     pub(super) fn ended(&self, reason: &Error) {
         self.connection.end(reason);
         self.shares.end(reason);
         self.followed.disconnected();
-        // Who waits for an extent that is not made any more.
+        // Wakes callers that wait for an extent which the broker will not make any more.
         for link in self.links() {
             link.extents().forget_wanted();
             link.wake_waiting();
@@ -312,7 +313,7 @@ impl Membership {
 impl TellsBroker for Membership {
     fn tell(&self, record: ShareToBroker) {
         if self.fork.is_here() {
-            // A broker that is gone has forgotten it anyway.
+            // A broker that has ended has forgotten it anyway.
             let _ = self.connection.send_in_order(&record.into());
         }
     }

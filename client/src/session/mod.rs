@@ -1,5 +1,5 @@
-//! The connection to a broker, and what a plugin has beyond it: gates that it opened, links, its own thread
-//! that hears the broker.
+//! The session of a plugin: its connection to a broker and its control thread, and what it has beyond them: links,
+//! open gates, subscriptions, shares.
 
 pub(crate) mod allocation;
 mod allowance;

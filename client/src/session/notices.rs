@@ -1,8 +1,8 @@
-//! Telling a plugin's program what becomes of its broker.
+//! Tells a plugin's program what happens to its connection with the broker.
 //!
-//! The control thread and the thread that comes back only queue what there is to tell. A thread of its
-//! own tells it, in order, and lives only while there is something: the program's function may call
-//! anything of the plugin, take its time, panic, or drop the plugin.
+//! The control thread and the thread that comes back only queue events. Another thread passes them to the program's
+//! function, in order, and lives only while there are events: the function may call anything of the plugin, take
+//! long, panic, or drop the plugin.
 
 #[cfg(test)]
 mod tests;
@@ -17,69 +17,70 @@ use parking_lot::Mutex;
 use crate::base::error::{Error, Result};
 use crate::base::thread::{contain, discard, join, spawn};
 
-/// As many events are kept for a function that does not return. A broker that lies could send any number.
+/// How many events wait at most for a function that does not return. A lying broker could send any number.
 const MOST_WAITING: usize = 4096;
 
-/// What a plugin's program is told of its broker, in order.
+/// What a plugin's program is told about its broker, in order.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum BrokerEvent {
     /// The broker has ended, or the connection to it. The plugin waits for the next one.
     ///
-    /// Meanwhile linked plugins go on calling each other. Other calls, and waits for a gate, wait for the next broker until
-    /// their own time is up; providing, opening, watching and listing wait for five seconds. What still has no
-    /// broker then fails with `BROKER_GONE`, and can be tried again. Connecting another plugin does not wait: where nobody
-    /// listens, it fails at once.
+    /// Meanwhile linked plugins can go on to call each other. Other calls, and waits for a gate, wait for the next
+    /// broker until their own deadline; providing, opening, watching and listing wait for five seconds. If there is
+    /// still no broker then, they fail with `BROKER_GONE`, and can be tried again. Connecting another plugin does
+    /// not wait: if nobody listens, it fails at once.
     ///
     /// A plugin that does not [outlive its broker](crate::PluginBuilder::outlives_broker) is told `Ended` instead.
     Lost(Error),
-    /// A broker has taken the plugin in again, and has been told of everything that it provides and has
-    /// open. Other plugins come back at other times, mostly within a quarter of a second. So calls of gates that nobody
-    /// provides yet wait for their provider for a second after this. Opening and watching do not wait: they may find
-    /// that nobody provides the gate yet; [`Subscriber::wait_ready`](crate::Subscriber::wait_ready) waits as long as it is
-    /// told to.
+    /// A broker has accepted the plugin again, and was told everything that the plugin provides and has open. Other
+    /// plugins come back at other times, mostly within a quarter of a second. So for one second after this event, a
+    /// call of a gate that nobody provides yet waits for its provider. Opening and watching do not wait: they may
+    /// find that nobody provides the gate yet. [`Subscriber::wait_ready`](crate::Subscriber::wait_ready) waits for
+    /// its timeout.
     Back {
-        /// The broker's process; 0 where it is not known, as in another pid namespace.
+        /// The broker's process; 0 if it is not known, as in another pid namespace.
         pid: u32,
-        /// Which broker in a row this is on its socket: one more than the last that was killed there, or that had the
-        /// socket of a manager of services. After one that was stopped with a socket of its own, and for a broker without a
-        /// socket, it is 1 again.
+        /// The broker's number in a row of brokers on the same socket: one more than that of a broker which was
+        /// killed there, or which had the socket of a service manager. It is 1 after a broker that was stopped and
+        /// had made its socket itself, and for a broker without a socket.
         generation: u64,
     },
-    /// A broker does not take the plugin in yet, because another plugin has its name, for example; or another user's
-    /// process listens in its place. It is tried again, every two seconds.
+    /// A broker does not accept the plugin yet, for example because another plugin has its name; or a process of
+    /// another user listens in its place. The plugin tries again about every two seconds.
     Refused(Error),
-    /// There will be no broker for this plugin any more: the broker has sent it away, or refuses it for good. It is the
-    /// last event, and [`Plugin::wait_closed`](crate::Plugin::wait_closed) returns the same error.
+    /// There will be no broker for this plugin any more: the broker has sent it away or refused it for good, or the
+    /// plugin does not outlive its broker. This is the last event;
+    /// [`Plugin::wait_closed`](crate::Plugin::wait_closed) returns the same error.
     Ended(Error),
-    /// The broker has taken the plugin in, and does not let it provide this gate, which its policy forbids, for
-    /// example. Everything else goes on. No later broker is asked for the gate again: the program has to drop its
-    /// [`Provider`](crate::Provider) and provide it anew.
+    /// The broker has accepted the plugin, but does not let it provide this gate, for example because its policy
+    /// forbids it. Everything else goes on. No later broker is asked for the gate again: the program has to drop
+    /// its [`Provider`](crate::Provider) and provide the gate anew.
     GateRefused {
         /// The gate's name.
         gate: String,
-        /// Why.
+        /// The broker's reason.
         error: Error,
     },
-    /// Another plugin has provided a gate of this one before this one was back. Its calls are not taken any
-    /// more, and it is provided again as soon as it is free.
+    /// Another plugin provided a gate of this one before this one came back. Calls of it do not reach this plugin
+    /// any more; the broker gives the gate back to it as soon as it is free.
     GateLost {
         /// The gate's name.
         gate: String,
         /// The plugin that provides it.
         owner: String,
     },
-    /// A gate that was lost is this plugin's again.
+    /// A gate that was lost belongs to this plugin again.
     GateBack {
         /// The gate's name.
         gate: String,
     },
 }
 
-/// The program's function that is told.
+/// The program's function for events.
 pub(crate) type Callback = Arc<dyn Fn(BrokerEvent) + Send + Sync>;
 
-/// Who is told, and what was not told yet.
+/// The program's function, and the events that it was not told yet.
 #[derive(Clone)]
 pub(crate) struct Notices {
     state: Arc<Mutex<State>>,
@@ -88,9 +89,9 @@ pub(crate) struct Notices {
 struct State {
     callback: Option<Callback>,
     waiting: VecDeque<BrokerEvent>,
-    /// Some events were lost since there were none left to tell.
+    /// Whether events were dropped since the queue was last empty.
     has_lost: bool,
-    /// A thread tells what waits, and takes what comes meanwhile.
+    /// Whether a thread is calling the function; it also takes events that come meanwhile.
     is_telling: bool,
     /// The thread that was started last.
     thread: Option<JoinHandle<()>>,
@@ -101,7 +102,7 @@ struct State {
 impl Drop for State {
     fn drop(&mut self) {
         if !self.fork.is_here() {
-            // In a forked child there is no thread, and what its handle names may be somebody else's.
+            // In a forked child the thread does not exist, and its handle may name somebody else's.
             std::mem::forget(self.thread.take());
         }
     }
@@ -125,8 +126,7 @@ impl Default for Notices {
 }
 
 impl Notices {
-    /// From now on this function is told, in the place of the one before. What happened earlier is not
-    /// kept for it.
+    /// Sets the function, in place of an earlier one. Events that happened before are not kept for it.
     pub(crate) fn set(&self, callback: Callback) {
         let mut state = self.state.lock();
         let unused = match state.is_closed {
@@ -137,7 +137,7 @@ impl Notices {
         discard(unused);
     }
 
-    /// Has the program told, if it wants to be, by another thread.
+    /// Queues an event for the function, if there is one.
     pub(crate) fn tell(&self, event: BrokerEvent) {
         let mut state = self.state.lock();
         if state.callback.is_none() {
@@ -152,7 +152,7 @@ impl Notices {
         state.waiting.push_back(event);
         let started = self.ensure_thread(&mut state);
         drop(state);
-        // Whoever listens to the log may call, even this very plugin.
+        // A subscriber of the log may call anything, even this very plugin; so no lock is held.
         if is_first_lost {
             tracing::warn!(
                 "the function that is told of the broker does not return: events are lost"
@@ -172,13 +172,13 @@ impl Notices {
         Ok(())
     }
 
-    /// Tells what waits until nothing does.
+    /// Calls the function with each event that waits, until none is left.
     fn tell_all(&self) {
         while let Some((callback, event)) = self.next() {
             contain("the function that is told of the broker panicked", || {
                 callback(event);
             });
-            // The last one to have it, if it was replaced meanwhile.
+            // This may be the last reference, if the function was replaced meanwhile.
             discard(callback);
         }
     }
@@ -192,7 +192,8 @@ impl Notices {
         next
     }
 
-    /// Nothing is told from now on. Waits for the function if it runs and `waits` says so, unless this is called by it.
+    /// Drops the events that wait and the function. If `waits`, waits for a running function, unless the caller is
+    /// that function.
     pub(crate) fn close(&self, waits: bool) {
         let mut state = self.state.lock();
         state.is_closed = true;

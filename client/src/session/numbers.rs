@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// Counts through all numbers of 32 bits, again and again, and passes over those that are in use: a gate
-/// may stay open for as long as 2^32 requests take.
+/// Counts through all 32-bit numbers, again and again, and skips those that are in use: a gate may stay open while
+/// 2^32 requests are made.
 #[derive(Debug)]
 pub(crate) struct Numbers {
     next: AtomicU32,
@@ -18,7 +18,7 @@ impl Numbers {
         }
     }
 
-    /// Puts something under the next number that nothing in the map has.
+    /// Inserts a value under the next number that is not in the map.
     pub(crate) fn insert<T>(&self, map: &mut HashMap<u32, T>, value: T) -> u32 {
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -29,7 +29,7 @@ impl Numbers {
         }
     }
 
-    /// The next number that nothing in the map has.
+    /// The next number that is not in the map.
     pub(crate) fn unused<T>(&self, map: &HashMap<u32, T>) -> u32 {
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -40,8 +40,8 @@ impl Numbers {
     }
 }
 
-/// Which membership of this process one is: a broker that has ended a plugin's session takes it in again, so that two
-/// of them may be on one bus.
+/// Names a membership within this process. A broker that has ended a plugin's session may accept it again, so two
+/// memberships may be on one bus.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MembershipId(u64);
 
@@ -51,12 +51,12 @@ impl MembershipId {
         MembershipId(LAST.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// The number, for those who know no memberships.
+    /// The number, for code that does not know memberships.
     pub(crate) fn number(self) -> u64 {
         self.0
     }
 
-    /// One in tests.
+    /// An id with this number, for tests.
     #[cfg(test)]
     pub(crate) fn of(number: u64) -> MembershipId {
         MembershipId(number)

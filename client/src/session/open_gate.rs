@@ -28,7 +28,7 @@ use crate::session::numbers::MembershipId;
 use crate::session::verdict::{Verdict, Verdicts};
 use crate::session::wanted::Wanted;
 
-pub(crate) use absence::{is_known, nobody};
+pub(crate) use absence::{NOBODY, is_known, nobody};
 pub use event::GateEvent;
 use half::Half;
 use questions::Questions;

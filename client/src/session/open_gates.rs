@@ -21,7 +21,7 @@ pub(crate) struct OpenGates {
 #[derive(Debug)]
 struct Entry {
     gate: Weak<OpenGate>,
-    /// The membership whose broker was asked to open it.
+    /// The membership whose broker was asked last to open it.
     opened_by: Option<MembershipId>,
 }
 
@@ -33,7 +33,7 @@ impl OpenGates {
         }
     }
 
-    /// Takes in a gate that is about to be opened; gives back its number.
+    /// Adds a gate that is about to be opened. Returns its number.
     pub(super) fn add(&self, gate: &Arc<OpenGate>) -> u32 {
         let entry = Entry {
             gate: Arc::downgrade(gate),
@@ -46,12 +46,13 @@ impl OpenGates {
         self.gates.lock().get(&number)?.gate.upgrade()
     }
 
-    /// Forgets a gate; the membership whose broker was asked to open it.
+    /// Removes a gate. Returns the membership whose broker was asked to open it.
     pub(super) fn remove(&self, number: u32) -> Option<MembershipId> {
         self.gates.lock().remove(&number)?.opened_by
     }
 
-    /// The record by which a gate is opened by a membership; `None` where that was done, or it is not open.
+    /// The record that opens a gate in a membership; `None` if that broker was asked already, or the gate is
+    /// closed.
     pub(super) fn to_open(&self, by: MembershipId, number: u32) -> Option<GateToBroker> {
         let gates = self.gates.lock();
         let entry = gates.get(&number)?;
@@ -68,7 +69,7 @@ impl OpenGates {
         })
     }
 
-    /// The membership's broker was asked.
+    /// Notes that the membership's broker was asked.
     pub(super) fn opened(&self, by: MembershipId, number: u32) {
         if let Some(entry) = self.gates.lock().get_mut(&number) {
             entry.opened_by = Some(by);

@@ -1,4 +1,4 @@
-//! What the control thread has for the broker while the broker does not read.
+//! The control thread's records for a broker that does not read at the moment.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,18 +10,17 @@ use parking_lot::Mutex;
 use super::broker::BrokerName;
 use crate::base::error::Result;
 
-/// The most records that wait. They answer records of the broker's, which keeps no more than about so
-/// many for one plugin.
+/// How many records may wait. They answer records of the broker, which keeps about as many for one plugin at most.
 const MOST: usize = 16_384;
 
-/// Records in the order in which they are to be sent.
+/// Records that wait, in the order in which they have to be sent.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     queue: Mutex<VecDeque<Box<[u8]>>>,
 }
 
 impl Outgoing {
-    /// Sends a record, or queues it where others wait already or the socket is full.
+    /// Sends a record, or queues it if others wait already or the socket is full.
     pub(crate) fn send(&self, socket: &OwnedFd, broker: &BrokerName, record: &[u8]) -> Result<()> {
         let mut queue = self.queue.lock();
         if queue.is_empty() && try_send(socket, broker, record)? {
@@ -35,10 +34,11 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Sends a record of another thread's behind all that waits; false where not all of it goes now.
+    /// Sends another thread's record after all that wait. Returns `false` if not everything could be sent now.
     ///
-    /// What the control thread has answered is often why others send something: a wish for an extent
-    /// that overtook the news that the last one of this number had failed would be an offence.
+    /// The order matters, because an answer of the control thread is often the reason why another thread sends
+    /// something: if a wish for an extent overtook the news that the last one with this number has failed, the
+    /// broker would take it for an offence.
     pub(crate) fn send_now(
         &self,
         socket: &OwnedFd,
@@ -49,7 +49,7 @@ impl Outgoing {
         Ok(!flush(&mut queue, socket, broker)? && try_send(socket, broker, record)?)
     }
 
-    /// The same, with a descriptor.
+    /// As [`Outgoing::send_now`], with a descriptor.
     pub(crate) fn send_file_now(
         &self,
         (socket, broker): (&OwnedFd, &BrokerName),
@@ -61,17 +61,17 @@ impl Outgoing {
         Ok(!flush(&mut queue, socket, broker)? && attempt(socket, broker, (record, &with))?)
     }
 
-    /// Sends what goes; whether something is left.
+    /// Sends what the socket has room for. Returns whether records are left.
     pub(crate) fn flush(&self, socket: &OwnedFd, broker: &BrokerName) -> Result<bool> {
         flush(&mut self.queue.lock(), socket, broker)
     }
 
-    /// Whether anything waits.
+    /// Whether no record waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.lock().is_empty()
     }
 
-    /// Forgets what waits, because the session is over.
+    /// Drops all records, because the session is over.
     pub(crate) fn clear(&self) {
         self.queue.lock().clear();
     }
@@ -87,7 +87,7 @@ fn flush(queue: &mut VecDeque<Box<[u8]>>, socket: &OwnedFd, broker: &BrokerName)
     Ok(false)
 }
 
-/// Sends a record if the socket has room for it.
+/// Sends a record if the socket has room for it. Returns whether it had.
 pub(crate) fn try_send(socket: &OwnedFd, broker: &BrokerName, record: &[u8]) -> Result<bool> {
     attempt(socket, broker, (record, &[]))
 }

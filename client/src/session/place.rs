@@ -1,10 +1,9 @@
-//! Where a broker's socket is, and connecting to it: once, and again after the broker has ended.
+//! Where a broker's socket is, and connecting to it: the first time, and again after the broker has ended.
 //!
-//! A path is resolved once: it is made absolute, and the links on the way to its directory are followed. So
-//! a plugin that comes back finds the same directory, wherever it has changed to meanwhile, and whoever
-//! has changed a link. Each attempt looks at two things before a byte is sent: nobody else can put
-//! anything into the directory, and who listens is this user, or root, who opens sockets in the place of
-//! services.
+//! A path is resolved once: it is made absolute, and symbolic links on the way to its directory are followed. So a
+//! plugin that comes back finds the same directory, even if it has changed its working directory or somebody has
+//! changed a link. Each attempt checks two things before a byte is sent: that nobody else can put anything into the
+//! directory, and that the listening process belongs to this user or to root, who opens sockets for services.
 
 #[cfg(test)]
 mod tests;
@@ -32,7 +31,7 @@ use super::broker::BrokerName;
 use super::mapping::system;
 use crate::base::error::{Error, Result};
 
-/// Where a broker's socket is: a directory without links in it, and a name.
+/// The place of a broker's socket: a directory whose path has no symbolic links, and a name in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     directory: PathBuf,
@@ -40,10 +39,10 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Resolves a path that a user wrote.
+    /// Resolves a path that the user has given.
     pub(super) fn resolve(path: &Path) -> Result<Place> {
         let shown = path.display();
-        // The same limit that a broker has at this path.
+        // A broker at this path has the same limit.
         UnixAddr::new(path).map_err(|_| too_long(path))?;
         let name = path.file_name().ok_or_else(|| {
             let text = format!("the socket path `{shown}` does not end in a name");
@@ -53,7 +52,7 @@ impl Place {
         if !directory.exists() {
             return Err(nobody(path, "its directory does not exist"));
         }
-        // A link of another user's is seen here only: what follows has no links in it.
+        // Another user's symbolic link is only seen here: the resolved path has none.
         check(directory, path)?;
         let directory = canonicalize(directory)
             .map_err(|error| system(&format!("finding the directory of {shown}"), &error))?;
@@ -70,8 +69,8 @@ impl Place {
 
     /// Connects to the broker that listens there now.
     ///
-    /// While more are waiting for the broker to take them in than its socket has room for, the kernel has
-    /// this one wait, until the time is up.
+    /// If more connections wait for the broker than its socket has room for, the kernel lets this one wait, until
+    /// the time is up.
     pub(super) fn connect(&self, until: Instant) -> Result<(OwnedFd, BrokerName)> {
         let path = self.path();
         if !self.directory.exists() {
@@ -93,7 +92,7 @@ impl Place {
         Ok((socket, name))
     }
 
-    /// Connects, waiting in the kernel for the listener to have room.
+    /// Connects; the kernel waits until the listener has room.
     fn wait_in_line(&self, socket: &OwnedFd, until: Instant) -> Result<()> {
         let path = self.path();
         let (address, _directory) = self.address()?;
@@ -103,9 +102,8 @@ impl Place {
         })
     }
 
-    /// The address, and what has to stay open while it is used. A path that was short where a link or the
-    /// working directory was a part of it may be too long without; then the directory is named by a
-    /// descriptor.
+    /// The address, and a descriptor that has to stay open while it is used. Without links or the working directory
+    /// a path may become too long for an address; then the directory is named through its descriptor.
     fn address(&self) -> Result<(UnixAddr, Option<File>)> {
         if let Ok(address) = UnixAddr::new(&self.path()) {
             return Ok((address, None));
@@ -123,7 +121,7 @@ impl Place {
     }
 }
 
-/// The error where others can put something into the directory of a socket.
+/// Fails if other users can put something into the directory of a socket.
 fn check(directory: &Path, path: &Path) -> Result<()> {
     socket::check_directory(directory).map_err(|why| {
         let text = format!("not connecting to {}: {why}", path.display());
@@ -131,7 +129,7 @@ fn check(directory: &Path, path: &Path) -> Result<()> {
     })
 }
 
-/// The error where the process that listens is another user's.
+/// Fails if the listening process belongs to another user.
 fn check_listener(socket: &OwnedFd, path: &Path) -> Result<()> {
     let listener = getsockopt(socket, sockopt::PeerCredentials)
         .map_err(|errno| system("asking who listens", &errno.into()))?;
@@ -151,7 +149,7 @@ fn check_listener(socket: &OwnedFd, path: &Path) -> Result<()> {
 fn connect_until(socket: &OwnedFd, address: &UnixAddr, until: Instant) -> nix::Result<()> {
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        // Zero would be without end, and so is what the kernel cannot count.
+        // The kernel takes zero, and a value that it cannot count, as no limit.
         let micros = i64::try_from(left.as_micros()).unwrap_or(i64::MAX).max(1);
         setsockopt(socket, sockopt::SendTimeout, &TimeVal::microseconds(micros))?;
         match connect(socket.as_raw_fd(), address) {
@@ -189,7 +187,7 @@ fn nobody(path: &Path, why: &str) -> Error {
     )
 }
 
-/// The error for a path at which too many wait.
+/// The error for a path at which too many connections wait.
 fn busy(path: &Path) -> Error {
     let who = BrokerName::at(holder(path).map(|(pid, _)| pid), path);
     who.is_late(
@@ -197,11 +195,11 @@ fn busy(path: &Path) -> Error {
     )
 }
 
-/// Who took the lock beside a socket last, and whether a process of that number runs.
+/// The process that last took the lock beside a socket, and whether a process of that number runs.
 fn holder(path: &Path) -> Option<(i32, bool)> {
     let mut lock = path.as_os_str().to_owned();
     lock.push(".lock");
-    // Whatever is there is not to be waited for.
+    // Neither follows a link nor waits, whatever the file is.
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let mut options = OpenOptions::new();
     let file = options.read(true).custom_flags(flags.bits()).open(lock);

@@ -1,4 +1,4 @@
-//! What a plugin is beyond its memberships: what it provides, has opened and has sent. It outlives brokers.
+//! What a plugin has beyond its memberships: what it provides, has opened and has sent. It outlives brokers.
 
 mod asking;
 mod cells;
@@ -41,39 +41,39 @@ use crate::shares::table::Table;
 
 pub(crate) use returning::is_final;
 
-/// What all handles of a plugin share.
+/// The state that all handles of a plugin share.
 pub(crate) struct PluginState {
     pub(crate) policy: WaitPolicy,
     pub(crate) trust: Option<TrustPeers>,
-    /// How long an extent, or a buffer for large payloads, may lie idle.
+    /// How long an extent, or a buffer for large payloads, may be idle before it is given back.
     pub(crate) keep_idle: Duration,
-    /// How its typed calls may be written, in both directions.
+    /// The encodings of its typed calls, in both directions.
     pub(crate) encodings: Encodings,
     pub(crate) provided: Arc<ProvidedGates>,
     /// Calls that no thread waits for.
     pub(crate) sent: Sender,
     /// Whether there is a broker.
     pub(crate) presence: Presence,
-    /// What the program is told of it.
+    /// The notices to the program about its broker.
     pub(crate) notices: Notices,
     waits: ReportedWaits,
     gates: Arc<OpenGates>,
-    /// The topics on which it sends.
+    /// The topics that it offers.
     offers: Offers,
-    /// What it has asked to hear.
+    /// Its subscriptions.
     pub(crate) subscriptions: Subscriptions,
     /// The cells that it has open.
     cells: OpenCells,
-    /// What it uses of shares.
+    /// The shares that it uses.
     pub(crate) shares: Arc<Table>,
     current: ArcSwap<Membership>,
-    /// Those before it whose links are still used.
+    /// Older memberships whose links are still used.
     older: Mutex<Vec<Arc<Membership>>>,
-    /// Held while a record is sent that says of a gate what must be said once, or must come after another.
+    /// Locked while a record is sent that must be sent once, or must come after another.
     saying: Mutex<()>,
-    /// Held while a long schema goes to the broker, until it was taken.
+    /// Locked while a long schema is uploaded, until the broker has used it.
     uploading: Mutex<()>,
-    /// Has the plugin come back when its broker has ended; unless that is for good.
+    /// Has the plugin connect to the next broker when one has ended; not set if it does not outlive its broker.
     comes_back: OnceLock<ComesBack>,
     fork: ForkMark,
 }
@@ -81,7 +81,7 @@ pub(crate) struct PluginState {
 /// Begins to look for the next broker.
 pub(crate) type ComesBack = Box<dyn Fn() + Send + Sync>;
 
-/// What [`PluginState::new`] takes.
+/// Arguments of [`PluginState::new`].
 pub(crate) struct PluginParts {
     pub(crate) policy: WaitPolicy,
     pub(crate) trust: Option<TrustPeers>,
@@ -123,18 +123,18 @@ impl PluginState {
         }
     }
 
-    /// From here on the end of a broker is not the end of the plugin's session.
+    /// From here on the plugin's session goes on when its broker ends.
     pub(crate) fn set_comes_back(&self, comes_back: ComesBack) {
-        // It is said once.
+        // Called once.
         let _ = self.comes_back.set(comes_back);
     }
 
-    /// What the plugin is on its bus now, or was on the last one.
+    /// The current membership, or the last one if there is no broker.
     pub(crate) fn membership(&self) -> Arc<Membership> {
         self.current.load_full()
     }
 
-    /// The same where there is a broker, which is waited for until then.
+    /// As [`PluginState::membership`], but waits until there is a broker; fails at the deadline.
     pub(crate) fn await_membership(&self, until: Instant) -> Result<Arc<Membership>> {
         self.check_here()?;
         let membership = self.membership();
@@ -148,8 +148,8 @@ impl PluginState {
         }
     }
 
-    /// Where there is no broker, has somebody look for the next one: there may have been no thread for that when the last
-    /// one was lost.
+    /// If there is no broker, starts the thread that looks for the next one: that may have failed when the last one was
+    /// lost.
     fn see_that_it_comes_back(&self) {
         if self.presence.is_away()
             && let Some(comes_back) = self.comes_back.get()
@@ -158,7 +158,7 @@ impl PluginState {
         }
     }
 
-    /// Sends a request and waits for its answer. Where the broker ends meanwhile, the next one is asked.
+    /// Sends a request and waits for its answer. If the broker ends meanwhile, asks the next one.
     pub(crate) fn request_until(&self, until: Instant, make: impl Fn(u32) -> ToBroker) -> Answer {
         loop {
             let membership = self.await_membership(until)?;
@@ -169,7 +169,7 @@ impl PluginState {
         }
     }
 
-    /// Whether something has failed because its broker has ended, so that the next one is to be asked.
+    /// Whether an operation has failed because its broker has ended, so that the next one has to be asked.
     pub(crate) fn has_ended(
         &self,
         membership: &Membership,
@@ -182,11 +182,11 @@ impl PluginState {
         if error.code() == Code::BrokerGone {
             membership.connection.await_end(until);
         }
-        // The presence has changed before the connection was over.
+        // When the connection counts as ended, the presence has changed already.
         membership.connection.check_alive().is_err() && !self.is_over()
     }
 
-    /// As [`PluginState::request_until`], in the time that all requests have.
+    /// As [`PluginState::request_until`], with the usual deadline.
     pub(crate) fn request(&self, make: impl Fn(u32) -> ToBroker) -> Answer {
         self.request_until(answer_due(REQUEST_TIMEOUT), make)
     }
@@ -196,7 +196,7 @@ impl PluginState {
         self.presence.over().is_some()
     }
 
-    /// Takes in a gate that is about to be opened; gives back its number.
+    /// Adds a gate that is about to be opened. Returns its number.
     pub(crate) fn add_open_gate(&self, gate: &Arc<OpenGate>) -> u32 {
         self.gates.add(gate)
     }
@@ -205,7 +205,7 @@ impl PluginState {
         self.gates.get(number)
     }
 
-    /// Asks the broker how an open gate stands, and to be told of every change; and each one after it.
+    /// Opens a gate at the current broker, which then reports its state and each change; and at each later broker.
     pub(crate) fn open(&self, number: u32, until: Instant) -> Result<()> {
         loop {
             let membership = self.await_membership(until)?;
@@ -216,7 +216,7 @@ impl PluginState {
         }
     }
 
-    /// The same of one broker, unless it was asked.
+    /// Opens a gate at one broker, unless that was asked already.
     fn open_on(&self, membership: &Membership, number: u32) -> Result<()> {
         self.say(membership, || {
             let Some(open) = self.gates.to_open(membership.id, number) else {
@@ -230,8 +230,8 @@ impl PluginState {
         })
     }
 
-    /// Says something of a gate that is said once, or must come before something else; `say` is false where the
-    /// broker's socket has no room for it, and is tried again when it has.
+    /// Sends a record that must be sent once or in order. `say` returns `false` if the broker's socket has no room, and
+    /// is called again when there is some.
     fn say(&self, membership: &Membership, say: impl Fn() -> Result<bool>) -> Result<()> {
         self.check_here()?;
         let until = answer_due(REQUEST_TIMEOUT);
@@ -240,16 +240,16 @@ impl PluginState {
             if say()? {
                 return Ok(());
             }
-            // Handles that are dropped meanwhile do not wait for the broker.
+            // Unlocked, so that handles which are dropped meanwhile do not wait for the broker.
             drop(alone);
             membership.connection.await_room(until)?;
         }
     }
 
-    /// Withdraws one half of a gate that is not provided here any more, and waits until the broker has heard of it,
-    /// until then at most.
+    /// Withdraws one half of a gate that is not provided here any more, and waits until the broker has read of it, or
+    /// until the deadline.
     pub(crate) fn withdraw(&self, gate: &str, kind: CallKind, until: Instant) {
-        // Who comes back at this moment has provided it before this, or finds it gone.
+        // A plugin that comes back has either provided the gate before this, or finds it gone.
         drop(self.saying.lock());
         let membership = self.membership();
         let connection = &membership.connection;
@@ -268,8 +268,8 @@ impl PluginState {
         });
     }
 
-    /// A broker has agreed that a gate is provided; false where that is not the one that there is now, which
-    /// has to be asked as well.
+    /// Notes that a broker has registered a gate. Returns `false` if the plugin has another broker now, which has to be
+    /// asked too.
     pub(crate) fn offered(&self, offer: &Offer, life: u64, by: MembershipId) -> bool {
         let _alone = self.saying.lock();
         let is_current = self.membership().id == by;
@@ -287,25 +287,25 @@ impl PluginState {
         };
         let membership = self.membership();
         if opened_by == Some(membership.id) && membership.connection.check_alive().is_ok() {
-            // A broker that is gone has forgotten it anyway.
+            // A broker that has ended has forgotten it anyway.
             let _ = membership.send(&GateToBroker::Close { open: number }.into());
         }
     }
 
-    /// Memberships before the current one whose links are still used.
+    /// Older memberships whose links are still used.
     fn older_memberships(&self) -> Vec<Arc<Membership>> {
         self.older.lock().clone()
     }
 
-    /// The membership to which a link belongs, as long as it has not ended.
+    /// The membership to which a link belongs, while the link has not ended.
     fn membership_of(&self, link: &Link) -> Option<Arc<Membership>> {
         let older = self.older.lock().clone();
         let mut all = older.into_iter().chain([self.membership()]);
         all.find(|membership| membership.has_link(link))
     }
 
-    /// A link's peer takes no more calls: gates are called over it no more. Those that it has taken are waited for.
-    /// Where there is no broker, or another one, the peer may only have left the old one: it is awaited.
+    /// Calls no more gates over a link whose peer takes no more calls; calls that the peer has taken go on. If there is
+    /// no broker, or another one, the peer may only have left the old broker, so its return is awaited.
     pub(crate) fn close_link(&self, link: &Link) {
         let Some(membership) = self.membership_of(link) else {
             return;
@@ -330,19 +330,19 @@ impl PluginState {
         }
     }
 
-    /// Ends a link whose peer broke the protocol, unless it has ended before.
+    /// Ends a link whose peer broke the protocol, unless it has ended already.
     pub(crate) fn break_link(&self, link: &Link, error: &Error) {
         if let Some(membership) = self.membership_of(link) {
             membership.break_link(link.end(), error);
         }
     }
 
-    /// Whether this is still the process that connected, and not a forked child of it.
+    /// Whether this is the process that connected, and not a forked child of it.
     pub(crate) fn is_here(&self) -> bool {
         self.fork.is_here()
     }
 
-    /// An error in a forked child, whose parent the plugin belongs to.
+    /// Fails in a forked child: the plugin belongs to its parent.
     pub(crate) fn check_here(&self) -> Result<()> {
         if self.is_here() {
             Ok(())
@@ -370,11 +370,11 @@ impl PluginState {
             membership.end_links(&reason);
         }
         self.sent.close();
-        // Last: peers that hear of it from the broker answer otherwise.
+        // Last, because peers that learn of the end from the broker report it with another error.
         for membership in memberships {
             membership.connection.shut_down();
         }
-        // What the program does there may need the control thread.
+        // The program's function may need the control thread, so that thread does not wait for it.
         let is_control_thread = self.membership().connection.is_control_thread();
         self.notices.close(!is_control_thread);
     }

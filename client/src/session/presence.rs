@@ -1,4 +1,4 @@
-//! Whether a plugin has a broker: it has, it waits for the next one, or there will be none any more.
+//! Whether a plugin has a broker, waits for the next one, or will never have one again.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use crate::base::deadline::instant_after;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
 
-/// How long other plugins may need longer than this one to come back, in nanoseconds: they try every quarter of a
-/// second.
+/// For how long after this plugin's return other plugins may still be coming back, in nanoseconds: they try about
+/// every quarter of a second.
 const RETURNING: u64 = 1_000_000_000;
 
 /// Whether a plugin has a broker.
@@ -21,34 +21,34 @@ const RETURNING: u64 = 1_000_000_000;
 pub(crate) struct Presence {
     now: Mutex<Now>,
     over: Condvar,
-    /// When the plugin came back last, as a time of the monotonic clock; 0 where it has not.
+    /// When the plugin came back last, in nanoseconds of the monotonic clock; 0 if it never has.
     back_at: AtomicU64,
-    /// Changes with the others, for those who wait for something else besides.
+    /// Counts changes, for threads that also wait for something else.
     changes: AtomicU32,
 }
 
 #[derive(Debug, Default)]
 struct Now {
-    /// Why the last connection is over, where the next one is to come.
+    /// Why the last connection has ended, while the next one is awaited.
     away: Option<Error>,
     /// Why the last attempt to come back failed.
     refused: Option<Error>,
-    /// Why there will be none.
+    /// Why there will be no broker any more.
     over: Option<Error>,
 }
 
-/// What a wait for a broker came to.
+/// The outcome of a wait for a broker.
 #[derive(Debug)]
 pub(crate) enum Wait {
     Back,
-    /// There is none; why.
+    /// There is no broker, for this reason.
     None(Error),
     Cancelled,
 }
 
 impl Presence {
-    /// The broker has ended, unless `is_current` says that the plugin has gone on to another one; another one is to
-    /// come. Whether it was there until now.
+    /// Notes that the broker has ended and the next one is awaited, unless `is_current` says that the plugin has
+    /// another one already. Returns whether there was a broker until now.
     pub(super) fn lost(&self, reason: &Error, is_current: impl FnOnce() -> bool) -> bool {
         let mut now = self.now.lock();
         if now.over.is_some() || now.away.is_some() || !is_current() {
@@ -61,13 +61,14 @@ impl Presence {
         true
     }
 
-    /// An attempt to come back failed; whether the one before failed with another code.
+    /// Notes that an attempt to come back failed. Returns whether the attempt before failed with another code, or
+    /// there was none.
     pub(crate) fn refused(&self, why: &Error) -> bool {
         let before = self.now.lock().refused.replace(why.clone());
         before.is_none_or(|before| before.code() != why.code())
     }
 
-    /// The plugin is back.
+    /// Notes that the plugin is back.
     pub(super) fn back(&self) {
         let mut now = self.now.lock();
         (now.away, now.refused) = (None, None);
@@ -76,7 +77,7 @@ impl Presence {
         self.changed();
     }
 
-    /// Until when other plugins of the bus are still coming back, as a time of the monotonic clock.
+    /// Until when other plugins of the bus may still be coming back, in nanoseconds of the monotonic clock.
     pub(crate) fn others_return_until(&self) -> u64 {
         match self.back_at.load(Ordering::Relaxed) {
             0 => 0,
@@ -84,7 +85,7 @@ impl Presence {
         }
     }
 
-    /// There will be no broker any more. The first reason stands.
+    /// Notes that there will be no broker any more. The first reason is kept.
     pub(super) fn end(&self, reason: &Error) {
         self.now.lock().over.get_or_insert_with(|| reason.clone());
         self.over.notify_all();
@@ -102,12 +103,12 @@ impl Presence {
         now.away.is_some() && now.over.is_none()
     }
 
-    /// Why there will be no broker any more.
+    /// Why there will be no broker any more; `None` if there may be.
     pub(crate) fn over(&self) -> Option<Error> {
         self.now.lock().over.clone()
     }
 
-    /// An error where there is no broker now.
+    /// Fails if there is no broker now.
     pub(crate) fn check(&self) -> Result<()> {
         match self.why_not() {
             Some(error) => Err(error),
@@ -134,7 +135,7 @@ impl Presence {
         })
     }
 
-    /// Waits for a broker until a time of the monotonic clock.
+    /// Waits for a broker until a time in nanoseconds of the monotonic clock.
     pub(crate) fn await_back(&self, until: u64, cancel: Option<&CancelToken>) -> Wait {
         loop {
             let seen = self.changes.load(Ordering::Acquire);
@@ -156,7 +157,7 @@ impl Presence {
         }
     }
 
-    /// Waits until there will be no broker any more; why, or `None` when the time was up before.
+    /// Waits until there will be no broker any more, and returns the reason; `None` if the time is up before.
     pub(crate) fn await_over(&self, timeout: Option<Duration>) -> Option<Error> {
         let mut now = self.now.lock();
         let until = timeout.map(instant_after);
@@ -171,7 +172,7 @@ impl Presence {
     }
 }
 
-/// A time of the standard library as one of the monotonic clock.
+/// Converts an `Instant` to nanoseconds of the monotonic clock.
 pub(super) fn nanos(until: Instant) -> u64 {
     let left = until.saturating_duration_since(Instant::now());
     let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);

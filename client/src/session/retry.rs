@@ -1,34 +1,33 @@
 //! When a plugin whose broker has ended tries to connect again.
 //!
-//! Pure: the time and the randomness are the caller's.
+//! Pure: the caller passes the time and the random numbers in.
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-/// How long after the loss a broker is expected back at any moment: it was restarted.
+/// How long after the loss a restarted broker is expected at any moment.
 const SOON: Duration = Duration::from_secs(60);
-/// The waits before attempts meanwhile, in nanoseconds. All plugins of a bus lose it in the same moment,
-/// and are not to come back in one: hence a wide range.
+/// The waits before attempts in that time, in nanoseconds. The range is wide because all plugins of a bus lose the
+/// broker at the same moment and should not come back at the same moment.
 const QUICK: RangeInclusive<u64> = 20_000_000..=250_000_000;
-/// The waits later: somebody has stopped the broker, and may start it again some time. Not all the same,
-/// so that plugins which a suspended machine has put into step do not stay in it.
+/// The later waits: somebody has stopped the broker, and may start it again some time. They differ too, so that
+/// plugins which a suspended machine has put into step get out of step.
 const SLOW: RangeInclusive<u64> = 1_800_000_000..=2_000_000_000;
 
-/// The attempts after one loss.
+/// The attempts after the loss of a broker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Retry {
     lost: Instant,
 }
 
 impl Retry {
-    /// The attempts after a loss at that time.
+    /// The attempts after a loss at this time.
     pub(crate) fn since(lost: Instant) -> Retry {
         Retry { lost }
     }
 
-    /// How long to wait before the next attempt. `random` may be any number, and each with the same
-    /// probability.
+    /// How long to wait before the next attempt. All values of `random` have to be equally likely.
     pub(crate) fn wait(&self, now: Instant, random: u64) -> Duration {
         match now.saturating_duration_since(self.lost) < SOON {
             true => within(QUICK, random),
@@ -36,24 +35,24 @@ impl Retry {
         }
     }
 
-    /// How long to wait where an attempt has shown that the next will fail, too, unless others change
+    /// How long to wait after an attempt which showed that the next will fail as well, unless somebody else changes
     /// something.
     pub(crate) fn slow(random: u64) -> Duration {
         within(SLOW, random)
     }
 }
 
-/// Any number.
+/// A random number.
 pub(crate) fn random() -> u64 {
-    // Each state of it has keys of its own.
+    // Each `RandomState` has random keys of its own.
     RandomState::new().hash_one(0)
 }
 
-/// The part of a range, in nanoseconds, that a random number stands for.
+/// Maps a random number to a wait in a range of nanoseconds.
 fn within(range: RangeInclusive<u64>, random: u64) -> Duration {
     let (start, end) = range.into_inner();
     let count = u128::from(end - start) + 1;
-    // Less than `count`, and so no more than fits.
+    // Less than `count`, so it fits.
     let part = (u128::from(random) * count) >> 64;
     Duration::from_nanos(start.saturating_add(u64::try_from(part).unwrap_or(0)))
 }

@@ -1,24 +1,24 @@
-//! What the control thread knows of the schemas of a membership's bus: those that it fetches from the broker, in
-//! parts and one at a time, and the gates whose news are held back until they have been compared.
+//! What the control thread knows of the schemas of a membership's bus: it fetches them from the broker in parts,
+//! one schema at a time, and holds back the news of gates until their types have been compared.
 //!
-//! A gate whose provider has other types than its opener is not shown before it is known whether values can be
-//! converted. `Synced` of such a gate is held back with it: who has asked is to find what it leads to. Newer news of
-//! the gate take the place of those that are held. All of this ends with the connection: the next broker is asked
-//! anew, and has numbers of its own.
+//! If a gate's provider has other types than its opener, the gate is not shown before it is known whether values
+//! can be converted. A `Synced` for such a gate is held back as well, so that a thread which has asked finds the
+//! result. Newer news of the gate replace those that are held. All of this ends with the connection: the next
+//! broker is asked anew, and has other numbers.
 //!
 //! | who | does | what happens |
 //! |---|---|---|
-//! | broker | sends a part of no fetch | nothing |
-//! | broker | sends parts that do not fit | the halves that need the schema fail with `PROTOCOL` |
-//! | broker | refuses a fetch | the half that it was fetched for fails as the broker says, until there are news of the gate |
-//! | broker | does not answer | the gate stays as it is; who opens it or waits for it fails at the deadline |
-//! | provider | has a schema that is none | its gate is a `TYPE_MISMATCH`, which says whose it is |
+//! | broker | sends a part that belongs to no fetch | nothing |
+//! | broker | sends parts that do not fit each other | the halves that need the schema fail with `PROTOCOL` |
+//! | broker | refuses a fetch | the half for which it was fetched fails with the broker's error, until there are news of the gate |
+//! | broker | does not answer | the gate stays as it is; opening it and waits for it fail at their deadlines |
+//! | provider | has an invalid schema | its gate is a `TYPE_MISMATCH` that names the provider |
 //! | provider | has one schema after the other | one is fetched at a time; a few are kept; the control thread spends a tenth of its time on them |
-//! | provider | has another schema before the last was compared | its gate stands behind the others that wait |
-//! | provider | has a schema that takes long to compare with many gates | one gate is compared at a time, and the thread does other things in between |
+//! | provider | has another schema before the last was compared | its gate goes behind the others that wait |
+//! | provider | has a schema that takes long to compare with many gates | one gate is compared at a time, and the thread does other work in between |
 //!
-//! What takes long (decoding a schema, comparing the types of one half) is a [`step`](Schemas::step), which is made when the
-//! control thread has time for it.
+//! Work that takes long (decoding a schema, comparing the types of one half) is a [`step`](Schemas::step); the
+//! control thread takes steps when it has time.
 
 pub(super) mod known;
 
@@ -33,55 +33,55 @@ use super::verdict::{Verdict, Verdicts};
 use crate::base::error::Error;
 use known::{Known, Parts};
 
-/// The two halves of a gate, in the order in which they stand in arrays.
+/// The two halves of a gate, in the order in which arrays have them.
 const KINDS: [CallKind; 2] = [CallKind::Function, CallKind::Action];
 
-/// What is known of schemas, and what waits for them.
+/// The schemas that are known, and the gates that wait for others.
 #[derive(Default)]
 pub(crate) struct Schemas {
     known: Known,
     /// Gates whose news are held back, by their numbers.
     held: HashMap<u32, Held>,
-    /// Their numbers, in the order in which they are compared.
+    /// The numbers of these gates, in the order in which they are compared.
     order: BTreeMap<u64, u32>,
-    /// Places in that order that were given.
+    /// The last place in that order that was given.
     placed: u64,
     fetch: Option<Fetch>,
 }
 
-/// News of a gate that are not shown yet.
+/// The news of a gate that is not shown yet.
 struct Held {
-    /// Not the number alone: that may be another gate's by now.
+    /// The gate itself, because its number may be another gate's by now.
     gate: Weak<OpenGate>,
     /// Its place in the order.
     place: u64,
     state: GateState,
     verdicts: Verdicts,
-    /// Whether the broker has answered a question about the gate since.
+    /// Whether the broker has answered a question about the gate meanwhile.
     is_synced: bool,
 }
 
-/// A schema that is being fetched, or was and is not decoded yet.
+/// A schema that is being fetched, or that is fetched and not decoded yet.
 struct Fetch {
     request: u32,
-    /// The gate for which it is.
+    /// The gate for which it is fetched.
     open: u32,
     schema: u64,
     parts: Parts,
     is_whole: bool,
 }
 
-/// What a step has led to.
+/// The outcome of a step.
 #[allow(
     clippy::large_enum_variant,
     reason = "it is made and taken apart in one place, one at a time"
 )]
 pub(crate) enum Step {
-    /// A schema is to be asked for.
+    /// The control thread has to send this request for a schema.
     Ask(SchemaToBroker),
-    /// A gate can be shown.
+    /// The control thread can show a gate.
     Show(Box<News>),
-    /// Something was decoded or compared, and more is to be done.
+    /// Something was decoded or compared, and there is more to do.
     More,
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct News {
 }
 
 impl Held {
-    /// The half that waits for a schema, and for which one.
+    /// The first half that still waits for a schema, and that schema.
     fn wants(&self) -> Option<(usize, u64)> {
         let mut halves = (0..KINDS.len()).filter(|half| self.verdicts[*half].is_none());
         halves.find_map(|half| Some((half, schema_of(&self.state, KINDS[half])?)))
@@ -106,7 +106,7 @@ impl Held {
         self.wants().is_some_and(|(_, wanted)| wanted == schema)
     }
 
-    /// Fails the halves that wait for a schema.
+    /// Fails the halves that wait for this schema.
     fn fail(&mut self, schema: u64, error: &Error) {
         for (kind, verdict) in KINDS.iter().zip(&mut self.verdicts) {
             if verdict.is_none() && schema_of(&self.state, *kind) == Some(schema) {
@@ -119,7 +119,7 @@ impl Held {
         std::ptr::eq(self.gate.as_ptr(), Arc::as_ptr(gate))
     }
 
-    /// What is shown of the gate, if somebody has it open.
+    /// The news to be shown; `None` if nobody has the gate open any more.
     fn shown(self, open: u32) -> Option<News> {
         Some(News {
             open,
@@ -131,7 +131,7 @@ impl Held {
     }
 }
 
-/// The schema with which one half of a gate is to be compared.
+/// The schema with which one half of a gate has to be compared; `None` if it need not be.
 fn schema_of(state: &GateState, kind: CallKind) -> Option<u64> {
     let half = match kind {
         CallKind::Function => &state.function,
@@ -144,7 +144,7 @@ fn schema_of(state: &GateState, kind: CallKind) -> Option<u64> {
 }
 
 impl Schemas {
-    /// Takes in news of a gate: gives them back where they can be shown now.
+    /// Takes news of a gate. Returns them if they can be shown at once.
     pub(crate) fn take_in(
         &mut self,
         open: u32,
@@ -174,8 +174,8 @@ impl Schemas {
         None
     }
 
-    /// The place of a gate in the order: the last, unless it waited for the same schemas before. So who provides a gate
-    /// again and again does not keep others from being compared.
+    /// The place of a gate in the order: the last, unless it waited for the same schemas before. So a plugin that
+    /// provides a gate again and again does not keep other gates from being compared.
     fn place(&mut self, before: Option<&Held>, state: &GateState) -> u64 {
         let schemas = |state| KINDS.map(|kind| schema_of(state, kind));
         if let Some(before) = before
@@ -193,19 +193,20 @@ impl Schemas {
         Some(held)
     }
 
-    /// The broker says of a gate that it cannot be opened: what is held of it is not shown any more. Whether an answer
-    /// to a question was.
+    /// Drops the news that are held of a gate, because the broker says that it cannot be opened. Returns whether an
+    /// answer to a question was held with them.
     pub(crate) fn forget(&mut self, open: u32) -> bool {
         self.remove(open).is_some_and(|held| held.is_synced)
     }
 
-    /// The broker has answered a question about a gate; whether that is held back.
+    /// Notes that the broker has answered a question about a gate. Returns whether the answer is held back with the
+    /// gate's news.
     pub(crate) fn hold_synced(&mut self, open: u32) -> bool {
         let held = self.held.get_mut(&open);
         held.map(|held| held.is_synced = true).is_some()
     }
 
-    /// Whether there is something to do before the broker says more.
+    /// Whether there is a step to be taken before the broker sends more.
     pub(crate) fn is_step_due(&self) -> bool {
         let fetch = self.fetch.as_ref();
         fetch.map_or(!self.order.is_empty(), |fetch| {
@@ -213,8 +214,8 @@ impl Schemas {
         })
     }
 
-    /// Does what is to be done next, if anything is: decodes a schema, compares one half of a gate, or says what to fetch;
-    /// `number` gives a number for that request.
+    /// Takes the next step, if there is one: decodes a schema, compares one half of a gate, or says which schema to
+    /// fetch. `number` gives the number for that request.
     pub(crate) fn step(&mut self, number: impl FnOnce() -> u32) -> Option<Step> {
         self.keep_fetch_if_wanted();
         if let Some(fetch) = self.fetch.take_if(|fetch| fetch.is_whole) {
@@ -240,7 +241,7 @@ impl Schemas {
         Some(Step::Show(Box::new(news)))
     }
 
-    /// The gate that is the first in the order. Those that nobody has open any more are dropped.
+    /// The first gate in the order. Gates that nobody has open any more are dropped.
     fn first(&mut self) -> Option<(u32, Arc<OpenGate>)> {
         loop {
             let open = *self.order.first_key_value()?.1;
@@ -268,7 +269,7 @@ impl Schemas {
         }
     }
 
-    /// Gives a fetch up that nobody waits for any more: its answer is nothing then.
+    /// Gives up a fetch for which no gate waits any more; its answer will be ignored.
     fn keep_fetch_if_wanted(&mut self) {
         let Some(Fetch { open, schema, .. }) = self.fetch else {
             return;
@@ -290,7 +291,8 @@ impl Schemas {
             .is_some_and(|held| held.gate.strong_count() > 0 && held.wants_schema(schema))
     }
 
-    /// Takes in a part: what is to be asked for next, or which gates can be shown now because the parts do not fit.
+    /// Adds a part. Returns the request for the next one, or the gates that can be shown now because the parts do
+    /// not fit.
     pub(crate) fn part(
         &mut self,
         (request, total): (u32, u32),
@@ -324,24 +326,24 @@ impl Schemas {
         }
     }
 
-    /// Whether a request was for a part.
+    /// Whether a request was for a part of a schema.
     pub(crate) fn is_fetch(&self, request: u32) -> bool {
         let mut fetch = self.fetch.iter();
         fetch.any(|fetch| fetch.request == request && !fetch.is_whole)
     }
 
-    /// The broker refuses what was asked for: the gate for which it was, if it can be shown now.
+    /// Handles the broker's refusal of a fetch. Returns the gate for which it was, if that can be shown now.
     pub(crate) fn refused(&mut self, error: &Error) -> Option<News> {
         let Fetch { open, schema, .. } = self.fetch.take()?;
         self.failed(open, schema, error)
     }
 
-    /// The connection is over.
+    /// Forgets everything, because the connection is over.
     pub(crate) fn clear(&mut self) {
         *self = Schemas::default();
     }
 
-    /// Fails whatever waits for a schema; the gates that can be shown now.
+    /// Fails all halves that wait for a schema. Returns the gates that can be shown now.
     fn all_failed(&mut self, schema: u64, error: &Error) -> Vec<News> {
         let all: Vec<u32> = self.held.keys().copied().collect();
         all.into_iter()
@@ -349,7 +351,7 @@ impl Schemas {
             .collect()
     }
 
-    /// The same of one gate.
+    /// Fails the halves of one gate that wait for a schema. Returns the gate if it can be shown now.
     fn failed(&mut self, open: u32, schema: u64, error: &Error) -> Option<News> {
         let held = self.held.get_mut(&open)?;
         held.fail(schema, error);

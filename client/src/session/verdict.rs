@@ -1,4 +1,4 @@
-//! Whether a gate's calls can be converted, where its provider has other types than its opener.
+//! Whether calls of a gate can be converted, if its provider has other types than its opener.
 
 use std::sync::Arc;
 
@@ -8,36 +8,36 @@ use callgate_layout::schema::compare::{Mismatch, Suits, suits};
 use super::wanted::Wanted;
 use crate::base::error::Error;
 
-/// Whether values of an opener's types can become values of a provider's, and back.
+/// Whether values of the opener's types can become values of the provider's, and back.
 #[derive(Clone, Debug)]
 pub(crate) enum Verdict {
-    /// They can, or some can.
+    /// All or some values can.
     Converts {
-        /// The first difference.
+        /// The first difference, for people.
         difference: String,
-        /// The provider takes anything, so that nobody has to change a type.
+        /// Whether the provider takes any value, so that nobody need change a type.
         is_meant: bool,
     },
-    /// The opener has no types of its own; these are the provider's.
+    /// The opener has named no types; these are the provider's.
     Untyped(Arc<Signature>),
-    /// They never can.
+    /// No value can.
     Never(Mismatch),
-    /// It could not be found out.
+    /// The comparison failed.
     Failed(Error),
 }
 
-/// What became of the types of a gate's function and of its action, where these had to be compared.
+/// The verdicts on a gate's function and action; `None` for a half that need not be compared.
 pub(crate) type Verdicts = [Option<Verdict>; 2];
 
 impl Verdict {
-    /// Compares what an opener wants with what a provider has.
+    /// Compares the types that an opener wants with those of a provider.
     pub(super) fn of(wanted: &Wanted, provided: &Signature) -> Verdict {
         match suits(&wanted.signature, provided) {
             Ok(Suits::Convertible { difference }) => Verdict::Converts {
                 difference,
                 is_meant: provided.params.is_none(),
             },
-            // The broker saw bytes that are not canonical.
+            // The types are equal; the broker has compared bytes that are not canonical.
             Ok(Suits::Equal) => Verdict::Converts {
                 difference: "none but in how the types are described".to_owned(),
                 is_meant: false,

@@ -1,4 +1,4 @@
-//! What a plugin wants of a gate that it opens.
+//! The types that a plugin wants of a gate that it opens.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use callgate_layout::{Encodings, Schema, Signature};
 use crate::base::error::Result;
 use crate::serve::offered::Types;
 
-/// Any parameters, with this result.
+/// The signature for any parameters, with this result.
 pub(crate) fn anything(result: Option<Schema>) -> Signature {
     Signature {
         params: None,
@@ -17,17 +17,17 @@ pub(crate) fn anything(result: Option<Schema>) -> Signature {
     }
 }
 
-/// What a plugin means to give to one half of a gate, and to get from it.
+/// The types with which a plugin wants to call one half of a gate.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
-    /// As the broker is told of it.
+    /// What the broker is told of them.
     pub(crate) shape: Shape,
-    /// What is compared with the provider's.
+    /// The signature that is compared with the provider's.
     pub(crate) signature: Arc<Signature>,
 }
 
 impl Wanted {
-    /// What has these types, in these encodings.
+    /// These types, in these encodings.
     ///
     /// # Errors
     ///
@@ -38,12 +38,12 @@ impl Wanted {
         Ok(Wanted { shape, signature })
     }
 
-    /// Whether it says nothing of types, so that what the provider says of them is kept.
+    /// Whether the opener names no types, so that it takes over the provider's.
     pub(super) fn is_untyped(&self) -> bool {
         self.signature.params.is_none()
     }
 
-    /// Of both halves, what does not mean to call them.
+    /// For both halves: the plugin does not want to call them.
     pub(crate) fn nothing() -> Result<[Wanted; 2]> {
         let nothing = Wanted::new(anything(None), Encodings::NONE)?;
         Ok([nothing.clone(), nothing])

@@ -151,9 +151,9 @@ pub enum GateToBroker {
         open: u32,
     },
     /// Say what the broker knows of why nobody provides a gate: programs that it started, and that
-    /// have not connected or have ended. Answered by `Answer`, without a failure where there are none;
+    /// have not connected or have ended, how supervised ones stand, and folders of plugins that cannot be used. Answered by `Answer`, without a failure where there are none;
     /// with `PROVIDER_GONE` where there is nobody to wait for, because one of them has ended before
-    /// it connected; and else with `NOT_READY`.
+    /// it connected; and else with `NOT_READY`. The context is an object, where that is one supervised plugin: `plugin`, `state` and others.
     WhyAbsent {
         /// The plugin's number for this request.
         request: u32,

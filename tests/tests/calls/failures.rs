@@ -4,13 +4,12 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
 
 use callgate_client::Code;
 use callgate_tests::shorthand::{await_that, code, open};
 use callgate_tests::{Bus, PATIENCE, Process, proc, programs};
 
-use crate::support::{Barrier, SHORT};
+use crate::support::{Barrier, Opens, SHORT};
 
 /// A handler's failure that loses its code on the way, or its plugin.
 #[test]
@@ -64,7 +63,8 @@ fn a_failing_handler_says_why_and_lives() {
     }
 }
 
-/// Calls that hang when the plugin they went to closes in order.
+/// Calls that hang when the plugin they went to closes in order; and its gates were said to be there until its last
+/// handler had ended, though nobody could call them any more.
 #[test]
 fn a_plugin_that_is_dropped_answers_what_is_left() {
     let bus = Bus::start(programs!());
@@ -84,6 +84,7 @@ fn a_plugin_that_is_dropped_answers_what_is_left() {
     let out = back(&provider, "Far.Add");
     assert_eq!(out.invoke((1, 2)).unwrap(), 3);
     thread::scope(|scope| {
+        let opens = Opens(&barrier);
         // Which threads have begun; what they do next is all that they sleep in.
         let (begun, begins) = mpsc::channel();
         let expect_asleep = |what: &str, threads: usize| {
@@ -111,10 +112,12 @@ fn a_plugin_that_is_dropped_answers_what_is_left() {
             begun.send(proc::thread_number()).expect("somebody hears");
             drop(provider);
         });
-        expect_asleep("the plugin waits for the broker or its dispatcher", 1);
-        // It may be asleep in what it says to the broker first: a moment later it takes no more calls.
-        thread::sleep(Duration::from_millis(500));
-        barrier.open();
+        // When they are withdrawn the rest of the end follows, in which it sleeps only until the handler has ended.
+        await_that("the gates are gone", || {
+            !count.has_function() && !held.has_function()
+        });
+        expect_asleep("the plugin waits for its handler", 1);
+        drop(opens);
         dropping.join().unwrap();
         assert_eq!(holding.join().unwrap().unwrap(), [1]);
         for call in waiting {
@@ -124,9 +127,7 @@ fn a_plugin_that_is_dropped_answers_what_is_left() {
         }
     });
     assert_eq!(runs.load(Ordering::SeqCst), 0);
-    await_that("the gates are gone", || {
-        !count.has_function() && !held.has_function()
-    });
+    assert!(!count.has_function() && !held.has_function());
     assert_eq!(code(count.invoke(())), Code::NotReady);
 
     // What the dropped plugin had opened is closed.
@@ -155,6 +156,7 @@ fn a_queued_call_is_answered_when_its_plugin_is_dropped() {
     let through = open::<(), bool>(&caller, "P.Through");
     let count = open::<(), u64>(&caller, "P.Count");
     thread::scope(|scope| {
+        let opens = Opens(&barrier);
         let outer = scope.spawn(|| through.invoke(()));
         barrier.wait_for(1);
         let (begun, begins) = mpsc::channel();
@@ -178,10 +180,13 @@ fn a_queued_call_is_answered_when_its_plugin_is_dropped() {
             begun.send(proc::thread_number()).expect("somebody hears");
             drop(provider);
         });
+        await_that("the gates are gone", || {
+            !count.has_function() && !through.has_function()
+        });
         expect_asleep("the plugin waits for its dispatcher", 1);
         // The handler's thread was woken by those calls, and has looked at them.
         thread::sleep(SHORT);
-        barrier.open();
+        drop(opens);
         dropping.join().unwrap();
         assert!(outer.join().unwrap().unwrap());
         for call in waiting {

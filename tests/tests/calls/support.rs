@@ -61,3 +61,12 @@ impl Barrier {
         state.0
     }
 }
+
+/// Opens a barrier when it is dropped: also where a test fails, which would not end otherwise.
+pub(crate) struct Opens<'a>(pub(crate) &'a Barrier);
+
+impl Drop for Opens<'_> {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}

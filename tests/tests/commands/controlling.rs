@@ -204,3 +204,90 @@ fn the_listing_says_how_supervised_plugins_stand() {
         assert!(table.contains(word), "{word} is not in {table}");
     }
 }
+
+/// A plugin that was killed was listed with the signal alone, and its version only while it ran.
+#[test]
+fn the_listing_says_what_was_wrong() {
+    let scene = Scene::new();
+    let late = json!({"restart": {"ready_within_ms": 50, "backoff_ms": [3_600_000]}});
+    scene.plugin_with("late", &["hang"], &late);
+    let grace = json!({"restart": {"stop_grace_ms": 50}});
+    scene.plugin_with("stubborn", &["ignore SIGTERM", READY, "hang"], &grace);
+    let _broker = scene.run(&[]);
+    let late = scene.reach("late", "backoff");
+    assert_eq!(
+        (&late["last_exit"], &late["killed"], &late["version"]),
+        (&"signal 9".into(), &true.into(), &"1.0.0".into())
+    );
+    assert_eq!(late["last_fault"]["code"], "HANDSHAKE_TIMEOUT", "{late}");
+    scene.reach("stubborn", "ready");
+    assert_eq!(run(&scene.socket(), &["stop", "stubborn"]).exit, Some(0));
+    let stubborn = scene.reach("stubborn", "stopped");
+    assert_eq!(
+        (
+            &stubborn["last_exit"],
+            &stubborn["killed"],
+            &stubborn["last_fault"]
+        ),
+        (&"signal 9".into(), &true.into(), &Value::Null)
+    );
+    let logs = run(&scene.socket(), &["logs", "stubborn"]).stdout;
+    assert!(
+        logs.contains("killed because it did not end in its grace"),
+        "{logs}"
+    );
+    let table = run(&scene.socket(), &["ls", "plugins"]).stdout;
+    for words in [
+        "signal 9 (killed)",
+        "HANDSHAKE_TIMEOUT: it was not ready within 50ms",
+    ] {
+        assert!(table.contains(words), "{words} is not in {table}");
+    }
+    let outcome = run(&scene.socket(), &["start", "late"]);
+    outcome.assert_failed(1, "PROVIDER_GONE");
+    assert!(outcome.stderr.contains("HANDSHAKE_TIMEOUT"), "{outcome:?}");
+}
+
+/// A caller waited for its whole time for a plugin that comes only when somebody starts it.
+#[test]
+fn a_call_of_a_stopped_plugin_fails_at_once_and_says_how_to_start_it() {
+    let scene = Scene::new();
+    scene.plugin("clock", &[READY, "idle"]);
+    let _broker = scene.run(&[]);
+    scene.reach("clock", "ready");
+    assert_eq!(run(&scene.socket(), &["stop", "clock"]).exit, Some(0));
+    for command in ["call", "ping"] {
+        let outcome = run(&scene.socket(), &[command, "clock.now", "--timeout", "1h"]);
+        outcome.assert_failed(1, "NOT_READY");
+        for part in ["plugin `clock` is stopped", "`callgate start clock`"] {
+            assert!(outcome.stderr.contains(part), "{part}: {outcome:?}");
+        }
+    }
+    let outcome = run(&scene.socket(), &["call", "clock.now", "--json"]);
+    outcome.assert_failed_in_json(1, "NOT_READY");
+    assert_eq!(outcome.json()["error"]["context"]["state"], "stopped");
+}
+
+/// The code by which a plugin tells its errors apart was in the JSON alone.
+#[test]
+fn a_failed_call_says_the_plugins_own_code_and_context() {
+    let scene = Scene::new();
+    let error = json!({"code": "NO_\u{1b}NOTE", "message": "there is none", "context": {"id": 7}});
+    let steps = [
+        READY,
+        r#"wait {"type":"request"}"#,
+        &format!(r#"send {{"type":"response","id":${{/id}},"error":{error}}}"#),
+        "idle",
+    ];
+    scene.plugin("notes", &steps);
+    let _broker = scene.run(&[]);
+    let outcome = run(&scene.socket(), &["call", "notes.get"]);
+    outcome.assert_failed(1, "HANDLER_ERROR");
+    for part in [
+        "there is none",
+        "the handler's code is NO_\\u{1b}NOTE",
+        "its context is {\"id\":7}",
+    ] {
+        assert!(outcome.stderr.contains(part), "{part}: {outcome:?}");
+    }
+}

@@ -223,17 +223,17 @@ fn a_change_starts_one_in_quarantine_and_none_that_was_stopped() {
     let mut watched = Watched::new(&[]);
     let socket = watched.scene.socket();
     assert_eq!(run(&socket, &["stop", "clock"]).exit, Some(0));
-    watched.write("main.script", &script("second"));
-    watched.expect("clock: its files have changed");
     watched.expect("clock: stopped");
+    watched.write("main.script", &script("second"));
+    watched.expect("clock: its files have changed; it stays stopped");
     assert_eq!(watched.scene.listed("clock")["state"], "stopped");
     let once = json!({"restart": {"quarantine_crashes": 1}});
     watched
         .scene
         .write_manifest("clock", &manifest("clock", &["exit 3"], &once).to_string());
-    watched.expect("clock: its files have changed");
-    watched.expect("clock: stopped");
+    watched.expect("clock: its files have changed; it stays stopped");
     run(&socket, &["start", "clock"]).assert_failed(1, "PROVIDER_GONE");
+    watched.expect("clock: quarantined");
     watched.scene.write_manifest(
         "clock",
         &manifest("clock", &["@main.script"], &once).to_string(),

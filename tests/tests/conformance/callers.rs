@@ -47,8 +47,8 @@ pub(crate) fn four_callers_get_their_own_answers_and_their_share(mode: Mode) {
         assert_eq!(gone, "0", "calls that met a death");
         answered.parse::<u64>().expect("a number")
     };
-    let before: Vec<u64> = callers.iter_mut().map(answered).collect();
-    // Whom the kernel forgets for a while catches up; a caller that starves never does.
+    let mut before: Vec<u64> = callers.iter_mut().map(answered).collect();
+    // Whom the kernel forgets for a while has its share later; a caller that starves never has.
     await_that("the slowest is a quarter as fast as the fastest", || {
         for n in 0..50 {
             assert_eq!(add.invoke((n, n)).unwrap(), 2 * n);
@@ -60,6 +60,7 @@ pub(crate) fn four_callers_get_their_own_answers_and_their_share(mode: Mode) {
             .zip(&before)
             .map(|(now, was)| now - was)
             .collect();
+        before = now;
         let (slowest, fastest) = (made.iter().min().unwrap(), made.iter().max().unwrap());
         *slowest > 0 && slowest * 4 >= *fastest
     });

@@ -5,12 +5,12 @@ use std::sync::mpsc;
 use std::thread;
 
 use callgate_client::dynamic::{self, Gate};
-use callgate_client::{Code, action_signature_of};
+use callgate_client::{CancelToken, Code, action_signature_of};
 use callgate_tests::PATIENCE;
 use callgate_tests::shorthand::{await_that, pattern};
 use callgate_tests::suite::later::{bytes, number, pass_on, plus_one};
 
-use crate::setup::{Mode, SHORT, Setup};
+use crate::setup::{Mode, Setup};
 
 /// A gate of bytes of the suite's provider, ready to be called.
 pub(crate) fn later(setup: &Setup) -> Gate {
@@ -147,8 +147,14 @@ pub(crate) fn a_responder_sees_that_nobody_waits_and_its_answer_gives_the_slot_b
         let sent: Vec<_> = (0..20).map(|_| later.send(b"h").unwrap()).collect();
         await_held(&setup, 20, 0);
         drop(sent);
-        let error = later.with_timeout(SHORT).call(b"h").unwrap_err();
-        assert_eq!(error.code(), Code::Timeout, "{error} in round {round}");
+        let token = CancelToken::new();
+        thread::scope(|scope| {
+            let call = scope.spawn(|| later.with_cancel(&token).call(b"h").unwrap_err());
+            await_held(&setup, 21, 20);
+            token.cancel();
+            let error = call.join().unwrap();
+            assert_eq!(error.code(), Code::Cancelled, "{error} in round {round}");
+        });
         await_held(&setup, 21, 21);
         release(&setup);
     }

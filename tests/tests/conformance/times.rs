@@ -125,12 +125,14 @@ pub(crate) fn a_nested_call_ends_with_the_call_that_its_handler_serves(mode: Mod
         // The time that its handler has, which is much less than what that gives its calls.
         let hasty = patient.with_timeout(Duration::from_millis(200));
         let outcome = hasty.invoke(()).map_err(|error| error.code());
-        assert_eq!(outcome.is_ok(), mode == Mode::Direct, "{outcome:?}");
         await_that("the handler is done", || {
             all = outcomes.invoke(()).unwrap();
             !all.is_empty()
         });
         is_open = all[2] == "OK" && !all[..2].iter().any(|one| one.contains("NOT_READY"));
+        // Without those gates the handler would be done in its time.
+        let ends_in_time = outcome.is_ok() == (mode == Mode::Direct);
+        assert!(ends_in_time || !is_open, "{outcome:?}");
         is_open
     });
     assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());

@@ -241,3 +241,15 @@ fn a_handle_does_not_keep_its_broker_running() {
     assert!(supervised.wait_for(State::Stopped, PATIENCE));
     await_that("nobody supervises it", || supervised.start().is_err());
 }
+
+/// Who had waited for the program was told by the next question that it was still starting.
+#[test]
+fn a_program_that_was_waited_for_is_ready() {
+    let (broker, _host) = host();
+    for _ in 0..20 {
+        let program = || quiet(PEER, &["endless", "P"]);
+        let supervised = broker.supervise("P", program, quick()).unwrap();
+        supervised.child().wait_ready(PATIENCE).unwrap();
+        assert_eq!(supervised.status().state, State::Ready);
+    }
+}

@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 
+use callgate_runtime::PluginStatus;
+
 #[derive(Debug)]
 pub(super) enum Happening {
     /// SIGINT or SIGTERM.
     Signal,
     /// Something has changed in this folder, which is a plugin's or could be.
     Changed(PathBuf),
+    /// A plugin's state is another one.
+    State(Box<PluginStatus>),
     /// Why changes in some directory are not noticed.
     Unwatched(String),
 }

@@ -1,4 +1,4 @@
-//! What `callgate run` says of its plugins: a line for each when it is known whether it runs.
+//! What `callgate run` says of its plugins: a line whenever one is ready, has crashed, is in quarantine, or is stopped.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -6,38 +6,27 @@ use std::time::Duration;
 
 use callgate::shown::{shown, shown_json};
 use callgate::supervision::{State, Status};
-use callgate_runtime::{Broken, PluginStatus, Runtime};
+use callgate_runtime::{Broken, PluginStatus};
 use serde_json::{Value, json};
 
-/// Says of plugins that were started how they stand.
+/// Says how plugins stand.
 #[derive(Debug)]
 pub(super) struct Report {
     json: bool,
-    /// Those of which nothing was said since they were started.
-    awaited: BTreeSet<String>,
     /// Those that were stopped because their folder had gone.
     gone: BTreeSet<String>,
 }
 
 impl Report {
-    /// Of all plugins of a runtime that was just started.
-    pub(super) fn new(json: bool, runtime: &Runtime) -> Report {
-        let all = runtime.plugins().into_iter().map(|status| status.name);
+    pub(super) fn new(json: bool) -> Report {
         Report {
             json,
-            awaited: all.collect(),
             gone: BTreeSet::new(),
         }
     }
 
-    /// A plugin was started anew.
-    pub(super) fn awaits(&mut self, name: &str) {
-        self.awaited.insert(name.to_owned());
-    }
-
     /// A plugin was stopped because its folder had gone.
     pub(super) fn has_gone(&mut self, name: &str) {
-        self.awaited.remove(name);
         self.gone.insert(name.to_owned());
     }
 
@@ -46,22 +35,16 @@ impl Report {
         self.gone.remove(name)
     }
 
-    /// Whether there is a plugin of which something is to be said.
-    pub(super) fn is_awaiting(&self) -> bool {
-        !self.awaited.is_empty()
-    }
-
-    /// Says how those stand whose start has come to something.
-    pub(super) fn look(&mut self, runtime: &Runtime) {
-        if !self.is_awaiting() {
-            return;
-        }
-        for status in runtime.plugins() {
-            let state = status.supervision.state;
-            let is_settled = !matches!(state, State::Starting | State::Stopping);
-            if is_settled && self.awaited.remove(&status.name) {
-                self.say(&document(&status), &sentence(&status));
-            }
+    /// Says how a plugin stands now, unless that is on the way to something else.
+    pub(super) fn state(&self, status: &PluginStatus) {
+        let is_told = match status.supervision.state {
+            State::Starting | State::Stopping => false,
+            // That was said when its folder had gone.
+            State::Stopped => !self.gone.contains(&status.name),
+            State::Ready | State::Waiting | State::Quarantined => true,
+        };
+        if is_told {
+            self.say(&document(status), &sentence(status));
         }
     }
 
@@ -112,6 +95,8 @@ fn document(status: &PluginStatus) -> Value {
         pid,
         last_exit,
         last_fault,
+        was_killed,
+        restarts,
         ..
     } = &status.supervision;
     let fault = last_fault.as_ref();
@@ -119,7 +104,9 @@ fn document(status: &PluginStatus) -> Value {
         "plugin": status.name,
         "state": word(*state),
         "pid": pid,
+        "restarts": restarts,
         "last_exit": last_exit.map(|exit| exit.to_string()),
+        "killed": was_killed,
         "why": fault.map(|fault| json!({ "code": fault.code, "message": fault.why })),
     })
 }
@@ -134,21 +121,23 @@ fn sentence(status: &PluginStatus) -> String {
         }
         State::Waiting => {
             let next = supervision.next_try.map(next_try).unwrap_or_default();
-            format!("{name}: {word}, {}{next}", why(supervision))
+            format!("{name}: {word}, {}{next}", why(status))
         }
         State::Quarantined => format!(
             "{name}: {word}, {}; `callgate start {name}` starts it again",
-            why(supervision)
+            why(status)
         ),
-        State::Stopping | State::Stopped => format!("{name}: {word}, {}", why(supervision)),
+        State::Stopping | State::Stopped => format!("{name}: {word}, {}", why(status)),
     }
 }
 
-fn why(status: &Status) -> String {
-    match (&status.last_fault, status.last_exit) {
-        (Some(fault), _) => format!("{}: {}", fault.code, fault.why),
-        (None, Some(exit)) => format!("it has ended ({exit})"),
-        (None, None) => "it was not started".to_owned(),
+/// How it ended last, with what it wrote to stderr before.
+fn why(status: &PluginStatus) -> String {
+    let ended = status.supervision.how_it_ended();
+    let ended = ended.unwrap_or_else(|| "it was not started".to_owned());
+    match &status.last_on_stderr {
+        Some(last) => format!("{ended}; its last line on stderr: {last}"),
+        None => ended,
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use callgate_runtime::{Runtime, RuntimeError};
+use callgate::supervision::State;
+use callgate_runtime::{PluginStatus, Runtime, RuntimeError};
 use callgate_services::Services;
 use serde_json::json;
 
@@ -22,30 +23,33 @@ impl Running<'_> {
     pub(super) fn changed(&mut self, folder: &Path) {
         let plugins = self.runtime.plugins().into_iter();
         let mut known = plugins.filter(|status| status.folder == folder);
-        match known.next().map(|status| status.name) {
-            Some(name) if !folder.exists() => self.gone(&name),
-            Some(name) => self.again(&name, folder),
+        match known.next() {
+            Some(status) if !folder.exists() => self.gone(&status.name),
+            Some(status) => self.again(&status, folder),
             None if has_manifest(folder) => self.new_one(folder),
             None => self.runtime.forget_folder(folder),
         }
     }
 
-    fn again(&mut self, name: &str, folder: &Path) {
+    fn again(&mut self, status: &PluginStatus, folder: &Path) {
+        let name = &*status.name;
         services::tell(self.services, folder);
         if let Err(error) = self.runtime.reload(name) {
             return self.goes_on(name, &error);
         }
+        // One that was stopped because its folder had gone; one that somebody has stopped stays so.
+        let is_back = self.report.is_back(name);
+        let stays = match status.supervision.state == State::Stopped && !is_back {
+            true => format!("; it stays stopped (`callgate start {name}`)"),
+            false => String::new(),
+        };
         self.report.say(
             &json!({ "notice": "changed", "plugin": name }),
-            &format!("{name}: its files have changed"),
+            &format!("{name}: its files have changed{stays}"),
         );
-        // One that was stopped because its folder had gone; one that somebody has stopped stays so.
-        if self.report.is_back(name)
-            && let Err(error) = self.runtime.start_plugin(name)
-        {
-            return self.goes_on(name, &error);
+        if is_back && let Err(error) = self.runtime.start_plugin(name) {
+            self.goes_on(name, &error);
         }
-        self.report.awaits(name);
     }
 
     fn goes_on(&self, name: &str, error: &RuntimeError) {
@@ -71,13 +75,10 @@ impl Running<'_> {
         services::tell(self.services, folder);
         let shown = folder.display().to_string();
         match self.runtime.add_folder(folder) {
-            Ok(name) => {
-                self.report.awaits(&name);
-                self.report.say(
-                    &json!({ "notice": "new", "plugin": name, "folder": shown }),
-                    &format!("{name}: it is new in {shown}"),
-                );
-            }
+            Ok(name) => self.report.say(
+                &json!({ "notice": "new", "plugin": name, "folder": shown }),
+                &format!("{name}: it is new in {shown}"),
+            ),
             Err(error) => {
                 let why = error.to_string();
                 self.report.say(

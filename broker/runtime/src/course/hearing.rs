@@ -1,5 +1,6 @@
 //! What a child's lines mean for its course.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::counts::Counts;
@@ -13,6 +14,11 @@ const WINDOW: Duration = Duration::from_secs(1);
 
 /// The most bytes that are logged of what a child says of an event.
 const MOST_OF_ERROR: usize = 1000;
+
+/// The most bytes that are logged of a malformed frame.
+const MOST_OF_FRAME: usize = 160;
+/// The most types of frames without an id that are logged of one life, each once.
+const MOST_TYPES: usize = 16;
 
 /// What the loop has to act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +41,8 @@ pub(super) struct Manners {
     /// The malformed frames of the last second.
     window: Option<(Instant, u32)>,
     most_malformed: u32,
+    /// Types of frames without an id that nobody knows, as far as they were logged.
+    unknown: BTreeSet<String>,
 }
 
 impl Manners {
@@ -45,6 +53,7 @@ impl Manners {
             is_serve_ready: false,
             window: None,
             most_malformed,
+            unknown: BTreeSet::new(),
         }
     }
 
@@ -78,6 +87,11 @@ impl Manners {
         };
         self.window = Some((since, count));
         count == 1 || self.is_too_bad()
+    }
+
+    /// Notes a frame of a type that nobody knows; true for the first one of each type, but for those beyond the most that are noted.
+    fn is_news(&mut self, kind: &str) -> bool {
+        self.unknown.len() < MOST_TYPES && self.unknown.insert(kind.to_owned())
     }
 
     fn is_too_bad(&self) -> bool {
@@ -114,7 +128,7 @@ impl Hearing<'_> {
                     Err(malformed) => {
                         self.counts.malformed_frames += 1;
                         self.news
-                            .extend(speaker.malformed(&malformed, self.journal));
+                            .extend(speaker.malformed((frame, &malformed), self.journal));
                     }
                 }
             }
@@ -140,7 +154,11 @@ impl Speaker<'_> {
                 Some(News::Answered)
             }
             Incoming::Unknown { kind } => {
-                tracing::debug!("a plugin sent a frame of the unknown type {kind:?}");
+                if self.manners.is_news(kind) {
+                    journal.say(&format!(
+                        "a frame of the type {kind:?} without an `id` is no call; it and all like it are ignored"
+                    ));
+                }
                 self.bridge.on_frame(frame);
                 None
             }
@@ -158,10 +176,15 @@ impl Speaker<'_> {
         }
     }
 
-    fn malformed(&mut self, malformed: &Malformed, journal: &Journal) -> Option<News> {
+    fn malformed(
+        &mut self,
+        (frame, malformed): (&[u8], &Malformed),
+        journal: &Journal,
+    ) -> Option<News> {
         let was_too_bad = self.manners.is_too_bad();
         if self.manners.is_notable(Instant::now()) && !was_too_bad {
-            journal.say(&format!("{malformed}; it is dropped"));
+            let beginning = beginning(frame);
+            journal.say(&format!("{malformed}; it is dropped: {beginning}"));
         }
         self.bridge.on_malformed(malformed);
         let is_new = self.manners.is_too_bad() && !was_too_bad;
@@ -173,6 +196,20 @@ impl Speaker<'_> {
             }
         })
     }
+}
+
+/// The first bytes of a frame, with what a terminal would obey written out.
+fn beginning(frame: &[u8]) -> String {
+    let (first, rest) = frame.split_at(frame.len().min(MOST_OF_FRAME));
+    let cut = if rest.is_empty() { "" } else { " […]" };
+    let first = String::from_utf8_lossy(first);
+    // Not those that JSON is full of.
+    let escape = |symbol: char| match symbol {
+        '"' | '\'' | '\\' => symbol.to_string(),
+        _ => symbol.escape_debug().to_string(),
+    };
+    let first: String = first.chars().map(escape).collect();
+    format!("{first}{cut}")
 }
 
 /// What is logged of an event that a child could not handle.
@@ -214,5 +251,26 @@ mod tests {
         let notable = [(); 4].map(|()| manners.is_notable(later));
         assert_eq!(notable, [true, false, false, true]);
         assert!(manners.is_too_bad());
+    }
+
+    /// A line of the log said where a frame was wrong, and not which one it was.
+    #[test]
+    fn a_malformed_frame_is_known_by_its_beginning() {
+        assert_eq!(beginning(br#"{"a": 'b\n'}"#), r#"{"a": 'b\n'}"#);
+        assert_eq!(beginning(b"\x1b[2J\xff"), "\\u{1b}[2J\u{fffd}");
+        let long = "é".repeat(MOST_OF_FRAME);
+        let told = beginning(long.as_bytes());
+        assert_eq!(told, format!("{} […]", "é".repeat(MOST_OF_FRAME / 2)));
+    }
+
+    #[test]
+    fn each_unknown_type_is_logged_once_and_not_all_of_them() {
+        let mut manners = Manners::new(false, 0);
+        let news = |manners: &mut Manners| {
+            (0..100)
+                .filter(|kind| manners.is_news(&kind.to_string()))
+                .count()
+        };
+        assert_eq!([news(&mut manners), news(&mut manners)], [MOST_TYPES, 0]);
     }
 }

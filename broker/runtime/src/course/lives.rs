@@ -94,7 +94,6 @@ impl Supervisor {
             (Err(why), Some(plugin)) if is_expected => {
                 plugin.present = Present::Nobody;
                 plugin.journal.say(&format!("cannot be started: {why}"));
-                tracing::warn!("plugin `{name}` cannot be started: {why}");
                 self.feed(name, Event::NotStarted { why }, now);
             }
             (Err(_), _) => {}

@@ -5,7 +5,6 @@ use std::time::Instant;
 use callgate::supervision::{Effect, Event, State};
 
 use super::Name;
-use super::last_words::told;
 use super::life::Life;
 use super::life::Process;
 use super::settings::Limits;
@@ -68,23 +67,15 @@ impl Supervisor {
         let Some(plugin) = self.plugins.get_mut(name) else {
             return;
         };
-        let status = plugin.supervision(now);
-        let state = status.state;
-        let last = plugin.last_on_stderr(1);
-        let last = last
-            .last()
-            .map(|line| format!("; its last line on stderr: {}", told(line)))
-            .unwrap_or_default();
-        match (state, &status.last_fault, status.last_exit) {
-            (State::Waiting | State::Quarantined, Some(fault), _) => {
-                tracing::warn!(
-                    "plugin `{name}` is {state}: {}: {}{last}",
-                    fault.code,
-                    fault.why
-                );
-            }
-            (State::Waiting | State::Quarantined, None, Some(exit)) => {
-                tracing::warn!("plugin `{name}` is {state}: it has ended ({exit}){last}");
+        let status = plugin.status(now);
+        let state = status.supervision.state;
+        let is_crash = matches!(state, State::Waiting | State::Quarantined);
+        match status.supervision.how_it_ended() {
+            Some(ended) if is_crash && !self.settings.on_change.is_heard() => {
+                let last = status.last_on_stderr.as_ref();
+                let last = last.map(|line| format!("; its last line on stderr: {line}"));
+                let last = last.unwrap_or_default();
+                tracing::warn!("plugin `{name}` is {state}: {ended}{last}");
             }
             _ => tracing::debug!("plugin `{name}` is {state}"),
         }
@@ -93,7 +84,9 @@ impl Supervisor {
                 "it has crashed too often, and is not started again until somebody asks for it: `callgate start {name}`"
             ));
         }
-        self.surroundings.publish(&plugin.plan, status);
+        self.surroundings
+            .publish(&plugin.plan, status.supervision.clone());
+        self.settings.on_change.tell(&status);
         plugin.tell_awaiting(now);
     }
 

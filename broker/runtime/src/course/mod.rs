@@ -37,7 +37,7 @@ pub(crate) use message::{Refusal, Request};
 pub(crate) use plan::Plan;
 pub(crate) use running::{Running, Teller};
 pub use settings::Limits;
-pub(crate) use settings::Settings;
+pub(crate) use settings::{OnChange, Settings};
 pub use status::PluginStatus;
 pub(crate) use surroundings::Surroundings;
 

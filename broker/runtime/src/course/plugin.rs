@@ -10,6 +10,7 @@ use crossbeam_channel::Sender;
 
 use super::counts::Counts;
 use super::journal::{Journal, LogTopic};
+use super::last_words::told;
 use super::life::Life;
 use super::plan::Plan;
 use super::settings::Limits;
@@ -110,6 +111,10 @@ impl Plugin {
             supervision: self.supervision(now),
             counts: self.counted(),
             unhealthy: self.unhealthy.clone(),
+            last_on_stderr: self
+                .last_on_stderr(1)
+                .last()
+                .map(|line| told(line).to_owned()),
         }
     }
 

@@ -1,10 +1,13 @@
 //! What a runtime is told by its host.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use callgate::supervision::Restart;
 
+use super::status::PluginStatus;
 use crate::manifest::{Launchers, Reserved};
 
 /// How much of the runtime's memory and time one plugin may take.
@@ -39,4 +42,32 @@ pub(crate) struct Settings {
     pub(crate) restart: Restart,
     /// The gates of the host.
     pub(crate) reserved: Reserved,
+    pub(crate) on_change: OnChange,
+}
+
+/// Who is told whenever a plugin's state is another one.
+#[derive(Clone, Default)]
+pub(crate) struct OnChange(Option<Arc<dyn Fn(&PluginStatus) + Send + Sync>>);
+
+impl OnChange {
+    pub(crate) fn new(call: impl Fn(&PluginStatus) + Send + Sync + 'static) -> OnChange {
+        OnChange(Some(Arc::new(call)))
+    }
+
+    /// Whether somebody is told, who then says it to people.
+    pub(super) fn is_heard(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(super) fn tell(&self, status: &PluginStatus) {
+        if let Some(call) = &self.0 {
+            call(status);
+        }
+    }
+}
+
+impl fmt::Debug for OnChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OnChange").field(&self.is_heard()).finish()
+    }
 }

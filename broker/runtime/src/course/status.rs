@@ -25,4 +25,6 @@ pub struct PluginStatus {
     pub counts: Counts,
     /// The subscription that it was too slow for since its last start, if it asked to be marked then (`mark_unhealthy`).
     pub unhealthy: Option<String>,
+    /// What its present or last life has written to stderr last: the beginning of the line.
+    pub last_on_stderr: Option<String>,
 }

@@ -41,6 +41,12 @@ fn all_say(told: &[Error], (state, parts): (&str, &[&str])) {
         for part in parts {
             assert!(error.message().contains(part), "{part}: {error}");
         }
+        // Once, also where it was told when a wait began and when it ended.
+        assert_eq!(
+            error.message().matches("plugin `greeter`").count(),
+            1,
+            "{error}"
+        );
     }
 }
 
@@ -152,7 +158,7 @@ fn a_plugin_on_pipes_is_told_too() {
         READY,
         r#"send {"type":"greeter.hello","id":"1"}"#,
         r#"wait {"type":"response","error":{"code":"NOT_READY","context":{"plugin":"greeter","state":"stopped"}}}"#,
-        "errlog it was told",
+        "log ${/error/message}",
         "idle",
     ];
     scene.plugin("greeter", &[READY, "idle"]);
@@ -162,7 +168,7 @@ fn a_plugin_on_pipes_is_told_too() {
     reach(&runtime, "greeter", State::Stopped);
     let folder = scene.plugin_with("asker", &steps, &may);
     runtime.add_folder(&folder).unwrap();
-    crate::scene::told(&runtime, "asker", "it was told");
+    crate::scene::told(&runtime, "asker", "`callgate start greeter`");
 }
 
 /// A loop of calls to a gate that nobody provides had its plugin sent away, if each asked why.

@@ -172,7 +172,9 @@ fn a_plugin_that_answers_no_pings_is_hung() {
     scene.plugin_with("polite", &[READY, "idle"], &more);
     let runtime = scene.start();
     let status = reach(&runtime, "mute", State::Quarantined).supervision;
-    assert_eq!(status.last_fault.unwrap().code, "HUNG");
+    let fault = status.last_fault.unwrap();
+    assert_eq!(fault.code, "HUNG");
+    assert!(fault.why.contains("`ping`s with a `pong`"), "{}", fault.why);
     reach(&runtime, "polite", State::Ready);
 }
 

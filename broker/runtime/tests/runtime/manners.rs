@@ -37,13 +37,30 @@ fn too_many_malformed_frames_are_fatal_and_a_few_are_dropped() {
     assert_eq!(status.last_fault.unwrap().code, "PROTOCOL");
     let counted = runtime.plugins().remove(0).counts.malformed_frames;
     assert!((1001..=3000).contains(&counted), "{counted}");
-    told(&runtime, "liar", "it is dropped");
+    // Which frame it was, and not only where it was wrong.
+    told(&runtime, "liar", "it is dropped: nonsense");
 
     let scene = Scene::new();
     scene.plugin("clumsy", &[r"repeat 30 raw IPC:[1]\n", READY, "idle"]);
     let runtime = scene.start();
     reach(&runtime, "clumsy", State::Ready);
     assert_eq!(runtime.plugins().remove(0).counts.malformed_frames, 30);
+}
+
+/// A frame of a service without an `id` was counted, and nothing else said that it was no call.
+#[test]
+fn a_frame_that_is_no_call_for_want_of_an_id_is_logged_once() {
+    let scene = Scene::new();
+    let steps = [r#"repeat 3 send {"type":"counter.get"}"#, READY, "idle"];
+    scene.plugin("clumsy", &steps);
+    let runtime = scene.start();
+    reach(&runtime, "clumsy", State::Ready);
+    let lines = runtime.logs("clumsy").unwrap().last(500);
+    let about = lines
+        .iter()
+        .filter(|line| line.text.contains("counter.get"));
+    assert_eq!(about.count(), 1, "{lines:?}");
+    assert_eq!(runtime.plugins().remove(0).counts.unknown_frames, 3);
 }
 
 #[test]

@@ -63,8 +63,8 @@ impl Bus {
         self.review_use(share, now);
     }
 
-    /// Fails if a version may not be registered, because its tag has got a cell, or a share of another type, or (for a return) any share
-    /// meanwhile.
+    /// Fails if a version may not be registered, because its tag has got a share of another type meanwhile; or, for a return, any share or
+    /// a cell.
     fn check_registered(&self, making: &Making) -> Result<(), Failure> {
         let found = self.shares.found(&making.tag);
         // Unlike other makings, a return does not reserve its tag.

@@ -1,4 +1,4 @@
-//! Cells: who writes, who reads, in which memory, and what each can do wrong.
+//! Cells: which plugin writes and which ones read, in which memory, and what each of them can do wrong.
 
 use callgate_layout::cells::cell_len;
 use callgate_layout::control::{CellToBroker, CellToPlugin, SessionToPlugin};
@@ -31,7 +31,7 @@ fn close(request: u32) -> CellToBroker {
     CellToBroker::Close { request }
 }
 
-/// What is wanted of the shell, in short.
+/// An effect as a short text.
 fn short(effect: Effect) -> Option<(PluginId, String)> {
     let refusal = |failure: Option<Failure>| {
         let code = failure.and_then(|failure| Code::from_u16(failure.code));
@@ -93,7 +93,7 @@ impl World {
         World::of(["a", "b", "c"], 8, FROM_ONE)
     }
 
-    /// One in which a plugin writes a cell, in memory 0.
+    /// A world in which a plugin writes a cell, in memory 0.
     fn written() -> World {
         let mut world = World::cells();
         world.ok(A, open(1, true));
@@ -116,14 +116,14 @@ impl World {
         assert_eq!(wanted, expected);
     }
 
-    /// How many shares and cells a plugin has.
+    /// How many shares and cells are charged to a plugin.
     fn charged(&self, plugin: PluginId) -> u32 {
         let member = self.bus.member(plugin);
         member.map_or(0, |member| member.shares.used())
     }
 }
 
-/// A reader that has the memory before it is sealed could see another writer in it.
+/// If readers got the memory before it is sealed, another process could still write to it.
 #[test]
 fn a_cell_is_read_when_it_is_sealed() {
     let mut world = World::cells();
@@ -148,7 +148,7 @@ fn a_cell_is_read_when_it_is_sealed() {
     assert_eq!((world.charged(A), world.charged(C)), (1, 1));
 }
 
-/// Who was told of the old memory and reads of it later would never see the new writer's values.
+/// A reader that was sent the old memory and reads that record late must still end up with the new writer's memory.
 #[test]
 fn the_next_writer_begins_with_the_last_value() {
     let mut world = World::written();
@@ -174,7 +174,7 @@ fn the_next_writer_begins_with_the_last_value() {
     ]);
 }
 
-/// What nobody has open must leave nothing.
+/// A cell that no plugin has open must leave nothing behind.
 #[test]
 fn a_cell_is_there_as_long_as_somebody_has_it_open() {
     let mut world = World::written();
@@ -187,7 +187,7 @@ fn a_cell_is_there_as_long_as_somebody_has_it_open() {
     world.wants([(B, "drop 0")]);
     assert!(world.bus.cells().all().next().is_none());
     assert_eq!(world.charged(B), 0);
-    // Its type is free again, too.
+    // The cell may have another type now, too.
     let mut other = open(9, true);
     if let CellToBroker::Open { fingerprint, .. } = &mut other {
         *fingerprint = 8;
@@ -196,7 +196,7 @@ fn a_cell_is_there_as_long_as_somebody_has_it_open() {
     world.wants([(B, "write 1")]);
 }
 
-/// The last value stays when its writer is killed, at whatever step.
+/// The last value stays when the cell's writer is killed, at whatever step of its set-up.
 #[test]
 fn a_writer_may_die_at_each_step() {
     for steps in 0..3 {
@@ -221,7 +221,7 @@ fn a_writer_may_die_at_each_step() {
             1 => world.wants([(C, "drop 1")]),
             _ => world.wants([(B, "5 left")]),
         }
-        // What was being sealed meanwhile is nobody's.
+        // The seal of its memory comes too late, and has no effect.
         world.seal_cell(1);
         world.wants([]);
         assert_eq!(world.bus.next_deadline(), None);
@@ -231,7 +231,7 @@ fn a_writer_may_die_at_each_step() {
     }
 }
 
-/// A writer that keeps the kernel from sealing would keep everybody from the cell.
+/// A writer that keeps the kernel from sealing its memory would keep all plugins from the cell.
 #[test]
 fn a_writer_that_keeps_the_kernel_from_sealing_is_sent_away() {
     let mut world = World::cells();
@@ -244,7 +244,7 @@ fn a_writer_that_keeps_the_kernel_from_sealing_is_sent_away() {
     world.wants([(A, "ends: TIMEOUT")]);
 }
 
-/// Without memory or a descriptor the writer is told, and another one may try.
+/// If there is no memory or no descriptor for a cell, its writer is told so, and another plugin may try.
 #[test]
 fn what_cannot_be_made_is_refused() {
     let mut world = World::cells();
@@ -266,11 +266,11 @@ fn what_cannot_be_made_is_refused() {
     world.wants([(A, "drop 1"), (A, "2 closed: SYSTEM")]);
 }
 
-/// A plugin that opens cells without end would take the broker's memory and descriptors.
+/// A plugin that opens cells without end would use up the broker's memory and descriptors.
 #[test]
 fn a_plugin_has_so_many_cells() {
     let mut world = World::cells();
-    // Of the limit of shares in these tests.
+    // The limit of shares in these tests.
     for request in 1..=8 {
         world.ok(A, open(request, false));
     }

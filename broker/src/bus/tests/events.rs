@@ -17,11 +17,11 @@ mod wrong;
 
 const C: PluginId = PluginId(3);
 const TOPIC: &str = "weather";
-/// Numbers are given in this order where there is one of each: the source, the feed, its ring.
+/// The numbers that are given if there is one of each, in this order: the source, the feed, its ring.
 const FEED: u64 = 2;
 const RING: u64 = 3;
 
-/// What a plugin says that offers an owned topic.
+/// The offer of an owned topic.
 fn offer_topic(topic: &str) -> SourceToBroker {
     SourceToBroker::Offer {
         request: 1,
@@ -38,7 +38,7 @@ fn offer_topic(topic: &str) -> SourceToBroker {
     }
 }
 
-/// The same, on an open topic.
+/// The offer of an open topic.
 fn offer_open(topic: &str) -> SourceToBroker {
     let mut offer = offer_topic(topic);
     if let SourceToBroker::Offer { open, .. } = &mut offer {
@@ -47,7 +47,7 @@ fn offer_open(topic: &str) -> SourceToBroker {
     offer
 }
 
-/// The same, of a source that keeps some events.
+/// The offer of a topic whose source keeps a history.
 fn with_history(topic: &str) -> SourceToBroker {
     let mut offer = offer_topic(topic);
     if let SourceToBroker::Offer { history, .. } = &mut offer {
@@ -74,7 +74,7 @@ fn heard(feed: u64) -> SourceToBroker {
     }
 }
 
-/// The same, by a plugin that comes back with it.
+/// The offer of a topic by a plugin that comes back with it.
 fn offer_again(request: u32, topic: &str) -> SourceToBroker {
     let mut offer = offer_topic(topic);
     if let SourceToBroker::Offer {
@@ -88,7 +88,7 @@ fn offer_again(request: u32, topic: &str) -> SourceToBroker {
     offer
 }
 
-/// What a plugin says that asks to hear a name, or what is under a prefix.
+/// A subscription to a name, or to a prefix.
 fn subscribe(subscription: u32, topic: &str) -> FeedToBroker {
     subscribe_in(subscription, topic, Encodings::BOTH)
 }
@@ -107,12 +107,12 @@ fn subscribe_in(subscription: u32, topic: &str, encodings: Encodings) -> FeedToB
     }
 }
 
-/// What a plugin's session ends with that is killed.
+/// The failure of a session whose plugin was killed.
 fn gone() -> Failure {
     Failure::new(Code::ProviderGone, "killed")
 }
 
-/// The records of some effects, in short.
+/// The records among some effects, as short texts.
 fn short(effects: &[Effect]) -> Vec<(PluginId, String)> {
     effects.iter().filter_map(short_one).collect()
 }
@@ -140,7 +140,7 @@ fn short_one(effect: &Effect) -> Option<(PluginId, String)> {
 }
 
 impl World {
-    /// Two plugins, of which none has done anything.
+    /// A world of plugins that have not done anything yet.
     fn events() -> World {
         World::of(["a", "b", "c"], 8, FROM_ONE)
     }
@@ -163,7 +163,7 @@ impl World {
         self.bus.topics.feed(feed).map(|feed| feed.progress)
     }
 
-    /// Has a plugin make the last of its rings, and the broker seal it.
+    /// Has a plugin make the ring that it was asked for last, and the broker seal it.
     fn make_ring(&mut self, plugin: PluginId) {
         let sources = self.bus.topics.sources_of(plugin).into_iter();
         let rings = sources.filter_map(|source| self.bus.topics.source(source));
@@ -175,7 +175,7 @@ impl World {
         self.bus.memory_sealed(AnyMemory::Ring(ring), self.now);
     }
 
-    /// Sets a feed up that was found, as archives.
+    /// Sets up a feed that was found, in archives.
     fn set_up(&mut self, feed: u64) {
         self.set_up_in(feed, Encoding::Archive);
     }
@@ -196,7 +196,7 @@ impl World {
         assert_eq!(self.progress(feed), Some(Progress::Started));
     }
 
-    /// Has a plugin hear a topic that has one source; gives back the feed.
+    /// Has a plugin subscribe to a topic with one source, and sets up the feed. Returns it.
     fn hears(&mut self, plugin: PluginId, subscription: u32, topic: &str) -> u64 {
         self.ok(plugin, subscribe(subscription, topic));
         let feed = self.feed_of(plugin, subscription);
@@ -205,7 +205,7 @@ impl World {
         feed
     }
 
-    /// Of which listeners sources were told since the last time.
+    /// The feeds of which sources were told since the last call.
     fn listens(&mut self) -> Vec<u64> {
         let told = self.effects().into_iter();
         let told = told.filter_map(|effect| match effect {
@@ -218,12 +218,12 @@ impl World {
         told.collect()
     }
 
-    /// Whether anybody was told this since the last time.
+    /// Whether any plugin was told this since the last call.
     fn heard_of(&mut self, what: &str) -> bool {
         self.news().iter().any(|(_, name)| name == what)
     }
 
-    /// What a request was refused with, if the last effect is that.
+    /// The failure with which a request was refused, if the last effect is that.
     fn refused_with(&mut self) -> Option<Failure> {
         match self.effects().pop() {
             Some(Effect::Send(_, ToPlugin::Session(SessionToPlugin::Answer { failure, .. }))) => {
@@ -233,18 +233,18 @@ impl World {
         }
     }
 
-    /// The code of that.
+    /// The code of that failure.
     fn refused(&mut self) -> Option<Code> {
         Code::from_u16(self.refused_with()?.code)
     }
 
-    /// What was wanted since the last time, in short.
+    /// The effects since the last call, as short texts.
     fn news(&mut self) -> Vec<(PluginId, String)> {
         short(&self.effects())
     }
 }
 
-/// Effects in short, as they are expected.
+/// Expected effects, as short texts.
 fn of<const N: usize>(expected: [(PluginId, &str); N]) -> Vec<(PluginId, String)> {
     let owned = expected.map(|(to, name)| (to, name.to_owned()));
     owned.into()

@@ -21,17 +21,17 @@ fn linked() -> World {
     world
 }
 
-/// An extent that A writes.
+/// An extent that A writes, with this number.
 fn own(number: u8) -> MemoryId {
     extent_of(WRITER, number)
 }
 
-/// That its writer has allocated an extent.
+/// The record by which its writer says that it has allocated an extent.
 fn written(number: u8) -> MemoryToBroker {
     mapped(own(number), Role::Writer)
 }
 
-/// That an extent is made.
+/// The effect by which an extent is made.
 fn made(number: u8, mib: u32) -> Effect {
     let (to, memory, len) = (A, own(number), extent_len(mib));
     Effect::Make { to, memory, len }
@@ -44,7 +44,7 @@ impl World {
         self.effects()
     }
 
-    /// The way of an extent up to where it can be used.
+    /// Takes an extent through all stages until it can be used.
     fn make(&mut self, number: u8, mib: u32) {
         let memory = own(number);
         assert_eq!(self.want(number, mib), [made(number, mib)]);
@@ -58,14 +58,14 @@ impl World {
         assert_eq!(self.effects(), effects);
     }
 
-    /// Returns an extent, and gives the number under which it stays charged.
+    /// Returns an extent. Gives the serial number under which it stays charged.
     fn give_back(&mut self, number: u8) -> u64 {
         let memory = own(number);
         self.ok(A, MemoryToBroker::Return { memory });
         serial(&self.effects())
     }
 
-    /// Longer than anything has to be acknowledged in.
+    /// Lets more time pass than a plugin may take for any acknowledgement.
     fn wait_long(&mut self) {
         self.now += STEP * 100;
         self.bus.expire(self.now);
@@ -92,7 +92,7 @@ fn refused(effects: &[Effect]) -> Option<&Failure> {
     })
 }
 
-/// The charge that ended with the return let a plugin have any amount.
+/// When the charge ended with the return, a plugin could have any amount of memory.
 #[test]
 fn a_returned_extent_is_charged_until_it_is_free() {
     let mut world = linked();
@@ -106,7 +106,7 @@ fn a_returned_extent_is_charged_until_it_is_free() {
     assert_eq!(world.used(), (0, 0), "but once");
 }
 
-/// An honest plugin at its limit, whose peer needs a moment to unmap, was refused.
+/// An honest plugin at its limit was refused when its peer needed a moment to unmap what was returned.
 #[test]
 fn who_asks_while_it_is_being_freed_waits() {
     let mut world = linked();
@@ -123,7 +123,7 @@ fn who_asks_while_it_is_being_freed_waits() {
     assert!(world.bus.waiting.is_empty());
 }
 
-/// Somebody who keeps it must not make others wait for ever, nor take more than half.
+/// A peer that keeps what was returned must neither make others wait for ever nor take more than half.
 #[test]
 fn what_is_kept_ends_in_a_refusal_and_leaves_half() {
     let mut world = linked();
@@ -140,7 +140,7 @@ fn what_is_kept_ends_in_a_refusal_and_leaves_half() {
     assert_eq!(world.bus.next_deadline(), None);
 }
 
-/// Acknowledged before it was charged, an extent would skip its checks.
+/// If an extent could be acknowledged before it was charged, it would skip its checks.
 #[test]
 fn nothing_can_be_done_with_an_extent_that_waits() {
     for number in [0, 1] {
@@ -187,7 +187,7 @@ fn the_end_of_a_link_lets_go_of_its_extents() {
     assert_eq!(world.used(), (0, 0));
 }
 
-/// The memory of a plugin that has gone is not charged to its next incarnation, only to the bus.
+/// When a plugin has ended, its memory is not charged to its next incarnation, only to the bus.
 #[test]
 fn a_dead_writers_charge_goes_with_it() {
     let mut world = linked();
@@ -204,7 +204,7 @@ fn a_dead_writers_charge_goes_with_it() {
     assert_eq!(world.used(), (0, 0));
 }
 
-/// Whoever cannot allocate says so, and nobody's session ends.
+/// A plugin that cannot allocate an extent says so, and keeps its session.
 #[test]
 fn a_failed_allocation_is_no_offence() {
     let mut world = linked();
@@ -222,7 +222,7 @@ fn a_failed_allocation_is_no_offence() {
     assert_eq!(world.code_of(A, failed), Some(Code::Protocol), "but once");
 }
 
-/// A bus's limit that each plugin keeps alone is none.
+/// If only each plugin had a limit, the bus would have none.
 #[test]
 fn the_bus_is_charged_in_what_the_kernel_gives() {
     let mut world = linked();
@@ -235,8 +235,8 @@ fn the_bus_is_charged_in_what_the_kernel_gives() {
     assert_eq!(world.used(), (2, 2));
 }
 
-/// A side that stood still lost its session, and later on ended calls of the writer that had time
-/// left. What is asked for stays charged, and is there when the side goes on.
+/// A plugin that stood still lost its session; later, calls of the writer failed although they had time left. Now the extent stays charged,
+/// and is there when the plugin goes on.
 #[test]
 fn who_stands_still_is_waited_for() {
     let mut world = linked();
@@ -258,7 +258,7 @@ fn who_stands_still_is_waited_for() {
     assert_eq!(world.used(), (2, 2));
 }
 
-/// A writer that keeps the kernel from sealing its extent hurts itself alone.
+/// A writer that keeps the kernel from sealing its extent harms only itself.
 #[test]
 fn who_never_lets_it_be_sealed_loses_its_session() {
     let mut world = linked();
@@ -285,12 +285,12 @@ fn few_allocate_at_a_time() {
     assert_eq!(world.want(2, 1), []);
     world.ok(A, written(0));
     assert!(world.effects().contains(&made(1)));
-    // The second hangs: the third need not wait for it.
+    // The second writer hangs; the third need not wait for it.
     world.now += Duration::from_millis(100);
     world.bus.expire(world.now);
     assert_eq!(world.effects(), [made(2)]);
     assert_eq!(world.used(), (3, 3));
-    // Nor for others that come in between all the time.
+    // Nor does it wait for others that begin all the time.
     assert_eq!(world.want(3, 1), []);
     world.bus.allocating[0].1 += STEP * 9;
     world.now += STEP;
@@ -299,8 +299,8 @@ fn few_allocate_at_a_time() {
     assert!(world.bus.waiting.is_empty());
 }
 
-/// A caller that publishes before its link is up makes the provider want room for an answer:
-/// ending the provider for it would let anyone end anyone.
+/// A caller that publishes before its link is up makes the provider ask for memory for the answer. If that ended the provider's session,
+/// any plugin could end any other's.
 #[test]
 fn an_extent_for_a_link_that_is_not_up_is_only_refused() {
     let mut world = World::new(8);
@@ -318,7 +318,7 @@ fn an_extent_for_a_link_that_is_not_up_is_only_refused() {
     assert!(world.bus.extents.is_empty());
 }
 
-/// All that wait are looked through whenever something comes free: no more than a few may.
+/// Limited, because all that wait are looked through whenever memory comes free.
 #[test]
 fn only_so_many_extents_wait() {
     let mut world = linked();
@@ -329,7 +329,7 @@ fn only_so_many_extents_wait() {
     world.bus.waiting = others.take(255).collect();
     assert_eq!(world.want(1, 1), [], "it is the last one that waits");
     assert_eq!(world.bus.waiting.len(), 256);
-    // It does not wait for its turn, then.
+    // This one does not wait for its turn.
     assert_eq!(world.want(2, 1), [made(2, 1)]);
     assert_eq!(world.bus.waiting.len(), 256);
 }

@@ -1,4 +1,4 @@
-//! Indexes of names that are closed: free again, however that crosses with what else happens.
+//! Indexes of names that are closed: they become free again, whatever crosses with the close.
 
 use super::*;
 use crate::policy::Policy;
@@ -8,7 +8,7 @@ impl World {
         self.ok(from, GateToBroker::Close { open });
     }
 
-    /// Answers all that is asked of plugins, and says how many grants and how many indexes were sent.
+    /// Has the plugins answer everything, and returns how many grants and how many revoked indexes were sent.
     fn counted(&mut self) -> (usize, usize) {
         let said = self.obeyed();
         let count =
@@ -31,7 +31,7 @@ impl World {
     }
 }
 
-/// The 65,537th name on a link failed for good, and each one stayed in the broker's memory.
+/// The 65,537th name on a link failed for good, and every closed name stayed in the broker's memory.
 #[test]
 fn nothing_grows_with_names_that_were_opened_and_closed() {
     let mut world = World::new(8);
@@ -55,7 +55,7 @@ fn nothing_grows_with_names_that_were_opened_and_closed() {
     assert_eq!(world.bus.revocations_under_way(), 0);
 }
 
-/// A gate that is provided by itself is no different.
+/// The same for a gate that is not under a prefix.
 #[test]
 fn the_last_close_of_a_gate_takes_its_index_back() {
     let mut world = World::new(8);
@@ -83,7 +83,7 @@ fn a_plugin_closes_its_own_gate() {
     assert_eq!(world.counted(), (0, 1));
 }
 
-/// Who opens and closes all the time has a provider sent no more than it acknowledges.
+/// A plugin that opens and closes all the time makes the broker send a provider no more than it acknowledges.
 #[test]
 fn one_revoke_of_closed_names_is_out_at_a_time() {
     let mut world = World::new(8);
@@ -110,7 +110,7 @@ fn one_revoke_of_closed_names_is_out_at_a_time() {
     );
 }
 
-/// A name is opened again while its index is taken back, and stays callable.
+/// A name that is opened again while its index is being revoked stays callable.
 #[test]
 fn a_name_is_opened_again_while_its_revoke_is_out() {
     let mut world = World::new(8);
@@ -126,7 +126,7 @@ fn a_name_is_opened_again_while_its_revoke_is_out() {
     assert_eq!(world.index_of(A, 2, "g"), 1);
 }
 
-/// What is withdrawn and provided again crosses with a close.
+/// A gate is withdrawn and provided again while a caller closes it.
 #[test]
 fn a_close_crosses_with_the_end_of_a_gate() {
     let mut world = World::new(8);
@@ -138,7 +138,7 @@ fn a_close_crosses_with_the_end_of_a_gate() {
     world.provide(B, "g");
     assert_eq!(world.counted(), (0, 1));
     assert_eq!(world.index_of(A, 1, "g"), 1);
-    // Another plugin provides it meanwhile: the first one's index is free, too.
+    // Another plugin provides the gate meanwhile; the index at the first one becomes free, too.
     world.withdraw(B, "g");
     world.obedient();
     world.provide(A, "g");
@@ -149,7 +149,7 @@ fn a_close_crosses_with_the_end_of_a_gate() {
     assert_eq!(known.sum::<usize>(), 0);
 }
 
-/// Two gates of B that A has open, of which it closes `g`; B is stopped, and its `Revoke` is late.
+/// A has two gates of B open and closes `g`. B is stopped, so its `Revoke` is late.
 fn with_late_revoke() -> (World, LinkEnd, u64) {
     let mut world = World::new(8);
     for (open, gate) in [(1, "g"), (2, "h")] {
@@ -164,7 +164,7 @@ fn with_late_revoke() -> (World, LinkEnd, u64) {
     (world, end, number)
 }
 
-/// Who only closed a gate of a stopped provider lost all other calls under way on that link.
+/// A plugin that closed a gate of a stopped provider lost all other calls under way on that link.
 #[test]
 fn a_provider_that_does_not_refuse_what_is_closed_keeps_the_link() {
     let (mut world, end, number) = with_late_revoke();
@@ -172,7 +172,7 @@ fn a_provider_that_does_not_refuse_what_is_closed_keeps_the_link() {
     assert_eq!(world.bus.links.len(), 1);
     assert_eq!(world.bus.next_deadline(), None);
     assert!(world.bus.silent.is_empty(), "new links may be made with it");
-    // The name gets another index, and what is closed then waits for its turn.
+    // The name gets another index. What is closed after that waits for the first `Revoke`.
     assert_eq!(world.index_of(A, 1, "g"), 2);
     world.close(A, 1);
     assert!(world.revokes().is_empty(), "one is out");
@@ -188,7 +188,7 @@ fn a_provider_that_does_not_refuse_what_is_closed_keeps_the_link() {
     assert_eq!(world.bus.revocations_under_way(), 0);
 }
 
-/// A change of policy relies on a `Revoke` that is out because its gate was closed.
+/// A change of policy relies on a `Revoke` that was sent because the gate was closed.
 #[test]
 fn what_was_closed_and_is_forbidden_then_has_a_step_s_time() {
     let (mut world, end, number) = with_late_revoke();
@@ -205,7 +205,7 @@ fn what_was_closed_and_is_forbidden_then_has_a_step_s_time() {
     let effects = world.effects();
     assert!(!is_set(&effects, &[]), "{effects:?}");
     assert!(!effects.iter().any(revokes), "it is out already");
-    // Another change does not give it more time.
+    // A second change does not give the provider more time.
     world.now += STEP / 2;
     let again = world.set_policy("a", Policy::new().call("h"));
     world.now += STEP / 2 - Duration::from_nanos(1);
@@ -221,7 +221,7 @@ fn what_was_closed_and_is_forbidden_then_has_a_step_s_time() {
     assert!(world.bus.silent.is_empty(), "it goes on");
 }
 
-/// The same, where it is acknowledged in that time.
+/// The same, if the provider acknowledges in time.
 #[test]
 fn what_was_closed_and_is_forbidden_then_may_be_acknowledged() {
     let (mut world, end, number) = with_late_revoke();
@@ -234,14 +234,14 @@ fn what_was_closed_and_is_forbidden_then_may_be_acknowledged() {
     assert_eq!(world.bus.links.len(), 1);
 }
 
-/// Whoever changes what has nothing to do with a stopped provider does not wait for it, nor end its link.
+/// A change of policy that does not concern a stopped provider neither waits for it nor ends its link.
 #[test]
 fn a_change_does_not_wait_for_what_is_only_closed() {
     let (mut world, ..) = with_late_revoke();
     let change = world.set_policy("a", Policy::new().call("g").call("h"));
     let effects = world.effects();
     assert!(effects.contains(&Effect::PolicySet(change, vec![])));
-    // What it does forbid goes at once, beside the one that is out.
+    // What the change forbids is revoked at once, beside the `Revoke` that is out.
     let change = world.set_policy("a", Policy::new().call("g"));
     let revokes = world.revokes();
     assert_eq!(revokes.len(), 1);
@@ -254,7 +254,7 @@ fn a_change_does_not_wait_for_what_is_only_closed() {
     assert_eq!(world.bus.links.len(), 1);
 }
 
-/// A provider installs grants and never says that it refuses anything.
+/// A provider installs grants, and never acknowledges that it refuses anything.
 #[test]
 fn where_all_indexes_are_out_opening_fails() {
     let mut world = World::new(8);
@@ -293,7 +293,7 @@ fn where_all_indexes_are_out_opening_fails() {
     let link = world.bus.links.values().next().unwrap();
     assert_eq!(link.callable(1, "h"), Some(kept), "others are not touched");
     assert_eq!(world.bus.revocations_under_way(), 1);
-    // The provider goes on.
+    // The provider acknowledges after all.
     world.close(A, 2);
     let (end, number, _) = out.expect("the first one was revoked");
     world.ok(B, LinkToBroker::Revoked { end, number });

@@ -3,7 +3,7 @@
 use super::*;
 use callgate_layout::payload::MIN_EXTENT_LEN;
 
-/// The codes that a plugin is refused an open with, among some effects.
+/// The failures with which a plugin's opens are refused, among some effects.
 fn refused(effects: &[Effect], plugin: PluginId) -> Vec<Failure> {
     let failures = effects.iter().filter_map(|effect| match effect {
         Effect::Send(to, ToPlugin::Gate(GateToPlugin::OpenFailed { failure, .. }))
@@ -35,8 +35,7 @@ impl World {
     }
 }
 
-/// A provider that was stopped for two seconds lost its session, and all its callers with it,
-/// because somebody opened its gate.
+/// A provider that was stopped for two seconds lost its session, and its callers lost it, because another plugin opened its gate.
 #[test]
 fn who_does_not_map_its_outbox_loses_the_link_alone() {
     let mut world = World::new(8);
@@ -48,7 +47,7 @@ fn who_does_not_map_its_outbox_loses_the_link_alone() {
     expect_timeout(&world.wait_a_step(), "did not map its outbox");
     assert!(world.bus.links.is_empty());
     assert_eq!(world.bus.next_deadline(), None, "nothing is awaited");
-    // While it does not answer nothing more is sent to it, however often its gate is opened.
+    // While it does not answer, it is sent nothing more, however often its gate is opened.
     for open in 6..8 {
         world.open(A, open, "g");
         let effects = world.effects();
@@ -56,7 +55,7 @@ fn who_does_not_map_its_outbox_loses_the_link_alone() {
         let to_b = |effect: &Effect| matches!(effect, Effect::Make { .. });
         assert!(!effects.iter().any(to_b), "{effects:?}");
     }
-    // What it says of itself shows nothing of what it has read.
+    // A record that it sends of its own accord does not show that it has read anything.
     let standing = LinkToBroker::Standing {
         number: 1,
         peer: "a".into(),
@@ -65,7 +64,7 @@ fn who_does_not_map_its_outbox_loses_the_link_alone() {
     world.ok(B, standing);
     world.open(A, 8, "g");
     expect_timeout(&world.effects(), "does not answer");
-    // It goes on: what it acknowledges is taken, and all opens come right by themselves.
+    // The provider goes on: its late acknowledgements are taken, and all opens become ready by themselves.
     let end = LinkEnd { link: 1, side: 1 };
     let late = outbox_mapped(end);
     let taken = world.bus.record(B, late.clone().into(), world.now);
@@ -80,7 +79,7 @@ fn who_does_not_map_its_outbox_loses_the_link_alone() {
     assert_eq!(world.code_of(B, late), Some(Code::Protocol), "but once");
 }
 
-/// A plugin that acknowledges nothing was sent outboxes without end.
+/// A plugin that acknowledges nothing was sent one outbox after the other, without end.
 #[test]
 fn who_never_answers_is_sent_one_outbox_for_each_sign_of_life() {
     let mut world = World::new(8);
@@ -102,7 +101,7 @@ fn who_never_answers_is_sent_one_outbox_for_each_sign_of_life() {
         world.wait_a_step();
         world.open(A, open, "g");
         assert_eq!(outboxes(&mut world), 0);
-        // It reads, but acknowledges nothing.
+        // The plugin reads what it is sent, but acknowledges nothing.
         world.bus.answers(B, world.now);
         assert_eq!(outboxes(&mut world), 1);
         assert!(world.bus.links.len() == 1 && world.bus.silent.is_empty());
@@ -114,7 +113,7 @@ fn who_never_answers_is_sent_one_outbox_for_each_sign_of_life() {
     assert!(world.bus.silent.is_empty() && world.bus.retries.is_empty());
 }
 
-/// A grant that is late on a link in use ended all calls on that link.
+/// A grant that was late on a link in use ended all calls on that link.
 #[test]
 fn a_late_grant_fails_only_who_waits_for_it() {
     let mut world = World::new(8);
@@ -133,7 +132,7 @@ fn a_late_grant_fails_only_who_waits_for_it() {
     let (end, index) = granted.unwrap();
     expect_timeout(&world.wait_a_step(), "did not install a grant");
     assert!(world.bus.links.contains_key(&1), "the link is in use");
-    // Asked for again, it is waited for again, and then given up again.
+    // When the gate is opened again, the grant is waited for again, and then given up again.
     world.open(A, 7, "h");
     assert!(world.effects().is_empty());
     let again = world.wait_a_step();
@@ -161,7 +160,7 @@ fn a_late_grant_of_the_opener_fails_only_who_waits_for_it() {
     assert!(refused.1[0].message.contains("plugin `a` (pid 1)"));
 }
 
-/// What was noted of a plugin that is gone stayed for ever, or went with another plugin.
+/// What was noted about a plugin stayed for ever after its end, or was removed with another plugin.
 #[test]
 fn what_is_noted_of_a_plugin_goes_with_it_alone() {
     let c = PluginId(3);
@@ -179,7 +178,7 @@ fn what_is_noted_of_a_plugin_goes_with_it_alone() {
     }
 }
 
-/// A link for which a plugin has no descriptors would be made again without a pause, or never.
+/// Without delays, a link for which a plugin has no descriptors would be made again and again, or never.
 #[test]
 fn a_link_that_fails_is_tried_again_less_and_less_often() {
     let mut world = World::new(8);
@@ -221,7 +220,7 @@ fn refused_extent(effects: &[Effect]) -> Option<&Failure> {
     })
 }
 
-/// A plugin that could not map one extent lost its link, with innocent calls in flight.
+/// A plugin that could not map one extent lost its link, with calls of others in flight.
 #[test]
 fn an_extent_that_one_side_cannot_use_is_only_refused() {
     for role in [Role::Writer, Role::Reader] {
@@ -250,7 +249,7 @@ fn an_extent_that_one_side_cannot_use_is_only_refused() {
         assert_eq!(world.bus.next_deadline(), None, "nothing is awaited");
         let closed = |effect: &Effect| matches!(effect, Effect::LetGo { .. });
         assert!(effects.iter().any(closed), "{effects:?}");
-        // The writer knows about its own failure.
+        // The writer knows already that it has failed.
         let refused = refused_extent(&effects);
         assert_eq!(refused.is_some(), role == Role::Reader, "{effects:?}");
         if let Some(failure) = refused {
@@ -262,9 +261,8 @@ fn an_extent_that_one_side_cannot_use_is_only_refused() {
     }
 }
 
-/// A reader that was stopped lost its session because somebody had a large payload for it. Later on the
-/// extent was refused to its writer, whose calls had more time than a step. Nor must such a reader have
-/// its writer charged for one extent after the other.
+/// A reader that was stopped lost its session because another plugin had a large payload for it. Later, the extent was refused to its
+/// writer, whose calls had more time than a step. Nor must such a reader have its writer charged for one extent after the other.
 #[test]
 fn a_late_reader_is_waited_for_and_the_extent_stays_charged_until_it_answers() {
     let mut world = World::new(8);
@@ -286,7 +284,7 @@ fn a_late_reader_is_waited_for_and_the_extent_stays_charged_until_it_answers() {
     assert_eq!(used(&world), charged);
 }
 
-/// A number in use is not to be wanted again, however long its reader is late.
+/// While the reader of an extent is late, its writer must not ask for another one under the same number.
 #[test]
 fn a_number_whose_reader_is_late_is_not_wanted_again() {
     let mut world = World::new(8);

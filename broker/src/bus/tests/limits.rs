@@ -1,10 +1,10 @@
-//! What a refusal says of the limit that was reached.
+//! Refusals name the limit that was reached.
 
 use super::*;
 use crate::policy::Policy;
 use callgate_layout::control::SessionToPlugin;
 
-/// A world whose plugins may have other numbers of everything than all others, by their policies.
+/// A world whose plugins have limits of their own for everything, by their policies.
 fn limited() -> World {
     let mut world = World::new(7);
     let policy = Policy::new().provide("*").call("*");
@@ -62,7 +62,7 @@ fn a_refusal_names_the_limit_that_was_reached() {
     );
 }
 
-/// The same of links and of memory for large payloads.
+/// The same for links, and for memory of large payloads.
 #[test]
 fn a_refusal_names_the_limit_of_links_and_of_memory() {
     let mut world = limited();

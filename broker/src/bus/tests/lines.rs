@@ -1,4 +1,4 @@
-//! Plugins that come back and find that another one provides their gate.
+//! Plugins that come back and find that another plugin provides their gate.
 
 use callgate_layout::control::SessionToPlugin;
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ const FIRST: First = First {
     share: 1,
 };
 
-/// What a plugin is told of one of its requests.
+/// What a plugin is told about one of its requests.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Said {
     Provided(u64),
@@ -25,7 +25,7 @@ enum Said {
 }
 
 impl World {
-    /// What plugins are told of requests, by the numbers of these.
+    /// What plugins are told about their requests, with the numbers of these.
     fn said(&mut self) -> Vec<(PluginId, u32, Said)> {
         let records = self.obeyed().into_iter();
         let said = records.filter_map(|(to, record)| match record {
@@ -70,7 +70,7 @@ fn answered(code: Code) -> Said {
     Said::Answered(Some(code as u16))
 }
 
-/// A provides, B waits with both halves, C with one.
+/// A provides the gate, B waits with both halves, C with one.
 fn with_line() -> World {
     let mut world = World::of(["a", "b", "c"], 8, FIRST);
     world.provide(A, "g");
@@ -83,7 +83,7 @@ fn with_line() -> World {
     world
 }
 
-/// A provider whose gate another plugin had taken while it came back never got it again.
+/// A provider never got its gate again if another plugin had taken it before the provider came back.
 #[test]
 fn a_gate_goes_to_who_waits_longest_however_it_became_free() {
     type Free = fn(&mut World);
@@ -105,7 +105,7 @@ fn a_gate_goes_to_who_waits_longest_however_it_became_free() {
             [provided(7), provided(8)],
             "both halves, and one life"
         );
-        // It is free when the last half is gone.
+        // The gate is free only when its last half is gone.
         world.withdraws(B, 4, ACTION);
         assert_eq!(world.said(), [(B, 4, Said::Answered(None))]);
         world.withdraws(B, 5, FUNCTION);
@@ -114,7 +114,7 @@ fn a_gate_goes_to_who_waits_longest_however_it_became_free() {
     }
 }
 
-/// Whoever asks at the right moment would be quicker than all who wait.
+/// A plugin that asks at the right moment must not overtake those in line.
 #[test]
 fn nobody_overtakes_the_line() {
     let mut world = with_line();
@@ -132,7 +132,7 @@ fn nobody_overtakes_the_line() {
     assert_eq!(world.said(), expected);
 }
 
-/// It waited for a gate for ever that it would never be given.
+/// A plugin waited for ever for a gate that it would never be given.
 #[test]
 fn who_loses_the_right_leaves_the_line_and_is_told() {
     let mut world = with_line();
@@ -146,7 +146,7 @@ fn who_loses_the_right_leaves_the_line_and_is_told() {
     assert_eq!(world.said(), [(C, 9, Said::Provided(1001))]);
 }
 
-/// Both lost the right with one change, and the one was given what the other had.
+/// Two plugins lost a right in one change of policy, and the one in line was given the gate of the other.
 #[test]
 fn a_gate_is_given_to_nobody_who_lost_the_right_with_its_owner() {
     let mut world = with_line();
@@ -176,7 +176,7 @@ fn an_offer_is_withdrawn_from_the_line() {
     assert_eq!(world.said(), [], "nobody is in line");
 }
 
-/// A plugin stood in line for more gates than it might provide.
+/// A plugin stood in line for more gates than it may provide.
 #[test]
 fn a_place_in_line_counts_as_a_gate() {
     let mut world = World::of(["a", "b"], 8, FIRST);
@@ -207,7 +207,7 @@ fn a_place_in_line_counts_as_a_gate() {
     assert_eq!(world.bus.member(B).unwrap().gates.used(), 7);
 }
 
-/// Who has a gate open hears of its next provider.
+/// Plugins that have the gate open are told of its next provider.
 #[test]
 fn watchers_hear_of_the_next_provider() {
     let mut world = with_line();
@@ -222,7 +222,7 @@ fn watchers_hear_of_the_next_provider() {
     assert!(state.route.is_some());
 }
 
-/// What the line is to do, said once more.
+/// A second, simple implementation of the line, to compare with.
 #[derive(Default)]
 struct Model {
     owner: Option<(usize, Vec<CallKind>)>,
@@ -336,7 +336,7 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    /// One plugin at a time provides a gate, and nobody in line for it is forgotten.
+    /// Each gate has one provider at a time, and no plugin in line for it is forgotten.
     #[test]
     fn each_gate_has_one_owner_and_one_line(acts in proptest::collection::vec(act(), 1..60)) {
         let (mut world, mut model) = (World::of(NAMES, 8, FIRST), Model::default());

@@ -1,4 +1,4 @@
-//! Gates that are called over links, and what becomes of these.
+//! Gates that are called over links, and how links are set up and end.
 
 use callgate_layout::control::MAX_TEXT;
 
@@ -60,7 +60,7 @@ fn a_plugin_can_open_its_own_gate() {
     assert!(world.bus.links.is_empty() && world.bus.of_plugin.is_empty());
 }
 
-/// What a dead plugin had must be gone, and those it was linked with must hear of it.
+/// Everything of a dead plugin must be removed, and the plugins that it was linked with must be told.
 #[test]
 fn the_death_of_a_plugin_is_told_and_cleaned_up() {
     let mut world = World::new(8);
@@ -99,7 +99,7 @@ fn the_death_of_a_plugin_is_told_and_cleaned_up() {
     );
 }
 
-/// What A is told when B goes.
+/// The failure that A is told when B ends.
 fn told_of_the_end(world: &mut World, why: &Failure) -> Failure {
     world.bus.remove(B, why, world.now);
     let effects = world.effects();
@@ -118,7 +118,7 @@ fn linked() -> World {
     world
 }
 
-/// How a program had ended stood in the broker's log alone.
+/// How a program had ended was only in the broker's log.
 #[test]
 fn peers_are_told_how_a_process_has_ended() {
     let why = Failure::new(Code::ProviderGone, "its process has ended (code 3)");
@@ -128,7 +128,7 @@ fn peers_are_told_how_a_process_has_ended() {
     assert_eq!(told.context, why.context);
 }
 
-/// Peers of a plugin that stands for another program were told that it had closed its connection.
+/// The peers of a plugin that stands for another program were told that it had closed its connection.
 #[test]
 fn peers_are_told_the_last_words_of_a_plugin_that_goes() {
     let farewell = |message: &str, context: &str| SessionToBroker::Farewell {
@@ -145,7 +145,7 @@ fn peers_are_told_the_last_words_of_a_plugin_that_goes() {
     let told = told_of_the_end(&mut world, &closed);
     assert!(told.message.ends_with("is gone: killed"), "{told:?}");
     assert_eq!(told.context.as_deref(), Some(r#"{"signal":9}"#));
-    // Who is sent away has not the last word.
+    // A plugin whose session the broker ends does not have the last word.
     let mut world = linked();
     assert_eq!(world.code_of(B, farewell("killed", "9")), None);
     let told = told_of_the_end(&mut world, &Failure::new(Code::Protocol, "it lied"));
@@ -158,7 +158,7 @@ fn peers_are_told_the_last_words_of_a_plugin_that_goes() {
     }
 }
 
-/// Acknowledging what was never asked for must not pass for having done it.
+/// A plugin that acknowledges what it was not asked for must not pass for having done it.
 #[test]
 fn foreign_and_unknown_links_break_the_protocol() {
     let mut world = World::new(8);
@@ -186,7 +186,7 @@ fn foreign_and_unknown_links_break_the_protocol() {
     );
 }
 
-/// A link that one side cannot use must not leave the other waiting, nor be made for ever.
+/// A link that one side cannot use must neither leave the other side waiting nor be made again and again.
 #[test]
 fn a_link_that_failed_is_made_again_when_the_gate_is() {
     let mut world = World::new(8);
@@ -210,7 +210,7 @@ fn a_link_that_failed_is_made_again_when_the_gate_is() {
     assert_eq!(told.last().unwrap().1.route.unwrap().end.link, 2);
 }
 
-/// A plugin over its quota gets an error, and nobody else notices.
+/// A plugin over its quota gets an error, and no other plugin notices.
 #[test]
 fn links_over_the_limit_are_refused() {
     let mut world = World::new(0);
@@ -223,7 +223,7 @@ fn links_over_the_limit_are_refused() {
     assert_eq!(refused.unwrap().code, Code::Overloaded as u16);
 }
 
-/// Nothing may be asked for before the status page is in order.
+/// A plugin may ask for nothing before it has acknowledged its status page.
 #[test]
 fn a_request_before_the_status_page_breaks_the_protocol() {
     let mut world = World::new(1);
@@ -240,8 +240,8 @@ fn a_request_before_the_status_page_breaks_the_protocol() {
     assert!(effects.iter().any(ended), "{effects:?}");
 }
 
-/// Whoever makes links and gives them up again and again would have the other side's answers,
-/// which cross with that news, counted as a flood of requests.
+/// A plugin that makes and gives up links all the time must not have the other side's answers, which cross with that, counted as a flood of
+/// requests.
 #[test]
 fn an_answer_that_crosses_with_the_end_of_its_link_costs_nothing() {
     let mut world = World::new(8);
@@ -259,7 +259,7 @@ fn an_answer_that_crosses_with_the_end_of_its_link_costs_nothing() {
     assert_eq!(world.code_of(B, answer), Some(Code::Protocol), "but once");
 }
 
-/// A moment without descriptors must not leave a gate uncallable for as long as it is provided.
+/// A moment without descriptors made a gate uncallable for as long as it was provided.
 #[test]
 fn a_link_that_there_was_no_memory_for_is_tried_again() {
     let mut world = World::new(8);
@@ -285,7 +285,7 @@ fn a_link_that_there_was_no_memory_for_is_tried_again() {
     assert_eq!(world.bus.next_deadline(), None);
 }
 
-/// Each took the other's deadlines for times long past.
+/// Each of two plugins in different time namespaces took the other's deadlines for times long past.
 #[test]
 fn plugins_with_different_clocks_are_not_linked() {
     let mut world = World::new(8);

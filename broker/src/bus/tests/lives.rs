@@ -1,10 +1,10 @@
-//! Lives of gates, as those see them who have them open.
+//! Lives of gates, as plugins see them that have the gates open.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// A world after those of so many brokers.
+/// The world of the broker with this number in a row.
 fn broker(number: u64) -> World {
     let first = First {
         link: number << 20,
@@ -15,16 +15,16 @@ fn broker(number: u64) -> World {
     World::of(["a", "b"], 8, first)
 }
 
-/// What a plugin remembers of a gate from one broker to the next.
+/// What a plugin remembers about a gate from one broker to the next.
 #[derive(Clone, Copy, Debug, Default)]
 struct Memory {
-    /// The life that it was told, where it provides the gate; 0 where it waits for it.
+    /// As a provider: the life that it was told; 0 while it waits for the gate.
     had: Option<u64>,
-    /// The life of the gate that it was told last, as one who has it open, and its provider.
+    /// As a caller: the life and the provider that it was told last.
     seen: (u64, Option<PluginId>),
 }
 
-/// Two plugins that both provide one gate, or want to, and both have it open.
+/// Two plugins that both provide the same gate, or want to, and both have it open.
 struct Two {
     world: World,
     brokers: u64,
@@ -48,7 +48,7 @@ impl Two {
         }
     }
 
-    /// Takes note of what both are told.
+    /// Notes what both plugins are told.
     fn look(&mut self) -> Result<(), TestCaseError> {
         for (to, record) in self.world.obeyed() {
             let memory = &mut self.memory[to.0 as usize - 1];
@@ -87,7 +87,7 @@ impl Two {
     }
 }
 
-/// Each provider that stays was a new one to those who watched its gate.
+/// A provider that outlived its broker was a new provider to the plugins that watched its gate.
 #[test]
 fn a_provider_that_stays_goes_on_with_its_life() {
     let mut two = Two::new();
@@ -108,7 +108,7 @@ fn a_provider_that_stays_goes_on_with_its_life() {
     assert_eq!(two.memory[0].seen.0, 4 << 20, "it did not stay");
 }
 
-/// A plugin that came back said its other half with the life that the gate had.
+/// A plugin that came back named for its second half the life that the gate had before.
 #[test]
 fn both_halves_have_one_life() {
     let mut world = broker(1);
@@ -121,14 +121,14 @@ fn both_halves_have_one_life() {
 }
 
 proptest! {
-    /// Who has a gate open sees lives that grow, except the unchanged one of a provider that stayed.
+    /// Plugins that have a gate open see lives that grow, except the unchanged life of a provider that stayed.
     #[test]
     fn lives_grow_for_those_who_watch(acts in proptest::collection::vec((0..4u8, any::<bool>()), 1..40)) {
         let mut two = Two::new();
         for (act, is_first) in acts {
             let plugin = if is_first { A } else { B };
             match act {
-                // A plugin that does not come back, and one that says what is not true.
+                // A plugin that does not come back, and one that names a life it did not have.
                 0 => two.world.provide(plugin, "g"),
                 1 => two.world.ok(plugin, offer(1, "g", CallKind::Function, Some(two.brokers << 20 | 5))),
                 2 => {

@@ -1,4 +1,4 @@
-//! Outboxes on their way through the stages of all memory. Extents stand in `extents/stages.rs`.
+//! Outboxes on their way through the stages of memory. Those of extents are tested in `extents/stages.rs`.
 
 use super::*;
 
@@ -32,7 +32,7 @@ fn sealed() -> World {
     world
 }
 
-/// The provider has its caller's outbox, and has installed the grant.
+/// The provider has mapped its caller's outbox, and has installed the grant.
 fn reader() -> World {
     let mut world = sealed();
     world.ok(B, outbox_mapped(PROVIDER));
@@ -47,7 +47,7 @@ fn reader() -> World {
     world
 }
 
-/// The caller has its provider's outbox.
+/// The caller has mapped its provider's outbox.
 fn ready() -> World {
     let mut world = reader();
     world.ok(B, peer_mapped(PROVIDER));
@@ -60,7 +60,7 @@ fn ready() -> World {
     world
 }
 
-/// All that a plugin can say of the outbox of A.
+/// All records that a plugin can send about the outbox of A.
 fn records() -> [(&'static str, PluginId, MemoryToBroker); 6] {
     let memory = outbox(CALLER);
     let len = callgate_layout::payload::MIN_EXTENT_LEN;
@@ -79,7 +79,7 @@ fn records() -> [(&'static str, PluginId, MemoryToBroker); 6] {
     ]
 }
 
-/// Each way to a stage of the outbox of A, and what may be said of it then.
+/// For each stage of the outbox of A: how to get there, and which records are accepted then.
 type Reached = (&'static str, fn() -> World, &'static [&'static str]);
 
 const STAGES: [Reached; 5] = [
@@ -90,7 +90,7 @@ const STAGES: [Reached; 5] = [
     ("ready", ready, &[]),
 ];
 
-/// What is taken in another stage puts a link into use before its memory is sealed.
+/// A record that is accepted in the wrong stage could put a link into use before its memory is sealed.
 #[test]
 fn only_what_is_awaited_of_an_outbox_is_taken() {
     for (stage, reach, may) in STAGES {
@@ -109,7 +109,7 @@ fn only_what_is_awaited_of_an_outbox_is_taken() {
     }
 }
 
-/// A plugin without address space for one link was counted as one that still owes an answer.
+/// A plugin that had no address space for one link was counted as still owing an answer.
 #[test]
 fn an_outbox_that_cannot_be_mapped_ends_its_link_alone() {
     let ways: [(fn() -> World, usize); 2] = [(writer, 1), (reader, 3)];
@@ -134,14 +134,14 @@ fn an_outbox_that_cannot_be_mapped_ends_its_link_alone() {
         });
         let failure = refused.expect("the open is refused");
         assert!(failure.message.contains("no address space"), "{failure:?}");
-        // It is tried again by itself.
+        // The link is tried again without being asked for.
         world.now = world.bus.next_deadline().expect("a later time");
         world.bus.expire(world.now);
         assert!(world.obedient()[0].1.route.is_some());
     }
 }
 
-/// The other end of one that cannot be is one that can: a third side would speak for the second.
+/// A side of 3 is invalid, but the side opposite to it would pass as valid, and speak for another plugin.
 #[test]
 fn a_reader_names_an_end_that_there_is() {
     for side in [3, 5, u8::MAX] {

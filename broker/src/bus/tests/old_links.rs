@@ -15,7 +15,7 @@ fn standing(number: u32, peer: &str, gates: &[&str]) -> LinkToBroker {
 }
 
 impl World {
-    /// What plugins are told to refuse, by the numbers of their old links.
+    /// What plugins are told to refuse, with the numbers of their old links.
     fn refuses(&mut self) -> Vec<(PluginId, u32, Vec<u16>)> {
         let effects = self.effects().into_iter();
         let refuses = effects.filter_map(|effect| match effect {
@@ -31,7 +31,7 @@ impl World {
         self.ok(B, LinkToBroker::Refused { number });
     }
 
-    /// A change of policy that forbids something to `peer`, of which B has been told, and its number.
+    /// A change of policy that forbids something to `peer`, and of which B has been told. Returns the number of the change.
     fn with_refuse(gates: &[&str]) -> (World, u64) {
         let mut world = World::new(8);
         world.ok(B, standing(3, "peer", gates));
@@ -51,7 +51,7 @@ impl World {
     }
 }
 
-/// A peer went on calling over its old link what the new broker does not allow it.
+/// A peer went on calling over its old link what the new broker does not allow.
 #[test]
 fn what_is_not_granted_is_refused_at_once() {
     let mut world = World::new(8);
@@ -89,7 +89,7 @@ fn what_is_not_granted_is_refused_at_once() {
     assert_eq!(refused(6, "caller"), [1, 2]);
 }
 
-/// A change of policy did not reach links that the broker had not made.
+/// A change of policy did not reach links that an older broker had made.
 #[test]
 fn a_change_of_policy_waits_for_old_links() {
     let (mut world, change) = World::with_refuse(&["g", "h"]);
@@ -99,7 +99,7 @@ fn a_change_of_policy_waits_for_old_links() {
     world.has_refused(3);
     assert_eq!(world.policies_set(), [(change, vec![]), (again, vec![])]);
     assert_eq!(world.bus.next_deadline(), None);
-    // The right comes back over links of this broker.
+    // The right comes back only over links of this broker.
     world.set_policy("peer", Policy::new().call("*"));
     world.set_policy("peer", Policy::new());
     assert_eq!(world.refuses(), []);
@@ -151,7 +151,7 @@ fn who_does_not_refuse_in_time_is_named_and_stays() {
     );
 }
 
-/// Nobody need wait for a plugin that has nothing to refuse.
+/// A change of policy need not wait for a plugin that has nothing to refuse.
 #[test]
 fn an_empty_refusal_keeps_nobody_waiting() {
     let mut world = World::new(8);
@@ -161,7 +161,7 @@ fn an_empty_refusal_keeps_nobody_waiting() {
     assert_eq!(world.policies_set(), [(change, vec![])]);
 }
 
-/// The session ended of a plugin whose `Drained` had crossed with a `Refuse`.
+/// A plugin lost its session if its `Drained` crossed with a `Refuse`.
 #[test]
 fn who_has_drained_is_not_waited_for_and_may_still_acknowledge() {
     let (mut world, change) = World::with_refuse(&["g"]);
@@ -191,7 +191,7 @@ fn a_draining_plugin_that_dies_is_not_waited_for() {
     assert_eq!(world.bus.next_deadline(), None);
 }
 
-/// Each `Refuse` is acknowledged once, by the one to whom it was sent.
+/// Each `Refuse` is acknowledged once, by the plugin to which it was sent.
 #[test]
 fn what_was_not_sent_is_not_acknowledged() {
     let (mut world, change) = World::with_refuse(&["g"]);
@@ -208,7 +208,7 @@ fn what_was_not_sent_is_not_acknowledged() {
     }
 }
 
-/// Two `Refuse`s for one old link are under way at once: the first `Refused` is for the first.
+/// Two `Refuse`s for one old link are out at once: the first `Refused` acknowledges the first one.
 #[test]
 fn refusals_of_one_link_are_acknowledged_in_order() {
     let mut world = World::new(8);
@@ -225,7 +225,7 @@ fn refusals_of_one_link_are_acknowledged_in_order() {
     assert_eq!(world.policies_set(), [(last, vec![])]);
 }
 
-/// A plugin could fill the broker's memory, and have it judge for ever.
+/// A plugin could fill the broker's memory with old links, and have it check them for ever.
 #[test]
 fn old_links_are_bounded() {
     const EACH: usize = 4096;
@@ -238,7 +238,7 @@ fn old_links_are_bounded() {
     }
     let one_more = standing(numbers.end, "peer", &[]);
     assert_eq!(world.code_of(B, one_more), Some(Code::Overloaded));
-    // Also where none has a gate.
+    // Links without gates count, too.
     for number in 0..MOST as u32 {
         world.ok(A, standing(number, "peer", &[]));
     }
@@ -270,7 +270,7 @@ fn who_came_for_listings_has_no_old_links() {
     assert_eq!(world.refuses(), [(B, 3, vec![0, 1])]);
 }
 
-/// A plugin with few requests a second was sent away because it came back with all that it had.
+/// A plugin that may make few requests a second lost its session because it came back with everything that it had.
 #[test]
 fn coming_back_is_not_charged() {
     let mut world = World::new(8);
@@ -296,7 +296,7 @@ fn coming_back_is_not_charged() {
     for record in records {
         assert_eq!(weight(record.clone()), Weight::Expected, "{record:?}");
     }
-    // It has as much as before, and no more.
+    // It has as much as before, and what goes beyond that is charged.
     let withdraw = GateToBroker::Withdraw {
         request: 2,
         gate: "g7".into(),

@@ -12,7 +12,7 @@ fn world() -> World {
 }
 
 impl World {
-    /// The code with which a provide is refused, if it is.
+    /// The code with which an offer is refused; `None` if it is accepted.
     fn offers(&mut self, from: PluginId, gate: &str) -> Option<Code> {
         let number = match gate.ends_with('.') {
             true => 7,
@@ -36,12 +36,12 @@ impl World {
         its.map(|(_, record)| record).collect()
     }
 
-    /// The last state that a plugin is told.
+    /// The state that a plugin is told last.
     fn last_told(&mut self) -> GateState {
         self.obedient().pop().expect("a state").1
     }
 
-    /// The index of the grant that is sent now, which nobody acknowledges.
+    /// The index of the grant that is sent now, and not acknowledged.
     fn granted(&mut self) -> (LinkEnd, u16) {
         let effects = self.effects().into_iter();
         let mut grants = effects.filter_map(|effect| match effect {
@@ -62,7 +62,7 @@ fn differs() -> Availability {
     }
 }
 
-/// Names under one plugin's prefix were given to another, or the reverse.
+/// Names under one plugin's prefix were given to another plugin, or the other way round.
 #[test]
 fn what_is_under_a_prefix_belongs_to_its_owner() {
     let taken = Some(Code::AlreadyProvided);
@@ -116,7 +116,7 @@ fn a_prefix_is_said_to_be_one() {
         assert!(refused, "{gate:?}");
     }
     assert!(world.bus.registry.owned_by(A).is_empty());
-    // Nor is one opened.
+    // A prefix cannot be opened either.
     world.open(A, 1, "a.");
     let failed = |effect: &Effect| {
         matches!(
@@ -127,7 +127,7 @@ fn a_prefix_is_said_to_be_one() {
     assert!(world.effects().iter().any(failed));
 }
 
-/// A gate of its own was hidden by the prefix of its owner, or a name stayed with what had gone.
+/// A plugin's own gate was hidden by its prefix, or a name stayed with a prefix that was gone.
 #[test]
 fn an_exact_gate_wins_and_then_the_longest_prefix() {
     let mut world = world();
@@ -186,7 +186,7 @@ fn policies_are_asked_for_the_prefix_and_for_the_name() {
     let told = world.obedient();
     assert_eq!(told.len(), 1, "the other one is refused");
     assert!(told[0].1.route.is_some());
-    // The right to the name stays, and the one to the prefix goes.
+    // The plugin keeps the right to the name, and loses that to the prefix.
     world.set_policy("b", Policy::new().provide("a.x"));
     let said = world.obeyed();
     let revoked = said.iter().any(|(to, record)| {
@@ -197,7 +197,7 @@ fn policies_are_asked_for_the_prefix_and_for_the_name() {
     assert!(world.bus.registry.owned_by(B).is_empty());
 }
 
-/// A provider that has no gate of a name kept its caller waiting, or was asked again and again.
+/// A provider without a gate of a name kept the caller waiting, or was asked again and again.
 #[test]
 fn a_name_that_there_is_not_is_absent_until_it_is_opened_again() {
     let mut world = world();
@@ -218,11 +218,11 @@ fn a_name_that_there_is_not_is_absent_until_it_is_opened_again() {
     };
     assert_eq!((&state.owner, state.generation), (&None, 0));
     assert_eq!(*synced, GateToPlugin::Synced { open: 2 });
-    // A new right, a link's news or a question do not have it asked again.
+    // A new right, news about the link, or a question does not make the broker ask the provider again.
     world.set_policy("a", Policy::new().call("*"));
     world.ok(A, GateToBroker::Sync { open: 2 });
     assert!(!world.obeyed().iter().any(|(to, _)| *to == B));
-    // Opened again, it is there; and so for who was told that it is not.
+    // After another open, the name is there, also for the opens that were denied before.
     world.open(A, 3, "a.y");
     let told = world.obedient();
     assert_eq!(told.len(), 2, "{told:?}");
@@ -230,7 +230,7 @@ fn a_name_that_there_is_not_is_absent_until_it_is_opened_again() {
     assert_eq!(told[0].1.route.unwrap().index, 2, "that one rests");
 }
 
-/// What was said of a prefix is not said of what comes after it.
+/// A denial by one prefix does not count for the prefix or gate that provides the name next.
 #[test]
 fn a_name_is_asked_for_again_when_something_else_provides_it() {
     let mut world = world();
@@ -247,7 +247,7 @@ fn a_name_is_asked_for_again_when_something_else_provides_it() {
             world.withdraw(B, "a.");
             world.effects();
         }
-        // What has nothing to do with it does not count.
+        // Gates that do not provide the name make no difference.
         assert_eq!(world.offers(B, &format!("a.z{number}")), None);
         assert!(world.obedient().is_empty());
         assert_eq!(
@@ -257,7 +257,7 @@ fn a_name_is_asked_for_again_when_something_else_provides_it() {
         world.ok(A, GateToBroker::Close { open });
         world.obedient();
     }
-    // And when what was asked goes, and there is a shorter prefix.
+    // Asked again, too, when the prefix that denied the name goes and a shorter one provides it.
     world.open(A, 9, "a.b.y");
     let (end, index) = world.granted();
     world.ok(B, LinkToBroker::NotProvided { end, index });
@@ -266,7 +266,7 @@ fn a_name_is_asked_for_again_when_something_else_provides_it() {
     assert_eq!(world.last_told().owner.as_deref(), Some("b"));
 }
 
-/// An acknowledgement of a grant that nobody sent, or of another's.
+/// A denial of a grant that was not sent, or that was sent to another plugin.
 #[test]
 fn who_denies_what_it_was_not_granted_breaks_the_protocol() {
     let mut world = world();
@@ -281,7 +281,7 @@ fn who_denies_what_it_was_not_granted_breaks_the_protocol() {
     }
 }
 
-/// The first grant of a new link: nothing would be set up for the others.
+/// If the first grant of a new link is denied, the link must still be set up for the other names.
 #[test]
 fn a_link_is_set_up_also_where_its_first_name_is_not_there() {
     let mut world = world();
@@ -306,8 +306,7 @@ fn a_link_is_set_up_also_where_its_first_name_is_not_there() {
     assert_eq!(world.last_told().function, READY);
 }
 
-/// A prefix, a gate under it and another one: each waits while another plugin is in the way of it, and who
-/// came first is first.
+/// A prefix, a gate under it and a second such gate: each waits while another plugin is in its way, and the one that came first is first.
 #[test]
 fn what_cannot_be_provided_side_by_side_waits_in_line() {
     let mut world = world();
@@ -348,7 +347,7 @@ fn what_cannot_be_provided_side_by_side_waits_in_line() {
     assert_eq!(said, [(B, provided.into())]);
 }
 
-/// A prefix that comes back goes on with the life that it had, and so do the names under it.
+/// A prefix that comes back goes on with its life, and so do the names under it.
 #[test]
 fn a_prefix_has_a_life() {
     let mut world = World::of(
@@ -371,7 +370,7 @@ fn a_prefix_has_a_life() {
     assert_eq!(world.last_told().generation, 1000);
 }
 
-/// Its provider dies, and another one provides the name by itself.
+/// The provider of a prefix dies, and another plugin provides a name under it by itself.
 #[test]
 fn names_go_from_one_provider_to_another() {
     let mut world = world();

@@ -1,4 +1,4 @@
-//! Whatever plugins say that come back, while policies change and plugins end.
+//! Plugins come back and say anything, while policies change and plugins end.
 
 use proptest::prelude::*;
 
@@ -14,7 +14,7 @@ enum Act {
     Says(usize, ToBroker),
     /// A plugin ends and comes back.
     Ends(usize),
-    /// One may call and provide this gate only, or neither.
+    /// A plugin may call and provide only this gate, or nothing.
     May(usize, Option<&'static str>),
     /// Half of a step's time passes.
     Passes,
@@ -57,8 +57,7 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    /// Each change of policy is in force after a step's time at the latest, and nothing stays of plugins
-    /// that have ended.
+    /// Each change of policy is in force within a step's time, and nothing stays of plugins that have ended.
     #[test]
     fn nothing_hangs_and_nothing_stays(acts in proptest::collection::vec(act(), 1..120)) {
         let mut world = World::of(NAMES, 8, First { life: 5, ..FROM_ONE });

@@ -1,10 +1,10 @@
-//! Changes of policy that wait for those who have to refuse something.
+//! Changes of policy that wait for providers to acknowledge what they have to refuse.
 
 use super::*;
 use crate::policy::Policy;
 
 impl World {
-    /// The changes that are in force, each with who has not acknowledged it; and who is sent away.
+    /// The changes that are in force, each with the plugins that have not acknowledged it; and the plugins whose sessions end.
     fn in_force(&mut self) -> (Vec<(u64, Vec<String>)>, Vec<PluginId>) {
         let (mut changes, mut ended) = (Vec::new(), Vec::new());
         for effect in self.effects() {
@@ -29,8 +29,7 @@ impl World {
     }
 }
 
-/// Calls were still served when `set_policy` had returned, because the provider had not read yet what it
-/// was to refuse.
+/// Calls were still served after `set_policy` had returned, because the provider had not yet read what it was to refuse.
 #[test]
 fn a_change_is_in_force_when_it_is_acknowledged() {
     let (mut world, change, (end, number)) = World::with_revoke();
@@ -38,12 +37,12 @@ fn a_change_is_in_force_when_it_is_acknowledged() {
     world.ok(B, LinkToBroker::Revoked { end, number });
     assert_eq!(world.in_force().0, [(change, vec![])]);
     assert_eq!(world.bus.next_deadline(), None);
-    // There is nothing more to be refused.
+    // Nothing more has to be refused.
     let again = world.set_policy("a", Policy::new());
     assert_eq!(world.in_force().0, [(again, vec![])]);
 }
 
-/// The second change finds nothing to be revoked, and relies on what the first has begun.
+/// The second change has nothing to revoke, and relies on what the first one has revoked.
 #[test]
 fn a_change_waits_for_an_earlier_one() {
     let (mut world, first, (end, number)) = World::with_revoke();
@@ -84,7 +83,7 @@ fn who_is_late_loses_its_link_and_is_named() {
     let set = Effect::PolicySet(change, vec!["b".into()]);
     assert!(effects.contains(&set), "{effects:?}");
     assert!(world.bus.links.is_empty());
-    // Only what is under way is waited for: B is stopped, and has no link that could be used.
+    // Only revocations that are out are waited for: B is stopped, and has no link that could be used.
     let again = world.set_policy("a", Policy::new());
     assert_eq!(world.in_force().0, [(again, vec![])]);
     world.ok(B, LinkToBroker::Revoked { end, number });
@@ -92,7 +91,7 @@ fn who_is_late_loses_its_link_and_is_named() {
     assert!(world.bus.silent.is_empty(), "it goes on");
 }
 
-/// A link that ends meanwhile says nothing of what its provider still serves.
+/// If the link ends meanwhile, that does not say what its provider still serves.
 #[test]
 fn the_end_of_a_link_acknowledges_nothing() {
     let (mut world, change, (end, number)) = World::with_revoke();
@@ -144,8 +143,7 @@ fn what_was_not_asked_is_an_offence() {
     assert_eq!(world.code_of(B, revoked(end, number)), Some(Code::Protocol));
 }
 
-/// A caller that a strict bus sends away was still served by its providers: they heard of the end of
-/// its link when they came to it.
+/// A caller whose session a strict bus ends was still served by its providers, until they read that its link had ended.
 #[test]
 fn who_is_sent_away_is_refused_first() {
     let mut world = World::with_index_left();
@@ -158,7 +156,7 @@ fn who_is_sent_away_is_refused_first() {
     let (end, number, _) = world.revokes()[0];
     world.ok(B, LinkToBroker::Revoked { end, number });
     assert_eq!(world.in_force(), (vec![(change, vec![])], vec![A]));
-    // The right comes back before that: it stays.
+    // The plugin gets the right back before that, and stays.
     let mut world = World::with_index_left();
     let mut policies = Policies::default();
     policies.strict = true;

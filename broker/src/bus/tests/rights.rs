@@ -1,4 +1,4 @@
-//! Rights that are taken back: which indexes the provider is told to refuse.
+//! Rights that are taken back: the indexes that providers are told to refuse.
 
 use callgate_layout::control::SessionToPlugin;
 
@@ -25,7 +25,7 @@ impl World {
         self.bus.set_policy(name, Some(policy), self.now)
     }
 
-    /// A caller that had the gate of B open, and has closed it.
+    /// A world in which a caller had the gate of B open, and has closed it.
     pub(super) fn with_index_left() -> World {
         let mut world = World::new(8);
         world.provide(B, "g");
@@ -35,7 +35,7 @@ impl World {
         world
     }
 
-    /// The indexes that B is told to refuse, which it does.
+    /// The indexes that B is told to refuse. B acknowledges them.
     fn revoked(&mut self) -> Vec<u16> {
         let mut revoked = Vec::new();
         for (end, number, indexes) in self.revokes() {
@@ -46,7 +46,7 @@ impl World {
         revoked
     }
 
-    /// What B is told to refuse, by what numbers, and has not acknowledged.
+    /// What B is told to refuse, with the numbers, and has not acknowledged.
     pub(super) fn revokes(&mut self) -> Vec<(LinkEnd, u64, Vec<u16>)> {
         let effects = self.effects().into_iter();
         let revokes = effects.filter_map(|effect| match effect {
@@ -64,8 +64,7 @@ impl World {
     }
 }
 
-/// A subscriber closed its gate before its right was taken back, and so kept the index by which
-/// the provider went on answering.
+/// A subscriber closed its gate before it lost the right, and so kept an index under which the provider went on answering.
 #[test]
 fn who_has_closed_a_gate_loses_it_too() {
     let mut world = World::with_index_left();
@@ -75,8 +74,8 @@ fn who_has_closed_a_gate_loses_it_too() {
     assert!(world.revoked().is_empty(), "said once");
 }
 
-/// A gate was withdrawn while the right to call it was taken back, and came back under the index
-/// it had, which the provider had never been told to refuse.
+/// A gate was withdrawn while the right to call it was taken back. It came back under its old index, which the provider had never been told
+/// to refuse.
 #[test]
 fn a_gate_that_is_away_is_revoked_too() {
     let mut world = World::new(8);
@@ -94,13 +93,13 @@ fn a_gate_that_is_away_is_revoked_too() {
     assert_eq!(told[0].1.route.unwrap().index, 1, "not the refused one");
 }
 
-/// A gate changed its types and changed them back; only the newest of its indexes was revoked, and
-/// the first, which stands for the same types, served on.
+/// A gate changed its types and changed them back. Only the newest of its indexes was revoked, and the first one, which stands for the same
+/// types, served on.
 #[test]
 fn every_index_that_a_gate_ever_had_is_revoked() {
     let mut world = World::new(8);
     world.open(A, 5, "g");
-    // What A wants, then something else; a third subscription makes B grant that, too.
+    // First the types that A wants, then others; a third subscription makes B grant those, too.
     let other = GateToBroker::Open {
         open: 6,
         gate: "g".into(),
@@ -119,7 +118,7 @@ fn every_index_that_a_gate_ever_had_is_revoked() {
     assert_eq!(world.revoked(), [0, 1, 2]);
 }
 
-/// A plugin that may no longer provide a gate has it revoked from all who could call it.
+/// A gate that its plugin may no longer provide is revoked from all plugins that could call it.
 #[test]
 fn a_gate_that_may_not_be_provided_is_revoked_from_all() {
     let mut world = World::with_index_left();
@@ -128,8 +127,7 @@ fn a_gate_that_may_not_be_provided_is_revoked_from_all() {
     assert!(world.bus.registry.owned_by(B).is_empty());
 }
 
-/// The acknowledgement of a grant that was revoked meanwhile was taken for one that nobody asked
-/// for, and ended the provider.
+/// The acknowledgement of a grant that was revoked meanwhile was taken for one that nobody had asked for, and ended the provider's session.
 #[test]
 fn a_revoked_grant_is_still_acknowledged() {
     let mut world = World::new(8);
@@ -148,7 +146,7 @@ fn a_revoked_grant_is_still_acknowledged() {
     assert_eq!(told.last().unwrap().1.route.unwrap().index, 2);
 }
 
-/// The codes with which plugins are refused what they ask for, or ended.
+/// The codes with which requests of plugins are refused, or their sessions ended.
 fn refusals(effects: Vec<Effect>) -> Vec<(PluginId, Code)> {
     let refusals = effects.into_iter().filter_map(|effect| {
         let (to, failure) = match effect {
@@ -166,7 +164,7 @@ fn refusals(effects: Vec<Effect>) -> Vec<(PluginId, Code)> {
     refusals.collect()
 }
 
-/// A connection for listings is let in where others are not, and was to do nothing else.
+/// A connection for listings is accepted when others are not, so it must not do anything else.
 #[test]
 fn who_came_for_listings_neither_provides_nor_opens() {
     let mut world = World::new(8);
@@ -184,7 +182,7 @@ fn who_came_for_listings_neither_provides_nor_opens() {
     assert!(refusals(world.effects()).is_empty(), "others may");
 }
 
-/// Who has no policy any more on a strict bus takes no more part in it.
+/// A plugin that has no policy any more on a strict bus loses its session.
 #[test]
 fn a_strict_bus_ends_who_has_no_policy() {
     let mut world = World::new(8);

@@ -1,4 +1,4 @@
-//! Schemas that are uploaded and fetched.
+//! Schemas that plugins upload and fetch.
 
 use callgate_layout::control::{
     MAX_INLINE_SCHEMA, SchemaToBroker, SchemaToPlugin, SessionToPlugin,
@@ -9,7 +9,7 @@ use crate::policy::Policy;
 
 const INVALID: Code = Code::InvalidArgument;
 
-/// A schema of so many bytes, whose shape begins with a number.
+/// A schema of this length, whose shape begins with this number.
 fn long(number: u8, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     bytes[..4].copy_from_slice(&((len - 12) as u32).to_le_bytes());
@@ -45,7 +45,7 @@ impl World {
         self.refusal()
     }
 
-    /// The code with which the last request was refused, if it was.
+    /// The code with which the last request was refused; `None` if it was not.
     fn refusal(&mut self) -> Option<Code> {
         let said = self.obeyed().into_iter();
         let mut refusals = said.rev().filter_map(|(_, record)| match record {
@@ -56,7 +56,7 @@ impl World {
         Code::from_u16(last.code)
     }
 
-    /// A gate that can write JSON, too.
+    /// Opens a gate in these encodings.
     fn open_json(&mut self, from: PluginId, open: u32, gate: &str, encodings: Encodings) {
         let shape = Shape {
             encodings,
@@ -71,7 +71,7 @@ impl World {
         self.ok(from, open);
     }
 
-    /// What a fetch is answered with: the whole length, and the part.
+    /// The answer to a fetch: the length of the whole schema, and the part.
     fn fetched(&mut self, from: PluginId, fetch: SchemaToBroker) -> Result<(u32, Vec<u8>), Code> {
         self.ok(from, fetch);
         let (to, record) = self.obeyed().pop().unwrap();
@@ -91,7 +91,7 @@ impl World {
     }
 }
 
-/// Who opens a gate of other types gets its schema, whole, and the way to call it as JSON.
+/// A plugin that opens a gate of other types gets the gate's whole schema, and a way to call it as JSON.
 #[test]
 fn a_schema_is_uploaded_and_fetched_in_parts() {
     let mut world = World::new(8);
@@ -125,7 +125,7 @@ fn a_schema_is_uploaded_and_fetched_in_parts() {
     assert!(record.encode().is_ok(), "a part fits a record");
 }
 
-/// Without JSON there is no way, and no link is made for it; the schema can be fetched all the same.
+/// Without JSON there is no way to call the gate and no link is made, but its schema can be fetched.
 #[test]
 fn what_differs_and_takes_archives_alone_has_no_way() {
     let mut world = World::new(8);
@@ -147,7 +147,7 @@ fn what_differs_and_takes_archives_alone_has_no_way() {
     assert_eq!(world.fetched(A, fetch(5, 1, 0)).unwrap().1, schema_of(8));
 }
 
-/// A plugin read the types of gates that it may not call, or of others than it has open.
+/// A plugin could read the types of gates that it may not call, or does not have open.
 #[test]
 fn only_schemas_of_open_gates_are_fetched() {
     let mut world = World::new(8);
@@ -170,7 +170,7 @@ fn only_schemas_of_open_gates_are_fetched() {
     world.withdraw(B, "g");
     world.obedient();
     assert_eq!(world.fetched(A, fetch(5, 1, 0)), Err(Code::NotReady));
-    // What comes back has another number, and is told anew.
+    // The schema of the next life has another number, which the plugin is told.
     world.provide_with(B, "g", SchemaSource::Inline(schema_of(8)));
     assert_eq!(world.fetched(A, fetch(5, 1, 0)), Err(Code::NotReady));
     assert!(world.fetched(A, fetch(5, 3, 0)).is_ok());
@@ -191,7 +191,7 @@ fn a_schema_that_cannot_be_is_refused() {
     ] {
         assert_eq!(world.provide_with(B, "g", wrong), Some(INVALID));
     }
-    // One that is no schema beyond its head: those who open the gate find out.
+    // Bytes that are a schema only by their head are accepted; plugins that open the gate find out.
     let opaque = SchemaSource::Inline(schema_of(255));
     assert_eq!(world.provide_with(B, "g", opaque), None);
     let mut any = schema_of(8);
@@ -200,7 +200,7 @@ fn a_schema_that_cannot_be_is_refused() {
     assert_eq!(world.provide_with(B, "h", any), None);
 }
 
-/// An upload that was refused once could be provided by and by, or stayed charged.
+/// An upload that was refused once could still be provided later, or stayed charged.
 #[test]
 fn an_upload_is_taken_by_the_provide_that_names_it() {
     let mut world = World::new(8);
@@ -211,7 +211,7 @@ fn an_upload_is_taken_by_the_provide_that_names_it() {
     assert_eq!(refused, Some(Code::PermissionDenied));
     let again = world.provide_with(B, "h", SchemaSource::Upload(3));
     assert_eq!(again, Some(INVALID));
-    // Unfinished.
+    // An upload that is not complete.
     let part = SchemaToBroker::Part {
         upload: 4,
         total: 100,
@@ -231,7 +231,7 @@ fn an_upload_is_taken_by_the_provide_that_names_it() {
     assert_eq!(world.code_of(B, beyond), Some(Code::Protocol));
 }
 
-/// The quota is one of the plugin's: what it provides, and what waits in line.
+/// The quota is that of the plugin: it includes what waits in line.
 #[test]
 fn schemas_are_charged_while_they_wait_in_line() {
     let mut world = World::new(8);
@@ -253,8 +253,8 @@ fn schemas_are_charged_while_they_wait_in_line() {
     assert_eq!(other, None, "its place is free");
 }
 
-/// Who comes back opens all that it had without being charged, and was then sent away for fetching; and who had a gate open
-/// whose provider gave it other types again and again.
+/// A plugin that came back opened everything that it had without being charged, but was charged for fetching, and lost its session. So did
+/// one that had a gate open whose provider changed its types again and again.
 #[test]
 fn fetches_of_what_a_plugin_is_told_are_not_charged() {
     let mut world = World::new(8);

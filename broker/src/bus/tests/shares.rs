@@ -1,4 +1,4 @@
-//! Shares, from the wish for a tag to the end of its memory.
+//! Shares, from the first wish for a tag to the end of the memory.
 
 use callgate_layout::control::{
     Form, Making, SchemaToPlugin, SessionToPlugin, ShareFit, ShareToBroker, ShareToPlugin,
@@ -23,7 +23,7 @@ const C: PluginId = PluginId(3);
 const TAG: &str = "Osc.Table";
 const MIB: u64 = 1 << 20;
 
-/// What a maker says of a slice of what this number stands for.
+/// What a maker says of a slice of the type with this number.
 fn making(number: u8) -> Making {
     Making {
         form: Form::Slice,
@@ -44,7 +44,7 @@ fn wanted(number: u8) -> Wanted {
     }
 }
 
-/// A plugin wants a tag, and would make it in ten seconds.
+/// A wish of a plugin that would make the share within ten seconds.
 fn want(request: u32, make: Option<Making>) -> ShareToBroker {
     want_of(request, (TAG, 7), make)
 }
@@ -97,7 +97,7 @@ fn gave_up(making: u64) -> ShareToBroker {
     ShareToBroker::GaveUp { making, failure }
 }
 
-/// What happens, in short.
+/// An effect as a short text.
 fn short(effect: &Effect) -> Option<(PluginId, String)> {
     let code = |failure: &Failure| Code::from_u16(failure.code).map_or("?", Code::as_str);
     let said = match effect {
@@ -181,7 +181,7 @@ impl World {
         World::of(["a", "b", "c"], 8, FROM_ONE)
     }
 
-    /// What happens now, in short.
+    /// Compares the effects since the last call, as short texts.
     #[track_caller]
     fn happens<const N: usize>(&mut self, expected: [(PluginId, &str); N]) {
         let effects = self.effects();
@@ -195,13 +195,13 @@ impl World {
         self.bus.memory_sealed(memory, self.now);
     }
 
-    /// A plugin writes what it was sent memory for, and that is sealed.
+    /// A plugin says that it has written a version, which is then sealed.
     fn writes_all(&mut self, from: PluginId, making: u64) {
         self.ok(from, ShareToBroker::Written { making });
         self.sealed(making);
     }
 
-    /// A plugin makes a share of one MiB that is absent. The first one has number 1, and its version 2.
+    /// A plugin makes an absent share of one MiB. The first share has number 1, and its version number 2.
     fn makes(&mut self, from: PluginId, number: u64) {
         self.ok(from, want(1, Some(making(7))));
         let making = number;
@@ -209,7 +209,7 @@ impl World {
         self.writes_all(from, number);
     }
 
-    /// A plugin publishes a version, as which it has this number.
+    /// A plugin publishes a version, which gets this number.
     fn publishes(&mut self, from: PluginId, number: u64) {
         self.ok(from, publish(9, making(7), MIB));
         self.writes_all(from, number);
@@ -220,7 +220,7 @@ impl World {
         self.bus.members[&plugin].share_mib.used()
     }
 
-    /// Nobody holds any memory that was let go.
+    /// Reports that nobody holds memory any more that was let go.
     fn all_freed(&mut self) {
         for effect in self.effects() {
             if let Effect::LetGo { serial, .. } = effect {

@@ -8,8 +8,7 @@ impl World {
         self.ok(from, GateToBroker::Sync { open });
     }
 
-    /// What A is told of its open gates: of each the number, and whether it can be called. `None` is the
-    /// answer to its question.
+    /// What A is told of its open gates: the number of each, and whether it can be called; `None` for the answer to its question.
     fn told(&mut self) -> Vec<(u32, Option<bool>)> {
         let effects = self.effects().into_iter();
         let told = effects.filter_map(|effect| match effect {
@@ -35,7 +34,7 @@ impl World {
         .collect()
     }
 
-    /// A link of A and B on which B has been sent its first grant.
+    /// A link between A and B, on which B was sent its first grant.
     fn with_grant_under_way() -> World {
         let mut world = World::new(8);
         world.provide(B, "first");
@@ -53,7 +52,7 @@ const INSTALLED: LinkToBroker = LinkToBroker::GrantInstalled {
     index: 1,
 };
 
-/// Nothing is under way: the answer comes at once, and behind what was told before.
+/// Nothing is being set up: the answer comes at once, after what was told before.
 #[test]
 fn a_gate_that_stands_is_answered_at_once() {
     let mut world = World::new(8);
@@ -69,7 +68,7 @@ fn a_gate_that_stands_is_answered_at_once() {
     assert_eq!(world.told(), [(5, Some(false)), (5, None)]);
 }
 
-/// The provider's answer was sent, and the caller's link was not there yet.
+/// The question was answered before the caller's link was ready.
 #[test]
 fn a_link_under_way_is_waited_for() {
     let mut world = World::new(8);
@@ -116,7 +115,7 @@ fn a_grant_under_way_is_waited_for() {
 /// Something that happens, and what it is called.
 type Happens = (&'static str, fn(&mut World));
 
-/// Whatever ends the wait for a link or a grant ends the wait for the answer.
+/// Whatever ends the wait for a link or a grant also answers the question.
 #[test]
 fn what_fails_under_way_is_answered_too() {
     let ends: [Happens; 5] = [
@@ -151,7 +150,7 @@ fn what_fails_under_way_is_answered_too() {
     }
 }
 
-/// The caller of a gate whose right was refused asks again once it has the right.
+/// A plugin that was refused a right asks again when it has got the right.
 #[test]
 fn a_right_that_was_granted_is_waited_for() {
     let mut world = World::new(8);
@@ -167,8 +166,8 @@ fn a_right_that_was_granted_is_waited_for() {
     assert!(!effects.contains(&synced), "{effects:?}");
 }
 
-/// Who asks in a loop is answered slowly, and is not sent away; and nobody who asks keeps another
-/// plugin, or another gate, waiting for its turn.
+/// A plugin that asks in a loop is answered slowly, and keeps its session. No plugin that asks keeps another plugin, or another gate,
+/// waiting for its turn.
 #[test]
 fn who_asks_in_a_loop_waits_for_its_turn() {
     let mut world = World::new(8);
@@ -204,7 +203,7 @@ fn who_asks_in_a_loop_waits_for_its_turn() {
     assert_eq!(order[3..], [(A, 5), (A, 5)]);
 }
 
-/// A wait for a turn would make what is there invisible for as long.
+/// If news waited for its turn as well, a gate would be invisible for that time.
 #[test]
 fn news_are_not_kept_until_it_is_ones_turn() {
     let mut world = World::new(8);
@@ -221,7 +220,7 @@ fn news_are_not_kept_until_it_is_ones_turn() {
 }
 
 impl World {
-    /// As `told`, with everything done that is asked of plugins meanwhile.
+    /// As `told`, and has the plugins answer everything meanwhile.
     fn obedient_and_told(&mut self) -> Vec<(u32, Option<bool>)> {
         let mut told = Vec::new();
         loop {
@@ -239,7 +238,7 @@ impl World {
         }
     }
 
-    /// Answers what is asked of plugins now, and leaves what that leads to.
+    /// Has the plugins answer what they are asked now, but not what follows from that.
     fn obedient_once(&mut self) {
         for effect in self.effects() {
             match effect {
@@ -261,13 +260,12 @@ fn who_asks_out_of_order_is_sent_away() {
     world.provide(B, "g");
     world.open(A, 5, "g");
     world.sync(A, 5);
-    // The link is under way.
+    // The link is being set up.
     let sync = GateToBroker::Sync { open: 5 };
     assert_eq!(world.code_of(A, sync), Some(Code::Protocol));
 }
 
-/// One thread of a plugin closes a gate while another has just asked how it stands. Floods of such
-/// questions are charged.
+/// One thread of a plugin closes a gate while another thread has just asked how it stands. A flood of such questions is charged.
 #[test]
 fn a_question_about_a_closed_gate_is_charged_and_not_answered() {
     let mut world = World::new(8);
@@ -284,8 +282,7 @@ fn a_question_about_a_closed_gate_is_charged_and_not_answered() {
     }
 }
 
-/// A gate that was closed before its turn is not looked at any more, nor is one of a plugin that is
-/// gone.
+/// A gate that was closed before its turn came is skipped, and so is one of a plugin that has ended.
 #[test]
 fn who_has_closed_is_not_answered() {
     let mut world = World::new(8);

@@ -1,10 +1,10 @@
-//! What becomes of records about waits.
+//! Records about waits: what the bus accepts, and what it decides.
 
 use super::*;
 use callgate_layout::control::{Held, Needs, WaitToBroker, WaitToPlugin};
 use callgate_layout::envelope::MAX_DEPTH;
 
-/// A wait for the gate `g` of another plugin, of a thread that has its plugin's turn.
+/// A wait for the gate `g` of another plugin, by a thread that has its plugin's turn.
 struct Waiting {
     wait: u64,
     chain: u64,
@@ -46,7 +46,7 @@ impl Waiting {
 }
 
 impl World {
-    /// With a third plugin, in the process of the first.
+    /// Three plugins, of which the third is in the process of the first.
     fn linked() -> World {
         let mut world = World::new(8);
         let identity = Identity {
@@ -62,7 +62,7 @@ impl World {
         world
     }
 
-    /// Who is asked for which wait, and in which round.
+    /// The plugins that are asked, for which wait, and in which round.
     fn asked(&mut self) -> Vec<(PluginId, u64, u64)> {
         let effects = self.effects().into_iter();
         let asked = effects.filter_map(|effect| match effect {
@@ -76,7 +76,7 @@ impl World {
         asked
     }
 
-    /// Whose wait is ended, and with which words.
+    /// The waits that are ended, with the failures.
     fn ended(&mut self) -> Vec<(PluginId, u64, Failure)> {
         let effects = self.effects().into_iter();
         let ended = effects.filter_map(|effect| match effect {
@@ -96,7 +96,7 @@ impl World {
         }
     }
 
-    /// What is set up to end when a plugin does not answer.
+    /// The deadline for the answers to a round.
     fn rounds(&self) -> Option<Instant> {
         self.bus.next_deadline()
     }
@@ -129,12 +129,12 @@ fn a_circle_is_named_to_the_one_that_closed_it() {
         "{failure:?}"
     );
     assert_eq!(world.rounds(), None);
-    // It is forgotten, and that it ends is no news.
+    // The wait was ignored, so its end is nothing new.
     world.ok(B, WaitToBroker::Over { wait: 9 });
     assert_eq!(world.asked(), []);
 }
 
-/// A plugin that is stopped must neither be ended for it, nor keep the others from hearing of circles.
+/// A stopped plugin must neither lose its session for not answering nor keep others from being told of circles.
 #[test]
 fn who_does_not_answer_is_left_out_until_it_does() {
     let mut world = World::linked();
@@ -172,7 +172,7 @@ fn answers_to_no_question_count_as_requests() {
     assert_eq!(taken, Ok(Weight::Charged));
 }
 
-/// A plugin could have calls between others ended.
+/// A plugin could have calls between other plugins ended.
 #[test]
 fn what_is_not_the_plugin_s_own_to_say_is_ignored() {
     let unknown = PluginId(99);
@@ -201,12 +201,12 @@ fn what_is_not_the_plugin_s_own_to_say_is_ignored() {
         world.ok(A, wait.record());
         assert_eq!(world.asked(), []);
     }
-    // Not linked, and in another process.
+    // Not linked with the callee, and in another process.
     let mut world = World::linked();
     world.ok(C, waiting(9, C, B).record());
     world.ok(B, waiting(9, B, C).record());
     assert_eq!(world.asked(), []);
-    // In the same process it may say all that.
+    // Within its own process, it may report all of this.
     world.ok(A, foreign(7, C).record());
     assert_eq!(world.asked(), []);
     let mut world = World::linked();
@@ -240,7 +240,7 @@ fn more_than_a_stack_can_have_breaks_the_protocol() {
     }
 }
 
-/// Each wait takes memory of the broker.
+/// Limited, because each wait takes memory of the broker.
 #[test]
 fn waits_beyond_a_plugin_s_share_are_ignored() {
     let mut world = World::linked();
@@ -255,7 +255,7 @@ fn waits_beyond_a_plugin_s_share_are_ignored() {
     assert_eq!(world.bus.member(A).unwrap().waits.used(), 0);
 }
 
-/// Plugins of a group have one turn, whichever of them is named.
+/// Plugins of a group have one turn, whichever of them a record names.
 #[test]
 fn plugins_with_one_doorbell_have_one_turn() {
     for (first, found) in [(C, false), (A, true)] {
@@ -271,7 +271,7 @@ fn plugins_with_one_doorbell_have_one_turn() {
     }
 }
 
-/// One call at a time: another plugin's chain is in the gate and waits for a turn that is needed for it.
+/// A gate that runs one call at a time: another plugin's chain is in it, and waits for a turn that this chain has.
 #[test]
 fn a_gate_that_runs_one_call_at_a_time_closes_a_circle() {
     for (gate, found) in [("g", true), ("none", false)] {
@@ -316,7 +316,7 @@ fn the_end_of_a_plugin_or_of_a_link_ends_waits() {
     }
 }
 
-/// As many waits as the broker keeps, all of which depend on one another: what one record costs.
+/// As many waits as the broker keeps, all of which depend on one another: the cost of one more record.
 #[test]
 fn the_broker_goes_on_with_others_while_it_looks_at_waits() {
     let mut world = World::linked();
@@ -327,7 +327,7 @@ fn the_broker_goes_on_with_others_while_it_looks_at_waits() {
     let asked = world.asked();
     assert_eq!(asked.len(), 1001);
     world.confirm(&asked);
-    // It has looked at very many, and does something else first.
+    // The broker has looked at very many waits, and does something else first.
     assert_eq!(world.ended().len(), 0);
     let begun = world.now;
     assert!(world.rounds().unwrap() >= begun + Duration::from_millis(1));

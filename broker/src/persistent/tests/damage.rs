@@ -1,4 +1,4 @@
-//! Files that are cut, changed, or somebody else's.
+//! Files that were cut or changed, or that belong to others.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
@@ -10,7 +10,7 @@ use crate::persistent::trailer;
 
 const LEN: usize = 5000;
 
-/// A share that is saved, and the bytes of its file.
+/// A saved share, with the bytes of its file.
 fn saved() -> (TempDir, Store, Vec<u8>) {
     let (directory, store) = scene();
     save(&store, TAG, 1, &value(1, LEN));
@@ -18,7 +18,7 @@ fn saved() -> (TempDir, Store, Vec<u8>) {
     (directory, store, bytes)
 }
 
-/// Puts a file in the place of the share's.
+/// Replaces the file of the share.
 fn put(store: &Store, bytes: &[u8]) {
     let path = path(store, TAG);
     let _ = fs::remove_file(&path);
@@ -26,14 +26,14 @@ fn put(store: &Store, bytes: &[u8]) {
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
 }
 
-/// Asserts that nothing is found, that it was removed, and that the share can be made anew.
+/// Asserts that nothing is found, that the file was removed, and that the share can be made anew.
 #[track_caller]
 fn assert_removed(directory: &TempDir, store: &Store, what: &str) {
     assert!(found(store, TAG, Way::Copied).is_none(), "{what}");
     assert_eq!(names(directory), [""; 0], "{what}");
 }
 
-/// Whoever was killed while it wrote would have left one of these, were the file not named at the very end.
+/// A broker that is killed while it writes would leave such a file, if files got their names earlier than at the very end.
 #[test]
 fn a_file_that_is_cut_anywhere_is_no_share() {
     let (directory, store, bytes) = saved();
@@ -50,7 +50,7 @@ fn a_file_that_is_cut_anywhere_is_no_share() {
     assert!(found(&store, TAG, Way::Copied).is_some(), "all of it");
 }
 
-/// A wrong length or name in the trailer must not be believed, nor a value with a wrong byte be read.
+/// A wrong length or name in the trailer must not be believed, and a value with a wrong byte must not be read.
 #[test]
 fn a_file_of_which_a_byte_is_changed_is_no_share() {
     let (directory, store, bytes) = saved();
@@ -67,7 +67,7 @@ fn a_file_of_which_a_byte_is_changed_is_no_share() {
     }
 }
 
-/// Lengths that add up beyond what a number holds, or ask for more memory than there is.
+/// Lengths whose sum overflows, or that ask for more memory than there is.
 #[test]
 fn a_trailer_that_lies_is_no_share() {
     let (directory, store, bytes) = saved();
@@ -85,7 +85,7 @@ fn a_trailer_that_lies_is_no_share() {
     }
 }
 
-/// A file of a later broker, or of another program, whose checksums are right: its fields may mean anything.
+/// A file of a later broker, or of another program, with right checksums: its fields may mean anything.
 #[test]
 fn a_trailer_of_another_format_is_no_share() {
     let (directory, store, bytes) = saved();
@@ -94,14 +94,14 @@ fn a_trailer_of_another_format_is_no_share() {
     let number = 8;
     let (format, magic) = (96, 104);
     let cases = [(form, 2_u64), (number, 0), (format, 2), (magic, 7)];
-    // What comes after the last number there is has none.
+    // The highest number has none after it.
     for (at, value) in cases.into_iter().chain([(number, u64::MAX)]) {
         let mut other = bytes.clone();
         other[footer + at..footer + at + 8].copy_from_slice(&value.to_le_bytes());
         put(&store, &with_checksum(other));
         assert_removed(&directory, &store, &format!("{value} at {at}"));
     }
-    // Names that no plugin can have said.
+    // Names that no plugin can have.
     for wrong in [b'\n', 0xff] {
         let mut other = bytes.clone();
         other[LEN] = wrong;
@@ -112,7 +112,7 @@ fn a_trailer_of_another_format_is_no_share() {
     assert!(found(&store, TAG, Way::Copied).is_some(), "the same again");
 }
 
-/// A file with the checksum of its trailer put right.
+/// A file in which the checksum of the trailer was corrected.
 fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
     let end = bytes.len() - trailer::FOOTER;
     let (before, footer) = bytes.split_at_mut(end);
@@ -122,7 +122,7 @@ fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// A file that was renamed by hand, or copied from another bus: a reader would get a value of another tag.
+/// A file that was renamed by hand, or copied from another bus: a reader would get the value of another tag.
 #[test]
 fn a_file_of_another_tag_or_bus_is_no_share() {
     let (directory, store, bytes) = saved();
@@ -138,7 +138,7 @@ fn a_file_of_another_tag_or_bus_is_no_share() {
     assert!(!path(&bus, TAG).exists());
 }
 
-/// Others could have written, or still write, what has another mode.
+/// With another mode, other users could have written the file, or still write it.
 #[test]
 fn a_file_that_others_may_use_is_no_share() {
     let (directory, store, bytes) = saved();
@@ -149,7 +149,7 @@ fn a_file_that_others_may_use_is_no_share() {
     }
 }
 
-/// Through a link, the broker would read, and map for plugins, any file of its user.
+/// By a symbolic link, the broker would read any file of its user, and map it for plugins.
 #[test]
 fn a_link_is_no_share_and_what_it_leads_to_stays() {
     let (directory, store, bytes) = saved();
@@ -163,7 +163,7 @@ fn a_link_is_no_share_and_what_it_leads_to_stays() {
     assert_eq!(fs::read(&elsewhere).unwrap(), bytes);
 }
 
-/// Opening a pipe waits for who writes into it.
+/// Opening a pipe waits for a process that writes into it.
 #[test]
 fn a_pipe_is_no_share() {
     let (directory, store, _) = saved();
@@ -173,7 +173,7 @@ fn a_pipe_is_no_share() {
     assert_removed(&directory, &store, "a pipe");
 }
 
-/// Whoever maps a file with holes is killed where the kernel has no memory for them.
+/// A process that maps a file with holes is killed if the kernel has no memory for them.
 #[test]
 fn a_file_with_holes_is_no_share() {
     let (directory, store) = scene();
@@ -182,13 +182,13 @@ fn a_file_with_holes_is_no_share() {
     fs::remove_file(path(&store, TAG)).unwrap();
     let file = File::create_new(path(&store, TAG)).unwrap();
     file.set_permissions(Permissions::from_mode(0o600)).unwrap();
-    // The same bytes, of which zeros were never written.
+    // The same bytes, but the zeros were never written.
     file.write_all_at(&bytes[64 << 10..], 64 << 10).unwrap();
     assert_eq!(fs::read(path(&store, TAG)).unwrap(), bytes);
     assert_removed(&directory, &store, "holes");
 }
 
-/// What cannot be removed must not be used, nor end the broker.
+/// A file that cannot be removed must not be used, nor end the broker.
 #[test]
 fn a_directory_in_the_place_of_a_file_is_no_share() {
     let (_directory, store, _) = saved();
@@ -201,7 +201,7 @@ fn a_directory_in_the_place_of_a_file_is_no_share() {
     assert!(failure.unwrap_err().message.contains(TAG));
 }
 
-/// The broker copied the whole of a file, however large it was, and looked only then whether there was room for it.
+/// The broker copied the whole of a file, however large, before it checked whether there was room for it.
 #[test]
 fn a_file_that_is_too_large_is_not_read() {
     let (_directory, store, _) = saved();
@@ -209,7 +209,7 @@ fn a_file_that_is_too_large_is_not_read() {
     let refusal = |store: &Store, way: Way, room: u64| store.find(TAG, way, room).err();
     assert_eq!(refusal(&store, Way::Copied, len), None);
     assert_eq!(refusal(&store, Way::InPlace, 0), None, "nothing is copied");
-    // Were it read, it would be found damaged.
+    // If the file were read, it would be found damaged.
     let file = fs::OpenOptions::new()
         .write(true)
         .open(path(&store, TAG))
@@ -224,7 +224,7 @@ fn a_file_that_is_too_large_is_not_read() {
     assert!(small.has(TAG), "its owner may have lowered the limit");
 }
 
-/// Such a file refused its tag to everybody until somebody removed it by hand.
+/// A file with a schema that cannot be read kept its tag from all plugins until a person removed it.
 #[test]
 fn a_file_of_a_type_that_nobody_can_read_is_no_share() {
     let (directory, store, _) = saved();

@@ -1,4 +1,4 @@
-//! What is saved is found.
+//! Saved versions are found again.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,7 +11,7 @@ use callgate_layout::sys::memfd;
 use super::*;
 use crate::persistent::files::Unfinished;
 
-/// All of it, at lengths around those in which it is copied, and by a store that knows nothing of the one that saved it.
+/// Values of lengths around the size of a piece that is copied at once; found by a store that did not save them.
 #[test]
 fn what_is_saved_is_found_by_the_next_store() {
     let (directory, mut keeper) = scene();
@@ -28,7 +28,7 @@ fn what_is_saved_is_found_by_the_next_store() {
     }
 }
 
-/// A plugin that could change what others read as a plain slice.
+/// A plugin must not be able to change what others read as a plain slice.
 #[test]
 fn a_copy_is_sealed_for_good_and_the_file_is_for_reading() {
     let (_directory, store) = scene();
@@ -50,7 +50,7 @@ fn a_copy_is_sealed_for_good_and_the_file_is_for_reading() {
     }
 }
 
-/// A reader that keeps the old file mapped must neither see the new one nor keep it from coming.
+/// A reader that keeps the old file mapped must neither see the new one nor keep it from being saved.
 #[test]
 fn a_new_version_takes_the_place_of_the_one_before() {
     let (directory, store) = scene();
@@ -79,7 +79,7 @@ fn a_removed_share_is_found_no_more_and_its_readers_keep_it() {
     assert!(read(reader.file, reader.kept.len) == bytes);
 }
 
-/// Nobody uses them, and they take memory all the same.
+/// Persistent shares take memory even if no plugin uses them, so they are listed.
 #[test]
 fn all_that_is_kept_is_listed_by_tag() {
     let (directory, keeper) = scene();
@@ -94,13 +94,13 @@ fn all_that_is_kept_is_listed_by_tag() {
     drop(other);
     let all = [slice, facts("B", 7, &value(7, 300))];
     assert_eq!(keeper.list().unwrap(), all);
-    // Of a broken one nothing is said, and nothing that is listed changes anything.
+    // A damaged file is left out, and listing changes nothing.
     std::fs::write(path(&keeper, "A"), "x").unwrap();
     assert_eq!(keeper.list().unwrap(), all[1..]);
     assert_eq!(names(&directory).len(), 3);
 }
 
-/// A plugin that publishes on a share which nobody uses; a number that was told before would be another version then.
+/// When a plugin publishes on a share that nobody uses, numbers must go on: an old number would stand for another version.
 #[test]
 fn numbers_go_on_where_the_file_is() {
     let (_directory, store) = scene();
@@ -123,14 +123,14 @@ fn numbers_go_on_where_the_file_is() {
     };
     assert_eq!(saved(unknown, &new).unwrap(), next(8));
     assert_eq!(found(&store, TAG, Way::Copied).unwrap().0.name, next(8));
-    // A broker that knows the share has given it its number.
+    // A broker that knows the share has numbered the version itself.
     assert_eq!(saved(next(9), &new).unwrap(), next(9));
     let returned = VersionName {
         incarnation: 5,
         number: 30,
     };
     assert_eq!(saved(returned, &new).unwrap(), returned);
-    // What is of another type is none of its versions.
+    // A value of another type cannot be a version of this share.
     let slice = Kept {
         form: Form::Slice,
         ..new
@@ -140,14 +140,14 @@ fn numbers_go_on_where_the_file_is() {
     assert_eq!(found(&store, TAG, Way::Copied).unwrap().0.name, returned);
 }
 
-/// One plugin could fill the machine's memory for as long as it runs.
+/// One plugin must not be able to fill the machine's memory for as long as it runs.
 #[test]
 fn more_than_the_bus_may_keep_is_refused_and_the_rest_stays() {
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
     let store = Store::new(directory.path(), BusName::said("test"), MIB);
     let bytes = value(1, 600 << 10);
     save(&store, TAG, 1, &bytes);
-    // In its own place, it counts once.
+    // The file that is replaced does not count beside the new one.
     save(&store, TAG, 2, &bytes);
     let memory = memfd::sealed("test", &bytes).unwrap();
     let failure = store.save(&facts("Other", 1, &bytes), memory.as_fd());
@@ -162,12 +162,12 @@ fn more_than_the_bus_may_keep_is_refused_and_the_rest_stays() {
     save(&store, "Other", 1, &bytes);
 }
 
-/// Later, a write could fail in the middle, or the kernel kill for want of memory.
+/// Otherwise a write could fail half-way, or the kernel kill the process for want of memory.
 #[test]
 fn what_is_begun_has_all_its_memory() {
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
     let path = directory.path().join("new");
-    // Of one who was killed.
+    // Left by a broker that was killed.
     std::fs::write(&path, "half").unwrap();
     let unfinished = Unfinished::make(path.clone(), MIB).unwrap();
     let file = unfinished.file();
@@ -180,7 +180,7 @@ fn what_is_begun_has_all_its_memory() {
     assert!(!path.exists());
 }
 
-/// What is not there in full must not be named; and what was begun must not stay.
+/// An incomplete file must not get the share's name, and must not be left behind.
 #[test]
 fn a_value_that_cannot_be_copied_leaves_the_last_version() {
     let (directory, store) = scene();

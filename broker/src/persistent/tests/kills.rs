@@ -1,4 +1,4 @@
-//! A process that saves is killed at any moment.
+//! A process that saves versions is killed at any moment.
 
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -9,17 +9,17 @@ use nix::sys::stat::Mode;
 use super::*;
 
 const TAGS: [&str; 2] = ["Osc.Table", "Reverb.Ir"];
-/// Says to the test, in a process of its own, which directory it is to save in.
+/// Tells this test, when it runs in a process of its own, in which directory it has to save.
 const SAVES_IN: &str = "CALLGATE_TEST_SAVES_IN";
 const THIS: &str =
     "persistent::tests::kills::who_is_killed_while_it_saves_leaves_the_last_version_or_none";
 
-/// Bytes and a length that are not those of the number before. They are made in no time, so that most of it goes into saving.
+/// Bytes whose value and length differ from those of the number before. Making them takes no time, so that most of it is spent on saving.
 fn bytes(number: u64) -> Vec<u8> {
     vec![number as u8; (number as usize * 777_777) % (1 << 20) + 1]
 }
 
-/// Saves one version after the other, from those on that are there.
+/// Saves one version after the other, beginning after the last one that is there.
 fn save_for_ever(directory: &str) -> ! {
     let store = Store::new(directory, BusName::said("test"), 64 * MIB);
     let first = TAGS.map(|tag| found(&store, tag, Way::Copied).map_or(0, |(of, _)| of.name.number));
@@ -27,7 +27,7 @@ fn save_for_ever(directory: &str) -> ! {
     for number in first[0].max(first[1]) + 1.. {
         for tag in TAGS {
             save(&store, tag, number, &bytes(number));
-            // From the second one on, files are made for nobody; the lock is there by then.
+            // From the second version on, the umask takes all permissions from new files; the lock exists by then.
             umask.take().map(nix::sys::stat::umask);
         }
     }
@@ -43,7 +43,7 @@ fn saver(directory: &TempDir) -> Child {
     command.spawn().unwrap()
 }
 
-/// Had a file its name before it is complete, or were the trailer written first, a reader would get half a value.
+/// If a file had its name before it is complete, or if the trailer were written first, a reader would get half a value.
 #[test]
 fn who_is_killed_while_it_saves_leaves_the_last_version_or_none() {
     if let Ok(directory) = std::env::var(SAVES_IN) {
@@ -53,12 +53,12 @@ fn who_is_killed_while_it_saves_leaves_the_last_version_or_none() {
     let lock = directory.path().join(BusName::said("test").lock());
     let (mut last, mut left, mut round) = ([0; 2], 0, 0_u64);
     let patience = Instant::now() + Duration::from_secs(60);
-    // A busy machine needs more rounds until one has ended in the middle.
+    // A busy machine needs more rounds until a process is killed in the middle of saving.
     while round < 40 || (last[0] < 10 || left == 0) && Instant::now() < patience {
         round += 1;
         let mut child = saver(&directory);
         let (begun, pid) = (Instant::now(), format!("{} ", child.id()));
-        // It is at work when it has its lock; then it goes on for a moment that is another one each time.
+        // The process is at work when it has its lock; then it goes on for a moment that differs each time.
         while !std::fs::read_to_string(&lock).is_ok_and(|who| who.starts_with(&pid)) {
             assert!(
                 begun.elapsed() < Duration::from_secs(20),

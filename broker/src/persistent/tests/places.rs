@@ -1,4 +1,4 @@
-//! Who keeps the files: one broker at a time; and where that is not possible.
+//! The store's directory and its lock: one broker at a time uses the files.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,7 +15,7 @@ fn try_save(store: &Store) -> Result<(), Failure> {
     saved.map(drop)
 }
 
-/// Two brokers of one name would write into each other's files, and sweep them.
+/// Two brokers of one name would write into each other's files, and remove them.
 #[test]
 fn a_second_broker_of_a_name_has_no_persistent_shares() {
     let (directory, first) = scene();
@@ -36,12 +36,12 @@ fn a_second_broker_of_a_name_has_no_persistent_shares() {
     drop(first);
     assert!(found(&second, TAG, Way::Copied).is_some());
     assert!(second.remove(TAG).unwrap());
-    // Of a bus that has nothing, nothing is left.
+    // A bus without persistent shares leaves no files.
     drop(second);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
-/// A broker that never keeps anything would leave a file behind whenever it is killed.
+/// A broker that never saves anything would leave a lock file behind each time it is killed.
 #[test]
 fn what_needs_no_file_takes_no_lock() {
     let (directory, store) = scene();
@@ -52,7 +52,7 @@ fn what_needs_no_file_takes_no_lock() {
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
-/// What a killed broker has left takes memory, for good if its tag is never made again.
+/// What a killed broker has left takes memory; for good, if its tag is never made again.
 #[test]
 fn what_was_left_unfinished_is_swept() {
     let (directory, first) = scene();
@@ -74,7 +74,7 @@ fn what_was_left_unfinished_is_swept() {
     let mut expected = [another, kept];
     expected.sort();
     assert_eq!(names(&directory), expected);
-    // And by who does not sweep, but is the first to keep something.
+    // Removed also by a broker that does not sweep, when it saves for the first time.
     drop(second);
     fs::write(directory.path().join(&left), "half").unwrap();
     let third = store(&directory);
@@ -82,7 +82,7 @@ fn what_was_left_unfinished_is_swept() {
     assert!(!names(&directory).contains(&left));
 }
 
-/// systemd-logind removes all files of a user who has logged out (RemoveIPC), the lock, too.
+/// systemd-logind removes all files of a user who has logged out (RemoveIPC), also the lock.
 #[test]
 fn a_broker_whose_lock_was_removed_takes_it_again_unless_another_one_has() {
     let (directory, first) = scene();
@@ -99,7 +99,7 @@ fn a_broker_whose_lock_was_removed_takes_it_again_unless_another_one_has() {
     try_save(&first).unwrap();
 }
 
-/// Another user can make files in `/dev/shm` whose names are known.
+/// Another user can make files in `/dev/shm` whose names are easily known.
 #[test]
 fn what_is_another_user_s_is_neither_used_nor_taken_for_a_lock() {
     let (directory, first) = scene();
@@ -120,7 +120,7 @@ fn what_is_another_user_s_is_neither_used_nor_taken_for_a_lock() {
     assert!(failure.message.contains("user 65534"), "{failure:?}");
 }
 
-/// In a container there may be none.
+/// A container may not have the directory.
 #[test]
 fn a_directory_that_is_missing_is_named() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,29 +1,30 @@
-//! What waits for the thread of the files.
+//! The queue for the thread that works on the files of persistent shares.
 //!
-//! A file can be gigabytes, and any plugin that may read it can have it loaded, again and again. So what saves and removes goes first, in
-//! the order in which it was asked for: a load finds the file as it is then. Loads go by the plugins that wait for them: next is one for
-//! whom nothing was loaded for the longest time. What nobody waits for any more is not loaded.
+//! A file can have gigabytes, and any plugin that may read it can have it loaded again and again. So saving and removing goes before
+//! loading, in the order in which it was asked for; a load then finds the file as it is by then. Loads are ordered by the plugins that wait
+//! for them: the next one is for the plugin that has waited longest since its last load. A load that no plugin waits for any more is
+//! skipped.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::id::PluginId;
 
-/// Jobs, and loads that are to be done.
+/// Tasks that save or remove, and loads.
 #[derive(Debug)]
 pub(super) struct Queue<J, L> {
     jobs: VecDeque<J>,
     loads: VecDeque<L>,
-    /// When something was loaded for each plugin last.
+    /// For each plugin, the turn in which something was last loaded for it.
     turns: HashMap<PluginId, u64>,
     turn: u64,
 }
 
-/// What is to be done next.
+/// The next task.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next<J, L> {
     Job(J),
     Load(L),
-    /// Nobody waits for it any more.
+    /// A load that no plugin waits for any more.
     Forgone(L),
 }
 
@@ -45,17 +46,17 @@ impl<J, L> Queue<J, L> {
         self.loads.push_back(load);
     }
 
-    /// All that saves and removes.
+    /// Takes out all tasks that save or remove.
     pub(super) fn take_jobs(&mut self) -> VecDeque<J> {
         std::mem::take(&mut self.jobs)
     }
 
-    /// Takes what is to be done next. `waiting` says who waits for a load.
+    /// Takes out the next task. `waiting` returns the plugins that wait for a load.
     pub(super) fn next(&mut self, waiting: impl Fn(&L) -> Vec<PluginId>) -> Option<Next<J, L>> {
         if let Some(job) = self.jobs.pop_front() {
             return Some(Next::Job(job));
         }
-        // The plugin of each load for which nothing was loaded for the longest time.
+        // For each load: the plugin, among those that wait for it, whose last load was longest ago.
         let first = |load: &L| {
             let plugins = waiting(load).into_iter();
             let plugins = plugins.map(|plugin| (self.turns.get(&plugin).copied(), plugin));
@@ -72,7 +73,7 @@ impl<J, L> Queue<J, L> {
         Some(Next::Load(load))
     }
 
-    /// Forgets plugins that are not there any more.
+    /// Forgets the turns of plugins for which `is_there` is false.
     pub(super) fn keep(&mut self, is_there: impl Fn(PluginId) -> bool) {
         self.turns.retain(|plugin, _| is_there(*plugin));
     }

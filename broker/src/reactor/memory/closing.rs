@@ -1,13 +1,13 @@
-//! Memory that the helper thread is to close: a descriptor of the broker's for each.
+//! Limits how much memory may wait to be closed by the helper thread; each piece takes a descriptor of the broker.
 
 use callgate_layout::Code;
 use callgate_layout::control::Failure;
 
-/// So many may wait. Makers on several processors can together be faster than the one thread that frees what they have superseded, and the
-/// broker's table of descriptors is there for everybody.
+/// So many may wait. Makers on several processors together can be faster than the one thread that frees what they have superseded, and the
+/// broker's table of descriptors is shared by all plugins.
 const MOST: usize = 128;
 
-/// How many wait, or are being closed.
+/// How many are waiting to be closed, or are being closed.
 #[derive(Debug, Default)]
 pub(in crate::reactor) struct Closing(usize);
 
@@ -20,7 +20,7 @@ impl Closing {
         self.0 = self.0.saturating_sub(1);
     }
 
-    /// Refuses memory for a further version where too many wait.
+    /// Refuses memory for a further version while too many are waiting.
     pub(in crate::reactor) fn check(&self) -> Result<(), Failure> {
         if self.0 < MOST {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Some memory, as the broker has it, and what can be wrong with it once it is sealed.
+//! A memory file of the broker, and what can be wrong with it once it is sealed.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,29 +9,29 @@ use std::time::Duration;
 use callgate_layout::sys::memfd;
 use nix::sys::inotify::WatchDescriptor;
 
-/// The most bytes of memory that is freed in a moment: sixteen pages. Closing the last descriptor of a file frees its memory, which takes
-/// milliseconds for 64 MiB.
+/// A file of at most so many bytes (sixteen pages) is freed in a moment. Closing the last descriptor of a file frees its memory, which
+/// takes milliseconds for 64 MiB.
 const QUICK: u64 = 64 << 10;
 
-/// How long to wait before memory is sealed once more that the kernel says is in use. Whoever keeps a map for writing by mistake hears of
-/// it long before its time to be sealed is up, which would end its session.
+/// The pauses before memory is sealed again that the kernel says is in use. They are short beside the time for sealing, after which a
+/// session ends: so a plugin that keeps a map for writing by mistake is told of it and keeps its session.
 const SEAL_PAUSES: [Duration; 3] = [
     Duration::from_millis(1),
     Duration::from_millis(20),
     Duration::from_millis(200),
 ];
 
-/// How long it takes to free some memory.
+/// How long it takes to free a memory file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::reactor) enum Freeing {
-    /// No longer than waking another thread that does it.
+    /// About as long as waking the helper thread would take, so it is closed here.
     Quick,
-    /// Nobody knows how long.
+    /// Unknown, so the helper thread closes it.
     Slow,
 }
 
 impl Freeing {
-    /// Of a file that this broker has made, so that no memory lies beyond its end.
+    /// For a file that this broker has made, which therefore has no memory beyond its end.
     fn of(len: u64) -> Freeing {
         match len <= QUICK {
             true => Freeing::Quick,
@@ -40,37 +40,35 @@ impl Freeing {
     }
 }
 
-/// Some memory, as the broker has it.
+/// A memory file, with the broker's descriptors of it.
 #[derive(Debug)]
 pub(in crate::reactor) struct Memory {
     pub(super) len: u64,
-    /// The broker's own descriptor. Nobody else gets that of an extent or a ring; `None` once that is sealed
-    /// and watched.
+    /// The broker's own descriptor. Of an extent or a ring no plugin gets it; there it is `None` once the memory is sealed and watched.
     pub(super) own: Option<Arc<OwnedFd>>,
-    /// The reader's, until it is sent; that of a ring for as long as that is of use. Other than that of an outbox it
-    /// was opened before the writer had any, who could take away the permission to open the file.
+    /// The reader's descriptor, until it is sent; of a ring, for as long as the ring is used. Except for an outbox, it was opened before
+    /// the writer had a descriptor, because a writer could take away the permission to open the file.
     pub(super) reader: Option<Arc<OwnedFd>>,
-    /// What was handed out last, while it waits in a queue.
+    /// The descriptor that was handed out last, while it waits in a queue.
     pub(super) unsent: Weak<OwnedFd>,
-    /// What says when the memory of an extent or a ring is gone. Without one, the broker asks for leases on
-    /// its own.
+    /// The watch that reports when the memory is gone. Without one, the broker asks for leases on its own descriptor.
     pub(super) watch: Option<WatchDescriptor>,
-    /// Whether it is gone already, though the extent is not let go of yet.
+    /// Whether the memory is gone already, although the bus has not let it go yet.
     pub(in crate::reactor) is_gone: bool,
     pub(in crate::reactor) freeing: Freeing,
 }
 
-/// What is wrong with memory that its writer says it has mapped.
+/// Why memory cannot be used that its writer says it has mapped.
 #[derive(Debug)]
 pub(in crate::reactor) enum Flaw {
-    /// It could not be sealed: the writer has forbidden that.
+    /// It could not be sealed, because the writer has forbidden that.
     Sealed(io::Error),
-    /// Only so many bytes of it are there.
+    /// Only so many bytes of it are allocated.
     Missing(u64),
 }
 
 impl Flaw {
-    /// What is wrong with memory of a share of so many bytes.
+    /// The message for a version of a share of `len` bytes.
     pub(in crate::reactor) fn of_share(&self, len: u64) -> String {
         match self {
             Flaw::Sealed(error) if error.kind() == io::ErrorKind::ResourceBusy => {
@@ -85,7 +83,7 @@ impl Flaw {
 }
 
 impl Memory {
-    /// Makes an outbox or a cell, of which all have one description; also the writer's descriptor.
+    /// Makes an outbox or a cell, of which all processes share one description. Returns also the writer's descriptor.
     pub(in crate::reactor) fn shared(name: &str, len: u32) -> io::Result<(Memory, Arc<OwnedFd>)> {
         let made = Arc::new(memfd::create(name, len as usize)?);
         let memory = Memory {
@@ -100,7 +98,7 @@ impl Memory {
         Ok((memory, made))
     }
 
-    /// Makes an extent or a ring without memory, which `watch` is told of; also the writer's descriptor.
+    /// Makes an empty extent, ring or version, and calls `watch` with it. Returns also the writer's descriptor.
     pub(super) fn watched(
         name: &str,
         len: u64,
@@ -108,7 +106,7 @@ impl Memory {
     ) -> io::Result<(Memory, Arc<OwnedFd>)> {
         let size = usize::try_from(len).map_err(io::Error::other)?;
         let made = memfd::create(name, size)?;
-        // The description that this made does not count where a lease is asked for, so nobody gets it.
+        // Leases do not count the description that created the file, so no plugin gets that one.
         let open = |writable| memfd::reopen(made.as_fd(), writable).map(Arc::new);
         let (own, writer, reader) = (open(true)?, open(true)?, open(false)?);
         let memory = Memory {
@@ -123,20 +121,20 @@ impl Memory {
         Ok((memory, writer))
     }
 
-    /// Makes sealed memory with these bytes, which `watch` is told of.
+    /// Makes sealed memory with these bytes, and calls `watch` with it.
     pub(super) fn copied(
         name: &str,
         bytes: &[u8],
         watch: impl FnOnce(&OwnedFd) -> Option<WatchDescriptor>,
     ) -> io::Result<Memory> {
         let made = memfd::sealed(name, bytes)?;
-        // As for all that is handed out, not the description that this made.
+        // As above, no plugin gets the description that created the file.
         let open = || memfd::reopen(made.as_fd(), false).map(Arc::new);
         let reader = open()?;
         let watch = watch(&made);
         let own = match watch {
             Some(_) => None,
-            // Only a lease needs it.
+            // Only asking for leases needs it.
             None => Some(open()?),
         };
         let len = bytes.len() as u64;
@@ -151,7 +149,7 @@ impl Memory {
         })
     }
 
-    /// Memory that a plugin had, and that nobody can change any more.
+    /// Sealed memory that a plugin had, or that was loaded from a file.
     pub(in crate::reactor) fn found(
         len: u64,
         file: OwnedFd,
@@ -165,30 +163,30 @@ impl Memory {
             unsent: Weak::new(),
             watch,
             is_gone: false,
-            // What its maker has allocated beyond its end before that was sealed, nobody knows.
+            // Its maker may have allocated memory beyond its end before it was sealed; nobody knows how much.
             freeing: Freeing::Slow,
         }
     }
 
-    /// Takes what would go to readers, where there are no more of them.
+    /// Takes the descriptor for readers out, because there will be no more readers.
     pub(in crate::reactor) fn retire(&mut self) -> Option<Arc<OwnedFd>> {
         self.reader.take()
     }
 
-    /// Whether what was handed out last has not left its queue. A plugin that could have it counted
-    /// as used and returned would fill the queues with what nobody is charged for.
+    /// Whether the descriptor that was handed out last is still in a queue. A plugin that could say it had used and returned such memory
+    /// would fill the queues with memory that nobody is charged for.
     pub(super) fn is_unsent(&self) -> bool {
         let ours = [&self.own, &self.reader].into_iter().flatten();
         let ours = ours.filter(|fd| Arc::as_ptr(fd) == self.unsent.as_ptr());
         self.unsent.strong_count() > ours.count()
     }
 
-    /// The reader's descriptor, while the broker has it.
+    /// The descriptor for readers, while the broker has it.
     pub(in crate::reactor) fn reader_file(&self) -> Option<Arc<OwnedFd>> {
         self.reader.clone()
     }
 
-    /// What goes to the reader now.
+    /// Takes the descriptor that is sent to the reader now.
     pub(in crate::reactor) fn take_reader(&mut self) -> Option<Arc<OwnedFd>> {
         let reader = self.reader.take()?;
         self.unsent = Arc::downgrade(&reader);
@@ -196,12 +194,12 @@ impl Memory {
     }
 }
 
-/// Closes an extent or a ring to further writers, and then looks whether all of it is allocated: before, its
-/// writer could still free some.
+/// Seals memory against further writers, or (with `is_for_good`) against every change, and then checks that all of it is allocated.
+/// Checking earlier would not do, because the writer could still free some.
 ///
-/// The kernel makes this wait for whoever writes or allocates at the moment. A hostile writer can make
-/// that last as long as it lives (by writing from memory whose pages never come), so each of them is sealed
-/// on a thread of its own: the writer's session ends when its time is up, and the thread with it.
+/// The kernel makes sealing wait for a process that writes or allocates at that moment. A hostile writer can make that last as long as it
+/// lives (by writing from memory whose pages never come). So each file is sealed on a thread of its own: when its time is up, the writer's
+/// session ends.
 pub(super) fn seal_allocated(own: &OwnedFd, len: u64, is_for_good: bool) -> Result<(), Flaw> {
     let sealed = match is_for_good {
         true => patiently(|| memfd::seal_for_good(own.as_fd())),
@@ -211,8 +209,9 @@ pub(super) fn seal_allocated(own: &OwnedFd, len: u64, is_for_good: bool) -> Resu
     check_allocated(own, len)
 }
 
-/// Seals a version, a few times where the kernel says that it is in use. The kernel also says so while it uses a page itself, or for somebody
-/// who only reads it (it moves pages, and `process_vm_readv` pins them), which its writer cannot know of: that is over in a moment.
+/// Seals a version, and tries a few more times if the kernel says that it is in use. The kernel also says so while it uses a page itself,
+/// or for a process that only reads it (moving pages, or pages that `process_vm_readv` pins). The writer cannot know of that, and it is
+/// over in a moment.
 fn patiently(seal: impl Fn() -> io::Result<()>) -> io::Result<()> {
     for pause in SEAL_PAUSES {
         match seal() {
@@ -223,7 +222,7 @@ fn patiently(seal: impl Fn() -> io::Result<()>) -> io::Result<()> {
     seal()
 }
 
-/// Whether all of some memory is there that nobody can free any more.
+/// Checks that all of some sealed memory is allocated, which nobody can free any more.
 pub(in crate::reactor) fn check_allocated(own: &OwnedFd, len: u64) -> Result<(), Flaw> {
     let allocated = memfd::allocated(own.as_fd()).map_err(Flaw::Sealed)?;
     match allocated < len {

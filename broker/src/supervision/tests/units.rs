@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::listing::Transport;
 use crate::supervision::{Course, Effect, Event, Exit, Restart, State, When};
 
 fn seconds(count: u64) -> Duration {
@@ -120,7 +121,36 @@ fn a_stop_asks_first_and_kills_after_the_grace() {
     assert_eq!(course.next(), None);
     let effects = course.on(Event::Exited(Exit::Signal(9)), now + seconds(6));
     assert_eq!(effects, [Effect::Became(State::Stopped)]);
-    assert_eq!(course.status(now).last_exit, Some(Exit::Signal(9)));
+    let status = course.status(now);
+    assert_eq!(
+        (status.last_exit, status.was_killed),
+        (Some(Exit::Signal(9)), true)
+    );
+    assert!(status.how_it_ended().unwrap().contains("grace"));
+    // Who ends by itself, or is killed by others, was not.
+    for exit in [Exit::Code(0), Exit::Signal(9)] {
+        course.on(Event::Start, now);
+        course.on(started(), now);
+        course.on(Event::Exited(exit), now);
+        assert!(!course.status(now).was_killed, "{exit}");
+    }
+}
+
+/// Who writes a plugin on pipes knows of no questions.
+#[test]
+fn what_a_plugin_did_not_answer_is_named() {
+    for (transport, word) in [(Transport::Stdio, "`pong`"), (Transport::Shm, "questions")] {
+        let (mut course, mut now) = ready(Restart::default());
+        course.set_transport(transport);
+        for _ in 0..4 {
+            now += seconds(10);
+            course.tick(now);
+        }
+        course.on(Event::Exited(Exit::Signal(9)), now);
+        let fault = course.status(now).last_fault.unwrap();
+        assert_eq!(fault.code, "HUNG");
+        assert!(fault.why.contains(word), "{}", fault.why);
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The protocol with records on their way: whoever is told of a circle was in one when its round began.
+//! The protocol with records that are under way: a plugin that is told of a circle was in one when its round began.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -10,7 +10,7 @@ use super::property::{Allowed, Choice, GIVE_UP, cases, choices, setup, small_set
 use super::schedules::{begin, number_of};
 use super::setup::{Dispatcher, Gate, Mode, Plugin, Setup, Target};
 
-/// So often each thread reports, answers and is heard until all is said: many times as often as there are calls.
+/// How often each thread reports, answers and is heard until nothing is left to do: many times as often as there are calls.
 const MOST_TURNS: usize = 1000;
 
 enum Record {
@@ -19,16 +19,16 @@ enum Record {
     Confirmed(WaitId, u64),
 }
 
-/// Threads and broker, with what is on its way between them. Each thread has a session of its own.
+/// Threads and the broker, with the records between them. Each thread has a session of its own.
 struct Run<'a> {
     setup: &'a Setup,
     world: World,
     waits: Waits,
-    /// What each thread has reported and not ended.
+    /// For each thread, the wait that it has reported and not ended.
     reported: Vec<Option<WaitId>>,
     records: Vec<VecDeque<Record>>,
     questions: Vec<VecDeque<(WaitId, u64)>>,
-    /// The world as it was when each round began.
+    /// A copy of the world at the beginning of each round.
     begun: BTreeMap<u64, World>,
     round_of: BTreeMap<WaitId, u64>,
 }
@@ -49,7 +49,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A thread says what is new of its wait; whether there was anything.
+    /// A thread reports what is new about its wait. Returns whether there was anything.
     fn report(&mut self, thread: usize) -> bool {
         let wait = self.world.report(self.setup, thread);
         let now = wait.as_ref().map(|(id, _)| *id);
@@ -62,7 +62,7 @@ impl<'a> Run<'a> {
         true
     }
 
-    /// A thread answers a question.
+    /// A thread answers the question that it was asked first.
     fn answer(&mut self, thread: usize) -> bool {
         let Some((id, round)) = self.questions[thread].pop_front() else {
             return false;
@@ -82,7 +82,7 @@ impl<'a> Run<'a> {
         true
     }
 
-    /// The broker takes a thread's next record.
+    /// The broker handles a thread's next record.
     fn deliver(&mut self, thread: usize) -> Result<bool, TestCaseError> {
         match self.records[thread].pop_front() {
             None => return Ok(false),
@@ -122,7 +122,7 @@ impl<'a> Run<'a> {
         self.world.make(self.setup, step);
     }
 
-    /// Makes these moves, and then all goes on.
+    /// Makes these moves, and then goes on until nothing is left to do.
     fn play(&mut self, moves: &[Move]) -> Result<(), TestCaseError> {
         moves.iter().for_each(|step| self.make(*step));
         self.finish()
@@ -151,7 +151,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// All goes on until nothing is left to be done. Nobody may ask and be told the same for ever.
+    /// Goes on until nothing is left to do. No plugin may ask and be told the same for ever.
     fn finish(&mut self) -> Result<(), TestCaseError> {
         for _ in 0..MOST_TURNS {
             self.world.settle(self.setup, 0);
@@ -168,7 +168,7 @@ impl<'a> Run<'a> {
         Err(TestCaseError::fail(format!("no end of {:?}", self.world)))
     }
 
-    /// All handlers return that can.
+    /// Lets all handlers return that can.
     fn return_all(&mut self) -> Result<(), TestCaseError> {
         loop {
             self.finish()?;
@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// A dispatcher and its plugin for each of these, which has gates with these limits.
+/// A dispatcher with one plugin for each of these, whose gates have these limits.
 fn plugins(all: &[(Mode, &[Option<usize>])]) -> Setup {
     let dispatchers = all
         .iter()
@@ -205,15 +205,15 @@ fn plugins(all: &[(Mode, &[Option<usize>])]) -> Setup {
     Setup::new(dispatchers, plugins.collect(), &[])
 }
 
-/// A pool's thread gave up a call whose handler went on, on top of the wait of the call that the pool's thread
-/// handles. That wait stands still, and the handler on top waits for one that only runs for long: the property
-/// took the circle for one that the broker misses. It is told when the handlers on top have returned.
+/// A thread of a pool gave up a call. That call's handler went on, on top of the wait of the call which the thread itself handles. The
+/// lower wait stands still, and the handler on top waits for one that only takes long. The property took this for a circle that the broker
+/// misses; the circle is reported when the handlers on top have returned.
 #[test]
 fn a_circle_below_a_wait_that_will_be_over_is_told_after_it() -> Result<(), TestCaseError> {
     let setup = plugins(&[(Mode::Pool(3), &[None, Some(1)]), (Mode::Thread, &[None])]);
     let target = |plugin, gate| Target { plugin, gate };
     let (pool, pool_alone, turn) = (target(0, 0), target(0, 1), target(1, 0));
-    // Three threads of the pool, and the one of the other plugin.
+    // Three threads of the pool, and the thread of the other plugin.
     let [inner, outer, other, single] = [0, 1, 2, 3];
     let mut run = Run::new(&setup);
     run.play(&[
@@ -243,14 +243,14 @@ fn a_circle_below_a_wait_that_will_be_over_is_told_after_it() -> Result<(), Test
     Ok(())
 }
 
-/// The model's thread reported a wait that had its answer and only waited for a turn that it lent, said when it was
-/// asked that it was over, and reported it again, for ever. A plugin's says that it is over, and waits for the turn then.
+/// The thread of the model reported a wait that had its answer, and only waited for a turn that it had lent. When it was asked, it said
+/// that the wait was over, and then reported it again, for ever. A plugin says that the wait is over, and then waits for the turn.
 #[test]
 fn a_wait_for_a_turn_that_was_lent_is_not_reported() -> Result<(), TestCaseError> {
     let setup = plugins(&[(Mode::Thread, &[None][..]); 3]);
     let target = |plugin| Target { plugin, gate: 0 };
     let mut run = Run::new(&setup);
-    // A handler goes on when its caller has given it up, and visits the turn that the caller lends again.
+    // A handler goes on after its caller has given it up, and takes the turn that the caller lends again.
     run.play(&[
         Move::Begin(target(0)),
         Move::Serve(0, 0),
@@ -272,7 +272,7 @@ fn a_wait_for_a_turn_that_was_lent_is_not_reported() -> Result<(), TestCaseError
 proptest! {
     #![proptest_config(cases(300))]
 
-    /// Few plugins, so that much happens to each.
+    /// Few plugins, so that much happens to each of them.
     #[test]
     fn what_was_true_once_ends_nobody(
         setup in small_setup(), choices in prop::collection::vec(any::<Choice>(), 40..200),
@@ -284,7 +284,7 @@ proptest! {
         }
     }
 
-    /// The broker's knowledge is a moment old: calls end, are given up and begin while it asks.
+    /// What the broker knows is a moment old: calls end, begin and are given up while it asks.
     #[test]
     fn who_is_ended_stood_still_when_its_round_began(
         setup in setup(true), choices in prop::collection::vec(any::<Choice>(), 40..150),
@@ -297,12 +297,11 @@ proptest! {
         run.finish()?;
     }
 
-    /// However the records crossed: when all have arrived, waits stand still only where one of them is not reported;
-    /// and when the handlers that still ran have returned, none does at all. Between the two, a wait may
-    /// stand still below one of the same thread that does not. The thread reports the upper one alone, so nobody
-    /// can know of the circle before that one is over; then the lower one is reported anew.
+    /// However the records cross: when all have arrived, waits stand still only if one of them is not reported; and when the handlers that
+    /// still ran have returned, none stands still. Between the two, a wait can stand still below one of the same thread that does not. The
+    /// thread reports only the upper one, so the circle cannot be known before that one is over; then the lower one is reported anew.
     ///
-    /// A call of a re-entrant gate that waits to be run on top of a wait keeps that from being reported for ever.
+    /// A call of a re-entrant gate that waits to be run on top of a wait keeps that wait from being reported for as long.
     #[test]
     fn in_the_end_nobody_stands_still(setup in setup(false), choices in choices()) {
         let allowed = Allowed { given_up: true, ..Allowed::default() };

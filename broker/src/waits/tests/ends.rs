@@ -1,4 +1,4 @@
-//! Waits that end while others stand.
+//! Waits that end while others stand still.
 
 use proptest::prelude::*;
 
@@ -8,15 +8,15 @@ use super::property::cases;
 use super::schedules::begin;
 use super::units::{asked, decisions, hold, id, permit, turn, wait};
 
-/// How a wait of plugin 7 ends.
+/// The ways in which a wait of plugin 7 ends.
 const ENDS: [fn(&mut Waits); 2] = [
     |waits| waits.end(id(7, 1)),
     |waits| waits.remove(PluginId(7)),
 ];
 
-/// A wait of a chain was over, and the broker heard that late: until then it took the permit that this wait had held for
-/// one on top of which the chain's next call would be served. So it found no circle when the last wait of one
-/// was reported, and did not look when it heard of the end: both stood still until a deadline passed.
+/// The broker heard late that a wait of a chain was over. Until then, the permit that this wait had held counted as free for the chain's
+/// next call, which would be served on top of the wait. So the broker found no circle when the circle's last wait was reported, and did not
+/// look again when it heard of the end: both waits stood still until a deadline passed.
 #[test]
 fn a_circle_is_found_when_a_permit_that_its_chain_held_is_given_back() {
     for end in ENDS {
@@ -39,8 +39,8 @@ fn a_circle_is_found_when_a_permit_that_its_chain_held_is_given_back() {
     }
 }
 
-/// How much there is of a resource was known to be less when the holder that had said most ended, or the one that
-/// had calls to be answered later; and nobody looked.
+/// When a holder ended that had said most about how much there is of a resource, or one that had calls to be answered later, less was known
+/// to be there; and the broker did not look again.
 #[test]
 fn a_circle_is_found_when_it_is_known_that_there_is_less() {
     for (of, end) in [(0, ENDS[0]), (0, ENDS[1]), (2, ENDS[0]), (2, ENDS[1])] {
@@ -60,7 +60,7 @@ fn a_circle_is_found_when_it_is_known_that_there_is_less() {
     }
 }
 
-/// As many as a look takes into account from a new wait.
+/// As many waits as a look that begins with a new wait visits.
 #[test]
 fn a_circle_of_many_is_found_when_one_ends() {
     let mut waits = Waits::default();
@@ -82,7 +82,7 @@ fn a_circle_of_many_is_found_when_one_ends() {
     assert_eq!(asked(&decisions(&mut waits)).0.len() as u64, count + 1);
 }
 
-/// The wait that the circle goes through was being asked because of another circle.
+/// The circle goes through a wait that is being asked because of another circle.
 #[test]
 fn a_circle_that_an_end_closes_behind_a_round_is_looked_at_when_that_is_over() {
     let mut waits = Waits::default();
@@ -106,7 +106,7 @@ fn a_circle_that_an_end_closes_behind_a_round_is_looked_at_when_that_is_over() {
     assert_eq!(asked(&decisions(&mut waits)).0, [id(1, 1), id(3, 1)]);
 }
 
-/// One that does not answer counts no longer, and the circle that it hid is found.
+/// A wait whose plugin does not answer no longer counts, and the circle that it hid is found.
 #[test]
 fn a_circle_is_found_when_a_wait_is_left_out() {
     let mut waits = Waits::default();
@@ -125,8 +125,8 @@ fn a_circle_is_found_when_a_wait_is_left_out() {
     assert_eq!(asked(&decisions(&mut waits)).0, [id(1, 1), id(2, 1)]);
 }
 
-/// A plugin that ends many waits at once would have the broker look for each of them, and each thing that it held, at
-/// all who hold the same: a hundred thousand times.
+/// A plugin that ends many waits at once must not have the broker look, for each of them and for each resource that it held, at all who
+/// hold the same: a hundred thousand times.
 #[test]
 fn ends_that_come_together_make_one_look_for_each_thing_that_is_held() {
     let mut waits = Waits::default();
@@ -146,7 +146,7 @@ fn ends_that_come_together_make_one_look_for_each_thing_that_is_held() {
     assert!(costs.iter().all(|cost| *cost <= 2 * MOST), "{costs:?}");
 }
 
-/// A thread of a pool that goes on leaves a free one: nobody is blocked by the others, and no look is made.
+/// A thread of a pool that goes on leaves one thread free: nobody is blocked by the others, and no look is made.
 #[test]
 fn nothing_is_looked_at_where_one_of_a_pool_goes_on() {
     let mut waits = Waits::default();
@@ -164,14 +164,14 @@ fn nothing_is_looked_at_where_one_of_a_pool_goes_on() {
     assert!(!waits.has_work());
 }
 
-/// What happens to a graph.
+/// Something that happens to the graph.
 #[derive(Clone, Debug)]
 enum Event {
-    /// A wait of a chain needs some of the resources and holds others, of which there are so many.
+    /// A wait of this chain begins. It needs some resources and holds others, with how many there are of each.
     Begin(u64, Vec<usize>, Vec<(usize, u32)>),
-    /// One of the waits that stand is over.
+    /// One of the waits ends.
     End(usize),
-    /// One of those that are asked answers.
+    /// One of the waits that are asked about is confirmed.
     Confirm(usize),
     /// The first round that is under way is late.
     Late,
@@ -224,7 +224,7 @@ fn happens(waits: &mut Waits, number: u64, event: Event) {
     }
 }
 
-/// All that are asked answer that they stand, until none is.
+/// Confirms all waits that are asked about, until none is.
 fn answer_all(waits: &mut Waits) {
     loop {
         while waits.work().is_some() {}
@@ -240,8 +240,7 @@ fn answer_all(waits: &mut Waits) {
 proptest! {
     #![proptest_config(cases(400))]
 
-    /// In whatever order waits begin and end: when all looks are made and all who are asked have answered, nobody
-    /// stands still.
+    /// In whatever order waits begin and end: when all looks are made and all questions answered, no wait stands still.
     #[test]
     fn who_stands_still_is_looked_at(events in prop::collection::vec(event(), 1..40)) {
         let mut waits = Waits::default();

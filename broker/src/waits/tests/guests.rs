@@ -1,17 +1,17 @@
-//! Handlers of re-entrant gates that run on top of another chain's wait, in a turn that this lends.
+//! Guests: handlers of re-entrant gates that run on top of another chain's wait, in a turn that the waiting thread lends.
 
 use super::model::{Item, World};
 use super::setup::Setup;
 
 impl World {
-    /// Whether a turn of a chain would be on top of another chain's.
+    /// Whether a handler of this chain would run on top of another chain's wait.
     pub(super) fn is_above_another(&self, setup: &Setup, chain: usize, plugin: usize) -> bool {
         let turns = World::turn_of(setup, plugin).map(|of| &self.turns[of]);
         let below = turns.and_then(|turns| turns.last());
         below.is_some_and(|(_, of)| *of != chain)
     }
 
-    /// Whether a handler of another chain has a turn on top of one that is lent. It does not wait itself.
+    /// Whether a handler of another chain runs in a turn that is lent. Such a handler does not wait itself.
     pub(super) fn has_guest(&self, dispatcher: usize) -> bool {
         match &self.turns[dispatcher][..] {
             [.., (_, below), (_, top)] => below != top,
@@ -19,13 +19,13 @@ impl World {
         }
     }
 
-    /// Whether such a handler has a turn on top of one that a thread lends.
+    /// Whether a guest runs in a turn that this thread lends.
     pub(super) fn has_guests(&self, thread: usize) -> bool {
         let mut dispatchers = 0..self.turns.len();
         dispatchers.any(|of| self.has_guest(of) && self.has_some(thread, of))
     }
 
-    /// Whether a thread that took a call would run it on top of a turn which another thread lends.
+    /// Whether a thread that takes a call would run it as a guest, in a turn that another thread lends.
     pub(super) fn would_be_guest(
         &self,
         setup: &Setup,
@@ -39,7 +39,7 @@ impl World {
         is_foreign && turn.is_some_and(|of| self.has_some(lender, of))
     }
 
-    /// The waits below a guest begin anew when it comes and when it goes, as far as the broker knows.
+    /// When a guest comes and when it goes, the waits below it begin anew, as far as the broker knows.
     pub(super) fn count_guest(&mut self, setup: &Setup, dispatcher: usize) {
         let late = self.late_dispatchers(setup);
         for (holder, _) in self.turns[dispatcher].clone() {
@@ -49,7 +49,7 @@ impl World {
         }
     }
 
-    /// Whether a thread has a turn, or lends it.
+    /// Whether a thread has a turn, or has lent it.
     fn has_some(&self, thread: usize, dispatcher: usize) -> bool {
         let mut holders = self.turns[dispatcher].iter();
         holders.any(|(holder, _)| *holder == thread)

@@ -1,5 +1,5 @@
-//! Plugins, in small: who may run what, by the rules of the client. A plain model that the graph is held
-//! against; it knows nothing of graphs.
+//! A small model of plugins: which thread may run what, by the rules of the client. The graph is compared with it; the model knows nothing
+//! of graphs.
 
 use std::collections::BTreeSet;
 
@@ -16,20 +16,20 @@ pub(super) struct Call {
 pub(super) enum Stage {
     Queued,
     Runs,
-    /// The handler has returned and somebody will answer.
+    /// The handler has returned, and the call will be answered later.
     Later,
     Answered,
 }
 
-/// What is on a thread's stack.
+/// One item on a thread's stack.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Item {
     Handler {
         target: Target,
         chain: usize,
-        /// The call through a link that it handles.
+        /// The call that it handles, if that came through a link.
         call: Option<usize>,
-        /// It runs on top of another chain's wait, and so may not wait itself.
+        /// Whether it runs on top of another chain's wait; then it may not wait itself.
         is_foreign: bool,
     },
     Waits(Wait),
@@ -37,28 +37,28 @@ pub(super) enum Item {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Wait {
-    /// No other has this number.
+    /// A number that no other wait has.
     pub(super) number: usize,
     pub(super) chain: usize,
     pub(super) target: Target,
-    /// `None` where the thread will run the handler itself.
+    /// The call that the thread waits for; `None` if the thread will run the handler itself.
     pub(super) call: Option<usize>,
-    /// How many handlers ran on top of it: each time it begins anew, as far as the broker knows.
+    /// How many guests ran on top of this wait. Each time it begins anew, as far as the broker knows.
     pub(super) times: usize,
-    /// The dispatchers that had calls to be answered later when it began.
+    /// The dispatchers that had calls to be answered later when this wait began.
     pub(super) later: Vec<usize>,
-    /// Those whose turn the thread had then: it lends them, and goes on when it has them back.
+    /// The dispatchers whose turn the thread had then. It lends these turns, and goes on when it has them back.
     pub(super) lent: Vec<usize>,
-    /// Whether the broker has ended it.
+    /// Whether the broker has ended this wait.
     pub(super) is_given_up: bool,
 }
 
-/// All that changes.
+/// Everything that changes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct World {
     pub(super) calls: Vec<Call>,
     pub(super) stacks: Vec<Vec<Item>>,
-    /// Of each dispatcher that has one, who has its turn: the later on top of the earlier.
+    /// For each dispatcher that has turns: who has its turn, with later ones on top of earlier ones.
     pub(super) turns: Vec<Vec<(usize, usize)>>,
     pub(super) numbers: usize,
 }
@@ -66,21 +66,21 @@ pub(super) struct World {
 /// One step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Move {
-    /// Somebody outside makes a call.
+    /// A thread outside of all plugins makes a call.
     Begin(Target),
     /// A thread that runs makes a call through a link.
     Call(usize, Target),
-    /// It makes one inside its process.
+    /// A thread that runs makes a call inside its process.
     Visit(usize, Target),
     /// A thread takes a call.
     Serve(usize, usize),
-    /// A handler returns; with `true` its call is left to be answered later.
+    /// A handler returns. With `true`, its call will be answered later.
     Return(usize, bool),
     /// A thread whose wait is over goes on.
     GoOn(usize),
-    /// A thread gives the call up for which it waits.
+    /// A thread gives up the call that it waits for.
     GiveUp(usize),
-    /// A call that was left is answered.
+    /// A call is answered that was left to be answered later.
     Answer(usize),
 }
 
@@ -99,7 +99,7 @@ impl World {
         self.numbers
     }
 
-    /// The wait that a thread is in.
+    /// The wait that a thread is in, if it waits.
     pub(super) fn wait(&self, thread: usize) -> Option<&Wait> {
         match self.stacks[thread].last() {
             Some(Item::Waits(wait)) => Some(wait),
@@ -107,7 +107,7 @@ impl World {
         }
     }
 
-    /// Whether a thread can do what it likes, and in which chain.
+    /// Whether a thread is free to make a call, and in which chain.
     fn runs(&self, setup: &Setup, thread: usize) -> Option<Option<usize>> {
         let may_call_outside = match setup.threads[thread].0 {
             None => true,
@@ -122,13 +122,13 @@ impl World {
         }
     }
 
-    /// The turn that a handler of a plugin needs.
+    /// The dispatcher whose turn a handler of a plugin needs.
     pub(super) fn turn_of(setup: &Setup, plugin: usize) -> Option<usize> {
         let is_pool = matches!(setup.mode_of(plugin), Mode::Pool(_));
         (!is_pool).then_some(setup.plugins[plugin].dispatcher)
     }
 
-    /// Whether a thread may begin a handler in a chain, as far as turns go.
+    /// Whether a thread may begin a handler in a chain, as far as turns are concerned.
     fn has_turn(&self, setup: &Setup, (thread, chain): (usize, usize), target: Target) -> bool {
         let Some(dispatcher) = World::turn_of(setup, target.plugin) else {
             return true;
@@ -136,13 +136,13 @@ impl World {
         let Some((holder, of)) = self.turns[dispatcher].last() else {
             return true;
         };
-        // On top of itself, or in a turn that another thread lends while it waits: to the rest of its chain, and
-        // to calls of re-entrant gates.
+        // On top of its own handlers; or in a turn that another thread lends while it waits, which is for the rest of its chain and for
+        // calls of re-entrant gates.
         let is_for = *of == chain || setup.gate(target).reentrant;
         *holder == thread || is_for && self.wait(*holder).is_some()
     }
 
-    /// Whether one more chain may be in a gate.
+    /// Whether a gate may run one more chain.
     fn has_place(&self, setup: &Setup, chain: usize, target: Target) -> bool {
         let items = self.stacks.iter().flatten();
         let inside: BTreeSet<usize> = items
@@ -162,12 +162,12 @@ impl World {
         holder.is_some_and(|(holder, _)| *holder == thread)
     }
 
-    /// Whether a thread has back all turns that it lent.
+    /// Whether a thread has all turns back that it has lent.
     fn has_all_back(&self, thread: usize, wait: &Wait) -> bool {
         wait.lent.iter().all(|lent| self.has(thread, *lent))
     }
 
-    /// Whether a thread may take a call: `Some(true)` where it does on top of another chain.
+    /// Whether a thread may take a call; `Some(true)` if it would run on top of another chain.
     pub(super) fn may_serve(&self, setup: &Setup, thread: usize, call: &Call) -> Option<bool> {
         let Call {
             target,
@@ -207,7 +207,7 @@ impl World {
         }
     }
 
-    /// The moves by which calls that there are come to an end.
+    /// The moves that bring calls under way to an end.
     pub(super) fn progress(&self, setup: &Setup) -> Vec<Move> {
         let mut moves = self.quiet_progress(setup);
         for (thread, stack) in self.stacks.iter().enumerate() {
@@ -221,7 +221,7 @@ impl World {
         moves
     }
 
-    /// Those of them that the library makes at once.
+    /// Those of these moves that the library makes at once.
     pub(super) fn quiet_progress(&self, setup: &Setup) -> Vec<Move> {
         let mut moves = Vec::new();
         for thread in 0..self.stacks.len() {
@@ -240,7 +240,7 @@ impl World {
         moves
     }
 
-    /// Whether a move can be made that is not among those of [`World::progress`].
+    /// Whether a move is possible that is not among those of [`World::progress`].
     pub(super) fn may(&self, setup: &Setup, step: Move) -> bool {
         match step {
             Move::Begin(_) => true,
@@ -385,7 +385,7 @@ impl World {
                     false => Stage::Answered,
                 };
             }
-            // What is left for later was left before anybody waits on.
+            // The answers that are still to come were left before the waits below the guest begin anew.
             if let Some(dispatcher) = was_guest {
                 self.count_guest(setup, dispatcher);
             }

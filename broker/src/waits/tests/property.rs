@@ -1,4 +1,4 @@
-//! The graph, held against the plain model.
+//! The graph, compared with the plain model.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::model::{Move, Stage, World};
 use super::schedules::{begin, number_of};
 use super::setup::{Dispatcher, Gate, Mode, Plugin, Setup, Target};
 
-/// What may happen in a case.
+/// What may happen in a test case.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Allowed {
     pub(super) visits: bool,
@@ -19,7 +19,7 @@ pub(super) struct Allowed {
     pub(super) later: bool,
 }
 
-/// A number from which a step is made: its kind, and which of those that are possible.
+/// A number that a step is chosen by: its kind, and one of the possible steps of that kind.
 pub(super) type Choice = (u8, u16);
 
 pub(super) fn setup(visits: bool) -> impl Strategy<Value = Setup> {
@@ -42,7 +42,7 @@ pub(super) fn setup(visits: bool) -> impl Strategy<Value = Setup> {
     );
     all.prop_map(|(dispatchers, plugins, more)| {
         let count = dispatchers.len();
-        // Each dispatcher has one plugin at least.
+        // Each dispatcher has at least one plugin.
         let plugin = |(at, (dispatcher, gates)): (usize, (usize, Vec<Gate>))| Plugin {
             dispatcher: if at < count { at } else { dispatcher % count },
             gates,
@@ -56,7 +56,7 @@ pub(super) fn setup(visits: bool) -> impl Strategy<Value = Setup> {
     })
 }
 
-/// Two or three plugins with one thread or two each.
+/// Two or three plugins with one or two threads each.
 pub(super) fn small_setup() -> impl Strategy<Value = Setup> {
     let mode = prop_oneof![Just(Mode::Thread), (1usize..3).prop_map(Mode::Pool)];
     let modes = prop::collection::vec(mode, 2..4);
@@ -79,12 +79,12 @@ pub(super) fn choices() -> impl Strategy<Value = Vec<Choice>> {
     prop::collection::vec(any::<Choice>(), 8..40)
 }
 
-/// The kind of step by which a thread gives its call up.
+/// The kind of step by which a thread gives up its call.
 pub(super) const GIVE_UP: u8 = 13;
-/// The most calls under way: schedules are many.
+/// How many calls may be under way; more would have too many schedules.
 const MOST_CALLS: usize = 10;
 
-/// The step that a number makes, if one of its kind is possible.
+/// The step that a number stands for, if one of its kind is possible.
 pub(super) fn step(
     setup: &Setup,
     world: &World,
@@ -120,14 +120,14 @@ pub(super) fn step(
     (count > 0).then(|| possible[usize::from(pick) % count])
 }
 
-/// A state in which the library has done all that it does at once.
+/// Runs these steps. Returns a state in which the library has done everything that it does at once.
 fn run(setup: &Setup, choices: &[Choice], allowed: Allowed) -> World {
     let mut world = World::new(setup);
     for choice in choices {
         if let Some(step) = step(setup, &world, *choice, allowed) {
             world.make(setup, step);
         }
-        // Most libraries have done what they do at once before the next thing happens.
+        // Most of the time, the library does what it does at once before the next step.
         let (kind, pick) = choice;
         if kind / 16 % 8 != 0 {
             world.settle(setup, usize::from(*pick));
@@ -156,7 +156,7 @@ fn blocked(waits: &Waits, all: &[WaitId]) -> BTreeSet<usize> {
     blocked.map(|id| number_of(*id)).collect()
 }
 
-/// Has the waits that are to be ended end, until none is.
+/// Ends the waits that the graph gives up, until there are none.
 fn end_all(setup: &Setup, mut world: World) -> Result<(World, usize), TestCaseError> {
     let mut ended = 0;
     loop {
@@ -181,7 +181,7 @@ fn end_all(setup: &Setup, mut world: World) -> Result<(World, usize), TestCaseEr
             return Ok((world, ended));
         }
         for id in given_up {
-            // Also after others of the same round were ended.
+            // This must hold also after other waits of the same round were ended.
             let stuck = world.stuck(setup);
             prop_assert!(stuck.is_none_or(|stuck| stuck.contains(&number_of(id))));
             world.give_up(id);
@@ -201,14 +201,14 @@ pub(super) fn cases(count: u32) -> ProptestConfig {
     }
 }
 
-/// The waits at the top of their stacks that hold something: those that are reported.
+/// The waits that are reported: those at the top of their stacks whose threads hold something.
 fn reported(all: &[WaitId], stuck: &BTreeSet<usize>) -> BTreeSet<usize> {
     let numbers = all.iter().map(|id| number_of(*id));
     numbers.filter(|number| stuck.contains(number)).collect()
 }
 
-/// What must hold of a state: what the graph says stands still does, and where a thread reports each wait that does,
-/// nothing else does.
+/// Asserts that every wait that the graph takes for blocked stands still; and that there are no others, if the threads report every wait
+/// that stands still.
 fn agrees(setup: &Setup, world: World) -> Result<(), TestCaseError> {
     let Some(stuck) = world.stuck(setup) else {
         return Ok(());
@@ -231,8 +231,8 @@ fn agrees(setup: &Setup, world: World) -> Result<(), TestCaseError> {
 proptest! {
     #![proptest_config(cases(400))]
 
-    /// Calls through links: threads, pools, pumps, limits, re-entrant gates, chains that come back, calls
-    /// that were given up and are handled all the same.
+    /// Calls through links: with threads, pools, pumps, limits, re-entrant gates, chains that come back, and calls that were given up and
+    /// are handled all the same.
     #[test]
     fn exactly_what_no_schedule_ends_is_blocked(setup in setup(false), choices in choices()) {
         let allowed = Allowed { given_up: true, ..Allowed::default() };
@@ -240,7 +240,7 @@ proptest! {
         agrees(&setup, world)?;
     }
 
-    /// The same with calls inside processes, whose threads visit turns.
+    /// The same, with calls inside processes, whose threads visit turns.
     #[test]
     fn visits_are_told_apart_from_calls(setup in setup(true), choices in choices()) {
         let allowed = Allowed { visits: true, ..Allowed::default() };
@@ -248,7 +248,7 @@ proptest! {
         agrees(&setup, world)?;
     }
 
-    /// With all that there is, the graph may miss a wait, and never says that one is blocked which is not.
+    /// With everything that there is, the graph may miss a wait that stands still, but never takes one for blocked that is not.
     #[test]
     fn what_is_not_known_makes_no_circle(setup in setup(true), choices in choices()) {
         let allowed = Allowed { visits: true, given_up: true, later: true };

@@ -1,4 +1,4 @@
-//! All schedules of the plain model, and what its threads report.
+//! All schedules of the plain model, and the reports of its threads.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -8,14 +8,14 @@ use super::setup::{Mode, Setup, Target};
 use crate::id::PluginId;
 use crate::quota::Quota;
 
-/// States after which no more are looked at.
+/// How many states are looked at in one case.
 const MOST_STATES: usize = 4_000;
 
 impl World {
-    /// Whether a thread does not report a wait that stands still, of those that do.
+    /// Whether a thread does not report a wait that stands still.
     ///
-    /// A thread reports the top of its stack alone, and nothing while a guest is in its turn or a call waits to be
-    /// one. So what stands still is not reported below a handler that runs, nor below a wait that will be over.
+    /// A thread reports only the top of its stack, and nothing while a guest is in its turn or a call waits to become one. So a wait that
+    /// stands still is not reported if it is below a running handler, or below a wait that will be over.
     pub(super) fn hides_one(&self, setup: &Setup, stuck: &BTreeSet<usize>) -> bool {
         let is_stuck = |wait: &model::Wait| stuck.contains(&wait.number);
         (0..self.stacks.len()).any(|thread| {
@@ -30,8 +30,7 @@ impl World {
         })
     }
 
-    /// Whether a call of a re-entrant gate waits to be run on top of a thread's wait: the thread does not report
-    /// that wait meanwhile.
+    /// Whether a call of a re-entrant gate waits to be run on top of a thread's wait. Meanwhile the thread does not report that wait.
     pub(super) fn keeps_reentrant_waiting(&self, setup: &Setup, thread: usize) -> bool {
         let is_on = |dispatcher: usize| {
             let mut holders = self.turns[dispatcher].iter();
@@ -46,7 +45,7 @@ impl World {
         })
     }
 
-    /// The numbers of the waits that stand.
+    /// The numbers of all waits.
     pub(super) fn standing(&self) -> BTreeSet<usize> {
         let items = self.stacks.iter().flatten();
         let waits = items.filter_map(|item| match item {
@@ -56,8 +55,8 @@ impl World {
         waits.collect()
     }
 
-    /// The waits that no schedule ends, if handlers return, nobody makes further calls, and no deadline
-    /// passes: by going through all of them. `None` where there are too many.
+    /// The waits that no schedule ends, if handlers return, no further calls are made, and no deadline passes. Found by going through all
+    /// schedules; `None` if there are too many.
     pub(super) fn stuck(&self, setup: &Setup) -> Option<BTreeSet<usize>> {
         let mut stuck = self.standing();
         let (mut seen, mut next) = (HashSet::new(), vec![self.clone()]);
@@ -78,7 +77,7 @@ impl World {
         Some(stuck)
     }
 
-    /// Has the library do what it does at once, in some order.
+    /// Has the library do everything that it does at once, in some order.
     pub(super) fn settle(&mut self, setup: &Setup, pick: usize) {
         loop {
             let moves = self.quiet_progress(setup);
@@ -89,8 +88,8 @@ impl World {
         }
     }
 
-    /// What the thread of a plugin reports of its wait; nothing where it holds nothing, nor where it has its answer
-    /// and only waits for the turns that it lent.
+    /// The report of a thread about its wait. `None` if it holds nothing, or if it has its answer and only waits for turns that it has
+    /// lent.
     pub(super) fn report(&self, setup: &Setup, thread: usize) -> Option<(WaitId, Wait)> {
         let is_answered = |call: usize| self.calls[call].stage == Stage::Answered;
         let has_ended =
@@ -151,7 +150,7 @@ impl World {
         Some((id, report))
     }
 
-    /// Whether a thread, asked for a wait, says that it stands.
+    /// Whether a thread confirms a wait that it is asked about.
     pub(super) fn stands(&self, setup: &Setup, id: WaitId) -> bool {
         let thread = id.from.0 as usize;
         let Some(wait) = self.wait(thread) else {
@@ -170,7 +169,7 @@ impl World {
             && !self.keeps_reentrant_waiting(setup, thread)
     }
 
-    /// What the library does with a wait that the broker ends: its call fails.
+    /// What the library does when the broker ends a wait: the call fails.
     pub(super) fn give_up(&mut self, id: WaitId) {
         if let Some(Item::Waits(wait)) = self.stacks[id.from.0 as usize].last_mut()
             && report_number(wait) == id.number
@@ -180,17 +179,17 @@ impl World {
     }
 }
 
-/// By which the broker knows a wait.
+/// The number under which the broker knows a wait.
 fn report_number(wait: &model::Wait) -> u64 {
     (wait.number * 100 + wait.times) as u64
 }
 
-/// The wait that the broker knows by a number.
+/// The wait that the broker knows under a number.
 pub(super) fn number_of(id: WaitId) -> usize {
     id.number as usize / 100
 }
 
-/// Has a graph take a wait in.
+/// Adds a wait to a graph.
 pub(super) fn begin(waits: &mut Waits, id: WaitId, wait: Wait) {
     waits.begin(id, wait, Quota::new(1).charge().unwrap());
 }

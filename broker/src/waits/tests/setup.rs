@@ -1,11 +1,11 @@
-//! The plugins of the plain model: what does not change.
+//! The plugins of the plain model: everything that does not change.
 
 /// How a dispatcher runs handlers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     Thread,
     Pool(usize),
-    /// Its thread also makes calls outside of handlers.
+    /// A pump, whose thread also makes calls outside of handlers.
     Pump,
 }
 
@@ -23,17 +23,17 @@ pub(super) struct Gate {
 
 #[derive(Clone, Debug)]
 pub(super) struct Plugin {
-    /// Those of a group have one in common.
+    /// Plugins of a group have the same one.
     pub(super) dispatcher: usize,
     pub(super) gates: Vec<Gate>,
 }
 
-/// What does not change.
+/// Everything that does not change.
 #[derive(Clone, Debug)]
 pub(super) struct Setup {
     pub(super) dispatchers: Vec<Dispatcher>,
     pub(super) plugins: Vec<Plugin>,
-    /// Of each thread its dispatcher, and its process.
+    /// The dispatcher and the process of each thread.
     pub(super) threads: Vec<(Option<usize>, usize)>,
 }
 

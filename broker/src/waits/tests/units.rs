@@ -1,9 +1,9 @@
-//! Single cases, each with few waits.
+//! Single cases with few waits each.
 
 use super::super::*;
 use super::schedules::begin;
 
-/// A wait of the plugin with this number, which holds its turn.
+/// A wait of the plugin of this number, which holds its turn.
 pub(super) fn wait(plugin: u64, callee: u64) -> Wait {
     Wait {
         chain: plugin,
@@ -36,13 +36,13 @@ pub(super) fn id(from: u64, number: u64) -> WaitId {
     WaitId { from, number }
 }
 
-/// What a graph decides next.
+/// The decisions of a graph after all its tasks.
 pub(super) fn decisions(waits: &mut Waits) -> Vec<Decision> {
     while waits.work().is_some() {}
     std::iter::from_fn(|| waits.next_decision()).collect()
 }
 
-/// The questions among decisions, which are about one round, and that round.
+/// The waits that are asked about, and the one round that they are in.
 pub(super) fn asked(decisions: &[Decision]) -> (Vec<WaitId>, u64) {
     let asked = decisions.iter().filter_map(|decision| match decision {
         Decision::Ask { wait, round } => Some((*wait, *round)),
@@ -62,7 +62,7 @@ fn given_up(decisions: &[Decision]) -> Vec<WaitId> {
     ends.collect()
 }
 
-/// Has all who are asked confirm; whose wait is given up then.
+/// Confirms all waits that are asked about. Returns the waits that are then given up.
 fn confirm_all(waits: &mut Waits) -> Vec<WaitId> {
     let (members, round) = asked(&decisions(waits));
     for member in members {
@@ -70,8 +70,8 @@ fn confirm_all(waits: &mut Waits) -> Vec<WaitId> {
     }
     given_up(&decisions(waits))
 }
-/// A handler waited for a call that it had sent to its own plugin: nothing of its chain is served meanwhile, nor is
-/// the call of its chain.
+/// A handler waited for a call that it had sent to its own plugin. Neither calls of its chain nor the sent call are served meanwhile,
+/// because that call is of another chain.
 #[test]
 fn a_call_that_was_sent_waits_for_what_its_own_chain_holds() {
     let mut waits = Waits::default();
@@ -119,7 +119,7 @@ fn a_circle_is_asked_and_its_youngest_wait_given_up() {
     assert_eq!(decisions(&mut waits), [end, Decision::Done(round)]);
 }
 
-/// An answer that was on its way would have been taken for a circle.
+/// An answer that was under way must not be taken for a circle.
 #[test]
 fn a_round_ends_when_a_member_is_over() {
     let mut waits = Waits::default();
@@ -130,7 +130,7 @@ fn a_round_ends_when_a_member_is_over() {
     waits.end(id(1, 1));
     waits.end(id(1, 1));
     assert_eq!(decisions(&mut waits), [Decision::Done(round)]);
-    // Its next wait is a new question.
+    // The thread's next wait is asked about anew.
     begin(&mut waits, id(1, 2), wait(1, 2));
     assert_eq!(asked(&decisions(&mut waits)).0.len(), 2);
 }
@@ -150,8 +150,7 @@ fn two_circles_are_told_at_the_same_time() {
     assert_eq!(given_up(&decisions(&mut waits)), [id(2, 1), id(4, 1)]);
 }
 
-/// Who does not answer kept the others from hearing of another circle, or was ended for a wait that was
-/// long over.
+/// A plugin that did not answer kept others from being told of another circle, or had a wait ended that was long over.
 #[test]
 fn who_is_late_counts_again_when_it_answers() {
     let mut waits = Waits::default();
@@ -165,7 +164,7 @@ fn who_is_late_counts_again_when_it_answers() {
     assert_eq!(confirm_all(&mut waits), [id(2, 1)]);
 }
 
-/// The second circle was left standing: when its last wait came, one of the first was being asked.
+/// The second circle was never found: when its last wait was reported, one of its waits was being asked about.
 #[test]
 fn a_circle_behind_a_round_is_looked_at_when_that_is_over() {
     let mut waits = Waits::default();
@@ -186,7 +185,7 @@ fn a_circle_behind_a_round_is_looked_at_when_that_is_over() {
     assert_eq!(asked(&all).0, [id(1, 2), id(3, 1)]);
 }
 
-/// Both threads of a turn stand: that of one of them is still held when the other was ended.
+/// Both threads that have a turn stand still: when the wait of one is ended, the other still holds the turn.
 #[test]
 fn a_round_ends_as_many_waits_as_it_has_circles() {
     let mut waits = Waits::default();
@@ -203,7 +202,7 @@ fn a_round_ends_as_many_waits_as_it_has_circles() {
     assert_eq!(confirm_all(&mut waits), [id(1, 3), id(1, 2)]);
 }
 
-/// A call that is under way has done something already; one that waits in a queue has not.
+/// A call that a handler has begun has had effects; one that waits in a queue has not.
 #[test]
 fn the_call_that_is_given_up_was_not_begun() {
     let mut waits = Waits::default();
@@ -223,7 +222,7 @@ fn the_call_that_is_given_up_was_not_begun() {
     assert_eq!(confirm_all(&mut waits), [id(3, 1)]);
 }
 
-/// A pool with a free thread hid that the call of the first was with the thread that is stuck.
+/// A free thread in the pool hid that the first call is served by the thread that stands still.
 #[test]
 fn a_call_that_a_pool_serves_is_blocked_by_that_thread_alone() {
     for (call, blocked) in [(77, true), (78, false)] {
@@ -242,7 +241,7 @@ fn a_call_that_a_pool_serves_is_blocked_by_that_thread_alone() {
     }
 }
 
-/// Who says that it serves a call to another process would have its caller's call ended.
+/// A plugin that claims to serve a call to another process must not have that call ended.
 #[test]
 fn nobody_serves_the_calls_to_another_process() {
     let mut waits = Waits::default();
@@ -256,7 +255,7 @@ fn nobody_serves_the_calls_to_another_process() {
     assert_eq!(decisions(&mut waits), []);
 }
 
-/// A gate that runs two calls at a time has room, whatever one chain does in it.
+/// A gate that runs two calls at a time has room, however many calls of one chain are in it.
 #[test]
 fn of_the_calls_of_a_gate_those_of_one_chain_count_once() {
     for (chain, blocked) in [(5, false), (6, true)] {
@@ -278,8 +277,8 @@ fn of_the_calls_of_a_gate_those_of_one_chain_count_once() {
     }
 }
 
-/// How much there is of a resource is only known to be less than what the most daring holder says; with
-/// answers to come later, nothing is known.
+/// Of how much there is of a resource, the largest number that a holder says counts; and if calls may go on without it because answers come
+/// later, it blocks nobody.
 #[test]
 fn the_largest_number_counts_and_none_where_answers_come_later() {
     for (of, blocked) in [(1, true), (2, false), (0, false)] {
@@ -322,7 +321,7 @@ fn what_ends_takes_its_waits_along() {
     assert_eq!(format!("{left:?}"), empty, "nothing is left of it");
 }
 
-/// A plugin that reports very many waits has the broker look at a bounded number of them.
+/// A plugin that reports very many waits makes the broker look at a limited number of them.
 #[test]
 fn a_circle_of_too_many_is_not_looked_for() {
     for (count, found) in [(MOST as u64 / 2, true), (MOST as u64 + 10, false)] {
@@ -340,8 +339,7 @@ fn a_circle_of_too_many_is_not_looked_for() {
     }
 }
 
-/// The broker's thread did nothing else while it looked at very many waits. So many take about a millisecond
-/// in a release build.
+/// The broker's thread did nothing else while it looked at very many waits. So many take about a millisecond in a release build.
 #[test]
 fn a_look_takes_a_bounded_number_of_waits_into_account() {
     for (plugins, count, more) in [(10, 1000, 0), (500, 1000, 3), (33, 1000, 126), (4, 2000, 1)] {
@@ -357,7 +355,7 @@ fn a_look_takes_a_bounded_number_of_waits_into_account() {
             };
             begin(&mut waits, id(plugin, number), in_turn);
         }
-        // Only the last, which sees all the others.
+        // Only the look at the last wait, which visits all the others.
         (1..count).for_each(|_| drop(waits.tasks.pop()));
         let (mut asked, mut ended) = (0, 0);
         for _ in 0..4 {

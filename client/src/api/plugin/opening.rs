@@ -1,4 +1,4 @@
-//! Opening gates without waiting for what the broker says of them.
+//! Opening gates without waiting for the broker's first news of them.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use crate::session::plugin_state::PluginState;
 use crate::session::wanted::Wanted;
 
 impl Plugin {
-    /// Opens a gate as [`Plugin::subscriber`], and waits for nobody: neither for the broker nor for a provider that stands still.
-    /// For threads that others wait for.
+    /// Opens a gate as [`Plugin::subscriber`] does, but waits neither for the broker nor for a provider that does
+    /// not answer. Meant for threads that must not wait.
     ///
-    /// Until the broker has said how the gate stands it is as one that nobody provides:
-    /// [`has_function`](Subscriber::has_function) is false, and [`wait_ready`](Subscriber::wait_ready) waits for it. A call
-    /// waits for what the broker says, within its own time.
+    /// Until the broker has told the state of the gate, the gate counts as absent:
+    /// [`has_function`](Subscriber::has_function) is `false`, and [`wait_ready`](Subscriber::wait_ready) waits for
+    /// the broker. A call waits for the broker until its own deadline.
     ///
     /// ```no_run
     /// use callgate_client::Plugin;
@@ -37,8 +37,9 @@ impl Plugin {
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT` for a name that cannot be, `CLOSED` and `BROKER_GONE` where there will be no broker any more. While there
-    /// is none, the next one is asked. Why the broker does not open the gate, calls and `wait_ready` say.
+    /// `INVALID_ARGUMENT` for a name that is not allowed; `CLOSED`; `BROKER_GONE` if there will be no broker any
+    /// more. If there is no broker now, the next one is asked. If the broker refuses to open the gate, calls and
+    /// `wait_ready` return its reason.
     pub fn subscriber_later<A: Arguments, R: GateType>(
         &self,
         gate: &str,
@@ -48,7 +49,8 @@ impl Plugin {
         Ok(Subscriber::new(shared))
     }
 
-    /// Watches a gate as [`Plugin::watch`], and does not wait for the broker, whose first word is the first change.
+    /// Watches a gate as [`Plugin::watch`] does, but does not wait for the broker; the broker's first news is the
+    /// first change.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -71,7 +73,7 @@ impl Plugin {
         Ok(watch)
     }
 
-    /// As [`Plugin::open`], without waiting for what the broker says of the gate.
+    /// As [`Plugin::open`], without waiting for the broker's news of the gate.
     pub(crate) fn open_later(
         &self,
         gate: &str,
@@ -84,7 +86,7 @@ impl Plugin {
     }
 }
 
-/// A gate that the broker is still to be asked about. Dropping it closes the gate.
+/// Prepares a gate that the broker has not been asked about yet. Dropping it closes the gate.
 pub(super) fn begin(
     state: &Arc<PluginState>,
     gate: &str,
@@ -112,7 +114,7 @@ pub(super) fn begin(
     })
 }
 
-/// The same of a gate that is watched.
+/// Prepares a gate to be watched.
 pub(super) fn begin_to_watch(state: &Arc<PluginState>, gate: &str) -> Result<Watch> {
     check_gate(gate)?;
     let gate = Arc::new(OpenGate::new(gate.into(), Wanted::nothing()?));

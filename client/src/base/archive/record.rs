@@ -1,4 +1,4 @@
-//! An error as it travels in place of a reply.
+//! The record of an error that is sent in place of a reply.
 
 use callgate_layout::Code;
 use callgate_layout::text::cut;
@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use crate::base::error::{Error, HANDLER_CODE, INNER_GATE};
 use crate::gate_type;
 
-/// How much of a message travels.
+/// How many bytes of a message are sent.
 const MESSAGE_LIMIT: usize = 4096;
-/// How much context travels. A larger one is left out but for the handler's code and the inner gate, because half
-/// of it would not be JSON.
+/// How many bytes of context are sent. Of a larger one only the handler's code and the inner gate are sent, because
+/// a part of it would not be JSON.
 const CONTEXT_LIMIT: usize = 16 * 1024;
-/// The member that stands in the place of a context that was left out, and has its length.
+/// The member that replaces a context that was left out; its value is the context's length in bytes.
 const OMITTED: &str = "omitted_bytes";
 
-/// An [`Error`] as it travels in place of a reply. The gate is not in it: the caller knows it.
+/// An [`Error`] that is sent in place of a reply. It does not name the gate, which the caller knows.
 #[gate_type]
 pub(crate) struct ErrorRecord {
     code: u16,
@@ -35,7 +35,7 @@ impl From<&Error> for ErrorRecord {
     }
 }
 
-/// The context as JSON, or what there is room for and how much was left out.
+/// The context as JSON. If it is too long, what there is room for, and how many bytes were left out.
 fn clip(context: &Value) -> String {
     let json = context.to_string();
     if json.len() <= CONTEXT_LIMIT {
@@ -51,7 +51,7 @@ fn clip(context: &Value) -> String {
 }
 
 impl From<ErrorRecord> for Error {
-    /// What a peer says went wrong; a record that no correct peer writes is a protocol error.
+    /// Makes an error of a peer's record. A record that no correct peer writes is a protocol error.
     fn from(record: ErrorRecord) -> Error {
         let Some(code) = Code::from_u16(record.code) else {
             let message = format!(

@@ -1,4 +1,4 @@
-//! The parameters and the result of a call.
+//! The parameters and the result of a call as JSON.
 
 use callgate_layout::Code;
 use callgate_layout::buffer::Buffer;
@@ -9,10 +9,10 @@ use super::{JsonType, Parameters, Reader, Writer};
 use crate::base::buffers::{Pool, Scratch};
 use crate::base::error::{Error, Result};
 
-/// The longest text that there is.
+/// The longest text, in bytes.
 const MOST: usize = i32::MAX as usize;
 
-/// Writes a call's parameters in place of what was in the buffer, as an array of at most `most` bytes.
+/// Writes a call's parameters as an array, replacing the buffer's content; fails above `most` bytes.
 pub(crate) fn write_arguments<A: Parameters>(
     arguments: &A,
     out: &mut Buffer,
@@ -27,7 +27,7 @@ pub(crate) fn write_arguments<A: Parameters>(
     outcome.map_err(|fault| fault.into_error(Part::Arguments))
 }
 
-/// Writes a call's result in place of what was in the buffer, in at most `most` bytes.
+/// Writes a call's result, replacing the buffer's content; fails above `most` bytes.
 pub(crate) fn write_result<R: JsonType>(
     result: &R,
     out: &mut Buffer,
@@ -39,19 +39,19 @@ pub(crate) fn write_result<R: JsonType>(
     outcome.map_err(|fault| fault.into_error(Part::Result))
 }
 
-/// Writes a list of values in place of what was in the buffer, in at most `most` bytes.
+/// Writes a list of values, replacing the buffer's content; fails above `most` bytes.
 pub(crate) fn write_list<T: JsonType>(list: &[T], out: &mut Buffer, most: usize) -> Result<()> {
     let mut writer = Writer::new(out, None, most);
     T::write_list(list, &mut writer).map_err(|fault| fault.into_error(Part::Result))
 }
 
-/// A value's text.
+/// Returns the JSON text of a value.
 pub fn to_text<T: JsonType>(value: &T) -> Result<String> {
     let mut scratch = Scratch::take();
     write_result(value, &mut scratch, None, MOST)?;
     let mut text = String::new();
     let copied = str::from_utf8(&scratch).map(|written| append(&mut text, written));
-    // What was written is text.
+    // The writer writes valid UTF-8.
     copied
         .unwrap_or(Ok(()))
         .map_err(|fault| fault.into_error(Part::Result))?;
@@ -60,9 +60,9 @@ pub fn to_text<T: JsonType>(value: &T) -> Result<String> {
 
 /// Reads a call's parameters.
 ///
-/// A text that is no JSON is `PROTOCOL`. Then the number of parameters is judged, then whether null came
-/// for one that takes none, then the values, from left to right. All of that is looked at only where
-/// reading them one after the other has failed.
+/// If several things are wrong, the error is the first of these: invalid JSON (`PROTOCOL`), a wrong number of
+/// parameters, a null for a parameter that allows none, and then the values from left to right. The text is only
+/// examined for this if reading the parameters one after the other has failed.
 pub fn read_arguments<A: Parameters>(bytes: &[u8]) -> Result<A> {
     let start = Reader::new(bytes).map_err(|fault| fault.into_error(Part::Arguments))?;
     let start = start.for_arguments();
@@ -71,7 +71,7 @@ pub fn read_arguments<A: Parameters>(bytes: &[u8]) -> Result<A> {
 
 fn read_all<A: Parameters>(mut reader: Reader<'_>) -> Outcome<A> {
     let arguments = match A::COUNT {
-        // As a value, nothing is null.
+        // A call without parameters is an empty list; `()` is read from null.
         0 => {
             if reader.count()? > 0 {
                 return Err(Fault::mismatch("no parameters", "some"));
@@ -84,7 +84,7 @@ fn read_all<A: Parameters>(mut reader: Reader<'_>) -> Outcome<A> {
     Ok(arguments)
 }
 
-/// What is said of parameters that could not be read, where `first` is the first that was found.
+/// Decides which error to report for parameters that could not be read; `first` is the first that was found.
 #[cold]
 fn judge<A: Parameters>(start: &Reader<'_>, first: Fault) -> Error {
     let found = match count_whole(start.clone()) {
@@ -99,16 +99,16 @@ fn judge<A: Parameters>(start: &Reader<'_>, first: Fault) -> Error {
     null.unwrap_or(first).into_error(Part::Arguments)
 }
 
-/// How many elements a list has that is the whole text.
+/// The number of elements in a list that is the whole text.
 pub(super) fn count_whole(reader: Reader<'_>) -> Outcome<usize> {
-    // First as a text: what is wrong in it counts more than what it is.
+    // Invalid JSON is reported first, before a wrong type.
     let mut all = reader.clone();
     all.skip()?;
     all.end()?;
     reader.clone().count()
 }
 
-/// The fault of the first parameter that is null and takes none.
+/// The fault of the first parameter that is null and allows none.
 fn first_null<A: Parameters>(mut reader: Reader<'_>) -> Option<Fault> {
     reader.open_array("a list").ok()?;
     let mut index = 0;
@@ -138,7 +138,7 @@ pub fn read_result<R: JsonType>(bytes: &[u8]) -> Result<R> {
     })
 }
 
-/// The error for a call with another number of parameters than its gate takes.
+/// The error for a call whose number of parameters differs from its gate's.
 #[cold]
 pub(crate) fn wrong_number(expected: usize, found: usize) -> Error {
     let text = format!("the gate takes {expected} parameters, and the call has {found}");

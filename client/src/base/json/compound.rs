@@ -96,7 +96,7 @@ impl Reader<'_> {
     }
 }
 
-/// Reads an element and appends it; an error where there is no memory for that.
+/// Reads an element and appends it; fails if there is no memory for it.
 #[inline]
 pub(super) fn push<T: JsonType>(elements: &mut Vec<T>, reader: &mut Reader<'_>) -> Result<()> {
     let element = T::read(reader).map_err(|fault| fault.at(elements.len()))?;
@@ -126,7 +126,7 @@ impl<T: JsonType, const N: usize> JsonType for [T; N] {
     fn read(reader: &mut Reader<'_>) -> Result<[T; N]> {
         let start = reader.clone();
         reader.open_array("a list")?;
-        // Not all of it at once: whoever sent this may have sent less.
+        // Memory is not reserved for all of it at once: a peer may have sent less.
         let mut elements = Vec::new();
         while reader.has_element(elements.len())? {
             if elements.len() == N {

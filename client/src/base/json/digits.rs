@@ -1,16 +1,16 @@
 //! Decimal digits, eight at a time: each is a byte of a word, the first one the lowest byte.
 //!
-//! Numbers in a list have different lengths. A loop over digits ends at another place for each of them, which the
-//! processor guesses wrong; the steps here are the same for one digit as for eight.
+//! Numbers in a list have different lengths. A loop over digits ends after another number of steps for each of
+//! them, which the processor predicts wrongly. The steps here are the same for one digit as for eight.
 
 /// Each byte of a word.
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-/// The most digits that every integer of so many digits has 64 bits for.
+/// The greatest number of digits with which every integer fits 64 bits.
 pub(super) const MOST: usize = 19;
 
-/// The powers of ten of 64 bits.
+/// The powers of ten that fit 64 bits.
 pub(super) const POWERS: [u64; MOST + 1] = {
     let mut powers = [1; MOST + 1];
     let mut exponent = 1;
@@ -21,8 +21,8 @@ pub(super) const POWERS: [u64; MOST + 1] = {
     powers
 };
 
-/// The integer that the digits make with which the bytes begin, and how many these are. Where they are more than
-/// [`MOST`], the integer means nothing.
+/// The integer at the beginning of the bytes, and its number of digits. If these are more than [`MOST`], the
+/// integer is meaningless.
 #[inline]
 pub(super) fn leading(mut bytes: &[u8]) -> (u64, usize) {
     let (mut number, mut count) = (0_u64, 0);
@@ -37,7 +37,7 @@ pub(super) fn leading(mut bytes: &[u8]) -> (u64, usize) {
         }
         bytes = rest;
     }
-    // Less than a word is left of the text.
+    // Less than a word of text is left.
     for digit in bytes.iter().take_while(|byte| byte.is_ascii_digit()) {
         number = number
             .wrapping_mul(10)
@@ -47,7 +47,7 @@ pub(super) fn leading(mut bytes: &[u8]) -> (u64, usize) {
     (number, count)
 }
 
-/// How many digits there are at the beginning of some bytes.
+/// The number of digits at the beginning of the bytes.
 #[inline]
 pub(super) fn count(bytes: &[u8]) -> usize {
     let (words, _) = bytes.as_chunks::<8>();
@@ -63,37 +63,37 @@ pub(super) fn count(bytes: &[u8]) -> usize {
     count + rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
-/// How many digits there are before a byte that is none.
+/// The number of digits before the first byte that is none.
 #[inline]
 fn digits_in(word: u64) -> usize {
-    // The lowest byte that is marked is right; those above it need not be.
+    // The lowest marked byte is right; those above it need not be.
     let above = word.wrapping_add(ONES * (0x7f - u64::from(b'9')));
     let below = word.wrapping_sub(ONES * u64::from(b'0'));
     ((above | below) & HIGH).trailing_zeros() as usize / 8
 }
 
-/// The integer that the first `count` digits make.
+/// The integer of the first `count` digits.
 #[inline]
 fn number_of(word: u64, count: usize) -> u64 {
     if count == 0 {
         return 0;
     }
-    // As if there were zeros in front of them. Then each two neighbours become one number, thrice.
+    // Shifted as if there were zeros in front. Then two neighbours become one number, three times.
     let digits = (word & (ONES * 0x0f)) << (64 - 8 * count);
     let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
     (fours * 10_000 + (fours >> 32)) & 0xffff_ffff
 }
 
-/// The most bytes that an integer takes while it is written: its digits are written eight at a time.
+/// The most bytes that writing an integer takes: digits are written eight at a time.
 const LONGEST: usize = 1 + 3 * 8;
 
-/// Text of one integer.
+/// The length of a buffer for one integer, in bytes.
 pub(super) const ONE: usize = LONGEST;
-/// Text of many integers, which are then copied at once.
+/// The length of a buffer for many integers, which are then copied at once, in bytes.
 pub(super) const MANY: usize = 256;
 
-/// Integers that are being written, or other elements of a list that are as short.
+/// Text of integers that are being written, or of other list elements that are as short.
 pub(super) struct Digits<const N: usize> {
     text: [u8; N],
     len: usize,
@@ -124,8 +124,8 @@ impl<const N: usize> Digits<N> {
         self.len + 8 + LONGEST <= N
     }
 
-    /// Appends the first `count` bytes of these. All of them are stored, which takes one step where a copy of
-    /// some takes many.
+    /// Appends the first `count` bytes. All eight are stored, because that is one step, and copying some of them is
+    /// many.
     #[inline]
     pub(super) fn push(&mut self, bytes: [u8; 8], count: usize) {
         let behind = self.text.get_mut(self.len..);
@@ -177,13 +177,13 @@ impl<const N: usize> Digits<N> {
     }
 }
 
-/// The first number of more than eight digits.
+/// The smallest number with more than eight digits.
 const EIGHT: u64 = POWERS[8];
 
-/// The eight digits of a number that has no more, with zeros in front.
+/// The eight digits of a number that has no more, with leading zeros.
 #[inline]
 fn eight(number: u64) -> u64 {
-    // Each number becomes two neighbours, thrice. The multiplications divide by 100 and by 10, exactly for
+    // Each number becomes two neighbours, three times. The multiplications divide by 100 and by 10, exactly for
     // numbers of four and of two digits.
     let fours = (number / 10_000) | ((number % 10_000) << 32);
     let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;

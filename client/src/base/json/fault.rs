@@ -1,4 +1,4 @@
-//! Why a value could not be written as JSON or read from it, and where in it that was.
+//! Why and where in it a value could not be written as JSON or read from it.
 
 use core::fmt::Write;
 use std::borrow::Cow;
@@ -13,7 +13,7 @@ use crate::base::error::Error;
 /// The outcome of writing or reading.
 pub type Result<T, E = Fault> = core::result::Result<T, E>;
 
-/// The most characters of a peer's text that stand in a message.
+/// How many characters of a peer's text an error message quotes at most.
 const MOST_SHOWN: usize = 48;
 
 /// Why a value could not be written or read.
@@ -26,7 +26,8 @@ pub struct Fault {
 #[derive(Debug)]
 struct Inner {
     why: Why,
-    /// Where it was, the innermost step first: each container adds its own as the fault passes.
+    /// The path to the place, innermost step first: each container adds its own step as the fault passes through
+    /// it.
     path: Vec<Step>,
 }
 
@@ -43,24 +44,24 @@ pub(crate) enum Why {
     Syntax { expected: &'static str, at: usize },
     /// A value of another type, or one that the type cannot hold.
     Mismatch { expected: String, found: String },
-    /// Null for what takes none.
+    /// Null where none is allowed.
     Null { expected: String },
     /// Nested deeper than [`LEVELS`].
     TooDeep,
-    /// Takes more memory than its text may.
+    /// It needs more memory than a text of its length may.
     TooMuch,
-    /// Longer than a call of this kind carries.
+    /// It is longer than a call of this kind can carry.
     TooLong { most: usize },
-    /// The system refused so many bytes.
+    /// The system refused this many bytes of memory.
     OutOfMemory(usize),
 }
 
-/// What a text is, so that its errors say so.
+/// The part of a call that a text is, for errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     /// The parameters of a call, as an array.
     Arguments,
-    /// What a call gives back.
+    /// The result of a call.
     Result,
 }
 
@@ -84,7 +85,7 @@ impl Fault {
         })
     }
 
-    /// Adds the member, the field or the variant in which it was.
+    /// Adds the member, field or variant in which it happened.
     #[cold]
     #[must_use]
     pub fn within(mut self, name: &'static str) -> Fault {
@@ -92,7 +93,7 @@ impl Fault {
         self
     }
 
-    /// Adds the key of a map in whose value it was.
+    /// Adds the key of a map in whose value it happened.
     #[cold]
     #[must_use]
     pub(crate) fn under(mut self, key: &str) -> Fault {
@@ -101,7 +102,7 @@ impl Fault {
         self
     }
 
-    /// Adds the position of the element in which it was.
+    /// Adds the index of the element in which it happened.
     #[cold]
     #[must_use]
     pub(crate) fn at(mut self, index: usize) -> Fault {

@@ -1,5 +1,5 @@
-//! Types of the standard library that travel as structs or text, and foreign types, which serde
-//! writes and reads.
+//! Types of the standard library that become objects or text, and fields of foreign types, which are written and
+//! read by serde.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use super::{JsonType, Reader, Writer};
 
 const NANOS: u32 = 1_000_000_000;
 
-/// The names of the two members, as serde's.
+/// The names of an object's two members, as serde has them.
 type Names = [&'static str; 2];
 const OF_DURATION: Names = ["secs", "nanos"];
 const OF_TIME: Names = ["secs_since_epoch", "nanos_since_epoch"];
@@ -86,14 +86,14 @@ impl JsonType for PathBuf {
     }
 }
 
-/// serde_json's formatter, which refuses to nest deeper than there are levels left.
+/// serde_json's formatter, with a limit on how deep it may nest.
 struct Bounded {
     levels: u32,
 }
 
 impl Bounded {
     fn open<W: io::Write + ?Sized>(&mut self, writer: &mut W, text: &[u8]) -> io::Result<()> {
-        // Which error it is says nothing: only a writer fails otherwise, and that keeps its reason.
+        // The kind of this error does not matter: all other errors come from the writer, which keeps the reason.
         let left = self.levels.checked_sub(1);
         self.levels = left.ok_or(io::ErrorKind::Other)?;
         writer.write_all(text)
@@ -135,7 +135,7 @@ pub fn write_opaque<T: Serialize>(value: &T, writer: &mut Writer<'_>) -> Result<
     })
 }
 
-/// Reads a field of a foreign type by its own implementation of serde's traits. `name` stands for it.
+/// Reads a field of a foreign type by its own implementation of serde's traits. `name` names it in errors.
 pub fn read_opaque<T: DeserializeOwned>(reader: &mut Reader<'_>, name: &'static str) -> Result<T> {
     let text = reader.skip()?;
     serde_json::from_str(text).map_err(|why| match text {

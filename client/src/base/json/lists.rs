@@ -1,4 +1,4 @@
-//! Arrays and objects while they are read, and values that are passed over.
+//! Reading arrays and objects, and skipping values.
 
 use std::borrow::Cow;
 
@@ -15,8 +15,7 @@ impl<'a> Reader<'a> {
         self.enter()
     }
 
-    /// Whether there is another element, the one after `index` others. Where there is none, the array
-    /// has ended.
+    /// Whether there is another element after `index` others. If not, the array has ended.
     #[inline]
     pub(super) fn has_element(&mut self, index: usize) -> Result<bool> {
         self.goes_on(index > 0, b']', "`,` or `]`")
@@ -31,8 +30,7 @@ impl<'a> Reader<'a> {
         self.enter()
     }
 
-    /// The name of the next member, of which the value comes next. Where there is none, the object has
-    /// ended.
+    /// Reads the name of the next member; its value comes next. `None` if the object has ended.
     #[inline]
     pub(super) fn member(&mut self, is_first: bool) -> Result<Option<Cow<'a, str>>> {
         if !self.goes_on(!is_first, b'}', "`,` or `}`")? {
@@ -69,15 +67,15 @@ impl<'a> Reader<'a> {
         Ok(true)
     }
 
-    /// Passes over a value, and returns its text.
+    /// Skips a value, and returns its text.
     pub(super) fn skip(&mut self) -> Result<&'a str> {
         self.next();
         let start = self.place();
         let outside = self.levels();
-        // A bit for each level, the innermost one lowest: whether it is an object. There are fewer
-        // levels than bits.
+        // A bit for each open level, the innermost one lowest: whether it is an object. There are fewer levels than
+        // bits.
         let mut objects: u128 = 0;
-        // Whether a value has come since the innermost level began.
+        // Whether the innermost level has had a value.
         let mut has_some = false;
         loop {
             if self.levels() < outside {
@@ -137,7 +135,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The fault of a list that has not so many elements, which begins at the reader's place.
+    /// The fault of a list with a wrong number of elements, which begins at the reader's place.
     #[cold]
     pub(super) fn wrong_count(mut self, expected: usize) -> Fault {
         match self.count() {
@@ -149,7 +147,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// How many elements a list has, which comes next.
+    /// Skips a list, and returns the number of its elements.
     pub(super) fn count(&mut self) -> Result<usize> {
         self.open_array("a list")?;
         let mut count = 0;

@@ -14,18 +14,19 @@ use super::objects::twice;
 use super::scalars::only_char;
 use super::{JsonType, Reader, Writer};
 
-/// What a map takes for an entry besides its key and value: a tree has room for eleven where it may have one.
+/// The bytes that a map needs for an entry besides its key and value. A tree may have room for eleven entries and
+/// hold one.
 const ENTRY: usize = 64;
 
-/// A type whose values can be the names of members.
+/// A type whose values can be the names of an object's members.
 pub trait JsonKey: Sized {
-    /// Appends the name.
+    /// Appends the value as a name.
     fn write_key(&self, writer: &mut Writer<'_>) -> Result<()>;
 
-    /// The value that a name means.
+    /// Reads the value from a name.
     fn of_key(name: &str) -> Option<Self>;
 
-    /// What a name has to be.
+    /// What a name has to be, for errors.
     const EXPECTED: &'static str;
 }
 
@@ -53,7 +54,7 @@ keys! {
     i8: integer; i16: integer; i32: integer; i64: integer;
 }
 
-/// The integer of a name that is a number in JSON, and nothing besides.
+/// Reads an integer from a name that is exactly a JSON number.
 fn integer<T: Literal>(name: &str) -> Option<T> {
     let mut reader = Reader::of_text(name);
     let literal = reader.literal().ok()?;
@@ -84,7 +85,7 @@ impl JsonKey for char {
     const EXPECTED: &'static str = "char";
 }
 
-/// Writes a map, whose pairs come in the order of their keys.
+/// Writes a map as an object, in the order in which `pairs` yields.
 pub(crate) fn write_pairs<'t, K: JsonKey + 't, V: JsonType + 't>(
     pairs: impl Iterator<Item = (&'t K, &'t V)>,
     writer: &mut Writer<'_>,
@@ -112,7 +113,7 @@ fn name_of<K: JsonKey>(key: &K) -> String {
     name.unwrap_or_default()
 }
 
-/// Reads the pairs of a map one by one; `insert` says whether a key is new.
+/// Reads the pairs of a map one by one; `insert` returns whether the key was new.
 pub(crate) fn read_pairs<K: JsonKey, V: JsonType>(
     reader: &mut Reader<'_>,
     mut insert: impl FnMut(K, V) -> Result<bool>,
@@ -132,7 +133,7 @@ pub(crate) fn read_pairs<K: JsonKey, V: JsonType>(
     Ok(())
 }
 
-/// The elements in their order, so that equal values have equal texts.
+/// The elements in their order, so that equal sets have equal texts.
 fn sorted<T>(items: impl ExactSizeIterator<Item = T>) -> Result<Vec<T>> {
     let mut all = Vec::new();
     let reserved = all.try_reserve_exact(items.len());
@@ -190,7 +191,7 @@ impl<K: JsonKey + Ord, V: JsonType> JsonType for BTreeMap<K, V> {
     }
 }
 
-/// Reads the elements of a set; `insert` says whether one is new.
+/// Reads the elements of a set; `insert` returns whether the element was new.
 fn read_set<T: JsonType>(
     reader: &mut Reader<'_>,
     mut insert: impl FnMut(T) -> Result<bool>,
@@ -242,7 +243,7 @@ impl<T: JsonType + Ord> JsonType for BTreeSet<T> {
     }
 }
 
-/// Reads pairs in the order in which they come, of which no two have the same key.
+/// Reads pairs in the order in which they come. No two may have the same key.
 pub(crate) fn read_sorted<K: JsonKey + Ord, V: JsonType>(
     reader: &mut Reader<'_>,
 ) -> Result<Vec<(K, V)>> {

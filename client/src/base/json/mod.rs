@@ -1,9 +1,9 @@
 //! Gate types as JSON, by the rules of decision 22. Nothing here does input or output.
 //!
-//! Each type writes and reads itself ([`JsonType`]; the attribute macro makes the implementations of
-//! structs and enums) by a [`Writer`] and a [`Reader`] of our own. There is no tree in between. What a
-//! peer sends is bounded: texts nest at most `LEVELS` deep, values too, and memory is asked for as
-//! elements are read, not as they are announced.
+//! Each type writes and reads itself ([`JsonType`]; the attribute macro makes the implementations of structs and
+//! enums) with the [`Writer`] and the [`Reader`] of this module, without a tree in between. What a peer sends is
+//! bounded: texts and values nest at most `LEVELS` deep, and memory is allocated as elements are read, not as a
+//! length announces.
 
 mod calls;
 mod compound;
@@ -37,8 +37,8 @@ pub use tuples::Parameters;
 pub use variants::Variant;
 pub use writer::Writer;
 
-/// How many levels deep a value may be: arrays and objects of its JSON, and newtypes on the way.
-/// Reading, writing and dropping recurse, on stacks of unknown size.
+/// How many levels deep a value may be: arrays and objects of its JSON, and newtypes in between. Reading, writing
+/// and dropping recurse, on stacks of unknown size.
 pub(crate) const LEVELS: u32 = 64;
 
 /// A type that writes itself as JSON and reads itself from it.
@@ -53,7 +53,7 @@ pub trait JsonType: Sized {
     /// Reads the value that comes next.
     fn read(reader: &mut Reader<'_>) -> Result<Self>;
 
-    /// Appends a list of values. Numbers and truth values have a way of their own.
+    /// Appends a list of values. Numbers and booleans override this with a faster way.
     #[inline]
     fn write_list(list: &[Self], writer: &mut Writer<'_>) -> Result<()> {
         writer.list(list.iter())
@@ -65,7 +65,7 @@ pub trait JsonType: Sized {
         reader.list()
     }
 
-    /// What a field of this type is when there is no member for it; `None` where it needs one.
+    /// The value of a missing field of this type; `None` if the field is required.
     fn missing() -> Option<Self> {
         None
     }

@@ -1,4 +1,4 @@
-//! Numbers from their literals, exactly: nothing is rounded that has not the type's own precision.
+//! Reading numbers from their literals, exactly: only floats are rounded, and only to their own precision.
 
 use core::fmt::{self, Write};
 
@@ -11,11 +11,11 @@ use super::short::Short;
 const MOST_DIGITS: i64 = 39;
 /// Beyond this exponent all floats are zero or infinite.
 const FAR_EXPONENT: i64 = 1000;
-/// Integers of up to so many digits are floats of 64 bits.
+/// Integers of up to this many digits are represented exactly by floats of 64 bits.
 const EXACT_DIGITS: usize = 15;
 
 impl<'a> Reader<'a> {
-    /// Reads a number as it is written.
+    /// Reads a number, and returns its literal.
     #[inline]
     pub(super) fn literal(&mut self) -> Result<&'a str> {
         self.next();
@@ -41,7 +41,7 @@ impl<'a> Reader<'a> {
         Ok(self.slice(start, self.place()))
     }
 
-    /// Takes as many digits as there are, but at least one.
+    /// Reads as many digits as there are; at least one.
     #[inline]
     fn digits(&mut self, expected: &'static str) -> Result<()> {
         let rest = self.rest();
@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The same for a number that is written in any way, and what is wrong with any other value.
+    /// Reads a number that is written in any form; fails for any other value.
     fn any_number<T: Literal>(&mut self, expected: &'static str) -> Result<T> {
         let literal = self.number(expected)?;
         let number = T::of_literal(literal);
@@ -115,7 +115,7 @@ impl<'a> Parts<'a> {
         self.digits().all(|digit| digit == b'0')
     }
 
-    /// How many zeros come first, and how many digits then, up to the last that is no zero.
+    /// The number of leading zeros, and then of digits up to the last one that is not zero.
     fn significant(&self) -> (usize, usize) {
         let is_zero = |digit: &u8| *digit == b'0';
         let all = self.whole.len() + self.fraction.len();
@@ -124,8 +124,8 @@ impl<'a> Parts<'a> {
         (leading, all.saturating_sub(leading + trailing))
     }
 
-    /// By how many places the digits, taken as one integer, are to be shifted to the left. An exponent that no
-    /// literal can make up for is as good as the largest.
+    /// How many places the digits, taken as one integer, have to be shifted to the left. An exponent that no
+    /// literal can make up for counts as the largest.
     fn shift(&self) -> i64 {
         const FAR: i64 = 1 << 60;
         let (is_negative, digits) = match self.exponent.strip_prefix('-') {
@@ -140,7 +140,7 @@ impl<'a> Parts<'a> {
         exponent - self.fraction.len() as i64
     }
 
-    /// The number without its sign; `None` where it is no integer, or one of more than 128 bits.
+    /// The number without its sign; `None` if it is no integer, or needs more than 128 bits.
     fn magnitude(&self) -> Option<u128> {
         if self.is_zero() {
             return Some(0);
@@ -160,7 +160,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// An integer from any literal of its value.
+/// Reads an integer from any literal with an integer value, such as `1e3`.
 #[cold]
 fn signed_magnitude(literal: &str) -> Option<(bool, u128)> {
     let parts = Parts::of(literal);
@@ -181,8 +181,8 @@ pub(super) fn out_of_range(expected: &str, literal: &str) -> Fault {
 
 /// A type of numbers.
 pub(super) trait Literal: Short {
-    /// The number for this literal, if the type has it: exactly its value where it is written as an integer or
-    /// the type is one of integers, else the nearest.
+    /// Reads the number of a literal; `None` if the type cannot hold it. Exact for integer types, and for integers
+    /// that are written without fraction and exponent; otherwise the nearest float.
     fn of_literal(literal: &str) -> Option<Self>;
 }
 
@@ -191,7 +191,7 @@ macro_rules! integers {
         impl Literal for $type {
             #[inline]
             fn of_literal(literal: &str) -> Option<$type> {
-                // What this refuses may still be `1.0`, `1e2` or `-0`.
+                // If this fails, the literal may still be `1.0`, `1e2` or `-0`.
                 if let Ok(number) = literal.parse() {
                     return Some(number);
                 }
@@ -228,14 +228,13 @@ macro_rules! floats {
 }
 floats! { f32: F32_DIGITS, f64: EXACT_DIGITS, }
 
-/// Integers of up to so many digits are floats of 32 bits.
+/// Integers of up to this many digits are represented exactly by floats of 32 bits.
 const F32_DIGITS: usize = 7;
 
-/// Literals of this length may have an exponent of so many digits that the standard library does not look at all
-/// of them.
+/// Longer literals may have an exponent of so many digits that the standard library does not read all of them.
 const SHORT: usize = 1000;
 
-/// A long literal in another form, with an exponent that floats have; `None` if they have none.
+/// Rewrites a long literal so that its exponent is one that floats have; `None` if there is none.
 #[cold]
 fn normal(literal: &str) -> Option<String> {
     let parts = Parts::of(literal);
@@ -258,13 +257,13 @@ fn normal(literal: &str) -> Option<String> {
     Some(text)
 }
 
-/// Whether a float's digits are those of a literal.
+/// Whether a float, formatted, has the digits of a literal.
 fn has_digits(number: fmt::Arguments<'_>, literal: &str) -> bool {
     let mut expected = Expected(literal.as_bytes());
     expected.write_fmt(number).is_ok() && expected.0.is_empty()
 }
 
-/// Text that is written must be this.
+/// A writer that fails unless exactly this text is written.
 struct Expected<'a>(&'a [u8]);
 
 impl Write for Expected<'_> {

@@ -1,4 +1,4 @@
-//! Structs: the members of an object by their names.
+//! Structs: members of an object, by their names.
 
 use super::JsonType;
 use super::fault::{Fault, Result, excerpt};
@@ -9,7 +9,7 @@ use super::reader::Reader;
 pub struct Object {
     /// The names of the fields.
     names: &'static [&'static str],
-    /// Which field is likely to come next.
+    /// The index of the field that probably comes next.
     next: usize,
     is_first: bool,
 }
@@ -30,8 +30,8 @@ impl Reader<'_> {
         })
     }
 
-    /// Reads a struct without fields, or what else holds nothing: null, an empty list, or an object. Members
-    /// are passed over.
+    /// Reads a struct without fields, or another empty value: null, an empty list, or an object, whose members are
+    /// skipped.
     pub fn no_fields(&mut self, expected: &'static str) -> Result<()> {
         match self.next() {
             Some(b'n') => self.word("null"),
@@ -46,7 +46,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads what is nothing at all: null, an empty list, or an empty object.
+    /// Reads `()`: null, an empty list, or an empty object.
     pub(super) fn nothing(&mut self) -> Result<()> {
         if self.next() != Some(b'{') {
             return self.no_fields("null");
@@ -59,8 +59,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Which field comes next, of which the value is to be read; `None` where the object has ended. Members
-    /// that are no field are passed over.
+    /// Returns the index of the next field, whose value comes next; `None` if the object has ended. Members that
+    /// are no field are skipped.
     #[inline]
     pub fn next_field(&mut self, object: &mut Object) -> Result<Option<usize>> {
         loop {
@@ -68,7 +68,7 @@ impl Reader<'_> {
                 return Ok(None);
             };
             object.is_first = false;
-            // As a rule they come in the order in which they are declared.
+            // Members usually come in the order in which the fields are declared.
             let likely = object.names.get(object.next);
             let found = match likely.is_some_and(|likely| *likely == name) {
                 true => Some(object.next),
@@ -82,13 +82,13 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads a field that has not been there yet.
+    /// Reads a field; fails if it was there before.
     #[inline]
     pub fn field<T: JsonType>(&mut self, field: &mut Option<T>, name: &'static str) -> Result<()> {
         self.field_by(field, name, T::read)
     }
 
-    /// Reads a field by a function.
+    /// Reads a field by a function; fails if it was there before.
     #[inline]
     pub fn field_by<T>(
         &mut self,
@@ -103,14 +103,14 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A field's value, or what it is without one.
+    /// The value of a field, or of a missing one if the type allows that.
     #[inline]
     pub fn present<T: JsonType>(&self, field: Option<T>, name: &'static str) -> Result<T> {
         let value = field.or_else(T::missing);
         value.ok_or_else(|| absent(name))
     }
 
-    /// A field's value, which cannot be without one.
+    /// The value of a field that must not be missing.
     #[inline]
     pub fn required<T>(&self, field: Option<T>, name: &'static str) -> Result<T> {
         field.ok_or_else(|| absent(name))
@@ -122,7 +122,7 @@ fn absent(name: &'static str) -> Fault {
     Fault::mismatch("a field of this name", "none").within(name)
 }
 
-/// The fault of a name that came before.
+/// The fault of a name that occurs twice.
 #[cold]
 pub(super) fn twice(name: &str) -> Fault {
     Fault::mismatch("one value", "two").under(&excerpt(name))

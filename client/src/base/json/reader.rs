@@ -1,29 +1,29 @@
-//! A pull reader of JSON (RFC 8259): what is asked for is read, or refused.
+//! A pull reader of JSON (RFC 8259): the caller says what it expects, and the reader reads that or fails.
 
 use core::str;
 
 use super::LEVELS;
 use super::fault::{Fault, Result, Why, excerpt};
 
-/// How much memory values may take in any case, and how many times their text's length: a few bytes of text can
-/// stand for a large value (`{}` for a struct of defaults, `null` for an `Option` of an array).
+/// How many bytes of memory values may take in any case, and how many times their text's length: a few bytes of
+/// text can stand for a large value (`{}` for a struct of defaults, `null` for an `Option` of an array).
 const MEMORY: usize = 256 << 20;
 const TIMES: usize = 16;
 
-/// JSON that is read from its beginning to its end.
+/// Reads a JSON text from its beginning to its end.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     text: &'a str,
-    /// Where the next byte is.
+    /// The index of the next byte.
     at: usize,
-    /// How many levels may still begin.
+    /// How many more levels may begin.
     levels: u32,
-    /// How many bytes of memory its values may still take.
+    /// How many more bytes of memory the values may take.
     memory: usize,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads a text from its beginning; an error where it is not UTF-8.
+    /// A reader at the beginning of a text; fails if it is not UTF-8.
     pub(crate) fn new(bytes: &'a [u8]) -> Result<Reader<'a>> {
         let text = str::from_utf8(bytes).map_err(|why| {
             let at = why.valid_up_to();
@@ -44,7 +44,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads another text, with as many levels left.
+    /// A reader of another text, with as many levels left.
     pub(super) fn at_same_level<'b>(&self, text: &'b str) -> Reader<'b> {
         Reader {
             text,
@@ -54,31 +54,31 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Lets the list of parameters be a level of its own.
+    /// Allows one more level, for the list of parameters.
     pub(crate) fn for_arguments(mut self) -> Reader<'a> {
         self.levels += 1;
         self
     }
 
-    /// Lets values take no more memory than this.
+    /// Limits the memory of values, for tests.
     #[cfg(test)]
     pub(super) fn with_memory(mut self, memory: usize) -> Reader<'a> {
         self.memory = memory;
         self
     }
 
-    /// Where it is.
+    /// The index of the next byte.
     pub(super) fn place(&self) -> usize {
         self.at
     }
 
-    /// What comes next, from the present place on.
+    /// The bytes from the present place on.
     #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {
         self.text.as_bytes().get(self.at..).unwrap_or(&[])
     }
 
-    /// The text between two places; empty where one of them is inside of a character.
+    /// The text between two places; empty if one of them is inside a character.
     #[inline]
     pub(super) fn slice(&self, start: usize, end: usize) -> &'a str {
         self.text.get(start..end).unwrap_or("")
@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// The first byte of what comes after white space.
+    /// Skips white space, and returns the next byte without taking it.
     #[inline]
     pub(super) fn next(&mut self) -> Option<u8> {
         loop {
@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Takes this byte, if it is what comes after white space.
+    /// Skips white space, and takes the next byte if it is this one.
     #[inline]
     pub(super) fn take(&mut self, byte: u8) -> bool {
         let is_next = self.next() == Some(byte);
@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
         is_next
     }
 
-    /// Takes a word of which the first byte has been seen.
+    /// Takes a word whose first byte was seen.
     #[inline]
     pub(super) fn word(&mut self, word: &'static str) -> Result<()> {
         if !self.rest().starts_with(word.as_bytes()) {
@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Refuses anything but white space behind the value.
+    /// Fails if anything but white space follows.
     pub(crate) fn end(&mut self) -> Result<()> {
         match self.next() {
             None => Ok(()),
@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
         self.levels += 1;
     }
 
-    /// Counts memory that a value takes elsewhere than where it is read; an error where it is too much.
+    /// Counts memory that a value allocates; fails if it is too much.
     #[inline]
     pub(super) fn hold(&mut self, bytes: usize) -> Result<()> {
         match self.memory.checked_sub(bytes) {
@@ -158,13 +158,13 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// How much memory values may still take.
+    /// How many more bytes of memory values may take.
     #[inline]
     pub(super) fn memory(&self) -> usize {
         self.memory
     }
 
-    /// Counts memory that is no more than there may be.
+    /// Counts memory of which the caller has checked that it is not too much.
     #[inline]
     pub(super) fn held(&mut self, bytes: usize) {
         self.memory = self.memory.saturating_sub(bytes);
@@ -174,7 +174,7 @@ impl<'a> Reader<'a> {
         self.levels
     }
 
-    /// Reads what is in a newtype.
+    /// Reads the content of a newtype.
     #[inline]
     pub fn newtype<T: super::JsonType>(&mut self) -> Result<T> {
         self.enter()?;
@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    /// The text is no JSON here.
+    /// The fault of a text that is not JSON at this place.
     #[cold]
     pub(super) fn syntax(&self, expected: &'static str) -> Fault {
         Fault::new(Why::Syntax {
@@ -192,7 +192,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// What comes next is something else.
+    /// The fault of a value of another type at this place.
     #[cold]
     pub(super) fn wrong(mut self, expected: &str) -> Fault {
         let found = match self.next() {

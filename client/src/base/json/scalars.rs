@@ -1,4 +1,4 @@
-//! Numbers, truth values, characters, text and nothing.
+//! Numbers, booleans, characters, text and null.
 
 use serde_json::Number;
 use serde_json::ser::Formatter;
@@ -51,7 +51,7 @@ integers! {
     i8: signed; i16: signed; i32: signed; i64: signed;
 }
 
-// Beyond 64 bits many readers would round, so it is text there.
+// Beyond 64 bits many JSON readers would round, so such integers are written as text.
 macro_rules! wide {
     ($($type:ident: $min:expr;)*) => {$(
         impl JsonType for $type {
@@ -85,7 +85,7 @@ wide! {
     i128: i64::MIN as i128;
 }
 
-/// Whether a text is an integer as JSON would have it, without fraction and exponent.
+/// Whether a text is an integer in JSON's form, without fraction and exponent.
 fn whole(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let starts_well = digits == "0" || !digits.starts_with('0');
@@ -157,7 +157,7 @@ impl JsonType for char {
     }
 }
 
-/// The character of a text that has one.
+/// The character of a text that has exactly one.
 pub(super) fn only_char(text: &str) -> Option<char> {
     let mut chars = text.chars();
     chars.next().filter(|_| chars.next().is_none())
@@ -195,9 +195,9 @@ impl JsonType for () {
     }
 }
 
-/// The number of a literal in a value of any type: an integer of 64 bits, or else a float.
+/// The number of a literal in a `Value`: an integer of 64 bits if possible, otherwise a float.
 pub(super) fn number(literal: &str) -> Option<Number> {
-    // The sign of zero is kept by a float alone.
+    // Only a float keeps the sign of zero.
     if literal != "-0" {
         if let Ok(number) = literal.parse::<u64>() {
             return Some(number.into());

@@ -1,12 +1,12 @@
-//! Numbers of few digits, as most are, and lists of them: read without a look at what they need not be.
+//! A fast way for numbers of few digits, as most are, and for lists of them.
 //!
-//! What this does not take may still be a number: it is read by its literal then.
+//! A number that this way does not take may still be valid; it is then read from its literal.
 
 use super::compound::push;
 use super::fault::Result;
 use super::{JsonType, Reader, digits};
 
-/// Integers up to this are floats of 64 bits, and so are powers of ten of 64 bits.
+/// Integers up to this are represented exactly by floats of 64 bits, and so are the powers of ten that fit 64 bits.
 const EXACT_SIGNIFICAND: u64 = 1 << 53;
 
 impl Reader<'_> {
@@ -16,15 +16,15 @@ impl Reader<'_> {
         self.open_array("a list")?;
         let mut elements = Vec::new();
         while self.has_element(elements.len())? {
-            // What is not as usual is seen to here.
+            // Reads one number in the general way: it also handles everything that the fast way does not take.
             push(&mut elements, self)?;
             self.more_numbers(&mut elements);
         }
         Ok(elements)
     }
 
-    /// Appends the numbers that come next, as long as they are short, nothing but a comma stands in front of
-    /// each, and there is room for them.
+    /// Appends the following numbers while they are short, are separated by nothing but a comma, and there is room
+    /// for them.
     #[inline]
     fn more_numbers<T: Short>(&mut self, elements: &mut Vec<T>) {
         let most = (elements.capacity() - elements.len()).min(self.memory() / size_of::<T>());
@@ -42,10 +42,10 @@ impl Reader<'_> {
     }
 }
 
-/// A number that may be short.
+/// A number that the fast way can read.
 pub(super) trait Short: Sized {
-    /// The number with which the bytes begin, and how many of them it takes, where it is one of few digits,
-    /// written without an exponent, that the type holds, as most are.
+    /// Reads a number of few digits, without exponent, from the beginning of the bytes. Returns it with its length
+    /// in bytes; `None` if it has another form or the type cannot hold it.
     fn short(bytes: &[u8]) -> Option<(Self, usize)>;
 }
 
@@ -59,7 +59,7 @@ fn short_integer(bytes: &[u8]) -> Option<(bool, u64, usize)> {
     let (number, count) = digits::leading(bytes);
     let is_whole = match bytes.get(count) {
         Some(b'.' | b'e' | b'E') => false,
-        // No other number begins with zero.
+        // A number that begins with zero has no further digit.
         _ => count == 1 || (count > 1 && bytes.first() != Some(&b'0')),
     };
     let len = count + usize::from(is_negative);
@@ -86,9 +86,9 @@ short_integers! { u8 u16 u32 u64 u128 i8 i16 i32 i64 i128 }
 /// A number of few digits, written without an exponent.
 struct Decimal {
     is_negative: bool,
-    /// Its digits as an integer.
+    /// The digits as an integer.
     significand: u64,
-    /// How many of them stand behind the point.
+    /// How many of them come after the point.
     places: usize,
     /// Whether it is written without a point.
     is_whole: bool,
@@ -126,7 +126,7 @@ impl Decimal {
         })
     }
 
-    /// The nearest float, where that takes one step: a division of two integers that are floats exactly, which
+    /// The nearest float, if one step computes it: a division of two integers that floats represent exactly, which
     /// rounds once.
     #[inline]
     fn quotient(&self) -> Option<f64> {
@@ -138,12 +138,12 @@ impl Decimal {
     }
 }
 
-/// The nearest float of 32 bits to what is nearest to this one of 64 bits. `None` where this may be another one
-/// than the nearest to the number itself, or where that has to be met exactly and is not.
+/// The nearest 32-bit float to a number of which this is the nearest 64-bit float; if `is_exact`, it has to be the
+/// same number. `None` if that is not certain.
 #[inline]
 fn narrow(number: f64, is_exact: bool) -> Option<f32> {
-    // The bits that are dropped. In the middle between two floats the first rounding hides on which side the
-    // number is.
+    // The bits that are dropped. If they are exactly in the middle between two floats, the first rounding hides on
+    // which side the number lies.
     const DROPPED: u64 = (1 << 29) - 1;
     const MIDDLE: u64 = 1 << 28;
     let dropped = number.to_bits() & DROPPED;

@@ -1,4 +1,4 @@
-//! Texts: where they end, and what their escapes mean.
+//! Texts: finding their end, and reading their escapes.
 
 use std::borrow::Cow;
 
@@ -9,15 +9,15 @@ use super::reader::Reader;
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-/// Which bytes of a word end a run of plain characters: a quote, a backslash, or a control character.
-/// The lowest one that is marked is right; those above it need not be.
+/// Marks the bytes of a word that end a run of plain characters: a quote, a backslash, or a control character. The
+/// lowest marked byte is right; those above it need not be.
 fn special(word: u64) -> u64 {
     let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
     let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
     zero(word ^ (ONES * u64::from(b'"'))) | zero(word ^ (ONES * u64::from(b'\\'))) | control
 }
 
-/// How many plain characters there are before one that is not.
+/// The number of plain bytes before the first that is not.
 #[inline]
 pub(super) fn plain(bytes: &[u8]) -> usize {
     let (words, _) = bytes.as_chunks::<8>();
@@ -34,7 +34,7 @@ pub(super) fn plain(bytes: &[u8]) -> usize {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads a text of which the quote has been seen.
+    /// Reads a text whose quote was seen.
     #[inline]
     pub(super) fn string(&mut self) -> Result<Cow<'a, str>> {
         self.advance(1);
@@ -71,7 +71,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Goes to the end of a text of which the quote has been seen.
+    /// Skips a text whose quote was seen.
     pub(super) fn skip_string(&mut self) -> Result<()> {
         self.advance(1);
         loop {
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads what begins with a backslash.
+    /// Reads an escape, from its backslash on.
     fn escape(&mut self) -> Result<char> {
         self.advance(1);
         let c = match self.peek() {
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
         Ok(c)
     }
 
-    /// Reads a character by its number, which is a pair of surrogates above U+FFFF.
+    /// Reads a character by its number: one above U+FFFF is a pair of surrogates.
     fn unicode(&mut self) -> Result<char> {
         let first = self.hex()?;
         let number = match first {
@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Appends to a text; an error where there is no memory for that.
+/// Appends to a text; fails if there is no memory for it.
 pub(super) fn append(text: &mut String, part: &str) -> Result<()> {
     let reserved = text.try_reserve(part.len());
     reserved.map_err(|_| Fault::new(Why::OutOfMemory(part.len())))?;

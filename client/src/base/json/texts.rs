@@ -1,4 +1,4 @@
-//! The parameters and results of calls where no types are known: whether a text is JSON, and values of any type.
+//! The parameters and results of calls without known types: checking that a text is JSON, and values of any type.
 
 use callgate_layout::buffer::Buffer;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use super::{JsonType, Reader, Writer};
 use crate::base::buffers::Pool;
 use crate::base::error::Result;
 
-/// Looks whether bytes are a call's parameters, which are a list: the text, and how many there are.
+/// Checks that bytes are a call's parameters, which are a list. Returns the text, and their number.
 pub(crate) fn check_arguments(bytes: &[u8]) -> Result<(&str, usize)> {
     let start = Reader::new(bytes).map_err(|fault| fault.into_error(Part::Arguments))?;
     let start = start.for_arguments();
@@ -17,13 +17,13 @@ pub(crate) fn check_arguments(bytes: &[u8]) -> Result<(&str, usize)> {
     let counted = reader
         .count()
         .and_then(|count| reader.end().map(|()| count));
-    // Where it is none, what is wrong with the whole text is said.
+    // If it is no list, an error in the whole text's JSON is reported first.
     let count = counted.or_else(|_| count_whole(start.clone()));
     let count = count.map_err(|fault| fault.into_error(Part::Arguments))?;
     Ok((start.slice(0, bytes.len()), count))
 }
 
-/// Looks whether a call's result is JSON.
+/// Checks that a call's result is JSON.
 pub(crate) fn check_result(bytes: &[u8]) -> Result<()> {
     let checked = Reader::new(bytes).and_then(|mut reader| {
         reader.skip()?;
@@ -32,7 +32,7 @@ pub(crate) fn check_result(bytes: &[u8]) -> Result<()> {
     checked.map_err(|fault| fault.into_error(Part::Result))
 }
 
-/// Reads a call's parameters, whatever they are.
+/// Reads a call's parameters as values.
 pub(crate) fn read_values(bytes: &[u8]) -> Result<Vec<Value>> {
     let read = Reader::new(bytes).and_then(|reader| {
         let mut reader = reader.for_arguments();
@@ -40,14 +40,14 @@ pub(crate) fn read_values(bytes: &[u8]) -> Result<Vec<Value>> {
         reader.end()?;
         Ok(values)
     });
-    // Here, too, what is wrong with the text counts more than what it is.
+    // Here too, invalid JSON is reported before a wrong type.
     read.map_err(|fault| match check_arguments(bytes) {
         Ok(_) => fault.into_error(Part::Arguments),
         Err(error) => error,
     })
 }
 
-/// Writes a call's parameters in place of what was in the buffer, in at most `most` bytes.
+/// Writes a call's parameters, replacing the buffer's content; fails above `most` bytes.
 pub(crate) fn write_values(
     values: &[Value],
     out: &mut Buffer,

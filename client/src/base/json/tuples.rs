@@ -1,14 +1,14 @@
-//! Tuples, and the parameters of a gate, which are one.
+//! Tuples, and the parameters of a gate, which are a tuple.
 
 use super::fault::{Fault, Result};
 use super::{JsonType, Reader, Writer};
 
 /// The parameters of a gate as JSON: an array, `[]` for none.
 pub trait Parameters: JsonType {
-    /// How many there are.
+    /// The number of parameters.
     const COUNT: usize;
 
-    /// The fault of null for a parameter that takes none.
+    /// The fault of null for a parameter that does not allow it; `None` if it does.
     fn fault_of_null(index: usize) -> Option<Fault>;
 }
 
@@ -17,10 +17,10 @@ fn fault_of_null<T: JsonType>() -> Option<Fault> {
     fault.filter(Fault::is_null)
 }
 
-/// A tuple or a tuple struct while it is read.
+/// A tuple or a tuple struct that is being read.
 #[derive(Debug)]
 pub struct Tuple<'a> {
-    /// Where it begins.
+    /// A reader at its beginning.
     start: Reader<'a>,
     count: usize,
     read: usize,
@@ -60,7 +60,7 @@ impl<'a> Reader<'a> {
         read(self).map_err(|fault| fault.at(index))
     }
 
-    /// Ends it.
+    /// Ends the tuple; fails if there are more elements.
     #[inline]
     pub fn end_tuple(&mut self, tuple: &mut Tuple<'a>) -> Result<()> {
         match self.has_element(tuple.read)? {

@@ -1,4 +1,4 @@
-//! Values of any type, as `serde_json` has them.
+//! Values of any type, as `serde_json::Value`.
 
 use serde_json::map::Entry;
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! Enums: the variant's name, with what is in it.
+//! Enums: the name of the variant, with its content.
 
 use super::JsonType;
 use super::fault::{Fault, Result, excerpt};
@@ -9,26 +9,26 @@ use super::reader::Reader;
 pub struct Variant {
     index: usize,
     name: &'static str,
-    /// Whether something is in it: it is an object, or else its name alone.
+    /// Whether it has content: it is an object then, and otherwise only its name.
     is_object: bool,
 }
 
 impl Variant {
-    /// Its position among the names.
+    /// The index of the variant among the names.
     #[inline]
     pub fn index(&self) -> usize {
         self.index
     }
 
-    /// The fault of a position beyond the names.
+    /// The fault of an index beyond the names.
     pub fn unknown(&self) -> Fault {
         unknown(&[], self.name)
     }
 }
 
 impl Reader<'_> {
-    /// Begins the variant of an enum that has these: its name alone, or an object with that as its only
-    /// member, of which the value comes next.
+    /// Begins the variant of an enum with these names. It is its name alone, or an object with the name as its only
+    /// member, whose value comes next.
     pub fn variant(
         &mut self,
         expected: &'static str,
@@ -52,8 +52,8 @@ impl Reader<'_> {
         })
     }
 
-    /// Reads what is in a variant. Its name alone is as good as null in it, or as an object without members
-    /// where that takes no null.
+    /// Reads the content of a variant. A name alone stands for the content null, or for an object without members
+    /// if null is not allowed.
     pub fn content<T: JsonType>(&mut self, variant: &Variant) -> Result<T> {
         let outcome = match variant.is_object {
             true => T::read(self),
@@ -62,8 +62,8 @@ impl Reader<'_> {
         outcome.map_err(|fault| fault.within(variant.name))
     }
 
-    /// Reads what a name alone stands for. A sender that has no fields in the variant did not say null, so
-    /// a struct of which all fields may be missing can stand in the variant as its fields could.
+    /// Reads the content for which a name alone stands. A sender whose variant has no fields writes the name alone
+    /// and no null. So a receiver whose variant has a struct, all of whose fields may be missing, can read it.
     fn alone<T: JsonType>(&mut self) -> Result<T> {
         match self.within("null", T::read) {
             Err(fault) if fault.is_null() => self.within("{}", T::read).map_err(|_| fault),
@@ -71,7 +71,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads what is in a variant, by a function; its name alone is as good as `alone` in it.
+    /// Reads the content of a variant by a function; a name alone stands for the text `alone`.
     pub fn content_by<T>(
         &mut self,
         variant: &Variant,
@@ -85,7 +85,7 @@ impl Reader<'_> {
         outcome.map_err(|fault| fault.within(variant.name))
     }
 
-    /// Reads a text that stands for a value at this place.
+    /// Reads a given text instead of the one at this place.
     fn within<T>(
         &mut self,
         text: &'static str,
@@ -109,7 +109,7 @@ impl Reader<'_> {
     }
 }
 
-/// The fault of a variant that there is not.
+/// The fault of an unknown variant.
 #[cold]
 fn unknown(names: &[&str], found: &str) -> Fault {
     let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
@@ -117,7 +117,7 @@ fn unknown(names: &[&str], found: &str) -> Fault {
     Fault::mismatch(expected, format!("{:?}", excerpt(found)))
 }
 
-/// The most variants that are named.
+/// How many variants an error names at most.
 const MOST_NAMED: usize = 16;
 
 fn excerpt_of(names: &[String]) -> String {

@@ -1,4 +1,4 @@
-//! Where JSON is written: into a buffer, up to a length.
+//! Writing JSON into a buffer, up to a length.
 
 use core::fmt;
 use std::io;
@@ -11,22 +11,22 @@ use super::fault::{Fault, Result, Why};
 use super::{JsonType, LEVELS, strings};
 use crate::base::buffers::Pool;
 
-/// JSON that grows at the end of a buffer.
+/// Appends JSON to a buffer.
 #[derive(Debug)]
 pub struct Writer<'w> {
     out: &'w mut Buffer,
-    /// Where larger buffers come from.
+    /// The pool from which larger buffers come.
     pool: Option<&'w Pool>,
-    /// The longest text.
+    /// The longest text, in bytes.
     most: usize,
-    /// How many levels may still begin.
+    /// How many more levels may begin.
     levels: u32,
-    /// Why serde_json's writers failed, which say it in a type of their own.
+    /// The reason why serde_json failed, whose own errors cannot hold it.
     failed: Option<Fault>,
 }
 
 impl<'w> Writer<'w> {
-    /// Writes into a buffer in place of what was there, which grows to `most` bytes.
+    /// Writes into a buffer, replacing its content. It grows to `most` bytes.
     pub(crate) fn new(out: &'w mut Buffer, pool: Option<&'w Pool>, most: usize) -> Writer<'w> {
         out.clear();
         Writer {
@@ -38,13 +38,13 @@ impl<'w> Writer<'w> {
         }
     }
 
-    /// Lets the list of parameters be a level of its own.
+    /// Allows one more level, for the list of parameters.
     pub(crate) fn for_arguments(mut self) -> Writer<'w> {
         self.levels += 1;
         self
     }
 
-    /// Appends text that is JSON already.
+    /// Appends text that is already JSON.
     #[inline(always)]
     pub fn put(&mut self, text: &str) -> Result<()> {
         self.put_bytes(text.as_bytes())
@@ -95,7 +95,7 @@ impl<'w> Writer<'w> {
         Ok(())
     }
 
-    /// Writes a member: what stands before its value, and that.
+    /// Writes a member: `before`, which has its name, and its value.
     #[inline]
     pub fn field<T: JsonType>(
         &mut self,
@@ -107,7 +107,7 @@ impl<'w> Writer<'w> {
         value.write(self).map_err(|fault| fault.within(name))
     }
 
-    /// Writes a variant with something in it: what stands before that, and that.
+    /// Writes a variant with content: `before`, which has its name, and the content.
     #[inline]
     pub fn variant(
         &mut self,
@@ -120,7 +120,7 @@ impl<'w> Writer<'w> {
         self.close("}")
     }
 
-    /// Writes what is in a newtype.
+    /// Writes the content of a newtype.
     #[inline]
     pub fn newtype<T: JsonType>(&mut self, value: &T) -> Result<()> {
         self.open("")?;
@@ -152,7 +152,7 @@ impl<'w> Writer<'w> {
         self.put_bytes(text.bytes())
     }
 
-    /// Writes a list of short elements: many are written beside, and copied at once.
+    /// Writes a list of short elements: many are written into a small buffer, and copied at once.
     #[inline]
     pub(super) fn short_list<T>(
         &mut self,
@@ -184,19 +184,19 @@ impl<'w> Writer<'w> {
         value.write(self).map_err(|fault| fault.at(index))
     }
 
-    /// How long the text is by now.
+    /// The present length of the text, in bytes.
     #[inline]
     pub(super) fn len(&self) -> usize {
         self.out.len()
     }
 
-    /// What was written from there on.
+    /// The text from this place on.
     #[inline]
     pub(super) fn since(&self, start: usize) -> &[u8] {
         &self.out[start..]
     }
 
-    /// Writes a number, or what else has no parts, by serde_json's writer.
+    /// Writes a number or another scalar, by serde_json's writer.
     #[inline]
     pub(super) fn scalar(
         &mut self,
@@ -217,7 +217,7 @@ impl<'w> Writer<'w> {
         self.put("\"")
     }
 
-    /// Writes a text with something to escape, as serde_json does.
+    /// Writes a text with characters that have to be escaped, as serde_json does.
     fn escaped(&mut self, text: &str) -> Result<()> {
         self.put("\"")?;
         let mut rest = text.as_bytes();
@@ -241,17 +241,17 @@ impl<'w> Writer<'w> {
         }
     }
 
-    /// Writes a number of serde_json's.
+    /// Writes a number of `serde_json`.
     pub(super) fn number(&mut self, number: &serde_json::Number) -> Result<()> {
         serde_json::to_writer(&mut *self, number).map_err(|why| self.cause(&why))
     }
 
-    /// How many levels may still begin.
+    /// How many more levels may begin.
     pub(super) fn levels(&self) -> u32 {
         self.levels
     }
 
-    /// Why this writer made one of serde_json's fail, if it did.
+    /// The reason why this writer made serde_json fail, if it did.
     #[cold]
     pub(super) fn take_failed(&mut self) -> Option<Fault> {
         self.failed.take()

@@ -1,4 +1,4 @@
-//! The gate types that Rust brings along.
+//! The gate types of the standard library.
 
 use core::mem::offset_of;
 
@@ -37,7 +37,8 @@ macro_rules! numbers {
                 archive.numbers(at)
             }
 
-            // Of words: numbers of more than one are read where there are only such.
+            // For reading numbers from words; those of more than one word are only read where a value has nothing
+            // else.
             const IS_NUMBER: bool = true;
             const IS_PLAIN: bool = size_of::<$type>() <= 8;
 
@@ -121,7 +122,7 @@ impl<T: GateType> GateType for Box<T> {
 }
 impl<T: GateType> Plain for Box<T> {}
 
-// Not Plain: a handler's Result is its own success or failure.
+// Not Plain: if a handler returns a Result, that is its own success or failure.
 impl<T: GateType, E: GateType> GateType for Result<T, E> {
     fn schema(describer: &mut Describer) -> Schema {
         Schema::Result {

@@ -1,9 +1,9 @@
-//! Values of plain numbers and vectors of them, taken out of their archive where that lies, in memory
-//! that its writer may still change.
+//! Values of plain numbers and vectors of them, read directly from an archive in shared memory that its writer may
+//! still change.
 //!
-//! Other values are taken out of a private copy of the whole archive, which is checked first. That
-//! copy is what a long vector of numbers can do without: any bytes are a number, so there is only the
-//! vector's place to be checked, of which a private copy is made. Each byte is read once.
+//! Other values are read from a private copy of the whole archive, which is checked first. A long vector of numbers
+//! can do without that copy: any bytes are valid numbers, so only the vector's place has to be checked, and only
+//! that is copied for it. Each byte is read once.
 
 use core::cell::Cell;
 
@@ -13,20 +13,20 @@ use rkyv::Archive;
 
 use super::GateType;
 
-/// Bytes of an archived vector: where its elements are, from its own place, and how many there are.
+/// The bytes of an archived vector: the offset of its elements from its own place, and their number.
 const VECTOR: usize = 8;
 
-/// An archive where it lies.
+/// An archive in shared memory.
 #[derive(Debug)]
 pub struct Direct<'a> {
     payload: &'a PayloadView<'a>,
-    /// Where the elements of the next vector may begin. They lie one behind the other, or else eight
-    /// vectors could be made of the same elements.
+    /// The first place at which the elements of the next vector may begin. The vectors' elements must lie one after
+    /// the other; otherwise one run of elements could be claimed by eight vectors.
     free: Cell<usize>,
 }
 
-/// Takes a value out of its archive where that lies, if it is one that can be taken so. Where this is
-/// `None` a private copy shows what it is, or what is wrong with it.
+/// Reads a value directly from its archive, if its type allows. `None` says nothing about the archive: the caller
+/// reads it from a private copy, and finds errors there.
 #[inline]
 pub(crate) fn take<T: GateType>(payload: &PayloadView<'_>) -> Option<T> {
     let direct = Direct {
@@ -39,13 +39,13 @@ pub(crate) fn take<T: GateType>(payload: &PayloadView<'_>) -> Option<T> {
 }
 
 impl Direct<'_> {
-    /// A number's bytes.
+    /// Reads the bytes of a number.
     pub(super) fn bytes<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         let mut bytes = [0; N];
         self.payload.copy_at(at, &mut bytes).then_some(bytes)
     }
 
-    /// A vector of numbers.
+    /// Reads a vector of numbers.
     pub(super) fn numbers<T: Archive + Number>(&self, at: usize) -> Option<Vec<T>> {
         let [a, b, c, d, count @ ..] = self.bytes::<VECTOR>(at)?;
         let count = u32::from_le_bytes(count) as usize;

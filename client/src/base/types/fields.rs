@@ -1,8 +1,8 @@
-//! Types of fields that are no gate types by themselves, and how they are archived.
+//! Types of fields that are not gate types themselves, and how they are archived.
 //!
-//! The attribute macro writes one of these in rkyv's `with` at such a field, and for the types in which
-//! it stands one for each: `Option<HashMap<String, PathBuf>>` is `Map<AsMap<AsText>>`. Equal schemas
-//! mean interchangeable archives, so each makes the archive of the gate type that its schema describes:
+//! The attribute macro writes one of these in rkyv's `with` at such a field, and one for each type in which the
+//! field's type is nested: `Option<HashMap<String, PathBuf>>` is `Map<AsMap<AsText>>`. Equal schemas must mean
+//! interchangeable archives, so each makes the archive of the gate type that its schema describes:
 //!
 //! | type | archived by | as |
 //! |---|---|---|
@@ -33,7 +33,7 @@ pub use paths::AsText;
 pub use sets::AsList;
 pub use times::SinceEpoch;
 
-/// How a field of type `F` is described, that is archived by this.
+/// Describes a field of type `F` that is archived by this.
 #[diagnostic::on_unimplemented(
     message = "`{F}` cannot be within this field of a gate type",
     label = "not a gate type, and none of the types that fields may have besides",
@@ -45,7 +45,7 @@ pub trait FieldAs<F>: ArchiveWith<F> {
     fn schema(describer: &mut Describer) -> Schema;
 }
 
-/// A gate type within one that is none.
+/// A gate type inside a type that is none.
 #[derive(Debug)]
 pub struct AsIs;
 

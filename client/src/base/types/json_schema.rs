@@ -1,4 +1,4 @@
-//! Signatures as JSON Schema, which says what JSON a gate takes and gives.
+//! Signatures as JSON Schema, which describes the JSON that a gate takes and returns.
 
 mod names;
 
@@ -10,9 +10,9 @@ use names::Names;
 
 /// The JSON Schema (draft 2020-12) of a signature.
 ///
-/// It is that of an object with the call's `arguments`, an array with an element for each parameter, and, where
-/// the signature has one, its `result`. Structs and enums stand in `$defs`. Members that a struct does not
-/// have are allowed, because a receiver ignores them.
+/// It describes an object with the call's `arguments`, an array with an element for each parameter, and its
+/// `result`, if the signature has one. Structs and enums are in `$defs`. Members that a struct does not have are
+/// allowed, because a receiver ignores them.
 ///
 /// ```
 /// use callgate_client::{json_schema, signature_of};
@@ -115,7 +115,7 @@ impl Names {
     fn fields(&self, fields: &[Field]) -> Value {
         let mut numbered = fields.iter().enumerate();
         match fields {
-            // What holds nothing is read from null, from an object, and from an empty array.
+            // An empty struct is read from null, from an object, and from an empty array.
             [] => json!({ "type": ["null", "object", "array"], "maxItems": 0 }),
             [only] if only.name == "0" => self.schema(&only.schema),
             _ if numbered.all(|(index, field)| field.name == index.to_string()) => {
@@ -137,7 +137,7 @@ impl Names {
     }
 }
 
-/// A variant that holds something: an object with its name as the only member.
+/// A variant with content: an object with the variant's name as the only member.
 fn variant(name: &str, content: Value) -> Value {
     json!({
         "type": "object",
@@ -172,7 +172,7 @@ fn of_primitive(primitive: Primitive) -> Value {
     }
 }
 
-/// The names of members that a key can be.
+/// The names that members have for keys of this type.
 fn of_key(key: &Schema) -> Value {
     match key {
         Schema::Primitive(Primitive::Bool) => json!({ "enum": ["true", "false"] }),

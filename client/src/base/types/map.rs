@@ -13,7 +13,7 @@ use super::builtin::assert_sized;
 use super::{GateType, Plain};
 use crate::base::json::{self, JsonKey, JsonType, Reader, Writer};
 
-/// What can be the key of a [`SortedMap`]: what JSON can write as the name of a member.
+/// A type that can be the key of a [`SortedMap`]: JSON can write its values as names of members.
 pub trait MapKey: GateType + JsonKey + Ord {}
 
 macro_rules! keys {
@@ -21,9 +21,9 @@ macro_rules! keys {
 }
 keys!(String char bool u8 u16 u32 u64 i8 i16 i32 i64);
 
-/// A map that travels: sorted pairs, found by binary search, also in the archive.
+/// A map that is a gate type: sorted pairs, found by binary search, also in the archive.
 ///
-/// Hash maps do not travel, because a forged archive of one cannot be checked.
+/// Hash maps are no gate types, because a forged archive of one cannot be checked.
 ///
 /// ```
 /// use callgate_client::SortedMap;
@@ -48,7 +48,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         Self::default()
     }
 
-    /// Sorts the pairs; of several with the same key the last one stays.
+    /// Sorts the pairs; of several with the same key, keeps the last one.
     fn from_pairs(mut pairs: Vec<(K, V)>) -> Self {
         if !pairs.is_sorted_by(|a, b| a.0 < b.0) {
             pairs.reverse();
@@ -85,7 +85,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         }
     }
 
-    /// Takes a key out and returns its value.
+    /// Removes a key and returns its value.
     pub fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
     where
         K: core::borrow::Borrow<Q>,
@@ -95,12 +95,12 @@ impl<K: Ord, V> SortedMap<K, V> {
 }
 
 impl<K, V> SortedMap<K, V> {
-    /// How many pairs there are.
+    /// The number of pairs.
     pub fn len(&self) -> usize {
         self.pairs.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no pairs.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
@@ -133,27 +133,27 @@ impl<K, V> IntoIterator for SortedMap<K, V> {
 }
 
 impl<K: Archive, V: Archive> ArchivedSortedMap<K, V> {
-    /// How many pairs there are.
+    /// The number of pairs.
     pub fn len(&self) -> usize {
         self.pairs.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no pairs.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 
-    /// The pairs, in the order in which the sender put them.
+    /// The pairs, in the order in which the sender wrote them.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&K::Archived, &V::Archived)> {
         self.pairs.iter().map(|pair| (&pair.0, &pair.1))
     }
 
-    /// The value of a key. A sender that did not sort its pairs gets keys overlooked, no more.
+    /// The value of a key. If the sender has not sorted its pairs, keys may not be found; nothing worse happens.
     pub fn get<Q: ?Sized>(&self, key: &Q) -> Option<&V::Archived>
     where
         K::Archived: PartialOrd<Q>,
     {
-        // Keys are never without an order (MapKey); what cannot be compared is not found.
+        // Keys always have an order (MapKey); values that cannot be compared are not found.
         let order = |found: &K::Archived| found.partial_cmp(key).unwrap_or(Ordering::Less);
         let pairs = self.pairs.as_slice();
         let index = pairs.binary_search_by(|pair| order(&pair.0)).ok()?;
@@ -161,7 +161,7 @@ impl<K: Archive, V: Archive> ArchivedSortedMap<K, V> {
     }
 }
 
-// By hand, so that what a peer did not sort is sorted before it becomes a SortedMap.
+// Written by hand, so that pairs which a peer did not sort are sorted before they become a SortedMap.
 impl<K, V, D> Deserialize<SortedMap<K, V>, D> for ArchivedSortedMap<K, V>
 where
     K: Archive<Archived: Deserialize<K, D>> + Ord,

@@ -1,4 +1,4 @@
-//! What may travel through a gate: a closed list, and the schema of each type on it.
+//! The types that can be sent through gates: a closed list, and the schema of each type on it.
 
 #[doc(hidden)]
 pub mod array;
@@ -35,9 +35,9 @@ pub(crate) use output::{Failed, Output};
 
 use crate::base::json::{JsonType, Parameters};
 
-/// Checks an archive's bytes. No shared pointers are on the list, so none are looked for.
+/// Checks an archive's bytes. No gate type has shared pointers, so there is no support for them.
 pub(crate) type Validation<'a> = Strategy<ArchiveValidator<'a>, rancor::Error>;
-/// Takes a value out of its archive.
+/// Reads a value from its archive.
 pub(crate) type Deserialization = LowDeserializer<rancor::Error>;
 /// Writes into memory of a fixed size, with scratch memory of a fixed size.
 pub(crate) type IntoBuffer<'w, 'a> =
@@ -45,12 +45,12 @@ pub(crate) type IntoBuffer<'w, 'a> =
 /// Writes archives of any size.
 pub(crate) type IntoOutput<'w, 'a> = Strategy<Serializer<Output<'w>, ArenaHandle<'a>, ()>, Failure>;
 
-/// What may be a parameter or a result of a gate.
+/// A type that may be a parameter or a result of a gate.
 ///
 /// The list is closed: numbers of fixed width, `bool`, `char`, `String`, `()`, [`Vec`],
 /// [`Option`], [`Result`], [`Box`], arrays, tuples of up to eight,
 /// [`SortedMap`], [`Duration`](std::time::Duration), and structs and enums marked with [`gate_type`](macro@crate::gate_type).
-/// Do not implement it by hand: the attribute also derives what makes an archive safe to read.
+/// Do not implement it by hand: the attribute also derives the checks that make it safe to read an archive.
 ///
 /// Elements without a size are refused, because a forged archive could claim billions of them:
 ///
@@ -59,8 +59,8 @@ pub(crate) type IntoOutput<'w, 'a> = Strategy<Serializer<Output<'w>, ArenaHandle
 /// signature_of::<(Vec<()>,), ()>();
 /// ```
 ///
-/// Maps, sets, paths and times of the standard library may be fields of such a struct or enum, but no parameter or
-/// result by themselves:
+/// Maps, sets, paths and times of the standard library may be fields of such a struct or enum, but not parameters
+/// or results themselves:
 ///
 /// ```compile_fail
 /// use callgate_client::signature_of;
@@ -87,65 +87,65 @@ pub trait GateType:
     /// The type's shape; structs and enums go into the describer's table.
     fn schema(describer: &mut Describer) -> Schema;
 
-    /// Takes a value out of an archive that lies in shared memory, from byte `at` on, without a copy
-    /// of all of it; `None` where that cannot be done.
+    /// Reads a value from an archive in shared memory, from byte `at` on, without copying all of the archive;
+    /// `None` if the type does not allow that.
     #[doc(hidden)]
     fn take(_archive: &Direct<'_>, _at: usize) -> Option<Self> {
         None
     }
 
-    /// The same for a vector of these.
+    /// As `take`, for a vector of these.
     #[doc(hidden)]
     fn take_vector(_archive: &Direct<'_>, _at: usize) -> Option<Vec<Self>> {
         None
     }
 
-    /// Whether it is a number.
+    /// Whether the type is a number.
     #[doc(hidden)]
     const IS_NUMBER: bool = false;
 
-    /// Whether any bytes are a value of the type, which is made of numbers that lie within words.
+    /// Whether any bytes are a valid value of the type: it consists of numbers that do not cross words.
     #[doc(hidden)]
     const IS_PLAIN: bool = false;
 
-    /// Takes a plain value out of words, from byte `at` on.
+    /// Reads a plain value from words, from byte `at` on.
     #[doc(hidden)]
     fn of_words(_words: &[u64], _at: usize) -> Option<Self> {
         None
     }
 
-    /// The same for an array of numbers.
+    /// As `of_words`, for an array of numbers.
     #[doc(hidden)]
     fn many_of_words<const N: usize>(_words: &[u64], _at: usize) -> Option<[Self; N]> {
         None
     }
 
-    /// A value whose archive's bytes it is itself: a number, or an array of them.
+    /// A value that is its own archive, to be overwritten: a number, or an array of numbers.
     #[doc(hidden)]
     fn zero() -> Option<Self> {
         None
     }
 
-    /// Its bytes; any may be written there.
+    /// The bytes of such a value; any bytes may be written there.
     #[doc(hidden)]
     fn bytes_mut(&mut self) -> &mut [u8] {
         &mut []
     }
 
-    /// The same of numbers.
+    /// As `zero`, for an array of this number.
     #[doc(hidden)]
     fn zeros<const N: usize>() -> Option<[Self; N]> {
         None
     }
 
-    /// The same of numbers.
+    /// As `bytes_mut`, for an array of this number.
     #[doc(hidden)]
     fn bytes_of(_numbers: &mut [Self]) -> &mut [u8] {
         &mut []
     }
 }
 
-/// A gate type that a handler returns as it is: any but `Result`, whose error is the handler's.
+/// A gate type that a handler returns as it is: any except `Result`, which is the handler's own outcome.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
@@ -160,7 +160,7 @@ mod sealed {
 
 /// The parameters of a gate: a tuple of up to eight gate types, `()` for none.
 ///
-/// It is always a tuple that travels, also for a single parameter: `(u32,)`.
+/// A single parameter is a tuple too: `(u32,)`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a list of parameters",
     label = "expected a tuple of up to eight gate types",
@@ -171,7 +171,7 @@ pub trait Arguments: GateType + Parameters + sealed::Sealed {
     fn schemas(describer: &mut Describer) -> Vec<Schema>;
 }
 
-/// The signature of a function that takes `A` and gives `R`.
+/// The signature of a function that takes `A` and returns `R`.
 ///
 /// ```
 /// use callgate_client::signature_of;
@@ -184,30 +184,30 @@ pub fn signature_of<A: Arguments, R: GateType>() -> Signature {
     describer.signature(Some(params), Some(result))
 }
 
-/// The signature of an action or an event, which takes `A` and gives nothing back.
+/// The signature of an action or an event, which takes `A` and has no result.
 pub fn action_signature_of<A: Arguments>() -> Signature {
     let mut describer = Describer::new();
     let params = A::schemas(&mut describer);
     describer.signature(Some(params), None)
 }
 
-/// The schema of one type: a signature with it as the only parameter.
+/// The schema of one type: a signature with the type as its only parameter.
 pub fn schema_of<T: GateType>() -> Signature {
     let mut describer = Describer::new();
     let schema = T::schema(&mut describer);
     describer.signature(Some(vec![schema]), None)
 }
 
-/// The fingerprint of one type, as shares bear it.
+/// The fingerprint of one type, as versions of shares have it.
 ///
 /// # Errors
 ///
-/// `INVALID_ARGUMENT` for a type whose schema is longer or nested deeper than schemas may be.
+/// `INVALID_ARGUMENT` for a type whose schema is too long or nested too deep.
 pub fn fingerprint_of<T: GateType>() -> Result<Fingerprint> {
     schema_of::<T>().fingerprint().map_err(no_schema)
 }
 
-/// The error for types that have no schema.
+/// The error for types whose schema is too large.
 pub(crate) fn no_schema(why: SchemaError) -> Error {
     Error::new(Code::InvalidArgument, why.to_string())
 }

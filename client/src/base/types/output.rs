@@ -1,4 +1,4 @@
-//! Where archives of any size are written.
+//! The destinations of archives of any size.
 
 use callgate_layout::buffer::{Buffer, OutOfMemory};
 use rkyv::rancor::{Source, fail};
@@ -7,33 +7,33 @@ use rkyv::ser::{Positional, Writer};
 use super::unfit::{self, Unfit};
 use crate::base::buffers::Pool;
 
-/// After so many pieces it is looked at how large they are.
+/// After how many pieces their average size is examined.
 const PIECES: usize = 64;
-/// How large pieces are, on average, with which counting first costs less than copying afterwards.
+/// The average size of pieces, in bytes, from which on measuring first costs less than copying afterwards.
 const LARGE_PIECE: usize = 1024;
-/// Archives up to this length are made in private memory at once: counting them first takes as long
-/// as copying them afterwards.
+/// Archives up to this length, in bytes, are written into private memory at once: measuring them first takes as
+/// long as copying them afterwards.
 const FEW: usize = 4 << 10;
 
-/// Where an archive goes. All of these are one type, so that what writes a value is compiled once.
+/// The destination of an archive. All kinds are one type, so that the code which writes a value is compiled once.
 #[derive(Debug)]
 pub struct Output<'w> {
     place: Place<'w>,
-    /// Bytes that were written.
+    /// Bytes written so far.
     len: usize,
-    /// The longest archive. Without a limit rkyv would panic where its 32-bit pointers do not reach.
+    /// The longest archive, in bytes. Without a limit rkyv would panic when its 32-bit pointers do not reach.
     most: usize,
     failed: Option<Failed>,
 }
 
 #[derive(Debug)]
 enum Place<'w> {
-    /// Memory that grows, if need be by that of a plugin's pool. Up to the length that the last part
-    /// says, a large piece ends it.
+    /// Memory that grows, with memory of a plugin's pool if necessary. The number is a length in bytes: if the piece
+    /// with which the archive exceeds it is a large one, writing stops. 0 for no such limit.
     Memory(&'w mut Buffer, Option<&'w Pool>, usize),
-    /// Memory of a fixed size, in which the archive travels.
+    /// Shared memory of a fixed size, in which the archive is sent.
     Space(&'w mut [u8]),
-    /// Nowhere: it is only counted, in how many pieces.
+    /// No memory: the archive is only measured. The number counts its pieces.
     Nowhere(usize),
 }
 
@@ -53,7 +53,7 @@ pub(crate) enum Failed {
 }
 
 impl<'w> Output<'w> {
-    /// Into memory that grows to `most` bytes, in place of what was there.
+    /// Into memory that grows to `most` bytes, replacing its content.
     pub(crate) fn growing(
         buffer: &'w mut Buffer,
         pool: Option<&'w Pool>,
@@ -63,9 +63,9 @@ impl<'w> Output<'w> {
         Output::new(Place::Memory(buffer, pool, 0), most)
     }
 
-    /// The same on the way to a link's other side, with memory of the plugin's pool. Fails with
-    /// [`Failed::LargePiece`] where the archive will be long and is made of large pieces, so that it is
-    /// better made in place.
+    /// As `growing`, for an archive that is to be copied into a link's shared memory, with memory of the plugin's
+    /// pool. Fails with [`Failed::LargePiece`] if the archive will be long and consists of large pieces, so that it
+    /// is better written directly.
     pub(crate) fn attempt(buffer: &'w mut Buffer, pool: &'w Pool, most: usize) -> Output<'w> {
         buffer.clear();
         Output::new(Place::Memory(buffer, Some(pool), FEW), most)
@@ -77,8 +77,8 @@ impl<'w> Output<'w> {
         Output::new(Place::Space(space), most)
     }
 
-    /// Nowhere: only its length is wanted. Fails with [`Failed::SmallPieces`] where a value is
-    /// made of so many that finding out takes too long.
+    /// Into no memory, to measure the archive. Fails with [`Failed::SmallPieces`] if the value consists of so many
+    /// that this takes too long.
     pub(crate) fn counting(most: usize) -> Output<'w> {
         Output::new(Place::Nowhere(0), most)
     }
@@ -92,7 +92,7 @@ impl<'w> Output<'w> {
         }
     }
 
-    /// The archive's length, or why there is none.
+    /// The archive's length, or why it could not be written.
     pub(crate) fn finish(self, is_written: bool) -> Result<usize, Failed> {
         match (is_written, self.failed) {
             (true, _) => Ok(self.len),
@@ -113,7 +113,7 @@ impl<'w> Output<'w> {
                     if bytes.len() >= LARGE_PIECE {
                         return Err(Failed::LargePiece);
                     }
-                    // The pieces so far were small, so it goes on as it has begun.
+                    // The pieces so far were small, so the rest is written without further checks.
                     *few = 0;
                 }
                 if end > buffer.capacity()

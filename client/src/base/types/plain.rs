@@ -1,18 +1,19 @@
-//! Values that are made of numbers alone, copied out of a cell: any bytes are one, so there is nothing to check, and no copy is made for
-//! that.
+//! Values that consist of numbers only, copied from a cell: any bytes are valid, so they are not checked, and not
+//! copied a second time for a check.
 
 use callgate_layout::cells::CellReader;
 
 use super::GateType;
 
-/// Whether values of a type are read by [`read`].
+/// Whether values of a type can be read by [`read`].
 #[inline(always)]
 pub(crate) fn is_read<T: GateType>() -> bool {
     let is_short = size_of::<T::Archived>() <= 128;
     T::zero().is_some() || T::IS_PLAIN && is_short
 }
 
-/// Copies a value of a type that [is read](is_read) so, once; `None` where there was no value, or it was written over meanwhile.
+/// Copies a value of such a type (see [`is_read`]) once; `None` if there was no value, or it was overwritten
+/// meanwhile.
 #[inline(always)]
 pub(crate) fn read<T: GateType>(cell: &CellReader) -> Option<T> {
     let words = const { size_of::<T::Archived>().div_ceil(8) };
@@ -34,7 +35,7 @@ pub(crate) fn read<T: GateType>(cell: &CellReader) -> Option<T> {
     }
 }
 
-/// So many bytes from byte `at` on, which is a multiple of their number; 8 of them at most.
+/// `N` bytes from byte `at` on, which is a multiple of `N`; `N` is 8 at most.
 #[inline(always)]
 pub(super) fn bytes<const N: usize>(words: &[u64], at: usize) -> Option<[u8; N]> {
     let word = words.get(at / 8)?.to_le_bytes();

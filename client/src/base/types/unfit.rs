@@ -1,4 +1,4 @@
-//! Values of gate types that have no archive, and archives that hold no value.
+//! Values of gate types that cannot be archived, and archives that hold no valid value.
 
 use core::cell::Cell;
 use core::fmt::Display;
@@ -8,22 +8,22 @@ use rkyv::rancor::Source;
 
 use crate::base::error::Error;
 
-/// What is the matter with a value.
+/// Why a value cannot be archived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unfit {
-    /// A path is text here.
+    /// A path has to be UTF-8, because it is archived as text.
     #[error("a path that is not UTF-8")]
     Path,
-    /// A time is what has passed since 1970.
+    /// A time has to be after 1970, because it is archived as the time since then.
     #[error("a time before 1970")]
     Time,
-    /// A value of any type is its JSON.
+    /// A `Json` has to fit the limits of JSON texts, because it is archived as one.
     #[error("a JSON value that is nested more than 64 deep, or longer than texts may be")]
     Json,
 }
 
 impl Unfit {
-    /// The error of a call whose arguments, or whose result, have such a value in them.
+    /// The error of a call with such a value in its arguments or its result.
     #[cold]
     pub(crate) fn error(self, what: &str) -> Error {
         let text = format!("the {what} hold {self}, which has no archive");
@@ -32,32 +32,33 @@ impl Unfit {
 }
 
 thread_local! {
-    /// Why the last value that this thread could not archive had no archive. The error that goes
-    /// through rkyv says nothing, so that values which are archived pay nothing for it.
+    /// Why the last value that this thread failed to archive could not be archived. The error that passes through
+    /// rkyv is empty, so that values which can be archived cost nothing more.
     static LAST: Cell<Option<Unfit>> = const { Cell::new(None) };
 }
 
-/// The error for a value that has no archive.
+/// The error for a value that cannot be archived.
 #[cold]
 pub(crate) fn refuse<E: Source>(why: Unfit) -> E {
     LAST.set(Some(why));
     E::new(why)
 }
 
-/// Why a value had none, if that is what was wrong.
+/// Takes the reason, if that was what went wrong.
 pub(super) fn take() -> Option<Unfit> {
     LAST.take()
 }
 
 thread_local! {
-    /// Whether a part of the value that this thread is reading is none.
+    /// Whether a part of the value that this thread is reading was invalid.
     static IS_HOLLOW: Cell<bool> = const { Cell::new(false) };
-    /// Why.
+    /// The reason.
     static WHY: Cell<Option<String>> = const { Cell::new(None) };
 }
 
-/// Says that a part of the value that is being read is none, and gives back what stands in its place until the
-/// value is thrown away. An error in its place would leave memory behind: rkyv does not free a vector or box of which an
+/// Notes that a part of the value that is being read is invalid, and returns a valid value in its place; the whole
+/// is dropped later. An error in its place would leak memory: rkyv does not free a vector or box if one of its
+/// elements cannot be read, and a peer can send such archives as often as it likes.
 /// element cannot be read, and a peer can send such archives as often as it likes.
 #[cold]
 pub(crate) fn stand_in<T>(why: impl Display, value: T) -> T {
@@ -67,7 +68,7 @@ pub(crate) fn stand_in<T>(why: impl Display, value: T) -> T {
     value
 }
 
-/// Reads a value of which a part may be none; the error is why.
+/// Reads a value; fails if a part of it was invalid.
 #[inline]
 pub(crate) fn reading<T>(read: impl FnOnce() -> T) -> Result<T, String> {
     let outer = IS_HOLLOW.replace(false);

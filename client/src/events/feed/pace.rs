@@ -1,25 +1,26 @@
 //! How often a thread that is awake looks for the next event.
 //!
-//! Whoever looks takes the lines away from the sender that is about to write them. Where events follow each other closely,
-//! a listener that looks all the time finds each by itself, and each costs the sender the way from core to core. So
-//! after such events it leaves out some looks, and finds many.
+//! Each look moves the ring's cache lines to the listener's core, and the sender must fetch them back before it can
+//! write. If events follow each other closely, a listener that looks all the time finds each event by itself, and
+//! each costs the sender that transfer. So after such events the listener leaves out some looks, and then finds
+//! many events at once.
 
-/// Events follow each other closely where one came after so many looks in vain at most: an answer to what a handler has
-/// sent takes longer.
+/// Events follow each other closely if an event came after at most this many looks that found nothing: the answer
+/// to something that a handler has sent takes longer.
 const SOON: u32 = 4;
-/// So many looks are left out then: some 3 microseconds. With half as many an event took half as long again.
+/// How many looks are left out then: about 3 microseconds. With half as many, an event took half as long again.
 const REST: u32 = 64;
 
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// Looks in vain since events were taken.
+    /// Looks that found nothing since events were last taken.
     in_vain: u32,
-    /// Looks to be left out.
+    /// Looks that are still to be left out.
     rest: u32,
 }
 
 impl Pace {
-    /// Whether to look; counts looks that are left out.
+    /// Whether to look now; counts the looks that are left out.
     #[inline]
     pub(super) fn looks(&mut self) -> bool {
         let looks = self.rest == 0;
@@ -27,19 +28,19 @@ impl Pace {
         looks
     }
 
-    /// For a thread that has nothing else to do: lets the time of the looks pass that are to be left out.
+    /// For a thread that has nothing else to do: spins for the time of the looks that are to be left out.
     #[inline]
     pub(crate) fn let_pass(&mut self) {
         (0..std::mem::take(&mut self.rest)).for_each(|_| std::hint::spin_loop());
     }
 
-    /// A look has found nothing.
+    /// Notes that a look has found nothing.
     #[inline]
     pub(crate) fn found_nothing(&mut self) {
         self.in_vain = self.in_vain.saturating_add(1);
     }
 
-    /// Events were taken, and whether there is any left.
+    /// Notes that events were taken. `is_more` says whether there are more.
     #[inline]
     pub(crate) fn took(&mut self, is_more: bool) {
         let came_soon = std::mem::take(&mut self.in_vain) <= SOON;

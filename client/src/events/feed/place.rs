@@ -14,38 +14,38 @@ use crate::link::cursor_lines::CursorLine;
 use crate::link::own_memory::OwnMemory;
 use crate::link::peer::Caller;
 
-/// A plugin that this one hears, in one membership.
+/// A sending plugin, in one membership.
 #[derive(Debug)]
 pub(crate) struct Sender {
     pub(crate) who: Arc<Caller>,
-    /// What wakes its threads that wait for room.
+    /// Its doorbell page, through which its threads that wait for room are woken.
     pub(crate) bell: Doorbell,
 }
 
-/// Why a place has nothing more to come, once that is known. The control thread says so.
+/// Why a feed has ended in one ring. The control thread sets it; the taking thread reads it.
 #[derive(Debug, Default)]
 pub(crate) struct End(OnceLock<Error>);
 
 impl End {
-    /// The first reason stands.
+    /// Sets the reason, unless there is one.
     pub(crate) fn set(&self, why: &Error) {
         let _ = self.0.set(why.clone());
     }
 }
 
-/// What a place is made of.
+/// Arguments of [`Place::new`].
 #[derive(Debug)]
 pub(crate) struct PlaceParts {
     /// The membership's number.
     pub(crate) membership: u64,
     pub(crate) memory: Arc<OwnMemory>,
-    /// Its line in the status page, where nobody else writes.
+    /// The cursor in this plugin's status page. Only this place writes it.
     pub(crate) cursor: CursorLine,
     pub(crate) sender: Arc<Sender>,
     /// The source's topic word in the sender's doorbell page.
     pub(crate) word: u16,
     pub(crate) encoding: Encoding,
-    /// Whether the source's types are others.
+    /// Whether the source's types differ from those that are wanted.
     pub(crate) is_converted: bool,
     pub(crate) end: Arc<End>,
 }
@@ -55,27 +55,28 @@ pub(crate) struct Place {
     parts: PlaceParts,
     reader: RingReader,
     start: u64,
-    /// Where it was when the sender was last told of room.
+    /// The reader's position when the sender was last told that there is room.
     told: u64,
-    /// What is still taken, once it was seen that the feed has ended.
+    /// What is still to be taken, once this place has seen that the feed has ended.
     rest: Option<Rest>,
 }
 
-/// What had been published when it was seen that a feed has ended; of a source that lies about that, two rings full at most.
+/// The part of the ring that is still taken after the end of the feed. If the source lies about what it has
+/// published, that is two rings full at most.
 #[derive(Debug)]
 struct Rest {
     published: u64,
-    /// Up to where it is taken.
+    /// The position up to which it is taken.
     until: u64,
-    /// It was seen that the ring had been written over before the end.
+    /// Whether it was found that the ring had been overwritten before the end.
     is_cut: bool,
 }
 
-/// A sender that waits for room is told when this part of the ring was handled, or there is nothing left.
+/// A sender that waits for room is told each time that this part of the ring was handled, and when nothing is left.
 const TELL_EVERY: u64 = 16;
 
 impl Place {
-    /// One that begins where the source has noted it; `None` where the ring is none.
+    /// A place at the position that the source has noted for the feed; `None` if the memory holds no valid ring.
     pub(crate) fn new(
         parts: PlaceParts,
         ring: ReadView,
@@ -97,7 +98,7 @@ impl Place {
         self.parts.membership
     }
 
-    /// The number of its first event.
+    /// The number of the first event that belongs to this place.
     pub(super) fn start(&self) -> u64 {
         self.start
     }
@@ -110,19 +111,19 @@ impl Place {
         self.parts.is_converted
     }
 
-    /// The number of the event behind the one that was taken last.
+    /// The number of the event after the one that was taken last.
     #[inline]
     pub(super) fn number(&self) -> u64 {
         self.reader.number()
     }
 
-    /// Whether a look would find anything.
+    /// Whether [`Place::take`] would find something.
     #[inline]
     pub(super) fn has_news(&self) -> bool {
         self.reader.has_news() || self.parts.end.0.get().is_some()
     }
 
-    /// Takes the next event of a run of this ring.
+    /// Takes the next event. `run` holds the bytes that were copied from this ring.
     #[inline]
     pub(super) fn take(&mut self, run: &mut Run) -> Taken {
         match self.parts.end.0.get() {
@@ -131,7 +132,8 @@ impl Place {
         }
     }
 
-    /// What had been published when the feed ended: its source may go on, and this plugin may not be let hear that.
+    /// Takes what had been published when the feed ended, and no more: the source may go on to send, and this
+    /// plugin may have lost the right to hear it.
     #[cold]
     fn take_rest(&mut self, run: &mut Run) -> Taken {
         let reader = &mut self.reader;
@@ -148,8 +150,8 @@ impl Place {
             return Taken::Nothing;
         }
         let taken = reader.take(run);
-        // What is left of a ring that was written over begins further on. Once: it is not written over again after its end,
-        // unless the source goes on.
+        // Events were overwritten, so what is left begins further on. This is allowed once: only a source that goes
+        // on to write would overwrite the ring again.
         if matches!(taken, Taken::Lost(_)) && !std::mem::replace(&mut rest.is_cut, true) {
             rest.until = rest
                 .published
@@ -158,11 +160,11 @@ impl Place {
         taken
     }
 
-    /// Why nothing comes any more, where that is so: everything that lay in the ring was taken.
+    /// Why nothing more will come, once everything in the ring was taken; `None` before that.
     #[cold]
     pub(super) fn why_ended(&self, is_closed: bool) -> Option<Error> {
         if let Some(why) = self.parts.end.0.get() {
-            // It may have been published since the look, and before the end.
+            // Events may have been published between the last look and the end; those have to be taken first.
             let rest = self.rest.as_ref();
             let is_taken = rest.is_some_and(|rest| self.reader.position() >= rest.until);
             return (is_taken || !self.reader.has_news() || is_closed).then(|| why.clone());
@@ -174,7 +176,7 @@ impl Place {
         })
     }
 
-    /// Everything that was taken is handled.
+    /// Moves the cursor: everything that was taken is handled. Wakes the sender if it waits for room.
     #[inline(always)]
     pub(super) fn handled(&mut self) {
         let (position, number) = (self.reader.position(), self.reader.number());
@@ -184,29 +186,29 @@ impl Place {
         }
     }
 
-    /// Events were overwritten before they were taken.
+    /// Counts events that were overwritten before they were taken.
     #[cold]
     pub(super) fn lost(&mut self, count: u64) {
         self.cursor().count_lost(count);
         self.handled();
     }
 
-    /// Its own also when the broker has said that the feed has ended.
+    /// The cursor. It stays this place's own even after the broker has said that the feed has ended.
     #[inline]
     fn cursor(&self) -> Cursor<'_> {
         let status = &self.parts.memory.status;
         status.cursor(self.parts.cursor.index())
     }
 
-    /// Whoever takes from it looks at others.
+    /// Called when the thread stops taking from this feed: wakes the sender if it waits for room.
     pub(super) fn leave(&mut self) {
         if self.reader.is_starving() && (self.has_made_room() || !self.reader.has_news()) {
             self.tell_starving();
         }
     }
 
-    /// Whether telling a sender that waits is worth a system call: told after each event, it writes one more and
-    /// waits again. It looks by itself now and then.
+    /// Whether waking a waiting sender is worth a system call: if it were woken after each event, it would write
+    /// one more event and wait again. It also looks by itself from time to time.
     #[inline]
     fn has_made_room(&self) -> bool {
         self.reader.position().wrapping_sub(self.told) >= self.reader.capacity() / TELL_EVERY
@@ -218,12 +220,12 @@ impl Place {
         self.parts.sender.bell.wake_room(self.parts.word);
     }
 
-    /// Has the source ring when there is something.
+    /// Arms the source: it wakes this plugin when there is an event.
     pub(super) fn arm(&self) {
         self.parts.sender.bell.arm(self.parts.word);
     }
 
-    /// Says that a thread is about to sleep, and how it is woken; false where it cannot be.
+    /// Names in the cursor how a thread that is about to sleep is woken; `false` if there is no way to wake it.
     pub(super) fn announce(&self, waiter: &mut WaiterOf<'_>) -> bool {
         let waiter = waiter(&self.parts.memory, self.parts.cursor.index());
         if let Some(waiter) = waiter {
@@ -232,7 +234,7 @@ impl Place {
         waiter.is_some()
     }
 
-    /// It sleeps no more.
+    /// Removes the waiter from the cursor.
     pub(super) fn take_back(&self) {
         self.set_waiter(Waiter::Nobody);
     }

@@ -1,4 +1,4 @@
-//! What of a feed belongs to whoever takes from it: its places, and which event is next.
+//! The part of a feed that belongs to the thread which takes from it: its places, and which event is next.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -19,36 +19,36 @@ use crate::events::handlers::EventContext;
 use crate::events::notice::{EventNotice, Unsaid};
 use crate::events::registered::{Copy, Handlers};
 
-/// Events that were had before and are passed over at a time.
+/// How many events that were already taken elsewhere are skipped at a time.
 const SKIPPED: u32 = 64;
 
-/// How long whoever takes from a feed rests when there is no memory for an event.
+/// How long the taking thread sleeps if there is no memory for an event.
 const REST: Duration = Duration::from_millis(1);
 
 pub(super) struct Taking {
-    /// The oldest first.
+    /// The places, the oldest first.
     places: Vec<Place>,
-    /// What was copied out of the first one's ring.
+    /// The bytes that were copied from the first place's ring.
     run: Run,
     /// The number of the next event; `None` before the first place.
     next: Option<u64>,
-    /// What is to be told before the next event.
+    /// Notices that are delivered before the next event.
     notices: VecDeque<EventNotice>,
     handlers: Copy,
-    /// Whether its listeners were told that there is a sender.
+    /// Whether the notice was given that there is a sender.
     is_here: bool,
-    /// Why the last place that ended did.
+    /// Why the last place that has ended did so.
     why: Option<Error>,
     pace: Pace,
-    /// There was no memory for the event that is next.
+    /// Whether there was no memory for the next event.
     is_short: bool,
     short: Unsaid,
 }
 
-/// What is next.
+/// What [`Taking::next`] has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Nothing, or others are looked at first.
+    /// Nothing; or other feeds have to be looked at first.
     Nothing,
     Event,
     Notice,
@@ -70,12 +70,12 @@ impl Taking {
         }
     }
 
-    /// Whoever takes from it lends it this memory, until it leaves.
+    /// Begins to take. The taking thread lends this memory until [`Taking::leave`].
     pub(super) fn begin(&mut self, memory: Buffer) {
         self.run = Run::new(memory);
     }
 
-    /// As [`Taking::has_next`], for a thread that looks again and again: not each time where events follow each other.
+    /// As [`Taking::has_next`], for a thread that looks again and again: leaves out looks as [`Pace`] says.
     #[inline]
     pub(super) fn has_next_by_and_by(&mut self, feed: &Feed) -> bool {
         if !self.pace.looks() {
@@ -88,19 +88,19 @@ impl Taking {
         found
     }
 
-    /// Events were taken, and whether there is any left.
+    /// Notes that events were taken. `is_more` says whether there are more.
     #[inline]
     pub(super) fn took(&mut self, is_more: bool) {
         self.pace.took(is_more);
     }
 
-    /// Whether there was no memory for the event that is next: it is taken after a rest.
+    /// Whether there was no memory for the next event. It is taken after a rest.
     #[inline]
     pub(super) fn is_short(&self) -> bool {
         self.is_short
     }
 
-    /// Whether there is anything to take or to do.
+    /// Whether there is something to take or to do.
     #[inline]
     pub(super) fn has_next(&mut self, feed: &Feed) -> bool {
         let is_told = feed.has_incoming.load(Ordering::Relaxed) || !self.notices.is_empty();
@@ -114,8 +114,8 @@ impl Taking {
         }
     }
 
-    /// There is no place any more: why, is to be told, and then the feed is over; unless the control thread has brought
-    /// something. Whether there is anything to tell.
+    /// Called when there is no place left. First queues the notice that says why; the next time the feed is over.
+    /// Does nothing if the control thread has left something. Returns whether there is a notice.
     #[cold]
     fn tell_end(&mut self, feed: &Feed) -> bool {
         let incoming = feed.incoming.lock();
@@ -163,14 +163,14 @@ impl Taking {
         Found::Nothing
     }
 
-    /// Whether an event that was taken is one for the handlers.
+    /// Whether an event that was taken is to be handled: it is new, and it is an event.
     #[inline]
     fn is_new(&mut self, feed: &Feed) -> bool {
         let Some(place) = self.places.first_mut() else {
             return false;
         };
         if self.next.is_some_and(|next| place.number() <= next) {
-            // It was had in another ring.
+            // It was already taken from another ring.
             place.handled();
             return false;
         }
@@ -181,7 +181,7 @@ impl Taking {
         is_one
     }
 
-    /// The event that was found.
+    /// The context and encoding of the event that was found.
     #[inline]
     pub(super) fn event<'a>(&'a self, feed: &'a Feed) -> Option<(EventContext<'a>, Encoding)> {
         let place = self.places.first()?;
@@ -194,19 +194,19 @@ impl Taking {
         Some((context, place.encoding()))
     }
 
-    /// Its bytes.
+    /// The bytes of the event that was found.
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
         self.run.payload()
     }
 
-    /// The notice that was found.
+    /// Takes the notice that was found.
     #[cold]
     pub(super) fn notice(&mut self) -> Option<EventNotice> {
         self.notices.pop_front()
     }
 
-    /// A look at a ring has found no event; whether it is of use to look again at once.
+    /// Handles a look that has found no event. Returns whether to look again at once.
     #[cold]
     fn no_event(&mut self, feed: &Feed, taken: Taken) -> bool {
         match taken {
@@ -234,7 +234,8 @@ impl Taking {
         true
     }
 
-    /// Events were written over in the oldest ring, or lie before the beginning of the one that is the oldest now.
+    /// Counts events that were lost: overwritten in the oldest ring, or in front of the place that is now the
+    /// oldest.
     fn lost(&mut self, feed: &Feed) {
         let Some(place) = self.places.first_mut() else {
             return;
@@ -258,7 +259,7 @@ impl Taking {
             .push_back(EventNotice::unwritable(&feed.about, number, text));
     }
 
-    /// The event that was found is handled.
+    /// Notes that the event that was found is handled.
     #[inline]
     pub(super) fn handled(&mut self) {
         if let Some(place) = self.places.first_mut() {
@@ -267,7 +268,7 @@ impl Taking {
         }
     }
 
-    /// Whether the second place has started, and everything before its start was had.
+    /// Whether the first place can be dropped, because everything before the second place's start was taken.
     #[inline]
     fn is_replaced(&self) -> bool {
         self.places.len() > 1
@@ -278,7 +279,7 @@ impl Taking {
                 .is_some_and(|(newer, next)| next >= newer.start())
     }
 
-    /// Takes in what the control thread has brought.
+    /// Takes what the control thread has left.
     #[cold]
     fn take_in(&mut self, feed: &Feed) {
         feed.has_incoming.store(false, Ordering::Relaxed);
@@ -314,7 +315,7 @@ impl Taking {
         }
     }
 
-    /// Lets the oldest place go.
+    /// Drops the oldest place.
     #[cold]
     fn drop_first(&mut self, feed: &Feed) {
         if !self.places.is_empty() {
@@ -326,7 +327,7 @@ impl Taking {
         }
     }
 
-    /// The source writes what no correct one does.
+    /// Ends the first place, because the source has written something invalid.
     #[cold]
     fn broke(&mut self, feed: &Feed, text: &str) {
         let name = feed.about.sender.name();
@@ -337,7 +338,7 @@ impl Taking {
         self.drop_first(feed);
     }
 
-    /// Has a current copy of the handlers.
+    /// Renews the copy of the handlers if it is out of date. Returns the old copy.
     #[inline]
     pub(super) fn refresh(&mut self, handlers: &Handlers) -> Option<Copy> {
         match handlers.are(&self.handlers) {
@@ -354,7 +355,7 @@ impl Taking {
         std::mem::replace(&mut self.handlers, Copy::none())
     }
 
-    /// Others are looked at: who waits for room in the rings is told what was handled. Gives the memory back.
+    /// Stops taking: wakes senders that wait for room in the rings. Returns the memory.
     #[inline]
     pub(super) fn leave(&mut self) -> Buffer {
         self.places.iter_mut().for_each(Place::leave);
@@ -364,14 +365,15 @@ impl Taking {
         std::mem::take(&mut self.run).into_buffer()
     }
 
-    /// Nobody tells when there is memory again, so this is looked at again and again; no turn is held meanwhile.
+    /// Nothing tells when there is memory again, so the feed is tried again after a short sleep. No turn is held
+    /// meanwhile.
     #[cold]
     fn rest(&mut self) {
         self.is_short = false;
         thread::sleep(REST);
     }
 
-    /// Has the sources ring whoever sleeps.
+    /// Arms all sources.
     pub(super) fn arm(&self) {
         self.places.iter().for_each(Place::arm);
     }
@@ -384,7 +386,7 @@ impl Taking {
         self.places.iter().for_each(Place::take_back);
     }
 
-    /// Gives back its places; the feed is over.
+    /// Returns the places, because the feed is over.
     pub(super) fn let_go(&mut self) -> Vec<Place> {
         std::mem::take(&mut self.places)
     }

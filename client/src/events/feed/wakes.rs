@@ -1,4 +1,4 @@
-//! How whoever takes from feeds is woken.
+//! How a thread that takes from feeds is woken.
 
 use std::sync::Arc;
 
@@ -8,18 +8,19 @@ use callgate_layout::sys::futex::Awaited;
 
 use crate::link::own_memory::OwnMemory;
 
-/// Has whoever takes from feeds look again.
+/// Wakes the dispatcher or the program's thread that takes from feeds.
 pub(crate) trait Wakes: Send + Sync {
     fn wake(&self);
 }
 
-/// How a thread is woken for the feed that has a cursor of a plugin's; `None` where it cannot be.
+/// Says how a thread is woken for the feed whose cursor has this index; `None` if there is no way.
 pub(crate) type WaiterOf<'a> = dyn FnMut(&Arc<OwnMemory>, u16) -> Option<Waiter> + 'a;
 
-/// Feed words on which one thread sleeps at most: the kernel takes 128 words.
+/// On how many feed words one thread may sleep: the kernel allows 128 words in all.
 const MOST_FEEDS: usize = 100;
 
-/// What one thread sleeps on: a bell of each page, and where all bells of one are in use, by callers that sleep, a word of each feed.
+/// The words on which one thread sleeps: one bell of each doorbell page, or, if all bells of a page are taken by
+/// sleeping callers, one word for each feed.
 #[derive(Default)]
 pub(crate) struct Sleeps {
     bells: Vec<(Arc<Bells>, KeptBell, u32)>,
@@ -27,13 +28,13 @@ pub(crate) struct Sleeps {
 }
 
 impl Sleeps {
-    /// How this thread is woken for a feed; `None` for one too many.
+    /// Says how this thread is woken for a feed; `None` if there are too many feeds.
     pub(crate) fn of(&mut self, memory: &Arc<OwnMemory>, cursor: u16) -> Option<Waiter> {
         if let Some(bell) = self.bell(&memory.bells) {
             return Some(Waiter::Bell(bell));
         }
         (self.feeds.len() < MOST_FEEDS).then(|| {
-            // Read before the look that comes after this.
+            // Read before the caller looks at the feed, so that an event after the look ends the sleep.
             let seen = memory.bell.feed_value(cursor);
             self.feeds.push((memory.clone(), cursor, seen));
             Waiter::Feed
@@ -46,13 +47,13 @@ impl Sleeps {
             return Some(kept.number());
         }
         let kept = KeptBell::take(bells)?;
-        // The same.
+        // As above: read before the look.
         let (number, seen) = (kept.number(), kept.value());
         self.bells.push((bells.clone(), kept, seen));
         Some(number)
     }
 
-    /// The words to wait for.
+    /// The words on which to sleep, with the values that were read.
     pub(crate) fn words(&self) -> impl Iterator<Item = Awaited<'_>> {
         let bells = self.bells.iter().map(|(_, kept, seen)| kept.word(*seen));
         let feeds = self.feeds.iter();

@@ -6,11 +6,11 @@ use super::{EventContext, EventHandler, EventReply};
 use crate::base::error::Result;
 use crate::handler::Param;
 
-/// Marks, among the closures' types, those that take the context first.
+/// Marks the types of closures that take the context first.
 #[doc(hidden)]
 pub struct WithEvent;
 
-// Asked for twice, and of `&F`, for the reasons that stand beside the closures of gates.
+// The bound is stated twice, and for `&F`, for the reasons given at the closures of gates (`handler/closure.rs`).
 macro_rules! closures {
     ($($P:ident $index:tt),*) => {
         #[allow(non_snake_case, reason = "parameters named after their types")]

@@ -1,11 +1,11 @@
-//! What a handler can know about the event that it is given.
+//! The context of an event, for its handler.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::link::peer::Caller;
 
-/// The event that a handler is given: who sends it, on which topic, which of its events this is.
+/// Facts about an event, for its handler: the sender, the topic, the event's number and time.
 ///
 /// A handler that wants it takes it as its first parameter:
 ///
@@ -32,18 +32,18 @@ pub(crate) struct Sending {
 }
 
 impl<'a> EventContext<'a> {
-    /// The topic; also where the subscription is to all under a prefix.
+    /// The topic on which it was sent, also if the subscription is to all topics under a prefix.
     pub fn topic(&self) -> &'a str {
         &self.about.topic
     }
 
-    /// The plugin that has sent it.
+    /// The plugin that sent it.
     pub fn sender(&self) -> &'a Caller {
         &self.about.sender
     }
 
-    /// Its number: a sender's events on one topic are counted from 0 on, those that nobody heard while
-    /// nobody listened left out. A sender that is started again counts anew.
+    /// The event's number. A sender counts its events on one topic from 0; events that it did not write because
+    /// nobody listened are not counted. A sender that is restarted counts from 0 again.
     pub fn number(&self) -> u64 {
         self.number
     }
@@ -53,7 +53,7 @@ impl<'a> EventContext<'a> {
         time_of(self.time)
     }
 
-    /// Whether the sender's types are others than the handler's, so that the event came as JSON.
+    /// Whether the event came as JSON and was converted, because the sender's types differ from the handler's.
     pub fn is_converted(&self) -> bool {
         self.is_converted
     }

@@ -1,4 +1,4 @@
-//! Sending many events: up to 64 of them under one lock, and with one fence.
+//! Sending many events: up to 64 of them under one lock and with one fence.
 
 use std::sync::atomic::Ordering;
 
@@ -11,19 +11,20 @@ use crate::base::archive::ALIGNMENT;
 use crate::base::buffers::{KEEP, Scratch, no_memory};
 use crate::base::error::{Result, forked};
 
-/// The most events that go together.
+/// How many events are sent together at most.
 const MOST: usize = 64;
 
-/// From which event on lines of the ring are claimed: those of the first ones were when the events before them were written.
+/// From this event of a batch on, the ring's cache lines are claimed ahead. The lines for the first events were
+/// claimed when the events before them were written.
 const CLAIMED_FROM: usize = 4;
 
-/// Events that were archived and not sent yet.
+/// Events that are archived and not sent yet.
 struct Batch {
     bytes: Scratch,
-    /// Where each begins and ends.
+    /// Where each archive begins and ends in `bytes`.
     places: [(usize, usize); MOST],
     count: usize,
-    /// Where they will lie, if there are more than a few.
+    /// The part of the ring where they will be written, if there are more than a few.
     ahead: Option<Ahead>,
 }
 
@@ -39,7 +40,8 @@ impl Batch {
         })
     }
 
-    /// Archives an event behind the others; false where it does not fit there, or takes more than `most` bytes.
+    /// Archives an event behind the others. Returns `false` if it does not fit there, or takes more than `most`
+    /// bytes.
     fn add(&mut self, event: &impl Event, most: usize) -> bool {
         let end = self
             .count
@@ -59,7 +61,7 @@ impl Batch {
         true
     }
 
-    /// From here on the lines that events will be written to are claimed when they are archived.
+    /// From here on, claims the cache lines of the ring while events are archived.
     #[cold]
     fn claim_from(&mut self, ahead: Option<Ahead>) {
         self.ahead = ahead;
@@ -77,7 +79,7 @@ impl Batch {
     }
 }
 
-/// An event of which there is only the archive any more.
+/// An event of which only the archive is left.
 struct Archived<'a> {
     archive: &'a [u8],
     convert: Option<Convert>,
@@ -99,7 +101,8 @@ impl Event for Archived<'_> {
 }
 
 impl Source {
-    /// Sends events one after the other. How many were sent, and what kept the next one from it.
+    /// Sends events one after the other. Returns how many were sent, and the error of the next one if there was
+    /// one.
     pub(crate) fn send_all<V: Event>(
         &self,
         events: impl Iterator<Item = V>,
@@ -143,13 +146,13 @@ impl Source {
         batch.map_or(Ok(()), |mut batch| self.send_batch(&mut batch, sent))
     }
 
-    /// Where the next events will lie: in the ring of the newest membership, if there are several.
+    /// The place where the next events will be written; in the newest membership's ring if there are several.
     fn ahead(&self) -> Option<Ahead> {
         let sending = self.sending.lock();
         sending.rings.last().map(|ring| ring.writer.ahead())
     }
 
-    /// Sends what is in a batch, which is empty then.
+    /// Sends the events of a batch, and empties it.
     fn send_batch(&self, batch: &mut Batch, sent: &mut usize) -> Result<()> {
         let count = std::mem::take(&mut batch.count);
         batch.ahead = None;
@@ -161,7 +164,7 @@ impl Source {
         let outcome = self.put(count, event, &mut put);
         *sent += put;
         outcome?;
-        // From here on somebody needs JSON.
+        // A listener that needs JSON has come meanwhile: the rest is sent one by one.
         for at in put..count {
             self.send(&Archived {
                 archive: batch.archive(at),

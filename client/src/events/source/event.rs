@@ -1,4 +1,5 @@
-//! Events as they are sent: written before the source is locked, because what the program's types do there is not known.
+//! Events before they are sent. They are encoded before the source is locked, because that may run code of the
+//! program.
 
 use std::borrow::Borrow;
 use std::marker::PhantomData;
@@ -13,33 +14,33 @@ use crate::base::error::{Error, Result};
 use crate::base::json;
 use crate::base::types::{Arguments, Failed};
 
-/// An event as the rings of its source take it.
+/// An event, in the encodings that the rings of its source need.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Encoded<'a> {
     pub(super) archive: Option<&'a [u8]>,
     pub(super) json: Option<(Kind, &'a [u8])>,
 }
 
-/// What is sent.
+/// An event to be sent.
 pub(crate) trait Event {
-    /// Archives it, in at most `most` bytes, and does something with that.
+    /// Archives it in at most `most` bytes, and passes the archive to `then`.
     fn with_archive<R>(&self, most: usize, then: impl FnOnce(&[u8]) -> R) -> Result<R>;
 
-    /// Archives it into memory that is aligned to 16; how long it is, if it fits.
+    /// Archives it into memory that is aligned to 16. Returns the length, or `None` if it does not fit.
     fn archive_into(&self, into: &mut [u8]) -> Option<usize>;
 
-    /// Writes it as JSON, in at most `most` bytes, in place of what was in the buffer.
+    /// Writes it as JSON, in at most `most` bytes, replacing the buffer's content.
     fn write_json(&self, out: &mut Scratch, most: usize) -> Result<()>;
 }
 
-/// Arguments of types that are known when the program is compiled.
+/// Arguments of types that are known at compile time.
 pub(crate) struct Typed<'a, A>(pub(crate) &'a A);
 
 impl<A: Arguments> Event for Typed<'_, A> {
     #[inline(always)]
     fn with_archive<R>(&self, most: usize, then: impl FnOnce(&[u8]) -> R) -> Result<R> {
         let mut on_stack = OnStack::new();
-        // Every ring takes what fits there.
+        // What fits on the stack is short enough for every ring.
         if let Some(archive) = on_stack.serialize(self.0) {
             return Ok(then(&archive));
         }
@@ -55,7 +56,7 @@ impl<A: Arguments> Event for Typed<'_, A> {
     }
 }
 
-/// The same where they are the program's, or only lent by it.
+/// The same, for values that are owned or borrowed.
 pub(crate) struct Kept<E, A>(pub(crate) E, pub(crate) PhantomData<fn(A)>);
 
 impl<E: Borrow<A>, A: Arguments> Event for Kept<E, A> {
@@ -87,7 +88,7 @@ fn with_long_archive<A: Arguments, R>(
     Ok(then(&scratch))
 }
 
-/// Arguments that somebody else has written, in the one encoding that the source has.
+/// Arguments that the program has encoded itself, in the only encoding that the source offers.
 pub(crate) enum Written<'a> {
     Archive(&'a [u8]),
     Json(&'a [u8]),
@@ -122,7 +123,7 @@ impl Event for Written<'_> {
     }
 }
 
-/// Values, for a source that writes JSON alone.
+/// JSON values, for a source that offers only JSON.
 pub(crate) struct Values<'a>(pub(crate) &'a [Value]);
 
 impl Event for Values<'_> {
@@ -139,7 +140,7 @@ impl Event for Values<'_> {
     }
 }
 
-/// The error for a ring that the source has not said that it can write.
+/// The error for a broker that asks for a ring in an encoding which the source does not offer.
 #[cold]
 pub(super) fn not_offered(what: &str) -> Error {
     let text =

@@ -1,4 +1,4 @@
-//! Waiting until everybody has handled what was sent.
+//! Waiting until all listeners have handled what was sent.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::events::listeners::Behind;
 use crate::events::peers::Peer;
 use crate::link::topic_words::TopicWord;
 
-/// Up to where the listeners of one ring are waited for.
+/// The position in one ring up to which listeners are waited for, and these listeners.
 struct Goal {
     key: RingKey,
     head: u64,
@@ -25,13 +25,13 @@ struct Goal {
 }
 
 impl Source {
-    /// Waits until a time of the monotonic clock until each listener of this moment has handled what was sent before, has gone,
-    /// or has been overtaken.
+    /// Waits until each present listener has handled what was sent before, or has gone, or has been overtaken; at
+    /// most until `until`, a time of the monotonic clock in nanoseconds.
     ///
     /// # Errors
     ///
-    /// `TIMEOUT`, with the names of those that have not; `INVALID_ARGUMENT` at once where one of them cannot before this
-    /// thread goes on, and `DEADLOCK` where the broker finds that.
+    /// `TIMEOUT`, with the names of those that have not; `INVALID_ARGUMENT` at once if one of them cannot go on
+    /// before this thread does; `DEADLOCK` if the broker finds that.
     pub(crate) fn flush(&self, until: u64) -> Result<()> {
         if !self.fork.is_here() {
             return Err(forked());
@@ -40,7 +40,7 @@ impl Source {
         let goals = goals(&sending);
         let mut waiting = Waiting::begin(&*self.inside);
         loop {
-            // Before the look at the cursors.
+            // Before the look at the cursors, so that the look can confirm the wait.
             let asked = waiting.asked();
             let rooms: Vec<u32> = goals.iter().map(|goal| goal.word.room()).collect();
             let behind = begin(&mut sending, &goals);
@@ -62,7 +62,7 @@ impl Source {
         }
     }
 
-    /// What a look at the cursors means, if it ends the wait.
+    /// The outcome of the wait, if this look at the cursors ends it.
     fn outcome(
         &self,
         behind: &[Behind],
@@ -117,7 +117,7 @@ fn goals(sending: &Sending) -> Vec<Goal> {
     goals.collect()
 }
 
-/// Says that this thread waits for cursors, and looks at them: who has not come to its goal.
+/// Announces that this thread waits for cursors, and reads them. Returns the listeners that are not at their goal.
 fn begin(sending: &mut MutexGuard<'_, Sending>, goals: &[Goal]) -> Vec<Behind> {
     let mut behind = Vec::new();
     for goal in goals {

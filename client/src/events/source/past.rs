@@ -1,7 +1,7 @@
-//! What a new ring begins with where its source keeps a history: the last events, read back from a ring that has them.
+//! The history with which a new ring begins: the last events, read back from a ring that has them.
 //!
-//! A ring of JSON that begins behind one of archives has them converted, which runs what the program has written for its
-//! types: without the source's lock. So more may have been sent by then, and is read back as well.
+//! A JSON ring that begins after a ring of archives has them converted. That runs code of the program's types, so
+//! it is done without the source's lock. More events may be sent meanwhile; those are read back as well.
 
 use std::collections::VecDeque;
 
@@ -15,10 +15,10 @@ use super::sending::Sending;
 use crate::base::buffers::{Scratch, no_memory};
 use crate::base::error::Result;
 
-/// Events as they lie in a ring, without a gap.
+/// A run of events that were read back from a ring, without a gap.
 #[derive(Debug, Default)]
 pub(super) struct Past {
-    /// The number behind the last one.
+    /// The number after the last one.
     next: u64,
     events: VecDeque<PastEvent>,
 }
@@ -28,13 +28,13 @@ struct PastEvent {
     kind: Kind,
     time: u64,
     payload: Vec<u8>,
-    /// Whether it is to be converted.
+    /// Whether it still has to be converted.
     is_foreign: bool,
 }
 
 impl Past {
-    /// Copies what has been sent since the last time, at most the last `history` events. Whether anything of that has to be
-    /// converted before it is an event of this encoding.
+    /// Copies what was sent since the last call, but no more than the last `history` events. Returns whether any of
+    /// them has to be converted to this encoding.
     pub(super) fn read(&mut self, sending: &Sending, encoding: Encoding, history: u64) -> bool {
         let rings = || sending.rings.iter().rev();
         let same = rings().find(|ring| ring.encoding == encoding);
@@ -67,7 +67,7 @@ impl Past {
         is_foreign && self.next > before
     }
 
-    /// Makes JSON of what is an archive.
+    /// Rewrites archives as JSON.
     pub(super) fn convert(&mut self, convert: Option<Convert>, most: usize) {
         let (mut archive, mut text) = (Scratch::take(), Scratch::take());
         for event in self.events.iter_mut().filter(|event| event.is_foreign) {
@@ -82,12 +82,12 @@ impl Past {
         }
     }
 
-    /// Forgets everything.
+    /// Removes all events.
     pub(super) fn clear(&mut self) {
         self.events.clear();
     }
 
-    /// A ring that begins with these events.
+    /// Makes a ring that begins with these events.
     pub(super) fn begin(self, memory: WriteView, next: u64) -> RingWriter {
         let first = next.saturating_sub(self.events.len() as u64);
         let mut writer = RingWriter::new(memory, first);
@@ -99,7 +99,7 @@ impl Past {
         } in self.events
         {
             let len = payload.len();
-            // As few as will do: the rest of the history stays.
+            // Forgets as few events as necessary, so that the rest of the history stays.
             let needed = writer.needed(len);
             if writer.has_room(len) || writer.forget(needed, needed) {
                 writer.push(kind, time, &payload);

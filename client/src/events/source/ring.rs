@@ -1,4 +1,4 @@
-//! One ring of a source, and who listens to it.
+//! One ring of a source, with its listeners.
 
 use callgate_layout::events::{Kind, RingWriter};
 use callgate_layout::{Encoding, clock};
@@ -6,14 +6,15 @@ use callgate_layout::{Encoding, clock};
 use super::event::Encoded;
 use crate::events::listeners::Listeners;
 
-/// `oldest` moves by this part of the capacity at a time, so that feeds which look at it have it in their caches.
+/// `oldest` moves by this part of the capacity at a time. It moves rarely, so that it stays in the caches of the
+/// feeds that read it.
 const STEPS: u64 = 16;
 
-/// What is written for an event whose JSON is longer than a quarter of the ring.
+/// The text that listeners get for an event whose JSON is longer than a quarter of the ring.
 const TOO_LONG: &[u8] =
     b"the event's JSON is longer than a quarter of the ring in which it travels";
 
-/// Which ring of which membership: the numbers of both.
+/// The number of a membership, and that of a ring in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RingKey {
     pub(crate) of: u64,
@@ -29,7 +30,7 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// What is written here of an event; `None` where it was not encoded for this ring.
+    /// The bytes of an event for this ring; `None` if it was not written in this ring's encoding.
     #[inline]
     pub(super) fn payload<'a>(&self, event: &Encoded<'a>) -> Option<(Kind, &'a [u8])> {
         match self.encoding {
@@ -46,8 +47,8 @@ impl Ring {
         }
     }
 
-    /// Whether a payload of so many bytes can be written: makes room for it, unless somebody who bounds is in the way of a
-    /// `lossless` source. What was not published yet cannot make room.
+    /// Makes room for a payload. Returns whether there is room: a `lossless` source makes none while a listener
+    /// that bounds is in the way. Events that are not published yet cannot make room.
     #[inline]
     pub(super) fn make_room(&mut self, len: usize, lossless: bool) -> bool {
         self.writer.has_room(len) || self.move_oldest(len, lossless)
@@ -65,8 +66,8 @@ impl Ring {
                 bound = self.listeners.look(writer.extent(), clock::coarse_now());
             }
         }
-        // Where records are long, the first one behind what is needed may begin later than a step, and later than what a liar
-        // says: it is as far as nobody else can mind.
+        // If records are long, the first one that can stay may begin beyond a step, and beyond the position that a
+        // lying listener claims; that harms nobody else.
         bound >= needed && self.writer.forget(needed, step.min(bound))
     }
 }

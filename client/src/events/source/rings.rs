@@ -1,4 +1,4 @@
-//! What comes and goes at a source: places in memberships, rings, listeners, and its end.
+//! What changes at a source: its places in memberships, its rings and listeners, and its end.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ use crate::events::listeners::{self, Listeners, Listening};
 use crate::events::peers::Peer;
 use crate::link::topic_words::TopicWord;
 
-/// How often a history is read back that has grown while it was converted.
+/// How often the history is read back again because it has grown while it was converted.
 const ROUNDS: u32 = 8;
 
 /// A ring that the broker has asked for.
@@ -30,19 +30,19 @@ pub(crate) struct NewRing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Start {
     pub(crate) position: u64,
-    /// The number of the event that lies there, or is next.
+    /// The number of the event at that position, or of the next event if there is none.
     pub(crate) number: u64,
 }
 
 impl Source {
-    /// The source has a place in one membership more.
+    /// Adds a place in a membership.
     pub(crate) fn place(&self, of: u64, word: TopicWord) {
         let word = Arc::new(word);
         let mut sending = self.sending.lock();
         sending.placements.push(Placement { of, word });
     }
 
-    /// The source leaves a membership: its rings there end.
+    /// Removes the place in a membership, and closes the rings there.
     pub(crate) fn leave(&self, of: u64) {
         self.change(|sending| {
             let rings = &mut sending.rings;
@@ -52,7 +52,7 @@ impl Source {
         });
     }
 
-    /// Nothing is sent any more: sending fails with this.
+    /// Ends the source: from now on sending fails with this error.
     pub(crate) fn end(&self, reason: &Error) {
         self.change(|sending| {
             sending.ended.get_or_insert_with(|| reason.clone());
@@ -62,29 +62,30 @@ impl Source {
         });
     }
 
-    /// When the source ends, nothing is said of it in its rings, as if the plugin were killed: listeners are told by the broker, which
-    /// knows why.
+    /// Leaves the announcement of the source's end to the broker, which knows the reason: when the source ends, its
+    /// rings are not marked as closed, as if the plugin had been killed.
     pub(crate) fn leave_the_end_to_the_broker(&self) {
         self.sending.lock().ends_unsaid = true;
     }
 
-    /// Takes a ring away that nobody reads any more. Nothing is said in it: its listeners are told by the broker why their feeds have
-    /// ended. Whoever sleeps at the other ring stays armed: both have one topic word.
+    /// Removes a ring that nobody reads any more. It is not marked as closed: the broker tells its listeners why
+    /// their feeds have ended. The source stays armed for listeners that sleep at the other ring, because both
+    /// rings have one topic word.
     pub(crate) fn drop_ring(&self, key: RingKey) {
         self.change(|sending| {
             sending.rings.retain(|ring| ring.key != key);
-            // Who waits for room in it waits in vain.
+            // Threads that wait for room in it would wait in vain.
             if let Some(word) = sending.word(key.of) {
                 word.wake();
             }
         });
     }
 
-    /// Takes in a ring that the broker has asked for.
+    /// Adds a ring that the broker has asked for.
     ///
     /// # Errors
     ///
-    /// `CLOSED` where the source has ended, or has left that membership.
+    /// `CLOSED` if the source has ended, or has left that membership.
     pub(crate) fn add_ring(&self, new: NewRing) -> Result<()> {
         let NewRing {
             key,
@@ -99,7 +100,7 @@ impl Source {
                 break;
             }
             if round == ROUNDS {
-                // More is sent than can be converted.
+                // Events are sent faster than they can be converted: the ring begins without history.
                 past.clear();
                 break;
             }
@@ -117,7 +118,7 @@ impl Source {
             writer: past.begin(memory, sending.next),
             listeners: Listeners::new(self.settings.budgets),
         };
-        // Older memberships have lower numbers.
+        // Sorted by membership: older memberships have lower numbers.
         let place = sending
             .rings
             .partition_point(|other| other.key.of <= key.of);
@@ -126,7 +127,7 @@ impl Source {
         Ok(())
     }
 
-    /// Notes a listener. Where it begins: behind the last event, less the history. `None` where the ring has ended.
+    /// Adds a listener. It begins after the last event, less the history. `None` if the ring has ended.
     pub(crate) fn listen(&self, key: RingKey, by: Listening) -> Option<Start> {
         let mut sending = self.sending.lock();
         let ring = sending.ring(key)?;
@@ -135,7 +136,7 @@ impl Source {
         Some(Start { position, number })
     }
 
-    /// A feed has ended: nobody waits for it any more.
+    /// Removes a listener whose feed has ended, and wakes threads that wait for it.
     pub(crate) fn unlisten(&self, key: RingKey, feed: u64) {
         let mut sending = self.sending.lock();
         let removed = sending
@@ -146,7 +147,7 @@ impl Source {
         }
     }
 
-    /// The process of a plugin has ended: nobody waits for it any more.
+    /// Removes the listeners of a plugin that has ended, and wakes threads that wait for them.
     pub(crate) fn peer_ended(&self, peer: &Arc<Peer>) {
         let mut sending = self.sending.lock();
         let rings = sending.rings.iter_mut();
@@ -158,8 +159,8 @@ impl Source {
         }
     }
 
-    /// Whether anybody listens in a membership: looks at the cursors for those who have left. A history that no later
-    /// membership has yet is kept for those who come.
+    /// Whether anybody listens in a membership; reads the cursors, to find listeners that have left. A history is
+    /// kept for listeners that may still come, as long as no later membership has a ring with it.
     pub(crate) fn is_heard(&self, of: u64) -> bool {
         let mut sending = self.sending.lock();
         let keeps_history = self.settings.history > 0;
@@ -173,7 +174,7 @@ impl Source {
         })
     }
 
-    /// Changes what there is, and tells those who are about to send, or wait.
+    /// Changes the rings, and publishes the encodings that are wanted now to senders without the lock.
     fn change(&self, change: impl FnOnce(&mut Sending)) {
         let mut sending = self.sending.lock();
         change(&mut sending);
@@ -181,12 +182,12 @@ impl Source {
     }
 
     fn tell_wanted(&self, sending: &Sending) {
-        // A thread that sends after it has heard of a listener sees that.
+        // A release: a thread that sends after it has learnt of a listener sees that it is wanted.
         self.wanted.store(sending.wanted(), Ordering::Release);
     }
 }
 
-/// Says in all rings of memberships that nothing follows, and wakes who waits for that, on both sides.
+/// Marks rings as closed, and wakes the listeners that sleep and the threads that wait for room.
 fn close(sending: &Sending, ended: Vec<Ring>) {
     for ring in ended {
         if !sending.ends_unsaid {
@@ -195,7 +196,7 @@ fn close(sending: &Sending, ended: Vec<Ring>) {
         let Some(word) = sending.word(ring.key.of) else {
             continue;
         };
-        // Who sleeps is looked at after this.
+        // Disarmed before the look at who sleeps, as after an event.
         word.disarm();
         let mut sleepers = Vec::new();
         ring.listeners.sleepers(&mut sleepers);

@@ -1,4 +1,4 @@
-//! What a source's lock guards: its rings, and where it has places.
+//! What a source's lock guards: its rings, and its places in memberships.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use crate::base::error::Error;
 use crate::events::listeners::Sleeper;
 use crate::link::topic_words::TopicWord;
 
-/// Rings of archives are written.
+/// There are rings of archives.
 pub(super) const ARCHIVE: u32 = 1;
-/// Rings of JSON are written.
+/// There are rings of JSON.
 pub(super) const JSON: u32 = 2;
-/// Nothing is sent any more.
+/// The source has ended.
 pub(super) const ENDED: u32 = 4;
 
-/// A place of the source in one membership.
+/// The place of a source in one membership.
 #[derive(Debug)]
 pub(super) struct Placement {
     /// The membership's number.
@@ -29,27 +29,28 @@ pub(super) struct Placement {
 pub(super) struct Sending {
     /// The number of the next event.
     pub(super) next: u64,
-    /// Those of older memberships first.
+    /// The rings, sorted by membership, the oldest first.
     pub(super) rings: Vec<Ring>,
-    /// The oldest first.
+    /// Sorted by membership, the oldest first.
     pub(super) placements: Vec<Placement>,
-    /// Why nothing is sent any more, where that is so.
+    /// Why nothing can be sent any more; `None` while it can.
     pub(super) ended: Option<Error>,
-    /// The broker is to say why nothing follows: see [`Source::leave_the_end_to_the_broker`](super::Source::leave_the_end_to_the_broker).
+    /// Whether the broker announces the end: see
+    /// [`Source::leave_the_end_to_the_broker`](super::Source::leave_the_end_to_the_broker).
     pub(super) ends_unsaid: bool,
 }
 
 /// Why an event was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// There is a ring for which it was not encoded.
+    /// A ring needs an encoding in which the event was not written.
     Missing,
-    /// Somebody who bounds is in the way: in that ring, of a payload of that length.
+    /// A listener that bounds is in the way: in that ring, of a payload of that length.
     Blocked(RingKey, usize),
 }
 
 impl Sending {
-    /// Which encodings are to be written, as the source keeps it for those who look without its lock.
+    /// The encodings that are wanted, as bits, for senders that look without the lock.
     pub(super) fn wanted(&self) -> u32 {
         if self.ended.is_some() {
             return ENDED;
@@ -61,7 +62,7 @@ impl Sending {
         self.rings.iter().fold(0, |wanted, ring| wanted | bit(ring))
     }
 
-    /// Writes an event in all rings, or in none. Nobody sees it before [`Sending::publish`].
+    /// Writes an event in all rings, or in none. No listener sees it before [`Sending::publish`].
     #[inline]
     pub(super) fn write(
         &mut self,
@@ -70,7 +71,7 @@ impl Sending {
         lossless: bool,
     ) -> Result<(), Stop> {
         if self.rings.is_empty() {
-            // The last listener has gone since this event was written.
+            // The last listener has gone since the event was encoded.
             return Ok(());
         }
         for ring in &mut self.rings {
@@ -88,7 +89,7 @@ impl Sending {
         Ok(())
     }
 
-    /// Shows what was written.
+    /// Publishes what was written.
     #[inline]
     pub(super) fn publish(&mut self) {
         for ring in &mut self.rings {
@@ -96,7 +97,8 @@ impl Sending {
         }
     }
 
-    /// Whoever sleeps and is to be woken because of what was written: one fence and one load for each membership, if nobody does.
+    /// The listeners that sleep and have to be woken after a write. If none sleeps, this costs a fence and a load
+    /// for each membership.
     #[inline]
     pub(super) fn sleepers(&self) -> Vec<Sleeper> {
         let mut found = Vec::new();

@@ -1,7 +1,7 @@
-//! Waiting for listeners: for room, by who sends, until a budget or the time of the event is used up.
+//! Waiting for room: a sending thread waits for listeners, until their budgets or the event's time are used up.
 //!
-//! The order is that of `layout::events`: who waits reads *room* of its topic word, counts itself in `starving`, fences,
-//! looks at the cursors, and sleeps while *room* is as it was read.
+//! The order of steps is that of `layout::events`: the thread reads *room* of its topic word, counts itself in
+//! `starving`, fences, looks at the cursors, and sleeps while *room* has the value that was read.
 
 use std::sync::Arc;
 
@@ -17,19 +17,19 @@ use crate::events::inside::Waiting;
 use crate::events::listeners;
 use crate::events::peers::Peer;
 
-/// Nanoseconds after which a thread that waits looks at the cursors by itself: listeners that handle few events in that time tell
-/// it only of larger pieces of room.
+/// After how many nanoseconds a waiting thread looks at the cursors by itself: listeners announce only larger
+/// pieces of room, so one that handles few events in that time does not wake it.
 pub(super) const LOOK_EVERY: u64 = 1_000_000;
 
-/// How long one event, or one batch, waits.
+/// The wait of one event, or of one batch.
 pub(super) struct Wait {
-    /// Nanoseconds of the monotonic clock.
+    /// The end of the wait, in nanoseconds of the monotonic clock.
     until: u64,
-    /// Whoever is in the way cannot move on before this thread does.
+    /// Whether all listeners that are in the way cannot go on before this thread does.
     is_in_vain: bool,
-    /// Whom this thread waits for, inside a handler.
+    /// Tells the broker for whom this thread waits, inside a handler.
     waiting: Waiting,
-    /// Those that wait for what this thread keeps, as the broker has found.
+    /// Listeners of which the broker has found that they wait for something that this thread keeps.
     given_up: Vec<Arc<Peer>>,
 }
 
@@ -39,14 +39,14 @@ impl Wait {
         all.any(|other| std::ptr::eq(&**other, peer))
     }
 
-    /// Whether there is time left.
+    /// Whether there is time left, and the wait is not in vain.
     pub(super) fn is_left(&self) -> bool {
         !self.is_in_vain && clock::now() < self.until
     }
 }
 
 impl Source {
-    /// An event begins to wait.
+    /// Begins the wait of an event.
     #[cold]
     pub(super) fn begin_wait(&self) -> Wait {
         let timeout = self.settings.send_timeout.as_nanos();
@@ -63,8 +63,8 @@ impl Source {
         }
     }
 
-    /// Waits once until one of the listeners that are in the way of a payload of some length has moved on, or until their
-    /// budgets or the time are used up. Whether there is room then is to be looked at.
+    /// Waits once: until a listener that is in the way of a payload of this length has moved on, or budgets or time
+    /// are used up. The caller then looks whether there is room.
     #[cold]
     pub(super) fn await_room<'a>(
         &'a self,
@@ -72,7 +72,7 @@ impl Source {
         (key, len): (RingKey, usize),
         wait: &mut Wait,
     ) -> MutexGuard<'a, Sending> {
-        // Before the look at the cursors.
+        // Before the look at the cursors, so that the look can confirm the wait.
         let asked = wait.waiting.asked();
         wait.given_up
             .extend(asked.in_vain.as_ref().map(|(peer, _)| peer.clone()));
@@ -91,12 +91,13 @@ impl Source {
         let stands_still = |peer: &Peer| wait.has_given_up(peer) || self.inside.stands_still(peer);
         let waits_for = (ring.listeners).in_the_way(needed, (extent, now), stands_still);
         if waits_for.is_none() {
-            // Either nobody is in the way any more, or whoever is waits for this thread.
+            // Either nobody is in the way any more, or only listeners that wait for this thread.
             wait.is_in_vain = waits_for.is_in_vain;
             ring.writer.sated();
             return sending;
         }
-        // Not before it is clear that this thread waits: who is taken note of here is not found again.
+        // Only now that this thread certainly waits: finding the sleepers disarms the word, so they would not be
+        // found again.
         let sleepers = sending.sleepers();
         drop(sending);
         listeners::wake(sleepers);

@@ -1,4 +1,4 @@
-//! Whether the cgroups of this process have room for memory that it is about to allocate.
+//! Checks whether the cgroups of this process have room for memory that it is about to allocate.
 
 use callgate_layout::{Code, cgroup};
 

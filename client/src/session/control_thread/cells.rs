@@ -1,4 +1,5 @@
-//! The broker's records about cells: the memory that one is written or read in, and that it is this plugin's no more.
+//! The broker's records about cells: memory in which a cell is written or read, and that the plugin has lost a
+//! cell.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -51,10 +52,10 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Has a cell used in the memory that was sent; where that cannot be, it is closed.
+    /// Has a cell use the memory that was sent. If it cannot, the cell is closed.
     fn use_cell(&mut self, request: u32, take: impl FnOnce(&OpenCell, u64) -> Result<()>) {
         let membership = &self.plugin.membership;
-        // One that is used no more is closed, of which the broker hears.
+        // A cell that is not known was closed, and the record that tells the broker is under way.
         let Some(cell) = membership.cells.get(request) else {
             return;
         };
@@ -68,13 +69,13 @@ impl PluginWork<'_> {
         }
     }
 
-    /// This side cannot use the memory of a cell.
+    /// Closes a cell whose memory this side cannot use, at the broker too.
     pub(super) fn cell_failed(&mut self, request: u32, error: &Error) {
         self.send(&CellToBroker::Close { request }.into());
         self.cell_refused(request, error);
     }
 
-    /// A cell is not this plugin's, or is it no more.
+    /// Notes that a cell is not this plugin's, or is not any more.
     pub(super) fn cell_refused(&mut self, request: u32, error: &Error) {
         let plugin = &self.plugin;
         let membership = &plugin.membership;
@@ -82,7 +83,7 @@ impl PluginWork<'_> {
             return;
         };
         let error = error.clone().at_gate(cell.tag.clone());
-        // Who waits for it says it to the program.
+        // If a thread waits for the cell, it returns the error to the program.
         if cell.failed(&error) {
             return;
         }
@@ -95,7 +96,7 @@ impl PluginWork<'_> {
     }
 }
 
-/// Maps what a cell is written in. All of it is allocated here, so that neither this side nor a reader has to later.
+/// Maps the memory in which a cell is written. All of it is allocated here, so that nobody has to allocate later.
 fn write(
     cell: &OpenCell,
     of: u64,
@@ -122,7 +123,7 @@ fn write(
     written.add(of, memory, last)
 }
 
-/// Maps what a cell is read in.
+/// Maps the memory in which a cell is read.
 fn read(
     cell: &OpenCell,
     of: u64,

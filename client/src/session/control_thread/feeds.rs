@@ -1,4 +1,5 @@
-//! The broker's records about feeds: sources that subscriptions match, and how they are set up.
+//! The broker's records about feeds: which sources match the plugin's subscriptions, and how feeds on them are set
+//! up.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
@@ -23,7 +24,7 @@ use crate::session::here;
 use crate::session::mapping::{map_read_only, map_writable, system};
 use crate::session::notices::BrokerEvent;
 
-/// A source that a subscription matches, as the broker says.
+/// A source that matches a subscription, as the broker has described it.
 struct Found {
     subscription: u32,
     feed: u64,
@@ -33,7 +34,7 @@ struct Found {
     fit: Fit,
 }
 
-/// Where a feed lies, as the broker says.
+/// Where a feed lies, as the broker has described it.
 struct Where {
     cursor: u16,
     len: u32,
@@ -80,7 +81,7 @@ impl PluginWork<'_> {
         self.let_go_of_senders();
     }
 
-    /// The broker has answered a subscription.
+    /// Handles the broker's answer to a subscription.
     pub(super) fn subscribed(&mut self, request: u32, outcome: Result<()>) {
         let plugin = &self.plugin;
         let asked = plugin.membership.followed.answered(request);
@@ -90,7 +91,7 @@ impl PluginWork<'_> {
         let name = &subscribed.hearing.name;
         let outcome = outcome.map_err(|error| error.at_gate(name.clone()));
         let refused = outcome.as_ref().err().cloned();
-        // Who waits for it says it to the program.
+        // If a thread waits for the subscription, it returns the error to the program.
         let is_awaited = subscribed.answered(outcome);
         if let Some(error) = refused.filter(|_| !is_awaited) {
             tracing::warn!(%error, "the broker does not let this plugin hear a topic again");
@@ -112,7 +113,7 @@ impl PluginWork<'_> {
             fit,
         } = found;
         let Some(subscribed) = self.plugin.state.subscriptions.get(subscription) else {
-            // It is over, and the broker will hear of that.
+            // The subscription has ended; the record that tells the broker is under way.
             return self.send(&FeedToBroker::Leave { feed }.into());
         };
         let is_untyped = subscribed.wanted.is_untyped();
@@ -137,7 +138,7 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Has a feed set up.
+    /// Asks the broker to set a feed up.
     fn take(&mut self, feed: u64, mut told: Told, (encoding, is_converted): (Encoding, bool)) {
         told.following = Following::Taken {
             encoding,
@@ -147,7 +148,7 @@ impl PluginWork<'_> {
         self.send(&FeedToBroker::Take { feed, encoding }.into());
     }
 
-    /// A source whose events can never become what is wanted.
+    /// Reports a source whose types do not fit, and leaves its feed.
     fn unfit(&mut self, feed: u64, told: Told, why: Error) {
         let why = why.at_gate(told.about.topic.clone());
         let notice = EventNotice::unfit(&told.about, why);
@@ -155,7 +156,7 @@ impl PluginWork<'_> {
         self.send(&FeedToBroker::Leave { feed }.into());
     }
 
-    /// Maps what a feed lies in.
+    /// Maps the memory of a feed. Returns `false` if the feed is not one that this plugin has taken.
     fn follow(&mut self, feed: u64, place: &Where, descriptors: Vec<OwnedFd>) -> Result<bool> {
         let membership = self.plugin.membership.clone();
         let taken = membership.followed.with(feed, |told| match told.following {
@@ -203,11 +204,11 @@ impl PluginWork<'_> {
         Ok(true)
     }
 
-    /// Answers for a feed that is to be followed.
+    /// Tells the broker whether a feed could be set up.
     pub(super) fn followed(&mut self, feed: u64, outcome: Result<bool>) {
         match outcome {
             Ok(true) => self.send(&FeedToBroker::Following { feed }.into()),
-            // Nobody asked for it, or it has ended.
+            // Nobody asked for the feed, or it has ended.
             Ok(false) => {}
             Err(error) => {
                 if self.feed_failed(feed, &error) {
@@ -217,7 +218,7 @@ impl PluginWork<'_> {
         }
     }
 
-    /// A feed cannot be set up, which the program is told; false where it has ended before.
+    /// Tells the program that a feed cannot be set up. Returns `false` if the feed had ended before.
     fn feed_failed(&mut self, feed: u64, error: &Error) -> bool {
         let Some(told) = self.plugin.membership.followed.remove(feed) else {
             return false;
@@ -228,7 +229,7 @@ impl PluginWork<'_> {
         true
     }
 
-    /// What is mapped of a plugin that is heard; its process is watched.
+    /// The mapped memory of a sending plugin. If it is not mapped yet, maps it and watches the plugin's process.
     fn sender_of(
         &mut self,
         (plugin, who): (u64, Arc<Caller>),
@@ -244,7 +245,7 @@ impl PluginWork<'_> {
                 who,
                 bell: Doorbell::new(map_writable(bell, DOORBELL_LEN)?),
             });
-            // A peer in this process does not end without it, and the broker tells when it leaves.
+            // A plugin in this process cannot end without it, and the broker tells when the plugin leaves.
             if !is_here {
                 let process = Arc::new(process);
                 let token = poller.watch(number, &process);
@@ -274,7 +275,7 @@ impl PluginWork<'_> {
         let why = why.clone().at_gate(told.about.topic.clone());
         match &told.following {
             Following::Started(_) => told.end(&why),
-            // It was on its way. That its sender has gone meanwhile is no failure.
+            // That the sender has ended while the feed was set up is no failure.
             _ if why.code() == Code::ProviderGone => {}
             _ => {
                 let notice = EventNotice::failed(&told.about, why);
@@ -284,7 +285,8 @@ impl PluginWork<'_> {
         self.go_on_with_feed_schemas();
     }
 
-    /// A process has ended; whether it was a sender's. What it has published is taken first.
+    /// Handles the end of a process, if it was a sender's. What it had published is still taken. Returns whether it
+    /// was one.
     pub(super) fn sender_ended(&mut self, token: Token) -> bool {
         let plugin = &mut *self.plugin;
         let Some((number, sender, process)) = plugin.senders.remove(&token) else {
@@ -301,7 +303,7 @@ impl PluginWork<'_> {
         true
     }
 
-    /// Watches no longer who is not heard any more.
+    /// Stops watching plugins that are not heard any more.
     fn let_go_of_senders(&mut self) {
         let is_over = |_: &Token, (_, sender, _): &mut (u64, Weak<Sender>, Arc<OwnedFd>)| {
             sender.strong_count() == 0
@@ -311,7 +313,7 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Decodes, compares and fetches what feeds wait for, as long as there is time for it.
+    /// Decodes, compares and fetches schemas for feeds, as long as the pace allows.
     pub(super) fn go_on_with_feed_schemas(&mut self) {
         while self.plugin.feed_schemas.is_step_due() {
             let begun = Instant::now();
@@ -353,7 +355,7 @@ impl PluginWork<'_> {
         }
     }
 
-    /// A part of a schema has come that was fetched for a feed.
+    /// Adds a part of a schema that was fetched for a feed.
     pub(super) fn feed_schema_part(&mut self, total: u32, bytes: &[u8]) {
         let plugin = &mut *self.plugin;
         let number = || plugin.membership.connection.next_number();
@@ -365,7 +367,7 @@ impl PluginWork<'_> {
         self.go_on_with_feed_schemas();
     }
 
-    /// The broker does not send a schema that feeds wait for.
+    /// Fails the feeds that wait for a schema which the broker does not send.
     pub(super) fn feed_fetch_refused(&mut self, error: &Error) {
         let feeds = self.plugin.feed_schemas.fail();
         self.no_schema(feeds, error);

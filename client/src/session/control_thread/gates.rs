@@ -11,7 +11,7 @@ use crate::session::notices::BrokerEvent;
 use crate::session::schemas::{News, Step};
 
 impl PluginWork<'_> {
-    /// Another plugin has provided a gate of this one before it was back.
+    /// Notes that another plugin provided a gate of this one before this one was back.
     fn gate_lost(&self, request: u32, owner: String) {
         let plugin = &self.plugin;
         let Some(Returned::Gate(offer)) = plugin.membership.connection.returning(request) else {
@@ -65,12 +65,13 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Whether the plugin has gone on to another broker, which says how its gates stand.
+    /// Whether the plugin has another broker by now, which tells the state of its gates.
     fn is_past(&self) -> bool {
         self.plugin.state.membership().id != self.plugin.membership.id
     }
 
-    /// The broker has answered a question about a gate, and everything that it had said before is shown.
+    /// Handles the broker's answer to a question about a gate. All that the broker had said before it is shown by
+    /// now.
     fn synced(&mut self, open: u32) {
         let state = &self.plugin.state;
         let is_more = state.open_gate(open).is_some_and(|gate| gate.answered());
@@ -80,7 +81,7 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Shows how gates stand, and then goes on with schemas.
+    /// Shows the state of gates, and then goes on with schemas.
     fn show(&mut self, all: impl IntoIterator<Item = News>) {
         if self.is_past() {
             return self.plugin.schemas.clear();
@@ -100,7 +101,7 @@ impl PluginWork<'_> {
             is_synced,
         } = news;
         let membership = &self.plugin.membership;
-        // Looked up now: it may have ended since the broker said that it leads there.
+        // Looked up now, because the link may have ended since the broker named it.
         let link = state.route.and_then(|route| membership.link(route.end));
         gate.set(
             membership.id,
@@ -108,7 +109,7 @@ impl PluginWork<'_> {
             (state, verdicts),
             link.clone(),
         );
-        // And since it was looked up.
+        // It may also have ended since it was looked up.
         if let Some(link) = link.filter(|link| membership.link(link.end()).is_none()) {
             gate.lose(&link, membership.id);
         }
@@ -118,14 +119,14 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Decodes, compares and fetches what waits for that, unless other plugins of this thread wait for their turn.
+    /// Decodes, compares and fetches schemas for gates, unless other plugins of this thread wait for their turn.
     fn go_on_with_schemas(&mut self) {
         if !self.pace.is_awaited {
             self.take_turn_with_schemas();
         }
     }
 
-    /// The same, as long as there is time for it.
+    /// Decodes, compares and fetches schemas, as long as the pace allows.
     pub(super) fn take_turn_with_schemas(&mut self) {
         self.go_on_with_feed_schemas();
         if self.is_past() {

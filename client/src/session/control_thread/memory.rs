@@ -1,5 +1,5 @@
-//! The memory of links as it comes and goes: mapped as its kind and this side's role say, answered
-//! for, unmapped.
+//! The memory of links: the control thread maps it as its kind and this side's role require, tells the broker the
+//! outcome, and gives it back when it is idle.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
@@ -44,7 +44,7 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Maps memory, and says so.
+    /// Maps memory, and tells the broker whether it could.
     fn map(&mut self, memory: MemoryId, role: Role, len: usize, descriptors: Vec<OwnedFd>) {
         let outcome = match (memory, role) {
             (MemoryId::Outbox { end }, Role::Writer) => self.own_outbox(end, len, descriptors),
@@ -53,7 +53,7 @@ impl PluginWork<'_> {
                 "the broker sent a peer's outbox without its peer",
             )),
             (MemoryId::Extent { end, number }, Role::Writer) => {
-                // What became of it is said when it is allocated.
+                // The broker is told when the memory is allocated.
                 let begun = self.own_extent(end, (number, len), descriptors);
                 return begun
                     .unwrap_or_else(|error| self.plugin.membership.break_link(end, &error));
@@ -75,8 +75,8 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Tells the broker, and whoever waits for it here, that this side cannot use some memory. With an
-    /// outbox the link goes; an extent fails alone, unless the broker is at fault.
+    /// Tells the broker, and threads here that wait for it, that this side cannot use some memory. Without its
+    /// outbox the link ends; an extent fails alone, unless the broker is at fault.
     pub(super) fn memory_failed(&mut self, memory: MemoryId, role: Role, error: &Error) {
         let end = memory.end(role);
         let failure = Failure::new(error.code(), error.message());
@@ -98,7 +98,7 @@ impl PluginWork<'_> {
             MemoryId::Extent { .. } => {
                 let own = role == Role::Writer;
                 tracing::warn!(%error, own, "an extent of a link cannot be used");
-                // First, because whoever waits may ask for another one under this number.
+                // The broker is told first: a thread that is woken may ask for another extent under this number.
                 let _ = self.plugin.membership.send(&failed.into());
                 if own {
                     let refused = |extents: &Extents, _number| extents.refused(error.clone());
@@ -115,7 +115,7 @@ impl PluginWork<'_> {
         Ok(())
     }
 
-    /// Takes the other side of a link, whose outbox comes with it.
+    /// Completes a link with its peer, whose outbox comes with the record.
     pub(super) fn link_peer(
         &mut self,
         end: LinkEnd,
@@ -152,14 +152,14 @@ impl PluginWork<'_> {
             bus: self.plugin.membership.bus,
         }));
         self.plugin.membership.add_link(&link);
-        // A peer in this process does not end without it, and the broker tells when it leaves.
+        // A peer in this process cannot end without it, and the broker tells when the peer leaves.
         match is_here {
             true => Ok(()),
             false => self.watch(end, process),
         }
     }
 
-    /// Has an extent allocated; that takes long, so this thread only hands it on.
+    /// Starts the thread that allocates an extent, because that takes too long for this one.
     fn own_extent(
         &self,
         end: LinkEnd,
@@ -193,8 +193,8 @@ impl PluginWork<'_> {
     ) -> Result<()> {
         let [memory] = expect(descriptors)?;
         check_extent(len)?;
-        // Were it said to be mapped where the link is gone, an answer would lie there that a caller which
-        // still holds the link cannot read.
+        // If it were reported as mapped although the link is gone, the peer might put an answer there, which a
+        // caller that still holds the link could not read.
         let link = self.plugin.membership.link(end).ok_or_else(|| {
             let text = "this side has let the link go";
             Error::new(Code::ProviderGone, text)
@@ -203,8 +203,8 @@ impl PluginWork<'_> {
         Ok(())
     }
 
-    /// Changes what a link has of an extent. Who waits for a change of this side's own is woken: callers,
-    /// and answers that found no room.
+    /// Changes what a link knows of an extent. If this side writes the extent, wakes the callers, and the answers
+    /// without room, that wait for such a change.
     fn extent_changed(&self, memory: MemoryId, role: Role, change: impl FnOnce(&Extents, u8)) {
         if let MemoryId::Extent { number, .. } = memory
             && let Some(link) = self.plugin.membership.link(memory.end(role))
@@ -222,17 +222,17 @@ impl PluginWork<'_> {
         self.plugin.next_tidy.get_or_insert(at);
     }
 
-    /// Gives back the extents and the buffers that were idle for a while; arranges to look again if
-    /// any are left, or may come because the peer has extents.
+    /// Gives back extents and buffers that were idle for a while. If any are left, or may come because the peer has
+    /// extents, arranges the next look.
     pub(super) fn tidy(&mut self) {
         let mut any_left = false;
         for link in self.plugin.membership.links() {
             any_left |= link.extents().are_any();
             if !self.plugin.is_connected {
-                // What there is of extents cannot be replaced any more.
+                // Without a broker, extents that are given back cannot be replaced.
                 continue;
             }
-            // Late answers free what abandoned calls hold, and nobody else may come to look.
+            // Late answers free what abandoned calls hold, and perhaps no other thread comes to look for them.
             link.sweep();
             let idle = link.extents().take_idle();
             let is_any = !idle.is_empty();
@@ -247,7 +247,7 @@ impl PluginWork<'_> {
         self.plugin.next_tidy = any_left.then(|| instant_after(self.plugin.state.keep_idle));
     }
 
-    /// Has the poll say when a peer's process ends.
+    /// Watches a peer's process, so that the poll reports its end.
     fn watch(&mut self, end: LinkEnd, process: Arc<OwnedFd>) -> Result<()> {
         let token = self
             .poller

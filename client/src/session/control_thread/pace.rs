@@ -1,40 +1,41 @@
-//! How much of its time the control thread spends on schemas: about a tenth, whatever providers have it decode and
-//! compare. Deaths, grants and revocations do not wait behind schemas for longer than one step and what is free.
+//! Limits how much of its time the control thread spends on schemas: about a tenth, whatever providers have it
+//! decode and compare. So deaths, grants and revocations wait for one step and for the free time at most.
 //!
-//! The pace is the thread's and not a plugin's: all plugins of a group wait for the same thread.
+//! The pace belongs to the thread, because all plugins of a group wait for the same thread.
 
 use std::time::{Duration, Instant};
 
-/// A step is made up for by so many times what it took.
+/// After a step the thread pauses for this many times what the step took.
 const PAUSES: u32 = 10;
-/// A pause is no longer than this.
+/// The longest pause.
 const MOST_PAUSE: Duration = Duration::from_secs(1);
-/// So much is spent without a pause where little was spent before: enough for hundreds of small schemas.
+/// Time that may be spent without a pause if little was spent before: enough for hundreds of small schemas.
 const FREE: Duration = Duration::from_millis(20);
 
-/// What was spent, and who waits for the next step.
+/// The time that was spent, and whether a plugin waits for the next step.
 #[derive(Default)]
 pub(super) struct Pace {
-    /// When all that was spent is made up for.
+    /// When pauses will have made up for all the time that was spent.
     even_at: Option<Instant>,
-    /// Whether a plugin waits until there is time for its schemas. Until it had its turn, the others wait as well.
+    /// Whether a plugin waits until its schemas may be worked on. Until it has had its turn, the others wait as
+    /// well.
     pub(super) is_awaited: bool,
 }
 
 impl Pace {
-    /// When there is time again; `None` where there always was.
+    /// When the next step may begin; `None` if there was no step yet.
     pub(super) fn next(&self) -> Option<Instant> {
         self.even_at?.checked_sub(FREE * PAUSES)
     }
 
-    /// Whether there is time for a step.
+    /// Whether a step may begin now.
     pub(super) fn allows(&self, now: Instant) -> bool {
         self.next().is_none_or(|next| next <= now)
     }
 
-    /// A step was made.
+    /// Notes a step that was taken.
     pub(super) fn spend(&mut self, begun: Instant, ended: Instant) {
-        // Longer ones have the longest pause anyway.
+        // A longer step gets the longest pause anyway.
         let took = ended.saturating_duration_since(begun).min(MOST_PAUSE);
         let from = self.even_at.map_or(ended, |at| at.max(ended));
         let latest = ended + MOST_PAUSE + FREE * PAUSES;

@@ -1,4 +1,4 @@
-//! One plugin's part of the control thread's work.
+//! The part of the control thread's work that belongs to one membership of a plugin.
 
 use std::collections::HashMap;
 use std::io;
@@ -30,54 +30,54 @@ use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
 use crate::session::schemas::Schemas;
 
-/// Records that are read for one plugin before it is the turn of the others.
+/// How many records of one plugin are read before the other plugins get their turn.
 const BATCH: u32 = 64;
 
 /// How long the broker may take to say how a peer's process has ended, which it hears of as this thread does. So long those who wait
 /// for the peer are told nothing.
 const TELLING: Duration = Duration::from_millis(2);
 
-/// A plugin whose broker, links and host the control thread hears, in one membership.
+/// One membership of a plugin, with everything that the control thread watches for it: broker, peers and host.
 pub(super) struct WatchedPlugin {
     /// Its number on this thread.
     pub(super) number: u64,
     pub(super) state: Arc<PluginState>,
     pub(super) membership: Arc<Membership>,
-    /// Its socket's token.
+    /// The token of the broker's socket.
     socket: Token,
-    /// Kept open while it is watched.
+    /// The process of the host, watched for its end; the descriptor stays open meanwhile.
     host: Option<(Token, OwnedFd)>,
-    /// Own outboxes of links whose other side is not there yet.
+    /// Own outboxes of links whose peer has not been sent yet.
     pub(super) outboxes: HashMap<LinkEnd, WriteView>,
     /// The processes of linked peers.
     pub(super) peers: HashMap<Token, (LinkEnd, Arc<OwnedFd>)>,
     /// Those of them that have ended, and until when the broker may say how.
     ending: Vec<(Token, Instant)>,
-    /// Those that listen to the plugin's events, and their processes.
+    /// The plugins that listen to this one's events, with their processes.
     pub(super) listeners: HashMap<Token, (Weak<Peer>, Arc<OwnedFd>)>,
-    /// Those whose events are heard, with their numbers.
+    /// The plugins whose events this one hears, with their numbers and processes.
     pub(super) senders: HashMap<Token, (u64, Weak<Sender>, Arc<OwnedFd>)>,
-    /// When extents and buffers are looked through for idle ones; `None` while there are none.
+    /// When to look next for idle extents and buffers; `None` while there are none at all.
     pub(super) next_tidy: Option<Instant>,
     pub(super) is_connected: bool,
     pub(super) schemas: Schemas,
     pub(super) feed_schemas: FeedSchemas,
-    /// Whether the poll says when the socket has room.
+    /// Whether the poll reports when the socket has room.
     watches_writable: bool,
-    /// The questions of the broker how the dispatcher stands, by their numbers.
+    /// The broker's questions how the dispatcher is doing that are not answered yet, by their numbers.
     pub(super) asked: Vec<u32>,
-    /// What the dispatcher was to take note of at the last question.
+    /// The version that the dispatcher was asked to look at for the last such question.
     pub(super) looks: Option<u64>,
 }
 
 impl WatchedPlugin {
-    /// Begins to watch a plugin's socket, and the process that has started this one.
+    /// Begins to watch the broker's socket, and the process of the host.
     pub(super) fn new(
         poller: &mut Poller,
         (number, state, membership): (u64, Arc<PluginState>, Arc<Membership>),
         host: Option<OwnedFd>,
     ) -> io::Result<WatchedPlugin> {
-        // First, because what the poll says next is handled by this thread.
+        // Set first: from here on this thread handles what the poll reports.
         let connection = &membership.connection;
         connection.be_control_thread(poller.waker());
         let socket = poller.watch(number, connection.socket())?;
@@ -118,7 +118,7 @@ impl WatchedPlugin {
         ending.chain(self.next_tidy).min()
     }
 
-    /// Watches nothing of the plugin's any more.
+    /// Stops watching everything of this membership.
     pub(super) fn unwatch(self, poller: &mut Poller) {
         poller.unwatch(self.socket, self.membership.connection.socket());
         if let Some((token, host)) = &self.host {
@@ -136,23 +136,23 @@ impl WatchedPlugin {
     }
 }
 
-/// Kills this process, whose host was killed or has ended without ending its plugins: nobody would
-/// do so later, and whatever its other threads do, they do it for nobody.
+/// Kills this process, because its host was killed or has ended without ending its plugins. Nobody else would end
+/// it, and its other threads have nobody left to work for.
 fn end_with_host() {
     let _ = kill(Pid::this(), Signal::SIGKILL);
 }
 
-/// A plugin for which the control thread does something.
+/// A plugin for which the control thread is working, with the thread's own tools.
 pub(super) struct PluginWork<'a> {
     pub(super) plugin: &'a mut WatchedPlugin,
     pub(super) poller: &'a mut Poller,
-    /// Of this thread, for all its plugins.
+    /// The pace of this thread, for all its plugins.
     pub(super) pace: &'a mut Pace,
     pub(super) buffer: &'a mut [u8],
 }
 
 impl PluginWork<'_> {
-    /// Handles an event; whether there may be more records than were read.
+    /// Handles an event. Returns whether the socket may have more records than were read.
     pub(super) fn event(&mut self, event: &Event) -> bool {
         let token = event.token();
         if token == self.plugin.socket {
@@ -174,7 +174,7 @@ impl PluginWork<'_> {
         false
     }
 
-    /// Sends what waits for the broker to read.
+    /// Sends records that wait, now that the socket has room.
     fn flush(&mut self) {
         let connection = &self.plugin.membership.connection;
         let (socket, broker) = (connection.socket(), connection.broker());
@@ -182,7 +182,7 @@ impl PluginWork<'_> {
         self.went(sent.map(drop));
     }
 
-    /// Has the poll say when the socket has room, as long as something waits for that.
+    /// Has the poll report when the socket has room, while records wait for that.
     pub(super) fn watch_writable(&mut self) {
         let plugin = &mut *self.plugin;
         let connection = &plugin.membership.connection;
@@ -200,7 +200,7 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Handles records that are there, up to a number; whether there may be more.
+    /// Reads and handles up to `BATCH` records. Returns whether there may be more.
     pub(super) fn read_socket(&mut self) -> bool {
         for _ in 0..BATCH {
             if !self.plugin.is_connected {
@@ -234,14 +234,14 @@ impl PluginWork<'_> {
         plugin.state.disconnected(&plugin.membership, reason);
     }
 
-    /// Sends a record, now or when the broker reads.
+    /// Sends a record, or queues it until the broker reads.
     pub(super) fn send(&mut self, record: &ToBroker) {
         let sent = self.plugin.membership.send(record);
         self.went(sent);
     }
 
-    /// Ends the session where nothing can be sent any more. A broker that is gone may have said why:
-    /// that, or the end, is read next.
+    /// Ends the session if nothing can be sent any more. If the broker has gone, that is not done here: what it has
+    /// said last, or the end of the connection, is read next.
     fn went(&mut self, sent: Result<()>) {
         if let Err(error) = sent
             && error.code() != Code::BrokerGone
@@ -250,9 +250,9 @@ impl PluginWork<'_> {
         }
     }
 
-    /// The process at the other end of a link has ended; whether there may be more records than were read.
+    /// Handles the end of a linked peer's process. Returns whether the socket may have more records than were read.
     fn peer_ended(&mut self, token: Token) -> bool {
-        // The broker may have said already how it has ended.
+        // The broker may already have sent how the peer has ended.
         let has_more = self.read_socket();
         let plugin = &mut *self.plugin;
         let Some((_, process)) = plugin.peers.get(&token) else {
@@ -311,7 +311,7 @@ impl PluginWork<'_> {
     }
 }
 
-/// What the errors of a link carry whose peer's process has ended, as the broker says it.
+/// The context of errors on a link whose peer's process has ended, in the same form as the broker's.
 fn exit_context(exit: ExitStatus) -> Value {
     match (exit.code(), exit.signal()) {
         (Some(code), _) => json!({ "exit": { "code": code } }),

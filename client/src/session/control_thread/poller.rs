@@ -1,4 +1,4 @@
-//! What a control thread waits for, and whose it is.
+//! What a control thread waits for, and for which plugin.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,7 +11,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 pub(super) const WAKER: Token = Token(0);
 
-/// A poll, and for each of its tokens the number of the plugin for which it stands.
+/// A poll, with the number of the plugin for each token.
 pub(super) struct Poller {
     poll: Poll,
     waker: Arc<Waker>,
@@ -20,7 +20,7 @@ pub(super) struct Poller {
 }
 
 impl Poller {
-    /// One for a thread, and what wakes that.
+    /// A poller for a thread, and the waker for that thread.
     pub(super) fn new() -> io::Result<(Poller, Arc<Waker>)> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
@@ -33,7 +33,7 @@ impl Poller {
         Ok((poller, waker))
     }
 
-    /// What wakes it.
+    /// The waker of the thread.
     pub(super) fn waker(&self) -> &Arc<Waker> {
         &self.waker
     }
@@ -42,12 +42,12 @@ impl Poller {
         self.poll.poll(events, time)
     }
 
-    /// Whose event that is; `None` where the plugin has let it go.
+    /// The plugin to which a token belongs; `None` if the token is not watched any more.
     pub(super) fn plugin(&self, token: Token) -> Option<u64> {
         self.plugins.get(&token).copied()
     }
 
-    /// Has the poll say when a plugin's descriptor can be read.
+    /// Has the poll report when a plugin's descriptor is readable.
     pub(super) fn watch(&mut self, plugin: u64, fd: &OwnedFd) -> io::Result<Token> {
         let token = Token(self.next);
         let registry = self.poll.registry();
@@ -57,7 +57,7 @@ impl Poller {
         Ok(token)
     }
 
-    /// Has it say besides when one can be written, or no longer.
+    /// Has the poll also report when the descriptor is writable, or not any more.
     pub(super) fn watch_writable(
         &self,
         token: Token,

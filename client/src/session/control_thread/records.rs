@@ -1,4 +1,4 @@
-//! The broker's records as they come in, one after the other.
+//! Reading the broker's records, one after the other.
 
 use std::os::fd::OwnedFd;
 
@@ -19,7 +19,7 @@ use crate::session::connection::{Answer, Answered, Returned, failure as error_of
 use crate::session::notices::BrokerEvent;
 use crate::session::open_gate::is_known;
 
-/// The error for descriptors that came and that this process had no room for.
+/// The error for descriptors that this process had no room for.
 fn short(what: &str) -> Error {
     let text = format!(
         "this process could not receive {what}: {}",
@@ -43,15 +43,16 @@ impl PluginWork<'_> {
                 );
             }
         };
-        // The broker counts what it sent, whether there was room for it here or not. Before a thread wakes that may ask
-        // for the next; who waits for a share runs meanwhile.
+        // Tells the broker that the record's descriptors were taken; the broker counts those that it has sent,
+        // whether there was room for them here or not. It is told before a thread wakes that may ask for more; only
+        // for shares after that, so that the thread which waits for one runs meanwhile.
         let took = received.cut || !received.descriptors.is_empty();
         let is_share = matches!(record, ToPlugin::Share(_));
         if took && !is_share {
             self.send(&SessionToBroker::Took.into());
         }
         match received.cut {
-            // What did come is closed by dropping it.
+            // Descriptors that did come are closed by dropping them.
             true => self.handle_cut(record),
             false => self.handle(record, received.descriptors),
         }
@@ -60,8 +61,7 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Handles a record whose descriptors this process had no room for: what it was to bring
-    /// fails, and nothing else.
+    /// Handles a record whose descriptors this process had no room for: only what the record was about fails.
     fn handle_cut(&mut self, record: ToPlugin) {
         match record {
             ToPlugin::Memory(MemoryToPlugin::Map { memory, role, .. }) => {
@@ -105,7 +105,7 @@ impl PluginWork<'_> {
             }) => {
                 self.write_failed((making, request), short("the memory of a share"));
             }
-            // Nothing else brings descriptors.
+            // No other record has descriptors.
             record => self.handle(record, Vec::new()),
         }
     }
@@ -125,7 +125,7 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Puts what the broker says of a wait to the thread that waits, which answers.
+    /// Passes what the broker says about a wait to the waiting thread, which answers.
     fn wait_record(&mut self, record: WaitToPlugin) {
         let waits = self.plugin.state.waits();
         match record {
@@ -135,7 +135,7 @@ impl PluginWork<'_> {
                 }
             }
             WaitToPlugin::Deadlock { wait, failure } => {
-                // The broker knows nothing of it any more.
+                // The broker has already forgotten the wait.
                 waits.put(wait, Word::Deadlock(error_of(failure)));
             }
         }
@@ -194,7 +194,7 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Hands an answer to whoever asked. Of a gate that is provided again nobody waits for it.
+    /// Passes an answer to the thread that asked, or handles it if no thread waits.
     pub(super) fn answer(&mut self, request: u32, answer: Answer) {
         let plugin = &self.plugin;
         let returned = plugin.membership.connection.answer(request, answer);
@@ -202,7 +202,7 @@ impl PluginWork<'_> {
             Some((Returned::Gate(offer), answer)) => (offer, answer),
             Some((Returned::Topic(offered), answer)) => return self.topic_back(&offered, answer),
             Some((Returned::Cell, Err(error))) => return self.cell_refused(request, &error),
-            // It is not what the broker answers such a request with.
+            // The broker does not answer such a request with this.
             Some((Returned::Cell, Ok(_))) => return,
             Some((Returned::Why(gate), answer)) => {
                 if let Some(gate) = gate.upgrade() {
@@ -220,7 +220,7 @@ impl PluginWork<'_> {
                     plugin.state.notices.tell(BrokerEvent::GateBack { gate });
                 }
             }
-            // It is not what the broker answers such a request with.
+            // The broker does not answer such a request with this.
             Ok(_) => {}
             Err(error) => {
                 let error = error.at_gate(offer.gate.clone());
@@ -266,7 +266,7 @@ impl PluginWork<'_> {
                 indexes,
             } => {
                 self.plugin.membership.provided.revoke(end, &indexes);
-                // Whoever takes a call from here on, on a link or directly, sees the change first.
+                // Whoever takes a call from here on, from a link or directly, sees the change first.
                 self.send(&LinkToBroker::Revoked { end, number }.into());
             }
             LinkToPlugin::Refuse { number, gates } => {
@@ -281,12 +281,12 @@ impl PluginWork<'_> {
     fn grant(&mut self, end: LinkEnd, index: u16, grant: Grant) {
         let provided = &self.plugin.membership.provided;
         let Some(grant) = provided.gates().named(grant) else {
-            // It may have had that name before.
+            // The index may have had a grant of that name before.
             provided.revoke(end, &[index]);
             return self.send(&LinkToBroker::NotProvided { end, index }.into());
         };
         if !provided.grant(end, index, grant) {
-            // This side found the peer closed; the broker may not know.
+            // This side has found that the peer closed; the broker may not know it.
             let failure = Failure::new(Code::ProviderGone, "this side has let the link go");
             return self.send(&LinkToBroker::Failed { end, failure }.into());
         }

@@ -1,4 +1,5 @@
-//! The broker's records about shares: to the threads that ask for them, and what has changed of those that the plugin uses.
+//! The broker's records about shares: answers to threads that ask for them, and changes of those that the plugin
+//! uses.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::shares::made::Type;
 use crate::shares::used::{Known, Used};
 use crate::shares::watched::ShareEvent;
 
-/// What the broker says of a share that the plugin is a user of.
+/// What the broker says of a share that the plugin now uses.
 struct Told {
     share: u64,
     facts: VersionFacts,
@@ -81,8 +82,8 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Puts something to the thread that waits for the answer to a request; whether one does. Otherwise the two have crossed, and what has come is
-    /// given back here.
+    /// Passes news to the thread that waits for the answer to a request. Returns `false` if none waits: news and
+    /// the thread's giving up have crossed, and the caller returns to the broker what has come.
     fn tell_asker(&self, request: u32, news: News) -> bool {
         match self.plugin.membership.shares.asker(request) {
             Some(Asker::Thread(desk)) => {
@@ -93,20 +94,21 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Makes nothing, for who does not wait for it any more or cannot use the memory.
+    /// Tells the broker that this plugin makes no version, because no thread waits for the memory or the memory
+    /// cannot be used.
     fn give_up(&mut self, making: u64, why: &Error) {
         let failure = Failure::new(why.code(), why.message());
         self.send(&ShareToBroker::GaveUp { making, failure }.into());
     }
 
-    /// The broker refuses a request about shares, or what it has sent cannot be used.
+    /// Handles a request about shares that the broker refuses, or whose answer cannot be used.
     pub(super) fn share_failed(&mut self, request: u32, error: Error) {
         match self.plugin.membership.shares.forget(request) {
             Some(Asker::Thread(desk)) => desk.put(News::Failed(error)),
             Some(Asker::Return(used, _)) => self.not_used_again(&used, &error),
             Some(Asker::Follow(follow)) => follow.answered(request, Some(error)),
             Some(Asker::Watched(watched)) => {
-                // It stays asked, so that this broker is not asked again and again.
+                // The watch keeps counting as asked, so that this broker is not asked again and again.
                 let why = error.at_gate(watched.tag.clone());
                 watched.tell(ShareEvent::Refused { why });
             }
@@ -114,21 +116,21 @@ impl PluginWork<'_> {
         }
     }
 
-    /// A watched tag does not stand as it was.
+    /// Handles the news that the state of a watched tag has changed.
     fn share_changed(&mut self, request: u32, now: Option<VersionName>) {
         let (state, membership) = (&self.plugin.state, &self.plugin.membership);
         match membership.shares.forget(request) {
             Some(Asker::Follow(follow)) => follow.answered(request, None),
             Some(Asker::Watched(watched)) => {
                 watched.stands(now);
-                // A watch is answered once.
+                // The broker answers a watch once, so it is asked again.
                 state.ask_of_watched(membership, &watched);
             }
             _ => {}
         }
     }
 
-    /// The next broker has a share that this plugin uses.
+    /// Handles the answer that the next broker has a share which this plugin uses.
     fn used_again(&mut self, (used, of): (&Arc<Used>, Type), have: Have) {
         let (state, membership) = (&self.plugin.state, &self.plugin.membership);
         let place = place_of(membership, &have);
@@ -150,7 +152,8 @@ impl PluginWork<'_> {
         state.shares.follows.changed();
     }
 
-    /// The next broker has none: what is held stays valid, and is not found by its tag any more.
+    /// Handles the answer that the next broker has no such share: guards stay valid, but the tag does not find them
+    /// any more.
     fn not_used_again(&mut self, used: &Arc<Used>, why: &Error) {
         tracing::debug!(%why, tag = %used.tag, "the new broker has no such share");
         used.detach();
@@ -159,7 +162,7 @@ impl PluginWork<'_> {
         shares.follows.changed();
     }
 
-    /// A request about shares was granted.
+    /// Handles the answer that a request about shares was granted.
     pub(super) fn share_done(&self, request: u32) {
         self.tell_asker(request, News::Done);
     }
@@ -167,13 +170,14 @@ impl PluginWork<'_> {
     fn have(&mut self, request: u32, told: Told, descriptors: Vec<OwnedFd>) {
         let forgo = ShareToBroker::Forgo { request };
         let Some(asker) = self.plugin.membership.shares.forget(request) else {
-            // Who does not wait any more may have said so before the broker could know what of.
+            // The asking thread has given up. The share is returned as well, because the broker may have read that
+            // before this answer was due.
             return self.send(&forgo.into());
         };
         let page = self.known_page(told.share);
         match unpack(told, page, descriptors) {
             Err(error) => {
-                // What else the plugin has of the share stays.
+                // What the plugin already has of the share stays valid.
                 self.send(&forgo.into());
                 match asker {
                     Asker::Thread(desk) => desk.put(News::Failed(error)),
@@ -189,7 +193,7 @@ impl PluginWork<'_> {
         }
     }
 
-    /// The page of a share of this broker, where it is mapped.
+    /// The page of this broker's share, if it is mapped.
     fn known_page(&self, share: u64) -> Option<PageReader> {
         let membership = &self.plugin.membership;
         let place = membership.shares.share(share)?.place()?;
@@ -197,13 +201,13 @@ impl PluginWork<'_> {
         is_it.then_some(place.page)
     }
 
-    /// A share was not received whole, because this process had no room for its descriptors.
+    /// Handles a share that was not received whole, because this process had no room for its descriptors.
     pub(super) fn have_cut(&mut self, request: u32, error: Error) {
         self.send(&ShareToBroker::Forgo { request }.into());
         self.share_failed(request, error);
     }
 
-    /// A version was not received: it is not mapped.
+    /// Handles a version that was not received, and so is not mapped.
     pub(super) fn version_failed(&mut self, (request, version): (u32, u64), error: Error) {
         self.send(&ShareToBroker::Done { version }.into());
         self.share_failed(request, error);
@@ -218,13 +222,15 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Memory for a version was not received. The thread that makes it does not say so: it knows of none.
+    /// Handles memory for a version that was not received. The broker is told here, because the thread that makes
+    /// the version does not know of the memory.
     pub(super) fn write_failed(&mut self, (making, request): (u64, u32), error: Error) {
         self.give_up(making, &error);
         self.tell_maker((making, request), News::Failed(error));
     }
 
-    /// Puts something to the thread that makes a version: it publishes it, or makes a share. Whether there is one.
+    /// Passes news to the thread that makes a version, by publishing or by making a share. Returns whether there is
+    /// one.
     fn tell_maker(&self, (making, request): (u64, u32), news: News) -> bool {
         let shares = &self.plugin.membership.shares;
         let desk = match (request, shares.asker(request)) {
@@ -237,7 +243,7 @@ impl PluginWork<'_> {
         desk.map(|desk| desk.put(news)).is_some()
     }
 
-    /// Has a version written as JSON that this plugin has made; that takes long, so this thread only hands it on.
+    /// Starts the thread that writes a version of this plugin as JSON, because that takes too long for this one.
     fn convert(&mut self, making: u64, version: u64) {
         let membership = &self.plugin.membership;
         match membership.shares.version_made(version) {
@@ -250,7 +256,7 @@ impl PluginWork<'_> {
         }
     }
 
-    /// A part of the type of a share has come; whether one was asked for.
+    /// Passes on a part of a share's type. Returns whether a thread has asked for it.
     pub(super) fn share_schema_part(&self, request: u32, part: (u32, &[u8])) -> bool {
         let is_asked = self.plugin.membership.shares.has(request);
         if is_asked {
@@ -260,13 +266,13 @@ impl PluginWork<'_> {
         is_asked
     }
 
-    /// The plugin may not read a share any more. Its guards stay valid.
+    /// Handles the news that the plugin may not read a share any more. Its guards stay valid.
     fn share_revoked(&mut self, share: u64, error: &Error) {
         let Some(used) = self.plugin.membership.shares.share(share) else {
             return;
         };
         tracing::warn!(%error, tag = %used.tag, "this plugin may not use a share any more");
-        // The broker knows of the use no more.
+        // The broker has already forgotten the use, so it is not told of its end.
         used.detach();
         let shares = &self.plugin.state.shares;
         shares.remove(&used);
@@ -274,7 +280,7 @@ impl PluginWork<'_> {
     }
 }
 
-/// Takes a share apart that the plugin is a user of. Its page is mapped only where that is not so yet.
+/// Checks the parts of a share that the plugin now uses. The page is mapped only if it is not mapped yet.
 fn unpack(told: Told, known: Option<PageReader>, descriptors: Vec<OwnedFd>) -> Result<Have> {
     let mut descriptors = descriptors.into_iter();
     let sent = descriptors.next().ok_or_else(missing)?;

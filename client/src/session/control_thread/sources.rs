@@ -1,4 +1,4 @@
-//! The broker's records about sources: what was offered, rings that are to be made, and who listens.
+//! The broker's records about sources: topics that were registered, rings that are to be made, and listeners.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
@@ -22,7 +22,7 @@ use crate::session::here;
 use crate::session::mapping::{map_read_only, map_writable, system};
 use crate::session::notices::BrokerEvent;
 
-/// A plugin that listens, as the broker says.
+/// A listening plugin, as the broker has described it.
 struct NewListener {
     ring: u64,
     feed: u64,
@@ -71,7 +71,7 @@ impl PluginWork<'_> {
         }
     }
 
-    /// A new broker has let the plugin send on a topic again, or does not.
+    /// Handles a new broker's answer to a topic that was offered again.
     pub(super) fn topic_back(&mut self, offered: &Arc<Offered>, answer: Answer) {
         match answer {
             Ok(_) => {
@@ -86,7 +86,7 @@ impl PluginWork<'_> {
         }
     }
 
-    /// The broker does not let the plugin send on a topic, for good.
+    /// Ends a topic on which the broker does not let the plugin send any more.
     fn topic_refused(&mut self, offered: &Arc<Offered>, error: Error) {
         let error = error.at_gate(offered.source.name().clone());
         tracing::warn!(%error, "the broker does not let this plugin send on a topic any more");
@@ -97,7 +97,7 @@ impl PluginWork<'_> {
         self.let_go_of_listeners();
     }
 
-    /// Another plugin has taken a topic before this one was back.
+    /// Notes that another plugin took a topic before this one was back.
     fn topic_lost(&mut self, request: u32, owner: String) {
         let plugin = &self.plugin;
         let returned = plugin.membership.connection.returning(request);
@@ -116,7 +116,7 @@ impl PluginWork<'_> {
             .tell(BrokerEvent::GateLost { gate, owner });
     }
 
-    /// Has a ring allocated; that takes long, so this thread only hands it on.
+    /// Starts the thread that allocates a ring, because that takes too long for this one.
     fn make_ring(
         &mut self,
         request: u32,
@@ -141,7 +141,7 @@ impl PluginWork<'_> {
         allocation::allocate_ring(&self.plugin.membership, new);
     }
 
-    /// Tells the broker that there can be no ring.
+    /// Tells the broker that a ring cannot be made.
     pub(super) fn ring_failed(&mut self, (request, ring): (u32, u64), error: Error) {
         tracing::warn!(%error, "a ring of events cannot be made");
         let failure = Failure::new(error.code(), error.message());
@@ -151,7 +151,7 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Has a source take note of a listener.
+    /// Adds a listener to a source.
     fn listen(&mut self, new: NewListener, descriptors: Vec<OwnedFd>) {
         let (feed, name) = (new.feed, new.peer.identity.name.clone());
         match self.note_listener(new, descriptors) {
@@ -167,9 +167,10 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Tells the broker that a plugin cannot listen. The broker sends no more than a few listeners for which it has no answer.
+    /// Tells the broker that a plugin cannot listen. The broker has only a few listeners without an answer at a
+    /// time.
     pub(super) fn listen_failed(&mut self, (feed, peer): (u64, &str), error: &Error) {
-        // Where the ring has ended meanwhile, the two have crossed.
+        // If the ring has ended meanwhile, this is no failure: the two records have crossed.
         if error.code() != Code::ProviderGone {
             tracing::warn!(%error, peer, "a plugin cannot listen to this one");
         }
@@ -202,7 +203,7 @@ impl PluginWork<'_> {
         start.ok_or_else(|| Error::new(Code::ProviderGone, "the ring of events has ended"))
     }
 
-    /// What is mapped of a plugin that listens; its process is watched.
+    /// The mapped memory of a listening plugin. If it is not mapped yet, maps it and watches the plugin's process.
     fn peer_of(&mut self, peer: PeerInfo, descriptors: Vec<OwnedFd>) -> Result<Arc<Peer>> {
         let [status, bell, process] = expect(descriptors)?;
         let plugin = &mut *self.plugin;
@@ -218,7 +219,7 @@ impl PluginWork<'_> {
                 bell: Doorbell::new(map_writable(bell, DOORBELL_LEN)?),
                 budget,
             });
-            // A peer in this process does not end without it, and the broker tells when it leaves.
+            // A plugin in this process cannot end without it, and the broker tells when the plugin leaves.
             if !is_here {
                 let watched = poller.watch(number, &process);
                 let token = watched.map_err(|error| system("watching a listener", &error))?;
@@ -246,7 +247,8 @@ impl PluginWork<'_> {
         self.let_go_of_listeners();
     }
 
-    /// A process has ended; whether it was a listener's. Nobody waits for it any more.
+    /// Handles the end of a process, if it was a listener's: nobody waits for that plugin any more. Returns whether
+    /// it was one.
     pub(super) fn listener_ended(&mut self, token: Token) -> bool {
         let plugin = &mut *self.plugin;
         let Some((peer, process)) = plugin.listeners.remove(&token) else {
@@ -262,7 +264,7 @@ impl PluginWork<'_> {
         true
     }
 
-    /// Watches no longer who listens to nothing any more.
+    /// Stops watching plugins that do not listen to anything any more.
     fn let_go_of_listeners(&mut self) {
         let is_over = |_: &Token, (peer, _): &mut (Weak<Peer>, _)| peer.strong_count() == 0;
         for (token, (_, process)) in self.plugin.listeners.extract_if(is_over) {

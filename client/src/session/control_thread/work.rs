@@ -1,4 +1,4 @@
-//! What the control thread does: waits, and has each event handled for the plugin that it is about.
+//! The control thread's loop: it waits for events, and has each handled for the plugin to which it belongs.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -20,18 +20,18 @@ use crate::session::mapping::system;
 use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
 
-/// What the thread is told.
+/// Commands to the control thread.
 pub(super) enum Command {
-    /// Hears one plugin more.
+    /// Begins to read the records of one more membership.
     Add {
         number: u64,
         state: Arc<PluginState>,
         membership: Arc<Membership>,
-        /// The process that has started this one.
+        /// The process of the host.
         host: Option<OwnedFd>,
         done: Sender<Result<()>>,
     },
-    /// Hears a plugin no longer, and drops `done` then.
+    /// Stops reading a membership's records, and then drops `done`.
     Remove {
         number: u64,
         done: Sender<()>,
@@ -44,9 +44,9 @@ pub(super) struct Work {
     commands: Receiver<Command>,
     plugins: HashMap<u64, WatchedPlugin>,
     buffer: Vec<u8>,
-    /// Plugins for which there may be records that were not read yet.
+    /// Plugins whose sockets may have records that were not read yet.
     readable: Vec<u64>,
-    /// How much time goes into schemas.
+    /// Limits the time that goes into schemas.
     pace: Pace,
     /// The plugin that had the last turn with its schemas.
     last_turn: u64,
@@ -97,7 +97,7 @@ impl Work {
         }
     }
 
-    /// How long nothing is to be looked at, unless something happens.
+    /// How long the thread may sleep if nothing happens.
     fn patience(&self) -> Option<Duration> {
         if !self.readable.is_empty() {
             return Some(Duration::ZERO);
@@ -108,7 +108,7 @@ impl Work {
         Some(next.saturating_duration_since(Instant::now()))
     }
 
-    /// Does as it was told; true where that was to end.
+    /// Carries out the commands. Returns `true` if the thread has to stop.
     fn run_commands(&mut self) -> bool {
         while let Ok(order) = self.commands.try_recv() {
             match order {
@@ -123,7 +123,7 @@ impl Work {
                         WatchedPlugin::new(&mut self.poller, (number, state, membership), host);
                     let plugin = plugin.map_err(|error| system("the control thread", &error));
                     let outcome = plugin.map(|plugin| drop(self.plugins.insert(number, plugin)));
-                    // Who asked waits for it.
+                    // The caller of `ControlThread::add` waits for it.
                     let _ = done.send(outcome);
                 }
                 Command::Remove { number, done } => {
@@ -138,7 +138,7 @@ impl Work {
         false
     }
 
-    /// Has the poll say when there is room for what other threads have left to be sent.
+    /// Has the poll report when there is room for records that other threads have queued.
     fn watch_writable(&mut self) {
         let waits = |plugin: &WatchedPlugin| !plugin.membership.connection.outgoing().is_empty();
         let waiting = self.plugins.iter().filter(|(_, plugin)| waits(plugin));
@@ -172,8 +172,8 @@ impl Work {
         }
     }
 
-    /// Reads on where a plugin had more records than its turn allows, once for each. The poll is asked for
-    /// others' events in between.
+    /// Reads on for plugins that had more records than one turn allows, one more turn for each. Between these
+    /// rounds the thread polls for other events.
     fn read_more(&mut self) {
         for number in std::mem::take(&mut self.readable) {
             let Some(mut work) = self.work(number) else {
@@ -187,7 +187,7 @@ impl Work {
         }
     }
 
-    /// Says how the dispatcher stands, which serves all of this thread's plugins, where a broker has asked.
+    /// Answers brokers that have asked how the dispatcher is doing, which serves all plugins of this thread.
     fn say_pulses(&mut self) {
         let asked = self
             .plugins
@@ -235,8 +235,8 @@ impl Work {
         }
     }
 
-    /// Gives those that wait for it a turn with their schemas when there is time, beginning behind the one that had
-    /// the last.
+    /// If the pace allows, gives the plugins that wait for it a turn with their schemas; begins after the plugin
+    /// that had the last turn.
     fn go_on_with_schemas(&mut self) {
         if !self.pace.is_awaited || !self.pace.allows(Instant::now()) {
             return;

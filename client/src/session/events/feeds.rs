@@ -1,4 +1,4 @@
-//! What a plugin has asked to hear: what brokers are told of that, and what the broker of one membership has said.
+//! The plugin's subscriptions: the records about them, and what the broker of one membership has said of feeds.
 
 mod followed;
 mod schemas;
@@ -21,7 +21,7 @@ use crate::session::wanted::Wanted;
 pub(crate) use followed::{Followed, Following, Told};
 pub(crate) use schemas::{FeedSchemas, FeedStep};
 
-/// A subscription.
+/// A subscription, as brokers are told of it.
 pub(crate) struct Subscribed {
     pub(crate) hearing: Hearing,
     /// The types that its handlers take.
@@ -32,7 +32,7 @@ pub(crate) struct Subscribed {
 
 #[derive(Default)]
 struct State {
-    /// Its number, with brokers.
+    /// Its number, the same at every broker.
     number: u32,
     /// The membership whose broker was told of it last.
     said: MembershipId,
@@ -40,13 +40,13 @@ struct State {
     is_over: bool,
 }
 
-/// What has become of it.
+/// The broker's answer to a subscription.
 #[derive(Clone, Default)]
 enum Standing {
     /// No broker has answered yet.
     #[default]
     Asked,
-    /// Whatever is sent from here on is heard.
+    /// From here on every event is heard.
     Heard,
     Failed(Error),
 }
@@ -74,18 +74,18 @@ impl Subscribed {
         self.state.lock().number
     }
 
-    /// Whether a membership's broker is to be told of it.
+    /// Whether the broker of a membership still has to be told of it.
     pub(crate) fn is_to_say(&self, to: MembershipId) -> bool {
         let state = self.state.lock();
         !state.is_over && state.said != to
     }
 
-    /// That broker was told.
+    /// Notes that that broker was told.
     pub(crate) fn said(&self, to: MembershipId) {
         self.state.lock().said = to;
     }
 
-    /// The record by which it is.
+    /// The record that tells a broker of it.
     pub(crate) fn record(&self, request: u32) -> FeedToBroker {
         FeedToBroker::Subscribe {
             request,
@@ -97,7 +97,7 @@ impl Subscribed {
         }
     }
 
-    /// A broker has answered. Whether somebody waits for that, or has.
+    /// Notes a broker's answer. Returns whether a thread was waiting for the first answer.
     pub(crate) fn answered(&self, outcome: Result<()>) -> bool {
         let mut state = self.state.lock();
         let was_asked = matches!(state.standing, Standing::Asked);
@@ -110,7 +110,7 @@ impl Subscribed {
         was_asked
     }
 
-    /// No broker will answer any more.
+    /// Fails it if no answer has come, because no broker will answer any more.
     pub(crate) fn fail_if_asked(&self, error: &Error) {
         let mut state = self.state.lock();
         if matches!(state.standing, Standing::Asked) {
@@ -120,7 +120,7 @@ impl Subscribed {
         self.changed.notify_all();
     }
 
-    /// Waits until it is heard; `None` where the time is up before.
+    /// Waits until it is heard or has failed; `None` if the time is up before.
     pub(crate) fn await_heard(&self, until: Instant) -> Option<Result<()>> {
         let mut state = self.state.lock();
         loop {
@@ -135,7 +135,7 @@ impl Subscribed {
         }
     }
 
-    /// It is heard no more. The membership whose broker was told of it.
+    /// Ends it. Returns the membership whose broker was told of it.
     pub(crate) fn end(&self) -> MembershipId {
         let mut state = self.state.lock();
         state.is_over = true;
@@ -149,12 +149,12 @@ impl std::fmt::Debug for Subscribed {
     }
 }
 
-/// What a plugin has asked to hear. It outlives brokers: each new one is told of all of it.
+/// The subscriptions of a plugin. They outlive brokers: each new one is told of all of them.
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
     all: Mutex<HashMap<u32, Arc<Subscribed>>>,
     numbers: Numbers,
-    /// Those that its dispatcher takes events from.
+    /// The feeds whose handlers the dispatcher runs.
     pub(crate) feeds: Arc<Feeds>,
 }
 
@@ -167,7 +167,8 @@ impl Subscriptions {
         }
     }
 
-    /// Registers a handler: with a subscription that there is to the same name with the same types, or else with this one.
+    /// Registers a handler: in an existing subscription to the same name with the same types, or otherwise in
+    /// `new`.
     pub(crate) fn register(
         &self,
         new: Subscribed,
@@ -180,7 +181,7 @@ impl Subscriptions {
         subscribed
     }
 
-    /// One more, whose events a thread of the program's own takes.
+    /// Adds a subscription from which the program takes events itself.
     pub(crate) fn add(&self, new: Subscribed) -> Arc<Subscribed> {
         self.insert(&mut self.all.lock(), new)
     }
@@ -196,7 +197,7 @@ impl Subscriptions {
         self.all.lock().get(&number).cloned()
     }
 
-    /// Takes a handler out; whether the subscription has none any more, and so is forgotten.
+    /// Removes a handler. If the subscription has none left, also removes the subscription, and returns `true`.
     pub(crate) fn unregister(
         &self,
         subscribed: &Arc<Subscribed>,
@@ -220,20 +221,20 @@ impl Subscriptions {
         all
     }
 
-    /// Drops what lies in rings of memberships up to this one.
+    /// Drops the feeds' places in rings of memberships up to this one.
     pub(crate) fn cut(&self, membership: MembershipId) {
         for subscribed in self.all() {
             subscribed.hearing.cut(membership.number());
         }
     }
 
-    /// The plugin closes.
+    /// Ends all subscriptions, because the plugin closes.
     pub(crate) fn close(&self, reason: &Error) {
         let all = std::mem::take(&mut *self.all.lock());
         for subscribed in all.values() {
             subscribed.end();
             subscribed.fail_if_asked(reason);
-            // Handlers that run go on: whoever waits for them has done so before.
+            // Handlers that are running go on: the caller has waited for those that it has to wait for.
             let _feeds: Vec<Arc<Feed>> = subscribed.hearing.close();
             subscribed.hearing.end(reason);
         }

@@ -1,4 +1,4 @@
-//! Records about events to sources and feeds, and back; what is said again to the next broker.
+//! The records about events, for sources and for feeds; and what is told again to the next broker.
 
 pub(crate) mod feeds;
 pub(crate) mod sources;

@@ -1,4 +1,4 @@
-//! The topics on which a plugin sends: what brokers are told of them, and what the broker of one membership has of them.
+//! The topics on which a plugin sends: the records about them, and what the broker of one membership knows of them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,31 +15,31 @@ use crate::link::own_memory::OwnMemory;
 use crate::serve::offered::Types;
 use crate::session::numbers::MembershipId;
 
-/// A topic on which a plugin sends.
+/// A topic that a plugin offers.
 #[derive(Debug)]
 pub(crate) struct Offered {
     pub(crate) source: Arc<Source>,
     pub(crate) types: Types,
-    /// Whether others may send on it as well.
+    /// Whether other plugins may send on it as well.
     pub(crate) open: bool,
     standing: Mutex<Standing>,
-    /// What has come of the first ring that the broker has asked for.
+    /// The outcome of the first ring that the broker has asked for.
     first_ring: Mutex<Option<Result<()>>>,
-    /// Tells of that.
+    /// Notified when that outcome is known.
     settled: Condvar,
 }
 
-/// What has become of an offer at the current broker.
+/// The current broker's answer to an offer.
 #[derive(Clone, Debug)]
 pub(crate) enum Standing {
-    /// It has not answered yet.
+    /// The broker has not answered yet.
     Asked,
     Offered,
     /// Another plugin has the topic.
     InLine {
         owner: String,
     },
-    /// This plugin sends on it no more.
+    /// This plugin does not send on it any more.
     Ended(Error),
 }
 
@@ -59,12 +59,12 @@ impl Offered {
         self.standing.lock().clone()
     }
 
-    /// Takes note of what a broker has said. Gives back what was so before.
+    /// Notes the broker's answer. Returns the one before.
     pub(crate) fn stands(&self, now: Standing) -> Standing {
         std::mem::replace(&mut *self.standing.lock(), now)
     }
 
-    /// The next broker is asked. A topic that was another plugin's may still be.
+    /// Notes that the next broker is asked. A topic that another plugin had may still be that plugin's.
     pub(crate) fn asked_again(&self) {
         let mut standing = self.standing.lock();
         if !matches!(*standing, Standing::InLine { .. }) {
@@ -72,18 +72,18 @@ impl Offered {
         }
     }
 
-    /// A ring was made, or cannot be.
+    /// Notes that a ring was made, or cannot be made.
     pub(crate) fn ring_settled(&self, made: &Result<()>) {
         self.first_ring.lock().get_or_insert_with(|| made.clone());
         self.settled.notify_all();
     }
 
-    /// Waits until what is sent is kept for those who listen later, if the source keeps a history: the broker has asked for its
-    /// ring before it has agreed.
+    /// If the source keeps a history, waits until it has memory for it, so that later listeners get what is sent
+    /// from here on. The broker asks for that ring before it answers the offer.
     ///
     /// # Errors
     ///
-    /// Why there is no ring; `TIMEOUT`.
+    /// The reason why there is no ring; `TIMEOUT`.
     pub(crate) fn await_history(&self, until: Instant) -> Result<()> {
         if self.source.settings().history == 0 {
             return Ok(());
@@ -100,17 +100,17 @@ impl Offered {
         }
     }
 
-    /// The source has ended: what is sent on it from here on fails with this.
+    /// Ends the source: sending on it fails with this error from now on.
     pub(crate) fn end(&self, reason: &Error) {
         self.source.end(reason);
         self.stands(Standing::Ended(reason.clone()));
     }
 
-    /// Gives the source a place in a membership: its topic word there.
+    /// Gives the source a place in a membership. Returns the index of its topic word there.
     ///
     /// # Errors
     ///
-    /// `OVERLOADED` where all topic words are taken.
+    /// `OVERLOADED` if all topic words are taken.
     pub(crate) fn place(&self, (of, memory): (MembershipId, &OwnMemory)) -> Result<u16> {
         let word = memory.topics.take().ok_or_else(|| {
             let text = "the plugin, or its group, sends on as many topics as a doorbell page has words for: drop some, or use another group";
@@ -121,7 +121,7 @@ impl Offered {
         Ok(index)
     }
 
-    /// The record by which the source is offered.
+    /// The record that offers the source.
     pub(crate) fn record(
         &self,
         (request, word): (u32, u16),
@@ -144,8 +144,8 @@ impl Offered {
     }
 }
 
-/// The topics on which a plugin sends, as its brokers have agreed. They outlive brokers: each new one is told of all
-/// of them.
+/// The topics that brokers have registered for this plugin. They outlive brokers: each new one is told of all of
+/// them.
 #[derive(Debug, Default)]
 pub(crate) struct Offers(Mutex<Vec<Arc<Offered>>>);
 
@@ -154,7 +154,7 @@ impl Offers {
         self.0.lock().push(offered.clone());
     }
 
-    /// Forgets one; whether it was there.
+    /// Removes a topic. Returns whether it was here.
     pub(crate) fn remove(&self, offered: &Arc<Offered>) -> bool {
         let mut all = self.0.lock();
         let before = all.len();
@@ -174,7 +174,7 @@ impl Offers {
     }
 }
 
-/// What the broker of one membership has of a plugin's sources.
+/// The sources of a plugin that the broker of one membership was told of.
 #[derive(Debug, Default)]
 pub(crate) struct Placed {
     known: Mutex<Known>,
@@ -183,16 +183,16 @@ pub(crate) struct Placed {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// By the request by which they were offered.
+    /// The sources, by the numbers of the requests that offered them.
     offers: HashMap<u32, Arc<Offered>>,
-    /// The same by the broker's numbers.
+    /// The numbers of these requests, by the broker's numbers for the sources.
     sources: HashMap<u64, u32>,
-    /// By the broker's numbers of their rings.
+    /// The sources, by the broker's numbers for their rings.
     rings: HashMap<u64, Arc<Offered>>,
 }
 
 impl Placed {
-    /// A source is about to be offered by this request.
+    /// Notes that a source is about to be offered by this request.
     pub(crate) fn offering(&self, request: u32, offered: &Arc<Offered>) {
         self.known.lock().offers.insert(request, offered.clone());
     }
@@ -202,7 +202,7 @@ impl Placed {
         self.known.lock().offers.get(&request).cloned()
     }
 
-    /// The broker has agreed, and given it a number.
+    /// Notes that the broker has registered a source, and its number for it.
     pub(crate) fn offered(&self, request: u32, source: u64) {
         let mut known = self.known.lock();
         if known.offers.contains_key(&request) {
@@ -210,14 +210,14 @@ impl Placed {
         }
     }
 
-    /// The source of a number, which the broker has ended.
+    /// The source with this number, which the broker has ended.
     pub(crate) fn closed(&self, source: u64) -> Option<Arc<Offered>> {
         let known = self.known.lock();
         let request = known.sources.get(&source)?;
         known.offers.get(request).cloned()
     }
 
-    /// A source, which was offered by this request, is to have a ring.
+    /// Notes a ring for the source that was offered by this request, and returns the source.
     pub(crate) fn add_ring(&self, request: u32, ring: u64) -> Option<Arc<Offered>> {
         let mut known = self.known.lock();
         let offered = known.offers.get(&request)?.clone();
@@ -234,7 +234,7 @@ impl Placed {
         self.known.lock().rings.remove(&ring)
     }
 
-    /// Forgets a source, which has ended.
+    /// Removes a source that has ended.
     pub(crate) fn remove(&self, offered: &Arc<Offered>) {
         let mut known = self.known.lock();
         let is_other = |other: &Arc<Offered>| !Arc::ptr_eq(other, offered);
@@ -246,7 +246,7 @@ impl Placed {
         sources.retain(|_, request| offers.contains_key(request));
     }
 
-    /// Whether anybody listens to one of them.
+    /// Whether any plugin listens to one of them.
     pub(crate) fn are_heard(&self, of: MembershipId) -> bool {
         let mut all = self.all().into_iter();
         all.any(|offered| offered.source.is_heard(of.number()))

@@ -12,11 +12,11 @@ use crate::base::error::{Error, Result};
 use crate::session::broker::BrokerName;
 use crate::session::mapping::system;
 
-/// The connection that a plugin begins with.
+/// A connected socket, and what is known of its other end.
 pub(super) struct Found {
     pub(super) socket: OwnedFd,
     pub(super) broker: BrokerName,
-    /// The host's process, where it has started this one.
+    /// The process of the host, if it has started this one.
     pub(super) host: Option<OwnedFd>,
 }
 
@@ -37,7 +37,7 @@ impl From<(OwnedFd, BrokerName)> for Found {
     }
 }
 
-/// The connection that a host has left to this process; `None` where none has.
+/// Takes the connection that a host has left to this process; `None` if there is none.
 pub(super) fn take() -> Option<Result<Found>> {
     let inherited = invitation::take()?;
     let inherited = inherited.map_err(|refused| not_inherited(&refused));
@@ -50,8 +50,8 @@ pub(super) fn take() -> Option<Result<Found>> {
     }))
 }
 
-/// The process that made an inherited connection: a plugin that a host started must not outlive it,
-/// whatever started the plugin on the host's behalf.
+/// The process that made an inherited connection. A plugin that a host has started must not outlive the host, even
+/// if another program, such as a shell, started it for the host.
 fn host_of(socket: &OwnedFd) -> Result<OwnedFd> {
     let watched = getsockopt(socket, sockopt::PeerCredentials)
         .map_err(io::Error::from)

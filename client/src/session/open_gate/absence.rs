@@ -42,6 +42,9 @@ impl State {
     }
 }
 
+/// That nobody provides a gate, without why.
+pub(crate) const NOBODY: &str = "nobody provides the gate now";
+
 /// That nobody provides a gate, and why where that is known.
 pub(crate) fn nobody(what: &str, why: Option<&Error>) -> Error {
     let Some(why) = why else {

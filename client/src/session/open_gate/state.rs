@@ -7,7 +7,7 @@ use callgate_layout::envelope::CallKind;
 use callgate_layout::{Code, Encoding, Signature};
 
 use super::Half;
-use super::absence::nobody;
+use super::absence::{NOBODY, nobody};
 use crate::base::error::{Error, Result};
 use crate::call::in_process::Local;
 use crate::call::target::Destination;
@@ -252,7 +252,7 @@ impl State {
                     let text = format!("plugin `{owner}` provides no {what} here");
                     Error::new(Code::NotReady, text)
                 }
-                None => nobody("nobody provides the gate now", self.why.as_ref()),
+                None => nobody(NOBODY, self.why.as_ref()),
             },
         };
         error.at_gate(gate.clone())

@@ -1,4 +1,4 @@
-//! Questions to the broker: how a gate stands.
+//! Asking the broker for the state of a gate.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,8 +14,8 @@ use crate::session::open_gate::{Asked, OpenGate, Question};
 use crate::session::presence::Wait;
 
 impl PluginState {
-    /// As [`PluginState::open`], without waiting: what the broker's socket has no room for is sent by the control thread, and where
-    /// there is no broker, the next one is asked about all open gates.
+    /// As [`PluginState::open`], without waiting: if the broker's socket is full, the control thread sends the
+    /// record later; if there is no broker, the next one is asked about all open gates.
     pub(crate) fn open_later(&self, gate: &OpenGate, number: u32) -> Result<()> {
         let asked = self.check_here().and_then(|()| self.say_open(number));
         asked.map_err(|error| error.at_gate(gate.name().clone()))
@@ -23,7 +23,7 @@ impl PluginState {
 
     fn say_open(&self, number: u32) -> Result<()> {
         self.see_that_it_comes_back();
-        // Who comes back at this moment has asked the next broker before this, or does so after it.
+        // Under this lock a plugin that comes back has either asked the next broker already, or does so afterwards.
         let _alone = self.saying.lock();
         let membership = self.membership();
         let Some(open) = self.gates.to_open(membership.id, number) else {
@@ -35,7 +35,7 @@ impl PluginState {
                 self.gates.opened(membership.id, number);
                 Ok(())
             }
-            // It has ended, whether the control thread has heard that already or is about to.
+            // The broker has ended, even if the control thread has not noticed yet.
             Err(error) if error.code() == Code::BrokerGone || connection.check_alive().is_err() => {
                 self.presence.over().map_or(Ok(()), Err)
             }
@@ -43,8 +43,8 @@ impl PluginState {
         }
     }
 
-    /// Asks the broker how an open gate stands now. This does not wait for room in its socket longer than
-    /// until then.
+    /// Asks the broker for the present state of an open gate. Waits for room in its socket until the deadline at
+    /// most.
     pub(crate) fn ask(
         &self,
         number: u32,
@@ -57,7 +57,7 @@ impl PluginState {
         asked.inspect_err(|_| self.sent.look_again())
     }
 
-    /// Sends a question that somebody else was to send, who could not.
+    /// Sends a question that another thread had to send and could not.
     pub(crate) fn ask_in_place(
         &self,
         number: u32,
@@ -67,20 +67,23 @@ impl PluginState {
         gate.send(question, || self.sync((number, gate), until))
     }
 
-    /// Also asks why nobody provides the gate, where that is so as far as this plugin knows: whoever hears that it still is so hears why.
+    /// Also asks why nobody provides the gate, if that is so as far as this plugin knows. Then a thread that finds
+    /// it still absent also knows the reason.
     fn sync(&self, (open, gate): (u32, &Arc<OpenGate>), until: Instant) -> Result<()> {
         self.presence.check()?;
         let membership = self.membership();
         membership.connection.ask_why(gate);
         let sync = GateToBroker::Sync { open }.into();
         let sent = membership.connection.send_until(&sync, until);
-        // Whoever asks the next broker is to find that this one has ended.
+        // Waits for the end of the connection if it is over, so that a caller which asks the next broker sees that
+        // this one has ended.
         self.has_ended(&membership, sent.as_ref().err(), until);
         sent
     }
 
-    /// Asks, and waits for the answer until a time of the monotonic clock; where there is no broker, for
-    /// the next one first. The control thread, which would wait for what it hears itself, does not ask.
+    /// Asks for a gate's state, and waits for the answer until a time in nanoseconds of the monotonic clock. If
+    /// there is no broker, waits for the next one first. Does not ask on the control thread, which would wait for a
+    /// record that it has to read itself.
     pub(crate) fn await_standing(
         &self,
         (number, gate): (u32, &Arc<OpenGate>),

@@ -1,4 +1,4 @@
-//! Opening cells: at the broker that there is, and at each one after it.
+//! Opening cells: at the current broker, and again at each later one.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,8 +12,8 @@ use crate::session::cells::OpenCell;
 use crate::session::membership::Membership;
 
 impl PluginState {
-    /// Opens a cell at the broker that there is, and at each one after it. Returns when there is memory for it, or that time has
-    /// come. Where it fails, it is closed again by whoever has it.
+    /// Opens a cell at the current broker, and at each later one. Returns when it has memory, or when the time is
+    /// up. If this fails, the caller closes the cell.
     pub(crate) fn open_cell(&self, cell: &Arc<OpenCell>, until: Instant) -> Result<()> {
         if self.membership().connection.is_control_thread() {
             let text = "what is dropped together with a link cannot wait for the broker";
@@ -38,7 +38,7 @@ impl PluginState {
         }
     }
 
-    /// Tells a membership's broker of a cell, unless it was told.
+    /// Tells a membership's broker of a cell, unless it was told already.
     pub(super) fn open_cell_on(&self, membership: &Membership, cell: &Arc<OpenCell>) -> Result<()> {
         self.say(membership, || {
             if !cell.is_to_say(membership.id) {
@@ -55,17 +55,18 @@ impl PluginState {
         })
     }
 
-    /// The plugin closes: nothing is written or read any more.
+    /// Ends all cells, because the plugin closes.
     pub(super) fn end_cells(&self, reason: &Error) {
         for cell in self.cells.all() {
             cell.failed(reason);
         }
     }
 
-    /// A cell is used no more: it ends here and at the broker.
+    /// Closes a cell, here and at the broker.
     pub(crate) fn close_cell(&self, cell: &Arc<OpenCell>) {
         let (said, request) = {
-            // Who comes back at this moment has told the next broker before this, or finds it over.
+            // Under this lock a plugin that comes back has either told the next broker already, or finds the cell
+            // closed.
             let _alone = self.saying.lock();
             self.cells.remove(cell);
             cell.close()
@@ -76,12 +77,12 @@ impl PluginState {
         }
         let membership = self.membership();
         let connection = &membership.connection;
-        // Where the broker has refused it, or taken it away, it knows nothing of it.
+        // If the broker has refused the cell, or has taken it away, it does not know it any more.
         if said == membership.id
             && membership.cells.remove(connection, request).is_some()
             && connection.check_alive().is_ok()
         {
-            // A broker that is gone has forgotten it anyway.
+            // A broker that has ended has forgotten it anyway.
             let _ = membership.send(&CellToBroker::Close { request }.into());
         }
     }

@@ -1,4 +1,4 @@
-//! Offering topics: to the broker that there is, and to each one after it.
+//! Offering topics: at the current broker, and again at each later one.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,17 +14,17 @@ use crate::session::events::sources::{Offered, Standing};
 use crate::session::membership::Membership;
 
 impl PluginState {
-    /// Listeners are told by the broker why nothing follows on the topics of this plugin, which is about to close.
+    /// Leaves it to the broker to tell listeners why the topics of this plugin end. The plugin is about to close.
     pub(crate) fn leave_the_end_to_the_broker(&self) {
         for offered in self.offers.all() {
             offered.source.leave_the_end_to_the_broker();
         }
     }
 
-    /// Asks the broker to let the plugin send on a topic, and each one after it. Returns when whoever has subscribed to it
-    /// is set up.
+    /// Offers a topic at the current broker, and at each later one. Returns when the plugins that have subscribed
+    /// to it already are set up.
     pub(crate) fn offer_topic(&self, offered: &Arc<Offered>) -> Result<()> {
-        // The broker itself waits for listeners that do not answer.
+        // Twice the usual time, because the broker itself waits for listeners that do not answer.
         let until = answer_due(REQUEST_TIMEOUT * 2);
         loop {
             let membership = self.await_membership(until)?;
@@ -38,7 +38,7 @@ impl PluginState {
             membership.sources.remove(offered);
             offered.source.leave(membership.id.number());
             if error.code() == Code::Timeout {
-                // The broker may agree later, and would keep the topic for a plugin that knows nothing of it.
+                // The broker may register the topic later, and would keep it for a plugin that does not know of it.
                 let request = membership.connection.next_number();
                 let topic = offered.source.name().to_string();
                 let _ = membership.send(&SourceToBroker::Close { request, topic }.into());
@@ -58,7 +58,7 @@ impl PluginState {
         let ready = self.ready_schema(membership, &offered.types.schema, until)?;
         let word = offered.place((membership.id, &membership.memory))?;
         let offer = |request| {
-            // The broker may ask for rings before it answers.
+            // The broker may ask for rings before it answers, so the source has to be known.
             membership.sources.offering(request, offered);
             let record = offered.record((request, word), (ready.source.clone(), false));
             record.into()
@@ -66,7 +66,8 @@ impl PluginState {
         membership.connection.request_until(until, offer)
     }
 
-    /// A broker has agreed; false where that is not the one that there is now, which has to be asked as well.
+    /// Notes that a broker has registered the topic. Returns `false` if the plugin has another broker now, which
+    /// must be asked too.
     fn topic_offered(&self, offered: &Arc<Offered>, by: &Membership) -> bool {
         let _alone = self.saying.lock();
         let is_current = self.membership().id == by.id;
@@ -77,7 +78,8 @@ impl PluginState {
         is_current
     }
 
-    /// Offers a topic again to a new broker, if the plugin still sends on it. The answer is heard by the control thread.
+    /// Offers a topic again to a new broker, if the plugin still sends on it. The control thread handles the
+    /// answer.
     pub(super) fn offer_again(
         &self,
         membership: &Membership,
@@ -92,7 +94,7 @@ impl PluginState {
         let word = match offered.place((membership.id, &membership.memory)) {
             Ok(word) => word,
             Err(error) => {
-                // Everything else goes on.
+                // Only this topic ends; everything else goes on.
                 self.topic_ended(membership, offered, &error);
                 return Ok(());
             }
@@ -103,7 +105,7 @@ impl PluginState {
         })
     }
 
-    /// A source has ended by itself: the broker does not let the plugin send any more.
+    /// Ends a source because the broker does not let the plugin send on the topic any more.
     pub(crate) fn topic_ended(
         &self,
         membership: &Membership,
@@ -115,12 +117,13 @@ impl PluginState {
         membership.sources.remove(offered);
     }
 
-    /// The program sends on a topic no more: its source ends, and the broker hears of it, until then at most.
+    /// Ends a source because the program has dropped the topic, and tells the broker, waiting until `until` at
+    /// most.
     pub(crate) fn close_topic(&self, offered: &Arc<Offered>, until: Instant) {
         let reason = Error::new(Code::Closed, "this plugin sends on the topic no more");
         offered.end(&reason.at_gate(offered.source.name().clone()));
         let was_offered = {
-            // Who comes back at this moment has offered it before this, or finds it gone.
+            // Under this lock a plugin that comes back has either offered the topic already, or finds it gone.
             let _alone = self.saying.lock();
             self.offers.remove(offered)
         };

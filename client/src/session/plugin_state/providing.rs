@@ -1,5 +1,5 @@
-//! Providing gates: a schema that is too long for the record by which that is done goes to the broker before it, in
-//! parts. There is one such upload at a time.
+//! Providing gates. A schema that is too long for the record is sent to the broker before it, in parts. Only one
+//! such upload is under way at a time.
 
 use std::time::Instant;
 
@@ -13,15 +13,15 @@ use crate::serve::provided::Offer;
 use crate::session::connection::{Answer, REQUEST_TIMEOUT};
 use crate::session::membership::Membership;
 
-/// A schema that a broker can take from where it is.
+/// A schema, in a form that the broker can use: in the record itself, or as an upload that is complete.
 pub(in crate::session) struct Ready<'a> {
     pub(in crate::session) source: SchemaSource,
-    /// Keeps others from beginning an upload before this one was taken.
+    /// Keeps other threads from beginning an upload before the broker has used this one.
     _alone: Option<MutexGuard<'a, ()>>,
 }
 
 impl PluginState {
-    /// Asks a membership's broker to let others call a gate, and waits for its answer.
+    /// Asks a membership's broker to register a gate, and waits for its answer.
     pub(crate) fn request_to_provide(
         &self,
         membership: &Membership,
@@ -34,8 +34,8 @@ impl PluginState {
         connection.request_until(until, |request| provide(request).into())
     }
 
-    /// Has a new broker let others call a gate again, which had this life, if it is still to be provided. The answer is
-    /// heard by the control thread.
+    /// Asks a new broker to register a gate again, in the same life, if the plugin still provides it. The control
+    /// thread handles the answer.
     pub(super) fn provide_again(
         &self,
         membership: &Membership,
@@ -52,7 +52,7 @@ impl PluginState {
         })
     }
 
-    /// Where the broker finds the schema of an offer. Uploads a long one.
+    /// Prepares a schema for a record: uploads it first if it is long.
     pub(in crate::session) fn ready_schema(
         &self,
         membership: &Membership,
@@ -60,7 +60,8 @@ impl PluginState {
         until: Instant,
     ) -> Result<Ready<'_>> {
         let connection = &membership.connection;
-        // The control thread is not let in, and must not wait for who waits for what it hears.
+        // The control thread must not wait for the lock: its holder may wait for records that only the control
+        // thread reads.
         if schema.len() <= MAX_INLINE_SCHEMA || connection.is_control_thread() {
             let source = SchemaSource::Inline(schema.to_vec());
             return Ok(Ready {
@@ -75,7 +76,7 @@ impl PluginState {
         for (index, part) in schema.chunks(MAX_INLINE_SCHEMA).enumerate() {
             let part = SchemaToBroker::Part {
                 upload,
-                // No schema is longer than a record can say.
+                // Fits: no schema is longer than this field can say.
                 total: schema.len() as u32,
                 offset: (index * MAX_INLINE_SCHEMA) as u32,
                 bytes: part.to_vec(),

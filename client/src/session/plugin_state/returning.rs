@@ -1,4 +1,4 @@
-//! Losing a broker, and going on with the next one.
+//! How a plugin loses a broker, and goes on with the next one.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::base::error::{Error, Result};
 use crate::session::membership::{Membership, MembershipParts};
 use crate::session::notices::BrokerEvent;
 
-/// Whether a broker that ends a session with this, or refuses one, wants the plugin to stay away.
+/// Whether a broker that ends or refuses a session with this code wants the plugin to stay away.
 pub(crate) fn is_final(code: Code) -> bool {
     matches!(
         code,
@@ -24,8 +24,8 @@ pub(crate) fn is_final(code: Code) -> bool {
 }
 
 impl PluginState {
-    /// The connection of a membership is over; its links go on. Where it is the current one, another broker is
-    /// looked for, unless this one has said that there is none for this plugin.
+    /// Handles the end of a membership's connection; its links go on. If it is the current membership, the plugin
+    /// looks for another broker, unless this one has said that there is none for it.
     pub(crate) fn disconnected(&self, membership: &Membership, reason: &Error) {
         if self.membership().id != membership.id {
             membership.disconnected(reason);
@@ -37,11 +37,12 @@ impl PluginState {
             membership.disconnected(reason);
             return;
         };
-        // First, so that whoever fails with the connection finds that there is none.
+        // Set first, so that a thread whose request fails with the connection finds that there is no broker.
         let is_current = || self.membership().id == membership.id;
         let mut is_news = self.presence.lost(reason, is_current);
         membership.disconnected(reason);
-        // Where the plugin was about to be back on it, and has not seen yet that it is over.
+        // Tried again, because the plugin may have been about to come back on this connection and did not see its
+        // end.
         is_news |= self.presence.lost(reason, is_current);
         for (_, gate) in self.gates.all() {
             gate.lost();
@@ -54,9 +55,9 @@ impl PluginState {
         }
     }
 
-    /// There will be no broker any more.
+    /// Ends the plugin's session: there will be no broker any more.
     pub(crate) fn over(&self, reason: &Error) {
-        // The first reason stands.
+        // The first reason is kept.
         let before = self.presence.over();
         let is_news = before.is_none() && reason.code() != Code::Closed;
         let reason = &before.unwrap_or_else(|| reason.clone());
@@ -71,7 +72,8 @@ impl PluginState {
                 cell.fail_if_asked(reason);
             }
         };
-        // Before that is told, so that who hears of it finds the gates so; and then those that were opened meanwhile.
+        // Done before it is told, so that a thread which learns of it finds the gates in their final state; and
+        // again after it, for gates that were opened meanwhile.
         end_all();
         self.presence.end(reason);
         end_all();
@@ -82,8 +84,8 @@ impl PluginState {
         }
     }
 
-    /// A new broker has taken the plugin in: this membership is the current one from here on. Tells the broker
-    /// everything that is to be told; `heard` is called before, and has it heard.
+    /// Makes a membership of a new broker the current one, and tells the broker everything. `heard` is called
+    /// before that, and has the control thread read the broker's records.
     pub(crate) fn come_back(
         &self,
         (parts, broker): (MembershipParts, BrokerFacts),
@@ -100,26 +102,27 @@ impl PluginState {
             let before = self.current.swap(membership.clone());
             self.older.lock().push(before);
         }
-        // What is told from here on, this broker is told.
+        // Waits that are reported from here on are reported to this broker.
         self.waits.forget();
         self.tell_all(&membership)?;
-        // Before it is, so that it is told before the next loss.
+        // The notice is queued before the plugin counts as back, so that it comes before that of the next loss.
         let BrokerFacts { pid, generation } = broker;
-        // As loud as its loss: who has read of that in a log is to read that it is over.
+        // Logged at the same level as the loss: whoever reads of the loss in a log should also read that it is
+        // over.
         tracing::warn!(pid, generation, "the broker is back");
         self.notices.tell(BrokerEvent::Back { pid, generation });
         self.presence.back();
         self.sent.look_again();
         self.shares.follows.changed();
         if let Err(ended) = membership.connection.check_alive() {
-            // It was over before, of which nobody was told.
+            // The connection had ended before the plugin counted as back, so nobody was told.
             self.disconnected(&membership, &ended);
             return Err(ended);
         }
         Ok(())
     }
 
-    /// No calls are made any more over the links of an older membership; those that are under way go on.
+    /// Makes no more calls over the links of an older membership; those that are under way go on.
     pub(crate) fn part(&self, membership: &Membership) {
         for (_, gate) in self.gates.all() {
             gate.left(membership.id);
@@ -127,7 +130,7 @@ impl PluginState {
         self.subscriptions.cut(membership.id);
     }
 
-    /// Providers have had time to come back: those that have not are gone.
+    /// Declares those providers and writers gone that have not come back in time.
     pub(crate) fn settle(&self) {
         let by = self.membership().id;
         for (_, gate) in self.gates.all() {
@@ -138,7 +141,7 @@ impl PluginState {
         }
     }
 
-    /// Tells a new broker what stands, what is provided and what is open.
+    /// Tells a new broker about links that stand, and about everything that is provided and open.
     fn tell_all(&self, membership: &Arc<Membership>) -> Result<()> {
         for older in self.older.lock().clone() {
             membership.tell_standing(&older)?;
@@ -161,7 +164,7 @@ impl PluginState {
         self.use_shares_again(membership)
     }
 
-    /// Lets a membership go whose links are not used any more.
+    /// Drops a membership whose links are not used any more.
     pub(crate) fn leave(&self, membership: &Arc<Membership>) {
         let mut older = self.older.lock();
         older.retain(|other| !Arc::ptr_eq(other, membership));

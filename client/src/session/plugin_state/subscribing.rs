@@ -1,4 +1,4 @@
-//! Subscribing: at the broker that there is, and at each one after it.
+//! Subscribing: at the current broker, and again at each later one.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,8 +15,8 @@ use crate::session::events::feeds::Subscribed;
 use crate::session::membership::Membership;
 
 impl PluginState {
-    /// Asks the broker to let a subscription hear, and each one after it. Returns when every source that there is has noted
-    /// it: from then on nothing is missed.
+    /// Subscribes at the current broker, and at each later one. Returns when every present source has noted the
+    /// listener: from then on no event is missed.
     pub(crate) fn subscribe(&self, subscribed: &Arc<Subscribed>) -> Result<()> {
         let until = answer_due(REQUEST_TIMEOUT);
         if self.membership().connection.is_control_thread() {
@@ -51,7 +51,7 @@ impl PluginState {
         Error::new(Code::Timeout, text)
     }
 
-    /// Tells a membership's broker of a subscription, unless it was told.
+    /// Tells a membership's broker of a subscription, unless it was told already.
     pub(super) fn subscribe_on(
         &self,
         membership: &Membership,
@@ -72,11 +72,12 @@ impl PluginState {
         })
     }
 
-    /// Hears a subscription no more, which is not one of the plugin's any more. Its feeds are given back: of some a
-    /// handler may run.
+    /// Ends a subscription that was removed from the plugin's list. Returns its feeds, on which handlers may still
+    /// be running.
     pub(crate) fn unsubscribe(&self, subscribed: &Arc<Subscribed>) -> Vec<Arc<Feed>> {
         let said = {
-            // Who comes back at this moment has told the next broker before this, or finds it over.
+            // Under this lock a plugin that comes back has either told the next broker already, or finds the
+            // subscription ended.
             let _alone = self.saying.lock();
             subscribed.end()
         };
@@ -87,7 +88,8 @@ impl PluginState {
         }
         drop(membership.followed.forget(subscribed));
         if said == membership.id && membership.connection.check_alive().is_ok() {
-            // A broker that is gone has forgotten it anyway: senders see in the cursors that it has left.
+            // A broker that has ended has forgotten it anyway; senders see in the cursors that this listener has
+            // left.
             let subscription = subscribed.number();
             let _ = membership.send(&FeedToBroker::Unsubscribe { subscription }.into());
         }

@@ -1,4 +1,4 @@
-//! Schemas that were fetched, and what came of comparing them.
+//! Schemas that were fetched, and verdicts of comparing them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use crate::base::error::{Error, Result};
 use crate::session::verdict::Verdict;
 use crate::session::wanted::Wanted;
 
-/// How many schemas are kept: there is little use of them once they have been compared.
+/// How many schemas are kept. Once a schema has been compared, it is rarely needed again.
 pub(in crate::session) const MOST_KEPT: usize = 16;
-/// How many outcomes are kept.
+/// How many verdicts are kept.
 const MOST_VERDICTS: usize = 1024;
 
-/// What is known, the latest last.
+/// What is known; the newest entries are last.
 #[derive(Default)]
 pub(in crate::session) struct Known {
     schemas: VecDeque<(u64, Result<Arc<Signature>>)>,
     verdicts: VecDeque<Compared>,
 }
 
-/// What came of comparing an opener's types with a schema.
+/// The verdict of comparing an opener's types with a schema.
 struct Compared {
     fingerprint: u128,
-    /// Beside its fingerprint, which does not say which fields have a default.
+    /// Compared besides the fingerprint, which does not cover which fields have a default.
     wanted: Arc<Signature>,
     schema: u64,
     verdict: Verdict,
@@ -41,7 +41,7 @@ impl Compared {
 }
 
 impl Known {
-    /// Takes in a schema that was fetched.
+    /// Decodes a schema that was fetched, and keeps it.
     pub(in crate::session) fn add(&mut self, number: u64, whole: Parts) {
         let schema = whole.signature().map(Arc::new);
         let schema = schema.map_err(|why| {
@@ -54,7 +54,7 @@ impl Known {
         self.schemas.push_back((number, schema));
     }
 
-    /// What comes of comparing an opener's types with a schema, where that needs no comparison.
+    /// The verdict on an opener's types and a schema, if it is known without comparing them.
     pub(in crate::session) fn verdict_there(
         &self,
         wanted: &Wanted,
@@ -66,14 +66,14 @@ impl Known {
         }
         match self.schema(number)? {
             Err(error) => Some(Verdict::Failed(error.clone())),
-            // Not kept as a verdict: there are many of these, and schemas may be large.
+            // Not kept as a verdict: there would be many of these, and schemas may be large.
             Ok(provided) => wanted
                 .is_untyped()
                 .then(|| Verdict::Untyped(provided.clone())),
         }
     }
 
-    /// What comes of comparing an opener's types with a schema; `None` where that is not here.
+    /// The verdict on an opener's types and a schema; compares them if necessary. `None` if the schema is not here.
     pub(in crate::session) fn verdict(&mut self, wanted: &Wanted, number: u64) -> Option<Verdict> {
         if let Some(verdict) = self.verdict_there(wanted, number) {
             return Some(verdict);
@@ -92,7 +92,7 @@ impl Known {
         Some(verdict)
     }
 
-    /// A schema that was fetched, if it is still here.
+    /// A schema that was fetched, if it is still kept.
     pub(in crate::session) fn schema(&self, number: u64) -> Option<&Result<Arc<Signature>>> {
         let mut schemas = self.schemas.iter();
         let (_, schema) = schemas.find(|(known, _)| *known == number)?;
@@ -102,33 +102,33 @@ impl Known {
 
 #[cfg(test)]
 impl Known {
-    /// How many schemas there are.
+    /// How many schemas are kept.
     pub(in crate::session) fn kept(&self) -> usize {
         self.schemas.len()
     }
 }
 
-/// The parts of a schema that have come, in order.
+/// The parts of a schema that have come so far, in order.
 #[derive(Default)]
 pub(in crate::session) struct Parts {
-    /// Bytes of the whole.
+    /// The number of bytes of the whole schema.
     total: u32,
     bytes: Vec<u8>,
 }
 
 impl Parts {
-    /// Bytes that are there.
+    /// The number of bytes that have come.
     pub(in crate::session) fn len(&self) -> u32 {
-        // No more than the longest schema has.
+        // Fits, because it is no more than the longest schema has.
         self.bytes.len() as u32
     }
 
-    /// What they are together, when all are there.
+    /// Decodes the schema, once all parts are here.
     pub(in crate::session) fn signature(&self) -> Result<Signature, SchemaError> {
         Signature::from_bytes(&self.bytes)
     }
 
-    /// Adds a part; whether all is there.
+    /// Adds a part. Returns whether all parts are here.
     pub(in crate::session) fn add(&mut self, total: u32, part: &[u8]) -> Result<bool> {
         if self.bytes.is_empty() {
             self.total = total;

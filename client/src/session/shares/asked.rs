@@ -1,4 +1,4 @@
-//! What the broker of one membership was asked about shares, and who is to hear the answers.
+//! What the broker of one membership was asked about shares, and who gets the answers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -12,20 +12,20 @@ use crate::shares::made::Type;
 use crate::shares::used::{Made, Used};
 use crate::shares::watched::Watched;
 
-/// Who hears the answer to a request.
+/// Who gets the answer to a request.
 #[derive(Clone)]
 pub(crate) enum Asker {
     /// A thread that waits for it.
     Thread(Arc<Desk>),
-    /// Nobody: a use is taken up again by a plugin that has come back, in this type.
+    /// No thread: a plugin that has come back continues this use, in this type.
     Return(Arc<Used>, Type),
-    /// Who follows a tag.
+    /// A follower of a tag's versions.
     Follow(Arc<Follow>),
-    /// Who watches one.
+    /// A watch of a tag.
     Watched(Arc<Watched>),
 }
 
-/// What was asked of one broker.
+/// What one broker was asked.
 #[derive(Default)]
 pub(crate) struct Asked(Mutex<Known>);
 
@@ -34,7 +34,7 @@ struct Known {
     requests: HashMap<u32, Asker>,
     makings: HashMap<u64, Arc<Desk>>,
     shares: HashMap<u64, Weak<Used>>,
-    /// By the broker's numbers of the versions.
+    /// Versions that this plugin has made, by the broker's numbers for them.
     made: HashMap<u64, Weak<Made>>,
 }
 
@@ -43,28 +43,28 @@ impl Asked {
         self.0.lock().requests.insert(request, asker);
     }
 
-    /// Who asked; that is not forgotten.
+    /// Who gets the answer to a request. The request stays.
     pub(crate) fn asker(&self, request: u32) -> Option<Asker> {
         self.0.lock().requests.get(&request).cloned()
     }
 
-    /// Whether a use of a tag is about to be taken up again.
+    /// Whether a use of this tag was returned to the broker and not answered yet.
     pub(crate) fn is_returning(&self, tag: &str) -> bool {
         let is_its = |asker: &Asker| matches!(asker, Asker::Return(used, _) if &*used.tag == tag);
         self.0.lock().requests.values().any(is_its)
     }
 
-    /// Whether something was asked by this request.
+    /// Whether a request with this number waits for an answer.
     pub(crate) fn has(&self, request: u32) -> bool {
         self.0.lock().requests.contains_key(&request)
     }
 
-    /// A request was answered for good, or nobody waits for the answer any more.
+    /// Removes a request that was answered for good, or whose answer nobody waits for any more.
     pub(crate) fn forget(&self, request: u32) -> Option<Asker> {
         self.0.lock().requests.remove(&request)
     }
 
-    /// A making has begun, of which this thread is told.
+    /// Notes a making, and the desk of the thread that makes the version.
     pub(crate) fn begin_making(&self, making: u64, desk: &Arc<Desk>) {
         self.0.lock().makings.insert(making, desk.clone());
     }
@@ -73,25 +73,25 @@ impl Asked {
         self.0.lock().makings.get(&making).cloned()
     }
 
-    /// Nobody takes anything from this desk any more.
+    /// Removes the makings whose thread does not use this desk any more.
     pub(crate) fn close(&self, desk: &Arc<Desk>) {
         let is_other = |_: &u64, other: &mut Arc<Desk>| !Arc::ptr_eq(other, desk);
         self.0.lock().makings.retain(is_other);
     }
 
-    /// A version was made here, which this broker knows by a number.
+    /// Notes the broker's number for a version that this plugin has made.
     pub(crate) fn made(&self, version: u64, made: &Arc<Made>) {
         let mut known = self.0.lock();
         known.made.retain(|_, made| made.strong_count() > 0);
         known.made.insert(version, Arc::downgrade(made));
     }
 
-    /// A version that was made here, if it is kept.
+    /// A version that this plugin has made, if it is still kept.
     pub(crate) fn version_made(&self, version: u64) -> Option<Arc<Made>> {
         self.0.lock().made.get(&version)?.upgrade()
     }
 
-    /// The broker knows a use by this number.
+    /// Notes the broker's number for a use.
     pub(crate) fn use_share(&self, share: u64, used: &Arc<Used>) {
         let mut known = self.0.lock();
         known.shares.retain(|_, used| used.strong_count() > 0);
@@ -102,11 +102,11 @@ impl Asked {
         self.0.lock().shares.get(&share)?.upgrade()
     }
 
-    /// The connection is over: nothing is answered any more.
+    /// Fails everything, because the connection is over.
     pub(crate) fn end(&self, reason: &Error) {
         let known = std::mem::take(&mut *self.0.lock());
         for asker in known.requests.into_values() {
-            // The others are told when there is another broker, or none any more.
+            // Followers and watches are told when there is another broker, or when there will be none any more.
             if let Asker::Thread(desk) = asker {
                 desk.put(News::Failed(reason.clone()));
             }

@@ -1,4 +1,4 @@
-//! Where the control thread puts what the broker says to a thread that asks for a share.
+//! A desk: where the control thread puts the broker's answers for a thread that asks for a share.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -12,9 +12,9 @@ use parking_lot::Mutex;
 use super::waiting;
 use crate::base::error::{Error, Result};
 
-/// What the broker says.
+/// An answer of the broker.
 pub(crate) enum News {
-    /// The plugin is to make the share.
+    /// The plugin has to make the share.
     Create { making: u64 },
     /// Memory for a version.
     Write {
@@ -28,24 +28,24 @@ pub(crate) enum News {
     Version(Box<(VersionFacts, OwnedFd)>),
     /// A part of a schema that was asked for.
     Part { total: u32, bytes: Vec<u8> },
-    /// What was asked for has been done.
+    /// The request was granted.
     Done,
-    /// It cannot be, or the making has ended.
+    /// The request was refused, or the making has ended.
     Failed(Error),
 }
 
-/// A share as a user is told of it.
+/// A share, as the broker describes it to a user.
 pub(crate) struct Have {
     pub(crate) share: u64,
     pub(crate) facts: VersionFacts,
     pub(crate) fit: ShareFit,
     pub(crate) page: PageReader,
     pub(crate) memory: Option<OwnedFd>,
-    /// Whether it outlives all plugins and brokers.
+    /// Whether the share is persistent.
     pub(crate) persistent: bool,
 }
 
-/// The place of one request's answers.
+/// The answers to one request. Its thread sleeps on the word.
 #[derive(Default)]
 pub(crate) struct Desk {
     word: AtomicU32,
@@ -59,16 +59,16 @@ impl Desk {
         futex::wake_private(&self.word);
     }
 
-    /// What nobody has taken.
+    /// The answers that were not taken.
     pub(in crate::session) fn rest(&self) -> VecDeque<News> {
         std::mem::take(&mut *self.news.lock())
     }
 
-    /// Takes what comes next; `None` where nothing has by then.
+    /// Takes the next answer; `None` if none comes by then.
     ///
     /// # Errors
     ///
-    /// That of a failure.
+    /// If the answer is a failure, its error.
     pub(in crate::session) fn take(&self, until: u64) -> Result<Option<News>> {
         match waiting::wait(&self.word, until, || self.news.lock().pop_front()) {
             Some(News::Failed(error)) => Err(error),

@@ -1,4 +1,4 @@
-//! Errors of those who ask for shares.
+//! Errors for threads that ask for shares.
 
 use callgate_layout::Code;
 
@@ -9,7 +9,7 @@ pub(in crate::session) fn not_there() -> Error {
     Error::new(Code::NotReady, "there is no such share now")
 }
 
-/// The error of who asks for what it is about to bring about itself.
+/// The error for a thread that asks for a share which it is making itself.
 #[cold]
 pub(in crate::session) fn own() -> Error {
     let text = "this thread, or the chain of calls that it is in, makes the share that it asks for, or waits for it already: what makes a \
@@ -31,7 +31,7 @@ pub(in crate::session) fn out_of_turn() -> Error {
     Error::new(Code::Protocol, text)
 }
 
-/// The error of a thread that hears the broker, and so cannot wait for it.
+/// The error on the control thread, which reads the broker's records and so cannot wait for them.
 #[cold]
 pub(in crate::session) fn on_control_thread() -> Error {
     let text = "what is dropped together with a link cannot wait for the broker";

@@ -1,5 +1,5 @@
-//! Shares, as far as the broker of a membership is asked about them: what was asked, where the answers are put, how threads wait for
-//! them.
+//! Asking the broker of a membership about shares: what was asked, where the answers are put, and how threads wait
+//! for them.
 
 pub(crate) mod asked;
 pub(crate) mod desk;

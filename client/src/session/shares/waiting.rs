@@ -1,5 +1,5 @@
-//! Waiting on a thread for what a word says. Inside a handler the thread serves its own chain meanwhile, as one that waits for a gate's
-//! answer does.
+//! Waiting on a thread until a word changes. Inside a handler the thread meanwhile serves the calls of its own
+//! chain, as one that waits for a gate's answer does.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,21 +18,22 @@ use crate::serve::dispatcher::{Dispatcher, LATE_LOOK, serving_thread};
 use crate::serve::lending;
 use crate::serve::turn::TurnLock;
 
-/// Calls served before the word is looked at again.
+/// How many calls are served before the word is looked at again.
 const BATCH: u32 = 16;
 
-/// When a wait that begins now has to be over, in nanoseconds of the monotonic clock: as that of a call, which inside a handler is over
-/// with the call that this one serves.
+/// The end of a wait that begins now, in nanoseconds of the monotonic clock. As for a call: inside a handler it is
+/// not later than the deadline of the call that the handler serves.
 pub(crate) fn due(timeout: Duration) -> Result<u64> {
     call_due(TimeLimit::new(timeout))
 }
 
-/// The same as a time of the standard library.
+/// Converts nanoseconds of the monotonic clock to an `Instant`.
 pub(in crate::session) fn instant(until: u64) -> Instant {
     Instant::now() + Duration::from_nanos(until.saturating_sub(clock::now()))
 }
 
-/// Waits until `look` finds something; `None` where it has not by then. What it looks at changes with the word.
+/// Waits until `look` finds something; `None` if it does not by then. The word has to change with what `look` looks
+/// at.
 pub(in crate::session) fn wait<T>(
     word: &AtomicU32,
     until: u64,
@@ -42,7 +43,7 @@ pub(in crate::session) fn wait<T>(
     wait_for(words, until, look)
 }
 
-/// The same with several words, as they are before each look.
+/// As [`wait`], with several words; `words` reads them before each look.
 pub(crate) fn wait_for<'w, T>(
     words: impl Fn() -> Vec<Awaited<'w>>,
     until: u64,
@@ -79,7 +80,7 @@ fn inside<'w, T>(
     (chain, until): (u64, u64),
     mut look: impl FnMut() -> Option<T>,
 ) -> Option<T> {
-    // What comes back in the chain may run on other threads as long as this one waits.
+    // Calls of this chain may run on other threads while this one waits.
     let _lent = lending::lend();
     let dispatchers = serving_thread::dispatchers().unwrap_or_default();
     loop {
@@ -94,12 +95,12 @@ fn inside<'w, T>(
     }
 }
 
-/// The plugins whose handlers this thread may run right now.
+/// The dispatchers whose handlers this thread may run now.
 fn mine(dispatchers: &[Arc<Dispatcher>]) -> impl Iterator<Item = &Arc<Dispatcher>> {
     dispatchers.iter().filter(|dispatcher| dispatcher.is_mine())
 }
 
-/// Serves a number of calls of a chain at most; whether there were any.
+/// Serves up to `BATCH` calls of a chain at each dispatcher. Returns whether there were any.
 fn serve(dispatchers: &[Arc<Dispatcher>], chain: u64) -> bool {
     let mut found = false;
     for dispatcher in mine(dispatchers) {
@@ -111,21 +112,21 @@ fn serve(dispatchers: &[Arc<Dispatcher>], chain: u64) -> bool {
     found
 }
 
-/// Sleeps until there is something to do, or until then.
+/// Sleeps until there is something to do, or until the end of the wait.
 fn sleep(dispatchers: &[Arc<Dispatcher>], chain: u64, (mut words, until): (Vec<Awaited<'_>>, u64)) {
-    // The same ones to the end, although another thread may begin to pump meanwhile.
+    // Decided once: another thread may begin to pump meanwhile.
     let mine: Vec<_> = mine(dispatchers).collect();
     let bells: Vec<_> = mine.iter().map(|dispatcher| dispatcher.bells()).collect();
     words.extend(bells.iter().flat_map(|bells| bells.words()));
     mine.iter().for_each(|dispatcher| dispatcher.begin_park());
-    // Calls of the chain may be queued while another chain has their turn.
+    // Watched because calls of the chain may wait for the turn while another chain has it.
     let turn_locks = mine.iter().map(|dispatcher| dispatcher.turn_lock());
     let watches: Vec<_> = turn_locks.map(TurnLock::watch).collect();
     words.extend(watches.iter().map(Watch::word));
-    // Before the look.
+    // Before the look for calls.
     let each = mine.iter().zip(&bells);
     let rests: Vec<_> = each.map(|(one, bells)| one.rest_inside(bells)).collect();
-    // Late answers have deadlines, and nobody else publishes them.
+    // Late answers have deadlines, and no other thread publishes them meanwhile.
     let late = mine.iter().filter_map(|one| one.settle()).min();
     if !mine.iter().any(|one| one.may_have(chain)) {
         let until = late.map_or(until, |late| late.min(clock::now() + LATE_LOOK).min(until));

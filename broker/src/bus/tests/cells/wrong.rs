@@ -1,8 +1,8 @@
-//! What is refused, what ends a session, and what has only crossed.
+//! Which records about cells are refused, which end a session, and which have only crossed with something.
 
 use super::*;
 
-/// Each refusal of an opening, and that it costs nothing.
+/// Each reason to refuse an opening. A refused one costs nothing.
 #[test]
 fn an_opening_is_refused_for_what_it_says() {
     type Change = fn(&mut CellToBroker);
@@ -81,13 +81,13 @@ fn an_opening_is_refused_for_what_it_says() {
         let wanted: Vec<_> = world.effects().into_iter().filter_map(short).collect();
         assert_eq!(wanted, [(B, answer)], "{what}");
         assert_eq!(world.charged(B), 0, "{what}");
-        // The number is free again: it was never open.
+        // The number is free, because the cell was never open.
         world.ok(B, open(5, false));
         world.wants([(B, "5 reads 0 of a")]);
     }
 }
 
-/// What no plugin says that keeps to the protocol.
+/// Records that no plugin sends that keeps to the protocol.
 #[test]
 fn wrong_records_end_their_session() {
     let wrong: [(&str, PluginId, CellToBroker); 7] = [
@@ -107,7 +107,7 @@ fn wrong_records_end_their_session() {
     }
 }
 
-/// A plugin may answer what has ended meanwhile, and no more often than it was asked.
+/// A plugin may answer about a cell that has ended meanwhile, but not more often than it was asked.
 #[test]
 fn records_that_have_crossed_do_no_harm() {
     let mut world = World::cells();
@@ -128,7 +128,7 @@ fn records_that_have_crossed_do_no_harm() {
     world.wants([(B, "write 1")]);
 }
 
-/// A plugin that may only read would keep others from a tag by waiting for something that nobody writes.
+/// A plugin that may only read could otherwise keep others from a tag, by waiting for a cell that nobody writes.
 #[test]
 fn who_only_waits_keeps_a_tag_from_nobody() {
     let mut world = World::cells();
@@ -140,7 +140,7 @@ fn who_only_waits_keeps_a_tag_from_nobody() {
     world.ok(B, other);
     world.wants([]);
     assert!(!world.bus.cells.is_taken(TAG));
-    // Nor from others who wait, and are right.
+    // Nor from plugins that wait for the type that the cell then has.
     world.ok(C, open(6, false));
     world.wants([]);
     world.ok(A, open(1, true));

@@ -1,10 +1,10 @@
-//! Senders that wait for listeners which wait for them.
+//! Senders that wait for listeners which wait for the senders.
 
 use callgate_layout::control::{Held, Needs, WaitToBroker, WaitToPlugin};
 
 use super::*;
 
-/// A thread that has its plugin's turn waits for another plugin.
+/// The report of a thread that has its plugin's turn and waits for another plugin.
 fn waiting(wait: u64, (from, callee): (PluginId, PluginId), needs: Needs) -> WaitToBroker {
     let turn = Held {
         plugin: from.0,
@@ -27,7 +27,7 @@ fn waiting(wait: u64, (from, callee): (PluginId, PluginId), needs: Needs) -> Wai
 }
 
 impl World {
-    /// Those who are asked whether their waits stand, which they do.
+    /// Has all plugins that are asked confirm that their waits stand, and returns them.
     fn all_confirmed(&mut self) -> Vec<(PluginId, u64)> {
         let effects = self.effects().into_iter();
         let asked = effects.filter_map(|effect| match effect {
@@ -44,7 +44,7 @@ impl World {
         asked.into_iter().map(|(to, wait, _)| (to, wait)).collect()
     }
 
-    /// Whose wait was ended, and with which words.
+    /// The waits that were ended, with the messages.
     fn told_in_vain(&mut self) -> Vec<(PluginId, u64, String)> {
         let effects = self.effects().into_iter();
         let ended = effects.filter_map(|effect| match effect {
@@ -56,7 +56,7 @@ impl World {
         ended.collect()
     }
 
-    /// B can call A.
+    /// A world in which B can call A.
     fn with_link() -> World {
         let mut world = World::events();
         world.provide(A, "g");
@@ -68,7 +68,7 @@ impl World {
     }
 }
 
-/// The one that sends is told, whoever began to wait last: no call fails for the sake of an event.
+/// The plugin that sends is told, whichever began to wait last: no call fails because of an event.
 #[test]
 fn a_sender_that_waits_for_who_waits_for_it_is_told() {
     for sends_first in [true, false] {
@@ -94,14 +94,14 @@ fn a_sender_that_waits_for_who_waits_for_it_is_told() {
     }
 }
 
-/// A plugin could say that it waits for one that it has nothing to do with.
+/// A plugin could claim to wait for a plugin with which it has nothing to do.
 #[test]
 fn a_wait_for_who_does_not_listen_is_ignored() {
     let mut world = World::with_link();
     world.ok(A, waiting(7, (A, B), Needs::Handled));
     world.ok(B, waiting(9, (B, A), Needs::Answer { call: 9 }));
     assert_eq!(world.all_confirmed(), []);
-    // It hears another source.
+    // B now hears another source.
     world.ok(C, offer_topic("other"));
     world.hears(B, 1, "other");
     world.ok(A, waiting(8, (A, B), Needs::Handled));

@@ -1,11 +1,11 @@
-//! Whoever dies or gives up, at whatever step, takes with it what was its own, and nothing else.
+//! A plugin that dies or gives up, at whatever step, takes with it only what was its own.
 
 use super::*;
 
 /// The steps of a feed, from the subscription to its start.
 const STEPS: usize = 6;
 
-/// A world in which A is the sender and B the listener, and the feed of B is so far. C hears it, too, from step 3 on.
+/// A world with A as the sender and B as the listener, in which B's feed has come to this step. From step 3 on, C is a listener, too.
 fn at(step: usize) -> World {
     let mut world = World::events();
     world.ok(A, offer_topic(TOPIC));
@@ -24,7 +24,7 @@ fn at(step: usize) -> World {
     world
 }
 
-/// Whatever is left when all are gone would be left for ever.
+/// Ends all plugins, and asserts that nothing is left: it would be left for ever.
 fn assert_nothing_is_left(world: &mut World, what: &str) {
     for plugin in [A, B, C] {
         world.bus.remove(plugin, &gone(), world.now);
@@ -46,7 +46,7 @@ fn assert_nothing_is_left(world: &mut World, what: &str) {
     assert_eq!(world.bus.next_deadline(), None, "{what}");
 }
 
-/// What a listener knows of a feed, a sender does not know before it was told.
+/// The end of a listener is told to the sender only if the sender was told of that listener.
 #[test]
 fn the_end_of_a_listener_is_told_to_who_knows_it() {
     type End = fn(&mut World);
@@ -63,7 +63,7 @@ fn the_end_of_a_listener_is_told_to_who_knows_it() {
         let mut world = at(step);
         end(&mut world);
         let mut told = world.news();
-        // It hears that none is on its way any more.
+        // `Subscribed` says that B waits for no feed any more.
         told.retain(|(to, name)| (*to, name.as_str()) != (B, "Subscribed"));
         let unlisten = (step >= 4).then_some((A, "Unlisten"));
         let drops = [(A, "DropRing"), (A, "(let go)")].map(|drop| (step >= 3).then_some(drop));
@@ -74,7 +74,7 @@ fn the_end_of_a_listener_is_told_to_who_knows_it() {
     }
 }
 
-/// The listener hears why, whatever it has mapped by then.
+/// The listener is told the reason, whatever it has mapped by then.
 #[test]
 fn the_end_of_a_sender_is_told_to_its_listeners() {
     type End = fn(&mut World);
@@ -114,7 +114,7 @@ fn the_end_of_a_sender_is_told_to_its_listeners() {
             .filter(|(to, name)| *to == A && name != "(let go)");
         let expected: &[&str] = if what == "closes" { &["Answer"] } else { &[] };
         assert_eq!(Vec::from_iter(to_it.map(|(_, name)| name)), expected);
-        // It is there again, and found again.
+        // The topic is offered again, and its source is found again.
         if what == "closes" {
             world.ok(A, offer_topic(TOPIC));
             assert_eq!(world.news(), of([(B, "Found")]));
@@ -123,7 +123,7 @@ fn the_end_of_a_sender_is_told_to_its_listeners() {
     }
 }
 
-/// What was under way when the other side ended is answered, and means nothing any more.
+/// Answers that were under way when the other side ended are accepted, and have no effect.
 #[test]
 fn answers_that_cross_with_an_end_cost_nothing() {
     for step in 0..STEPS - 1 {
@@ -152,7 +152,7 @@ fn answers_that_cross_with_an_end_cost_nothing() {
     }
 }
 
-/// A sender without memory for some of its listeners goes on for the others, and may have it later.
+/// A sender without memory for some of its listeners goes on for the others, and may get that memory later.
 #[test]
 fn a_ring_that_cannot_be_had_ends_its_feeds_alone() {
     type Fail = fn(&mut World);
@@ -216,7 +216,7 @@ fn a_ring_that_cannot_be_had_ends_its_feeds_alone() {
             "{who}"
         );
         assert_eq!(world.progress(kept), Some(Progress::Started));
-        // Who subscribes anew has it tried again.
+        // A new subscription makes the broker try again.
         world.ok(B, subscribe_in(2, TOPIC, Encodings::JSON));
         let feed = world.feed_of(B, 2);
         world.set_up_in(feed, Encoding::Json);
@@ -224,7 +224,7 @@ fn a_ring_that_cannot_be_had_ends_its_feeds_alone() {
     }
 }
 
-/// A plugin that hears itself is both sides of its feed.
+/// A plugin that hears itself is on both sides of its feed.
 #[test]
 fn a_plugin_can_hear_itself_and_one_source_twice() {
     let mut world = World::events();

@@ -1,9 +1,9 @@
-//! Plugins that come back with a source whose topic is another plugin's.
+//! Plugins that come back with a source whose topic another plugin has by now.
 
 use super::*;
 
 impl World {
-    /// To whom a request for a topic was answered, and with what, since the last time.
+    /// The answers to requests for topics since the last call.
     fn answers(&mut self) -> Vec<(PluginId, u32, &'static str)> {
         let effects = self.effects().into_iter();
         let answers = effects.filter_map(|effect| match effect {
@@ -25,7 +25,7 @@ impl World {
     }
 }
 
-/// The plugin that was first with the next broker keeps the topic; the others have it in the order in which they came.
+/// The plugin that comes first to the next broker keeps the topic; the others get it in the order in which they came.
 #[test]
 fn a_topic_goes_to_who_has_stood_in_line_longest() {
     let mut world = World::events();
@@ -40,7 +40,7 @@ fn a_topic_goes_to_who_has_stood_in_line_longest() {
     assert_eq!(world.answers(), [(C, 6, "offered")]);
 }
 
-/// Half a gate in the hands of another plugin is nobody's.
+/// A name must not be divided between two plugins, with the gate at one and the topic at the other.
 #[test]
 fn gates_and_topics_of_one_name_wait_for_each_other() {
     let mut world = World::events();
@@ -50,13 +50,13 @@ fn gates_and_topics_of_one_name_wait_for_each_other() {
     world.ok(B, offer(8, "n", CallKind::Function, Some(1)));
     world.effects();
     world.withdraw(A, "n");
-    // B has it all, past C, which stands before it in the line for the gate.
+    // B gets both, before C, which stands before it in the line for the gate.
     assert_eq!(world.answers(), [(B, 5, "offered"), (B, 8, "provided")]);
     world.ok(B, close("n"));
     assert_eq!(world.answers(), [], "the gate is in the way still");
     world.withdraw(B, "n");
     assert_eq!(world.answers(), [(C, 7, "provided")]);
-    // A topic is in the way of a gate, and of a prefix over it.
+    // A topic is in the way of a gate of the same name, and of a prefix over it.
     world.ok(C, offer_topic("q.n"));
     world.ok(A, offer(9, "q.", CallKind::Function, Some(1)));
     world.ok(B, offer(10, "q.n", CallKind::Action, Some(1)));
@@ -64,7 +64,7 @@ fn gates_and_topics_of_one_name_wait_for_each_other() {
     assert_eq!(world.answers(), told);
     world.ok(C, close("q.n"));
     assert_eq!(world.answers(), [(A, 9, "provided")]);
-    // And a prefix of a topic under it.
+    // And a prefix is in the way of a topic under it.
     world.ok(C, offer_again(11, "q.n"));
     assert_eq!(world.answers(), [(C, 11, "lost")]);
     world.withdraw(A, "q.");
@@ -73,7 +73,7 @@ fn gates_and_topics_of_one_name_wait_for_each_other() {
     assert_eq!(world.answers(), [(C, 11, "offered")]);
 }
 
-/// Who comes back and has changed its mind must not be given what it does not want.
+/// A plugin that has left the line must not be given the topic.
 #[test]
 fn the_line_can_be_left() {
     let mut world = World::events();
@@ -90,7 +90,7 @@ fn the_line_can_be_left() {
     assert_eq!(world.answers(), [(B, 7, "offered")]);
 }
 
-/// An open topic has no owner, so there is nothing to wait for.
+/// An open topic has no owner, so no plugin waits for it.
 #[test]
 fn open_topics_have_no_line() {
     let mut world = World::events();
@@ -101,7 +101,7 @@ fn open_topics_have_no_line() {
     assert_eq!(world.refused(), Some(Code::AlreadyProvided));
 }
 
-/// Whose listeners asked before it came back has them set up before it may send.
+/// Listeners that subscribed before the source came back are set up before the source may send.
 #[test]
 fn a_source_from_the_line_is_set_up_like_others() {
     let mut world = World::events();
@@ -117,7 +117,7 @@ fn a_source_from_the_line_is_set_up_like_others() {
     assert_eq!(world.answers(), [(B, 5, "offered")]);
 }
 
-/// What is in line counts, so that nobody waits for more than it may have.
+/// A place in line counts, so that no plugin waits for more than it may have.
 #[test]
 fn a_place_in_line_counts_as_a_gate() {
     let mut world = World::events();

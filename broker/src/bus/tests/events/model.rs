@@ -1,7 +1,7 @@
 //! Plugins that offer, subscribe, leave and die at random, and whose records cross with those of the bus.
 //!
-//! Each plugin here keeps to the protocol: it reads what it is sent in order, now or later, and answers it. Whatever
-//! comes in whatever order, none of them is sent away, and when all is read, each hears what it has asked for.
+//! Each plugin here keeps to the protocol: it reads what it is sent in order, now or later, and answers it. In whatever order records
+//! arrive, no plugin loses its session, and when everything is read, each plugin hears what it has subscribed to.
 
 mod answers;
 
@@ -24,16 +24,16 @@ enum Act {
     Close(usize, usize),
     Subscribe(usize, usize, bool),
     Unsubscribe(usize, usize),
-    /// It leaves the first feed that it knows.
+    /// A plugin leaves the first feed that it knows.
     Leave(usize),
     Dies(usize),
-    /// The next so many things that it is to map it cannot.
+    /// A plugin cannot map the next so many things that it is asked to map.
     Fails(usize, u32),
-    /// It reads some records.
+    /// A plugin reads so many records.
     Reads(usize, usize),
-    /// The shell has sealed all that is to be.
+    /// The shell has sealed everything that is to be sealed.
     Sealed,
-    /// It may not hear, or send, or may again.
+    /// A plugin's right to hear or to send is taken or given.
     Policy(usize, usize),
     Passes,
 }
@@ -61,25 +61,25 @@ fn act() -> impl Strategy<Value = Act> {
 #[derive(Default)]
 struct Plugin {
     unread: VecDeque<ToPlugin>,
-    /// Its subscriptions, by the places of their names, and whether each takes JSON alone.
+    /// Its subscriptions by the positions of their names, each with whether it takes only JSON.
     wants: BTreeMap<usize, bool>,
-    /// Of which places and numbers it was told `Subscribed`.
+    /// The numbers of the subscriptions for which it was told `Subscribed`.
     subscribed: BTreeSet<u32>,
-    /// Feeds that have started and not ended, with the incarnations of their sources.
+    /// Feeds that have started and not ended, each with its subscription and the incarnation of its source.
     hears: BTreeMap<u64, (u32, u64)>,
     found: BTreeMap<u64, (u32, u64)>,
     left: BTreeSet<(u32, u64)>,
-    /// The feeds that are listened to, by rings.
+    /// The feeds that listen to each of its rings.
     listeners: BTreeMap<u64, BTreeSet<u64>>,
-    /// Feeds that it could not listen to.
+    /// Feeds that it was told of and could not listen to.
     unheard: BTreeSet<u64>,
     next_request: u32,
-    /// How many of the next things that it is to map it cannot.
+    /// How many of the next things that it is asked to map it cannot map.
     fails: u32,
 }
 
 impl Plugin {
-    /// Whether it cannot map what it is to map now.
+    /// Whether it cannot map what it is asked to map now.
     fn cannot(&mut self) -> bool {
         let cannot = self.fails > 0;
         self.fails = self.fails.saturating_sub(1);
@@ -90,7 +90,7 @@ impl Plugin {
 struct Model {
     world: World,
     plugins: BTreeMap<PluginId, Plugin>,
-    /// Incarnations of sources are counted here.
+    /// Counts the incarnations of sources.
     incarnations: u64,
     sealing: Vec<AnyMemory>,
 }
@@ -106,7 +106,7 @@ impl Model {
         }
     }
 
-    /// Says something to the bus, and puts what comes of it where it belongs.
+    /// Sends a record to the bus, and passes on the effects.
     fn say(&mut self, from: PluginId, record: impl Into<ToBroker>) {
         self.world.ok(from, record);
         self.sort();
@@ -125,7 +125,7 @@ impl Model {
                     continue;
                 }
                 Effect::LetGo { serial, .. } => {
-                    // Nobody keeps anything here.
+                    // Nobody keeps memory in this model.
                     let serials = Vec::from_iter(serial);
                     self.world.bus.extents_freed(&serials, self.world.now);
                     continue;
@@ -204,7 +204,7 @@ impl Model {
             }
             Act::Passes => {
                 self.world.now += STEP;
-                // Sealing has its time, and does not take it here.
+                // Sealing has a deadline, which must not pass here.
                 self.act(&Act::Sealed);
                 self.world.bus.expire(self.world.now);
                 self.sort();
@@ -223,7 +223,7 @@ impl Model {
         self.say(who, FeedToBroker::Unsubscribe { subscription });
     }
 
-    /// The number under which a plugin has subscribed to something.
+    /// The number under which a plugin has subscribed to this name.
     fn number_of(&self, plugin: PluginId, name: usize) -> Option<u32> {
         let numbers = self.world.bus.topics.subscriptions_of(plugin).into_iter();
         let mut own = numbers.filter(|number| number % 3 == name as u32);
@@ -244,7 +244,7 @@ impl Model {
         plugin.wants.insert(name, json);
         self.say(who, subscribe_in(number, WANTED[name], encodings));
         if self.number_of(who, name).is_none() {
-            // It may not.
+            // The plugin may not subscribe.
             let plugin = self.plugins.get_mut(&who).expect("it is there");
             plugin.wants.remove(&name);
         }
@@ -252,7 +252,7 @@ impl Model {
 
     /// A plugin is killed, and started again.
     fn dies(&mut self, who: PluginId) {
-        // What is being sealed is sealed first: the next plugin has the same number, which it never has outside of tests.
+        // What is being sealed is sealed first: the next plugin gets the same number here, which never happens outside of tests.
         self.act(&Act::Sealed);
         self.plugins.remove(&who);
         let name = ["a", "b", "c"][(who.0 - 1) as usize];
@@ -262,7 +262,7 @@ impl Model {
         self.world.join(who, name);
     }
 
-    /// Everybody reads and answers, and what could not be set up is tried again, until there is nothing more.
+    /// All plugins read and answer, and what could not be set up is tried again, until nothing is left to do.
     fn settle(&mut self) {
         self.come_to_rest();
         for plugin in self.plugins.values_mut() {
@@ -276,7 +276,7 @@ impl Model {
         }
     }
 
-    /// Everybody reads and answers until there is nothing more.
+    /// All plugins read and answer until nothing is left to do.
     fn come_to_rest(&mut self) {
         for _ in 0..10_000 {
             self.act(&Act::Sealed);
@@ -292,7 +292,7 @@ impl Model {
         panic!("it never comes to rest");
     }
 
-    /// Which incarnations each subscription matches and may hear.
+    /// The incarnations of the sources that a subscription matches and may hear.
     fn expected(&self, who: PluginId, name: usize) -> BTreeSet<u64> {
         let bus = &self.world.bus;
         if bus.check_subscribe(who, WANTED[name]).is_err() {
@@ -310,7 +310,7 @@ impl Model {
         matching.map(|source| source.wanted.incarnation).collect()
     }
 
-    /// Each subscription hears each source that it matches once, but those that it has left.
+    /// Each subscription hears each source that it matches exactly once, except those that it has left.
     fn check_feeds(&self) {
         for (who, plugin) in &self.plugins {
             for name in plugin.wants.keys() {
@@ -333,7 +333,7 @@ impl Model {
         }
     }
 
-    /// When all are gone, nothing is left.
+    /// Ends all plugins; nothing may be left.
     fn check_end(&mut self) {
         for who in PLUGINS {
             self.plugins.remove(&who);

@@ -1,8 +1,8 @@
-//! Which names topics, gates and prefixes can have beside each other.
+//! Which names topics, gates and prefixes can have at the same time.
 
 use super::*;
 
-/// What a plugin does with a name.
+/// What a plugin uses a name for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
     Gate,
@@ -13,7 +13,7 @@ enum Use {
 const ALL: [Use; 3] = [Use::Gate, Use::Topic, Use::Open];
 
 impl World {
-    /// Whether a plugin may use a name so.
+    /// Whether a plugin may use a name in this way.
     fn uses(&mut self, plugin: PluginId, what: Use, name: &str) -> bool {
         match what {
             Use::Gate => self.provide(plugin, name),
@@ -26,7 +26,7 @@ impl World {
     }
 }
 
-/// A plugin that sends the events of another's gate would be believed to be that gate.
+/// If a plugin could send events under the name of another plugin's gate, listeners would take them for that gate's.
 #[test]
 fn a_name_has_one_owner_or_none() {
     for (first, second) in ALL
@@ -47,7 +47,7 @@ fn a_name_has_one_owner_or_none() {
     }
 }
 
-/// Whoever provides all gates under a prefix would have to ask who sends their events.
+/// A plugin that provides all gates under a prefix must also be the only one that sends their events.
 #[test]
 fn a_prefix_takes_owned_topics_with_it_and_no_open_ones() {
     for (what, plugin) in ALL.into_iter().flat_map(|what| [(what, A), (what, B)]) {
@@ -61,7 +61,7 @@ fn a_prefix_takes_owned_topics_with_it_and_no_open_ones() {
     }
 }
 
-/// A topic lasts as long as a source.
+/// A topic exists as long as it has a source.
 #[test]
 fn names_are_free_again_with_their_last_source() {
     let mut world = World::events();
@@ -74,7 +74,7 @@ fn names_are_free_again_with_their_last_source() {
     world.bus.remove(B, &gone(), world.now);
     world.effects();
     assert!(world.uses(C, Use::Gate, "n") && world.uses(C, Use::Topic, "n"));
-    // The gate goes, and its topic stays.
+    // The gate ends, and its topic stays.
     world.withdraw(C, "n");
     world.effects();
     assert!(!world.uses(A, Use::Gate, "n"));
@@ -112,7 +112,7 @@ fn what_cannot_be_is_refused() {
     }
     world.ok(A, close("n"));
     assert_eq!(world.refused(), Some(Code::NotReady), "it sends nothing");
-    // The least and the most that can be.
+    // The smallest and the largest possible ring.
     for (name, bytes) in [("least", 64 << 10), ("most", 16 << 20)] {
         let mut offer = offer_topic(name);
         change(&mut offer, |_, capacity, _, _| *capacity = bytes);
@@ -137,7 +137,7 @@ fn change(
     }
 }
 
-/// A subscription to an exact name hears no longer ones, and a prefix all of them.
+/// A subscription to an exact name does not hear longer names; one to a prefix hears all of them.
 #[test]
 fn sources_are_found_by_name_and_by_prefix() {
     let mut world = World::events();
@@ -160,7 +160,7 @@ fn sources_are_found_by_name_and_by_prefix() {
     assert_eq!(found(3, "p.a."), ["p.a.b"]);
     assert_eq!(found(4, "p"), ["p"]);
     assert!(found(5, "q.").is_empty());
-    // And the other way round.
+    // And with the subscription first and the source after it.
     world.ok(B, offer_topic("p.a.c"));
     let told = world.news();
     assert_eq!(told, of([(C, "Found"), (C, "Found")]), "by 1 and by 3");

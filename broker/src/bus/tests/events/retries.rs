@@ -1,4 +1,4 @@
-//! Feeds that could not be set up are set up later.
+//! Feeds that could not be set up are tried again later.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ fn no_room() -> Failure {
 }
 
 impl World {
-    /// Has B take the feed that it was told of last, and what comes of that fail; why it has ended, as B was told.
+    /// Has B take the feed that it was told of last, and the set-up fail at this step. Returns the failure that B is told.
     fn fails(&mut self, at: &str) -> Option<Failure> {
         let feed = self.feed_of(B, 1);
         self.ok(B, take(feed, Encoding::Archive));
@@ -39,7 +39,7 @@ impl World {
             Effect::LetGo { serial, .. } => *serial,
             _ => None,
         });
-        // Nobody keeps it.
+        // Nobody holds the ring's memory.
         self.bus.extents_freed(&Vec::from_iter(let_go), self.now);
         let unlistened = short(&effects).contains(&(A, "Unlisten".into()));
         assert!(!unlistened, "{at}: it has not noted it");
@@ -49,7 +49,7 @@ impl World {
         })
     }
 
-    /// Lets time pass until something is due; how long that took.
+    /// Lets time pass until the next deadline. Returns how long that took.
     fn wait(&mut self) -> Duration {
         let due = self.bus.next_deadline().expect("something is due");
         let waited = due - self.now;
@@ -70,11 +70,11 @@ fn heard_by_b(capacity: u32) -> World {
     world
 }
 
-/// Whoever was not heard for want of a descriptor was never heard again, unless the program subscribed anew.
+/// A source that a plugin could not hear for want of a descriptor was never heard, unless the program subscribed anew.
 #[test]
 fn a_feed_that_could_not_be_set_up_is_tried_again() {
     for at in ["quota", "ring", "follow", "listen"] {
-        // A plugin may have eight MiB.
+        // A plugin may have eight MiB here.
         let capacity = if at == "quota" { 16 << 20 } else { 256 << 10 };
         let mut world = heard_by_b(capacity);
         let mut waited = Vec::new();
@@ -99,7 +99,7 @@ fn a_feed_that_could_not_be_set_up_is_tried_again() {
     }
 }
 
-/// What is not wanted any more is not tried again.
+/// A feed that is no longer wanted is not tried again.
 #[test]
 fn nothing_is_tried_again_for_who_is_gone() {
     type Ends = fn(&mut World);
@@ -120,7 +120,7 @@ fn nothing_is_tried_again_for_who_is_gone() {
             let mut world = heard_by_b(256 << 10);
             world.fails("listen");
             if again {
-                // One is on its way as well.
+                // Also with an attempt under way.
                 world.wait();
             }
             end(&mut world);
@@ -130,7 +130,7 @@ fn nothing_is_tried_again_for_who_is_gone() {
     }
 }
 
-/// A right that was lost and came back found the source as well.
+/// A source was found twice if the right to hear it was lost and came back.
 #[test]
 fn one_source_is_not_found_twice() {
     let mut world = heard_by_b(256 << 10);
@@ -143,7 +143,7 @@ fn one_source_is_not_found_twice() {
     assert_eq!(world.feeds_of(B, 1).len(), 1);
 }
 
-/// A listener that its sender could not map was never answered for: after 64 of them the sender got no others.
+/// Listeners that their sender could not map were never marked as answered: after 64 of them the sender was told of no others.
 #[test]
 fn a_sender_that_could_not_have_many_listeners_gets_others() {
     let mut world = World::events();
@@ -166,7 +166,7 @@ fn a_sender_that_could_not_have_many_listeners_gets_others() {
     world.hears(B, 1, TOPIC);
 }
 
-/// Two feeds with one cursor would each take the other's events for handled.
+/// If two feeds had one cursor, each would mark the other's events as handled.
 #[test]
 fn a_plugin_without_a_free_cursor_is_told() {
     let mut world = World::events();
@@ -183,7 +183,7 @@ fn a_plugin_without_a_free_cursor_is_told() {
     let third = world.hears(B, 3, TOPIC);
     let cursor = world.bus.topics.feed(third).and_then(|feed| feed.cursor);
     assert_eq!(cursor, Some(0), "it is free at once");
-    // The one that was refused is tried again.
+    // The feed that was refused is tried again.
     world.ok(B, FeedToBroker::Leave { feed: third });
     world.now += Duration::from_secs(1);
     world.bus.expire(world.now);

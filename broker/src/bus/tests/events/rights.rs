@@ -1,4 +1,4 @@
-//! Who may send and hear, and what ends when that changes.
+//! The rights to send and to hear, and what ends when they change.
 
 use super::*;
 use crate::policy::Policy;
@@ -38,7 +38,7 @@ fn each_right_allows_its_own() {
     }
 }
 
-/// A prefix of which some names may not be heard would leave them out, and nobody would be told.
+/// With a right to only some names of a prefix, the others would be left out without anybody being told.
 #[test]
 fn a_prefix_takes_a_pattern_that_covers_it() {
     let mut world = World::events();
@@ -56,7 +56,7 @@ fn a_prefix_takes_a_pattern_that_covers_it() {
     assert_eq!(world.refused(), None);
 }
 
-/// Who came only for listings sends and hears nothing.
+/// A plugin that has connected only for listings neither sends nor hears.
 #[test]
 fn inspectors_neither_send_nor_hear() {
     let mut world = World::events();
@@ -67,7 +67,7 @@ fn inspectors_neither_send_nor_hear() {
     assert!(denied(&mut world));
 }
 
-/// A right that was taken away would go on for as long as somebody kept what it had got by it.
+/// What a plugin got by a right must end when the right is taken away.
 #[test]
 fn a_changed_policy_ends_what_it_does_not_allow() {
     let mut world = World::events();
@@ -83,7 +83,7 @@ fn a_changed_policy_ends_what_it_does_not_allow() {
     mute(&mut world);
     assert_eq!(world.news(), of([]), "but once");
     assert_eq!(world.progress(kept), Some(Progress::Started));
-    // What it may hear again it hears, without asking anew.
+    // A plugin that gets the right back hears the topic without subscribing anew.
     world.bus.set_policy("b", None, world.now);
     assert_eq!(world.news(), of([(B, "Found")]));
     let feed = world.feed_of(B, 1);
@@ -104,7 +104,7 @@ fn a_changed_policy_ends_what_it_does_not_allow() {
     assert!(told.iter().all(is_denied), "{told:?}");
 }
 
-/// A topic that its owner may not have any more went to nobody, or to one that may not have it either.
+/// A topic that its owner may not have any more went to no plugin in line, or to one that may not have it either.
 #[test]
 fn the_line_moves_up_to_who_may_have_it() {
     let mut world = World::events();
@@ -118,7 +118,7 @@ fn the_line_moves_up_to_who_may_have_it() {
     assert_eq!(world.news(), of([(A, "Closed"), (C, "Offered")]));
 }
 
-/// A source whose request is under way is told by that: it knows no number of it.
+/// A plugin whose offer is being set up does not know the source's number, so its request is answered.
 #[test]
 fn an_offer_that_is_not_allowed_any_more_is_answered() {
     let mut world = World::events();
@@ -130,7 +130,7 @@ fn an_offer_that_is_not_allowed_any_more_is_answered() {
     assert_eq!(world.bus.next_deadline(), None);
 }
 
-/// On a strict bus nobody does what no policy says.
+/// On a strict bus nothing is allowed without a policy.
 #[test]
 fn a_strict_bus_allows_nothing_unsaid() {
     let mut world = World::events();

@@ -1,9 +1,9 @@
-//! The order in which a feed is set up, and the memory that it needs.
+//! The order in which a feed is set up, and the memory that it takes.
 
 use super::*;
 
-/// A feed that is told of its ring before that is sealed could see it shrink; one that starts before its source knows
-/// of it misses events.
+/// If a listener were sent a ring before that is sealed, the ring could shrink under it. If a feed started before its source knows of it,
+/// it would miss events.
 #[test]
 fn a_feed_is_set_up_step_by_step() {
     let mut world = World::events();
@@ -64,7 +64,7 @@ fn a_feed_is_set_up_step_by_step() {
     assert_eq!(world.news(), told);
 }
 
-/// An event that is sent when the program has been told that it may send would reach nobody who asked before.
+/// Otherwise an event that is sent as soon as the program may send would not reach plugins that subscribed before.
 #[test]
 fn who_has_asked_before_is_set_up_first() {
     let mut world = World::events();
@@ -97,7 +97,7 @@ fn who_has_asked_before_is_set_up_first() {
     assert_eq!(world.bus.next_deadline(), None);
 }
 
-/// A listener that stands still must not keep a program from sending, nor others from hearing it.
+/// A listener that stands still must not keep a program from sending, nor other listeners from hearing it.
 #[test]
 fn an_offer_waits_a_steps_time_for_its_listeners() {
     let mut world = World::events();
@@ -108,15 +108,14 @@ fn an_offer_waits_a_steps_time_for_its_listeners() {
     world.now += STEP;
     world.bus.expire(world.now);
     assert_eq!(world.news(), of([(A, "Offered")]));
-    // Its late answer is taken.
+    // The late answer of that listener is accepted.
     let feed = world.feed_of(B, 4);
     world.set_up(feed);
     assert_eq!(world.progress(feed), Some(Progress::Started));
     assert_eq!(world.bus.next_deadline(), None);
 }
 
-/// `Subscribed` that comes before a feed has started would promise what is not so; one that waits for who will never come
-/// would never come.
+/// `Subscribed` before the feeds have started would promise too much; but it must not wait for feeds that will never start.
 #[test]
 fn a_subscription_waits_for_what_was_there() {
     let mut world = World::events();
@@ -140,7 +139,7 @@ fn a_subscription_waits_for_what_was_there() {
     assert_eq!(world.feeds_of(C, 1).len(), 2);
 }
 
-/// What others hear of a source is no reason to read its memory twice, nor to keep it for nobody.
+/// A ring is made once for all listeners, and is not kept when there are none.
 #[test]
 fn a_ring_lasts_as_long_as_a_feed_reads_it() {
     let mut world = World::events();
@@ -163,12 +162,12 @@ fn a_ring_lasts_as_long_as_a_feed_reads_it() {
     assert_eq!(world.used(), (1, 1), "somebody may hold it");
     world.bus.extents_freed(&[1], world.now);
     assert_eq!(world.used(), (0, 0));
-    // The next one has another.
+    // The next listener causes a new ring.
     world.hears(B, 3, TOPIC);
     assert_eq!(world.used(), (1, 1));
 }
 
-/// Who takes and leaves in a loop would fill the queue of a sender that stands still with descriptors.
+/// A plugin that takes and leaves feeds in a loop could fill the queue of a sender that stands still with descriptors.
 #[test]
 fn never_more_than_one_ring_is_on_its_way() {
     let mut world = World::events();
@@ -189,7 +188,7 @@ fn never_more_than_one_ring_is_on_its_way() {
     assert!(world.bus.rings.is_empty());
 }
 
-/// The same with listeners, of which each comes with three descriptors.
+/// The same for listeners, each of which comes with three descriptors.
 #[test]
 fn few_listeners_are_told_at_once() {
     let mut world = World::events();
@@ -214,14 +213,14 @@ fn few_listeners_are_told_at_once() {
     world.ok(B, take(last, Encoding::Archive));
     world.ok(B, FeedToBroker::Following { feed: last });
     assert!(world.listens().is_empty());
-    // All have ended, and are answered for all the same.
+    // All of these feeds have ended, and are still answered.
     world.ok(A, heard(feeds[0]));
     assert_eq!(world.listens(), [last]);
     world.ok(A, heard(last));
     assert_eq!(world.progress(last), Some(Progress::Started));
 }
 
-/// A sender that has closed a topic says nothing of its listeners any more, and others wait for it in vain.
+/// A sender that has closed a topic does not answer for its listeners any more; other listeners waited for that in vain.
 #[test]
 fn what_a_closed_source_was_told_is_not_waited_for() {
     let mut world = World::events();
@@ -246,7 +245,7 @@ fn what_a_closed_source_was_told_is_not_waited_for() {
     assert_eq!(world.listens(), [feed]);
 }
 
-/// A history that begins with the first listener is none.
+/// A history must not begin only with the first listener.
 #[test]
 fn a_source_with_history_has_its_ring_at_once_and_keeps_it() {
     let mut world = World::events();
@@ -258,7 +257,7 @@ fn a_source_with_history_has_its_ring_at_once_and_keeps_it() {
     world.ok(B, FeedToBroker::Leave { feed });
     assert_eq!(world.news(), of([(A, "Unlisten")]));
     assert_eq!(world.bus.rings.len(), 1);
-    // Its twin comes and goes.
+    // Its JSON twin comes and goes with its listeners.
     world.ok(C, subscribe_in(1, TOPIC, Encodings::JSON));
     let feed = world.feed_of(C, 1);
     world.set_up_in(feed, Encoding::Json);
@@ -267,7 +266,7 @@ fn a_source_with_history_has_its_ring_at_once_and_keeps_it() {
     assert_eq!(world.bus.rings.len(), 1);
 }
 
-/// A source that takes JSON alone has no archives to keep.
+/// A source that takes only JSON has no archives to keep.
 #[test]
 fn a_history_is_kept_in_the_encoding_that_there_is() {
     let mut world = World::events();

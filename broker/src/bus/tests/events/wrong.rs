@@ -1,11 +1,11 @@
-//! What no plugin says that keeps to the protocol, and what each may have.
+//! Records about events that no plugin sends that keeps to the protocol, and the limits.
 
 use super::*;
 use crate::policy::Policy;
 
 type Step = fn(&mut World);
 
-/// A feed in each of its stages.
+/// A world for each stage of a feed.
 fn stages() -> Vec<(&'static str, World)> {
     let mut worlds = Vec::new();
     let begin = || {
@@ -51,7 +51,7 @@ fn ring_failed() -> SourceToBroker {
     }
 }
 
-/// An answer that is taken at another step would skip one: memory is read before it is sealed, or a feed starts before its
+/// An answer that is accepted at the wrong step would skip one: memory would be read before it is sealed, or a feed would start before its
 /// source knows of it.
 #[test]
 fn only_what_is_asked_is_answered() {
@@ -85,7 +85,7 @@ fn only_what_is_asked_is_answered() {
         for (stage, mut world) in stages() {
             let is_ring = matches!(what, "made" | "failed");
             if is_ring && stage == "found" {
-                // There is no such number yet.
+                // Nothing has this number yet.
                 assert_eq!(world.code_of(from, record.clone()), Some(Code::Protocol));
                 continue;
             }
@@ -104,7 +104,7 @@ fn only_what_is_asked_is_answered() {
     }
 }
 
-/// A source is set up for itself alone.
+/// A plugin must not name the feeds and rings of others, or ones that never existed.
 #[test]
 fn feeds_and_rings_of_others_and_of_nobody_break_the_protocol() {
     for (stage, mut world) in stages() {
@@ -134,7 +134,7 @@ fn feeds_and_rings_of_others_and_of_nobody_break_the_protocol() {
     }
 }
 
-/// Two subscriptions under one number could not be told apart.
+/// Two subscriptions under the same number could not be told apart.
 #[test]
 fn a_number_is_used_once() {
     let mut world = World::events();
@@ -142,14 +142,14 @@ fn a_number_is_used_once() {
     let code = world.code_of(B, subscribe(1, "y"));
     assert_eq!(code, Some(Code::Protocol));
     world.ok(C, subscribe(1, "x"));
-    // And again when it is free; that it is freed twice is nothing.
+    // The number can be used again when it is free. Ending a subscription twice does no harm.
     for _ in 0..2 {
         world.ok(B, FeedToBroker::Unsubscribe { subscription: 1 });
     }
     world.ok(B, subscribe(1, "y"));
 }
 
-/// What others end, in a loop, must not use up the rate of who only answers; but who answers what nobody asked pays.
+/// Feeds that others end in a loop must not use up the rate of a plugin that only answers; but answers without a question are charged.
 #[test]
 fn answers_are_free_and_floods_are_charged() {
     let mut world = World::events();
@@ -175,10 +175,10 @@ fn answers_are_free_and_floods_are_charged() {
         let leave = FeedToBroker::Leave { feed };
         weight(world, B, leave.into())
     };
-    // It was told `Found`, `Follow` and `Start`, and has answered two of them.
+    // It was told `Found`, `Follow` and `Start`, and has answered two of these.
     assert_eq!(left(&mut world), Weight::Expected);
     assert_eq!(left(&mut world), Weight::Charged);
-    // Requests.
+    // These are requests.
     let charged: [(PluginId, ToBroker); 4] = [
         (A, offer_topic("x").into()),
         (A, close("x").into()),
@@ -189,7 +189,7 @@ fn answers_are_free_and_floods_are_charged() {
         let text = format!("{record:?}");
         assert_eq!(weight(&mut world, from, record), Weight::Charged, "{text}");
     }
-    // Subscriptions count like open gates: the first of each place is free, as those with which a plugin comes back.
+    // Subscriptions count like open gates: the first one on each place is free, as those are with which a plugin comes back.
     for (number, expected) in [(1, Weight::Charged), (2, Weight::Expected)] {
         let record = subscribe(number, "x").into();
         assert_eq!(weight(&mut world, B, record), expected, "{number}");
@@ -205,11 +205,11 @@ fn answers_are_free_and_floods_are_charged() {
     }
 }
 
-/// The memory of rings, and places for feeds, are bounded.
+/// The memory of rings and the number of feeds are limited.
 #[test]
 fn each_plugin_has_so_much() {
     let mut world = World::events();
-    // Eight MiB, of which a ring of 16 MiB would be too much.
+    // The limit is eight MiB, which a ring of 16 MiB exceeds.
     for (name, mib) in [("big", 8), ("huge", 16)] {
         let mut offer = with_history(name);
         if let SourceToBroker::Offer { capacity, .. } = &mut offer {
@@ -230,7 +230,7 @@ fn each_plugin_has_so_much() {
     world.effects();
     world.ok(B, take(feed, Encoding::Archive));
     assert_eq!(world.news(), of([(B, "Ended"), (B, "Subscribed")]));
-    // Subscriptions are places for open gates.
+    // A subscription takes a place of an open gate.
     for number in 2..9 {
         world.ok(B, subscribe(number, "m"));
     }
@@ -244,7 +244,7 @@ fn each_plugin_has_so_much() {
     assert!(!world.heard_of("OpenFailed"));
 }
 
-/// Who subscribes to everything, and answers nothing, would fill the broker's memory.
+/// A plugin that subscribes to everything and answers nothing would fill the broker's memory.
 #[test]
 fn a_plugin_has_so_many_feeds_however_far_they_are() {
     let mut world = World::events();
@@ -263,14 +263,14 @@ fn a_plugin_has_so_many_feeds_however_far_they_are() {
     let told = world.news();
     let count = |what: &str| told.iter().filter(|(_, name)| name == what).count();
     assert_eq!((count("Found"), count("Ended")), (5, 4), "{told:?}");
-    // Each that ends makes room.
+    // A feed that ends makes room for another.
     world.ok(listener, FeedToBroker::Unsubscribe { subscription: 7 });
     world.ok(listener, subscribe(901, "p."));
     let told = world.news();
     assert!(told.iter().all(|(_, name)| name == "Found"), "{told:?}");
 }
 
-/// A sender that keeps the kernel from sealing its ring keeps its listeners waiting, and a thread of the broker.
+/// A sender that keeps the kernel from sealing its ring would keep its listeners waiting, and a thread of the broker busy.
 #[test]
 fn who_never_lets_its_ring_be_sealed_loses_its_session() {
     let (_, mut world) = stages().remove(2);
@@ -285,7 +285,7 @@ fn who_never_lets_its_ring_be_sealed_loses_its_session() {
     assert!(failure.message.contains("be sealed"), "{failure:?}");
 }
 
-/// Who only stands still is waited for.
+/// A plugin that only stands still does not lose its session.
 #[test]
 fn nobody_is_sent_away_for_being_slow() {
     for (stage, world) in stages() {
@@ -295,7 +295,7 @@ fn nobody_is_sent_away_for_being_slow() {
     }
 }
 
-/// How the types stand, and what can be taken then.
+/// How types compare, and what can be taken then.
 #[test]
 fn a_source_is_found_with_how_it_fits() {
     let json = Encoding::Json;

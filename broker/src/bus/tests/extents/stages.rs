@@ -1,9 +1,9 @@
-//! What is taken of an extent in each of its stages, and what ends with it.
+//! Which records about an extent are accepted in each of its stages, and what ends with it.
 
 use super::*;
 use callgate_layout::payload::{MAX_EXTENT_LEN, MAX_EXTENTS, MIN_EXTENT_LEN};
 
-/// Each way to a stage, and what may be said of extent 0 then.
+/// For each stage: how to get there, and which records about extent 0 are accepted then.
 type Reached = (&'static str, fn() -> World, &'static [&'static str]);
 
 const STAGES: [Reached; 8] = [
@@ -67,7 +67,7 @@ fn failed() -> World {
     world
 }
 
-/// All that a plugin can say of extent 0 of A.
+/// All records that a plugin can send about extent 0 of A.
 fn records() -> [(&'static str, PluginId, MemoryToBroker); 5] {
     let memory = own(0);
     let failed = |role| MemoryToBroker::Failed {
@@ -84,7 +84,7 @@ fn records() -> [(&'static str, PluginId, MemoryToBroker); 5] {
     ]
 }
 
-/// What is acknowledged in another stage would skip a check of the memory, or free what is in use.
+/// A record that is accepted in the wrong stage would skip a check of the memory, or free memory in use.
 #[test]
 fn only_what_is_awaited_is_taken() {
     for (stage, reach, may) in STAGES {
@@ -100,7 +100,7 @@ fn only_what_is_awaited_is_taken() {
     }
 }
 
-/// Who has the other end of a link must not answer for its peer.
+/// The plugin at the other end of a link must not answer for its peer.
 #[test]
 fn each_side_acknowledges_for_itself() {
     for (stage, reach, _) in STAGES {
@@ -113,7 +113,7 @@ fn each_side_acknowledges_for_itself() {
     }
 }
 
-/// A number or a length outside of its bounds would reach the shell, or the peer's table.
+/// A number or a length outside of its bounds would get to the shell, or into the peer's table.
 #[test]
 fn each_bound_of_a_wanted_extent_holds_alone() {
     let len = MIN_EXTENT_LEN;
@@ -141,7 +141,7 @@ fn each_bound_of_a_wanted_extent_holds_alone() {
     }
 }
 
-/// A second extent of one number would take the place of the first, and its charge with it.
+/// A second extent under the same number would replace the first one, and its charge.
 #[test]
 fn a_number_in_use_is_not_wanted_again() {
     for (stage, reach, _) in STAGES {
@@ -154,7 +154,7 @@ fn a_number_in_use_is_not_wanted_again() {
     }
 }
 
-/// What could not be made was charged for ever, or its writer waited for ever.
+/// An extent that could not be made was charged for ever, or its writer waited for ever.
 #[test]
 fn what_the_broker_cannot_make_is_given_back_and_told() {
     let mut world = writer();
@@ -172,8 +172,8 @@ fn what_the_broker_cannot_make_is_given_back_and_told() {
     assert_eq!(world.bus.extent_bytes(1), 0);
 }
 
-/// A deadline that outlives its link strikes at the extent of another, and a charge that ends with
-/// the link lets its plugins have any amount.
+/// A deadline that outlives its link would hit the extent of another link. And if charges ended with the link, its plugins could have any
+/// amount of memory.
 #[test]
 fn a_link_that_ends_leaves_charges_and_no_deadlines() {
     for (stage, reach, _) in STAGES {
@@ -197,7 +197,7 @@ fn a_link_that_ends_leaves_charges_and_no_deadlines() {
         let count = effects.iter().filter(let_go).count();
         assert_eq!(count, usize::from(is_lost), "{stage}: {effects:?}");
         assert_eq!(world.used(), used, "{stage}: somebody may still have it");
-        // A turn at allocating may not be over yet.
+        // The turn of a writer that allocates may not be over yet.
         world.bus.expire(world.now + Duration::from_millis(100));
         assert_eq!(world.bus.next_deadline(), None, "{stage}");
         assert_eq!(world.effects(), [], "{stage}");
@@ -206,7 +206,7 @@ fn a_link_that_ends_leaves_charges_and_no_deadlines() {
     }
 }
 
-/// The end of one link took the extents of the next with it, and named the wrong one as their writer.
+/// The end of a link took the extents of the next link with it, and named the wrong plugin as their writer.
 #[test]
 fn a_link_that_ends_takes_only_its_own_extents() {
     let mut world = linked();

@@ -1,8 +1,8 @@
-//! Who is charged for which memory, and until when.
+//! Which plugin is charged for which memory, and until when.
 
 use super::*;
 
-/// A reader that stands still would use up what its maker may have.
+/// A reader that stands still must not use up its maker's limit.
 #[test]
 fn a_superseded_version_is_charged_to_those_that_have_it() {
     let mut world = World::shares();
@@ -27,7 +27,7 @@ fn a_superseded_version_is_charged_to_those_that_have_it() {
     assert_eq!(world.shares_mib(B), 0, "once is enough");
 }
 
-/// A reader that lets nothing go would have all memory of the bus in the end.
+/// A reader that lets nothing go would end up with all memory of the bus.
 #[test]
 fn who_keeps_too_much_is_sent_nothing_more() {
     let mut world = World::shares();
@@ -58,7 +58,7 @@ fn who_keeps_too_much_is_sent_nothing_more() {
     world.happens([(B, "6: version 5")]);
 }
 
-/// What one plugin may have, and all together.
+/// The limits of one plugin, and of all together; the failures name them.
 #[test]
 fn each_limit_is_said() {
     let mut world = World::shares();
@@ -111,7 +111,7 @@ fn each_limit_is_said() {
     world.happens([(C, "9: has 2 with 1")]);
 }
 
-/// A plugin that lets go of the newest version and fetches it anew could do so for ever.
+/// A plugin that lets go of the newest version and fetches it again could do so for ever.
 #[test]
 fn what_was_let_go_is_fetched_anew_at_a_charge() {
     let mut world = World::shares();
@@ -126,7 +126,7 @@ fn what_was_let_go_is_fetched_anew_at_a_charge() {
     }
 }
 
-/// A plugin that follows what others publish often would be sent away for their requests.
+/// A plugin that follows a share which others publish often would lose its session for its many requests.
 #[test]
 fn news_is_not_charged_and_the_same_again_is() {
     let mut world = World::shares();
@@ -158,7 +158,7 @@ fn news_is_not_charged_and_the_same_again_is() {
         Weight::Expected,
         "it was told"
     );
-    // There were two versions: who says again and again that it has seen none is told no news.
+    // There were two versions: a plugin that says again and again that it has seen none is told no news.
     assert_eq!(weigh(&mut world, watch(3, None)), Weight::Expected);
     assert_eq!(weigh(&mut world, watch(3, None)), Weight::Charged);
     assert_eq!(weigh(&mut world, watch(3, None)), Weight::Charged);
@@ -190,8 +190,8 @@ fn news_is_not_charged_and_the_same_again_is() {
     }
 }
 
-/// What others published while it wrote can have superseded what its maker holds. It had the version, of which everybody was told, and was
-/// told that there was none.
+/// Versions that others publish meanwhile can supersede the ones that the maker holds, so that it holds too much. Its own version was then
+/// registered and everybody was told of it, but the maker was told that there was none.
 #[test]
 fn a_maker_has_what_it_has_made_however_much_it_holds() {
     let mut world = World::shares();

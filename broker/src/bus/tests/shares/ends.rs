@@ -1,4 +1,4 @@
-//! Rights that are taken away, and plugins that go.
+//! Rights that are taken away, and plugins that end.
 
 use super::*;
 use crate::policy::Policy;
@@ -11,7 +11,7 @@ fn makes() -> Policy {
     Policy::new().create_shares("Osc.*")
 }
 
-/// Rights are for tags; what one makes, one may read.
+/// Each right is for a tag. A plugin may read what it makes.
 #[test]
 fn each_right_is_for_what_it_says() {
     let mut world = World::shares();
@@ -32,7 +32,7 @@ fn each_right_is_for_what_it_says() {
         (C, "2: PERMISSION_DENIED"),
         (A, "1: PERMISSION_DENIED"),
     ]);
-    // Who may make it would find out anyway.
+    // A plugin that may make the share would find out anyway.
     world.publishes(A, 1);
     let effects = world.effects();
     let told: Vec<_> = effects.iter().filter_map(short).collect();
@@ -48,13 +48,13 @@ fn each_right_is_for_what_it_says() {
         (B, "4: changed to Some(1)"),
         (C, "3: INVALID_ARGUMENT"),
     ]);
-    // What another plugin has made it reads only with the right to that.
+    // To read what another plugin has made, it needs the right to read.
     world.bus.set_policy("c", Some(makes()), world.now);
     world.ok(C, want(5, Some(making(7))));
     world.happens([(C, "5: PERMISSION_DENIED")]);
 }
 
-/// Who may only read was refused by that which makes what is absent, although the share was there.
+/// A plugin that may only read, and offered to make the share, was refused although the share was there.
 #[test]
 fn who_may_only_read_has_what_others_make() {
     let mut world = World::shares();
@@ -73,7 +73,7 @@ fn who_may_only_read_has_what_others_make() {
         message.contains("lacks share.create:Osc.Table"),
         "{message}"
     );
-    // It waits for who makes it, and is told when nobody does.
+    // It waits while another plugin makes the share, and is told when none does.
     world.ok(A, want(1, Some(making(7))));
     world.effects();
     world.ok(B, want(2, Some(making(7))));
@@ -85,7 +85,7 @@ fn who_may_only_read_has_what_others_make() {
     world.effects();
     world.ok(B, want(3, Some(making(7))));
     world.happens([(B, "3: has 3 with 4")]);
-    // Who waits for a file with others that make it waits for them, too.
+    // A plugin that waits for a file, with others that would make the share, also waits while one of them does.
     let mut world = World::shares();
     world.bus.keep_files(Ok(()));
     world.bus.set_policy("b", Some(reads()), world.now);
@@ -107,7 +107,7 @@ fn who_may_only_read_has_what_others_make() {
     ]);
 }
 
-/// A plugin would go on to use what it may not have any more.
+/// A plugin must not go on using what it may not have any more.
 #[test]
 fn what_is_taken_away_ends() {
     let mut world = World::shares();
@@ -131,12 +131,12 @@ fn what_is_taken_away_ends() {
         (B, "7: PERMISSION_DENIED"),
     ];
     assert_eq!(said, expected.map(|(who, what)| (who, what.to_owned())));
-    // What has crossed with that is no offence.
+    // Records that have crossed with that are accepted.
     world.ok(B, ShareToBroker::Done { version: 2 });
     world.ok(B, ShareToBroker::Relinquish { share: 1 });
     world.happens([]);
     assert_eq!(world.bus.members[&B].shares.used(), 0);
-    // The maker may read what it has made, until it may not make it either.
+    // The maker may read what it has made, until it may not make it any more either.
     world.bus.set_policy("a", Some(makes()), world.now);
     world.happens([]);
     world.bus.set_policy("a", Some(Policy::new()), world.now);
@@ -147,7 +147,7 @@ fn what_is_taken_away_ends() {
     ]);
 }
 
-/// What a plugin has made lives on with its users, at nobody's charge but the bus's.
+/// A version lives on with its users after its maker's death; then only the bus is charged for it.
 #[test]
 fn users_keep_what_a_dead_maker_has_made() {
     let mut world = World::shares();
@@ -172,7 +172,7 @@ fn users_keep_what_a_dead_maker_has_made() {
     assert_eq!(world.bus.next_deadline(), None);
 }
 
-/// Each of many versions that wait would begin to be sealed, on a thread of its own, when the one before has ended.
+/// When a plugin ends, its waiting versions were sealed one after the other, each on a thread of its own.
 #[test]
 fn nothing_is_sealed_for_who_has_gone() {
     let mut world = World::shares();

@@ -1,4 +1,4 @@
-//! Persistent shares: kept before they are registered, looked for where a tag is absent, removed.
+//! Persistent shares: saved before they are registered, loaded if their tag has no share, removed.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ fn persistent() -> Making {
     }
 }
 
-/// The name under which a file has a version.
+/// The name of a version in a file, with this number.
 fn named(number: u64) -> VersionName {
     VersionName {
         incarnation: 9,
@@ -19,7 +19,7 @@ fn named(number: u64) -> VersionName {
     }
 }
 
-/// A bus whose shell keeps files.
+/// A bus whose shell can keep files.
 fn world() -> World {
     let mut world = World::shares();
     world.bus.keep_files(Ok(()));
@@ -54,7 +54,7 @@ fn found(world: &mut World, version: u64, in_place: bool) {
     world.bus.version_loaded(numbers, &tag, found, world.now);
 }
 
-/// Who is told that a share is there before its file is would find it gone after a crash.
+/// If plugins were told of a version before its file is saved, it would be gone after a crash.
 #[test]
 fn a_version_is_kept_before_it_is_there() {
     let mut world = world();
@@ -78,7 +78,7 @@ fn a_version_is_kept_before_it_is_there() {
     ]);
     world.bus.version_saved(4, Ok(named(1)), world.now);
     world.happens([(PluginId(0), "3 is at 1"), (A, "1: has 3 with 4")]);
-    // Two that are published at once are kept one after the other, under numbers in that order.
+    // Two versions that are published at once are saved one after the other, and numbered in that order.
     world.ok(A, publish(3, persistent(), 1));
     world.ok(B, publish(3, persistent(), 1));
     world.effects();
@@ -96,7 +96,7 @@ fn a_version_is_kept_before_it_is_there() {
     world.happens([(PluginId(0), "let 5 go"), (A, "5 dropped: SYSTEM")]);
 }
 
-/// Numbers began anew where nobody had used the share, so that a version was told under the name of an earlier one.
+/// If nobody used a share, its numbers began anew, so that a version had the name of an earlier one.
 #[test]
 fn a_version_has_the_name_that_it_is_kept_under() {
     let mut world = world();
@@ -110,7 +110,7 @@ fn a_version_has_the_name_that_it_is_kept_under() {
     assert_eq!(world.bus.shares.newest(2).unwrap().1.name, name);
 }
 
-/// A share that has outlived everybody would be made anew.
+/// A share that has outlived all plugins must be found, not made anew.
 #[test]
 fn what_is_kept_is_found() {
     let mut world = world();
@@ -129,7 +129,7 @@ fn what_is_kept_is_found() {
     }
     world.all_freed();
     assert!(world.bus.shares.is_empty(), "{:?}", world.bus.shares);
-    // Nobody waits any more when it is found.
+    // When the file is found, nobody waits for it any more.
     world.ok(B, want(4, None));
     world.happens([(PluginId(0), "load 3")]);
     world.ok(B, ShareToBroker::Forgo { request: 4 });
@@ -138,7 +138,7 @@ fn what_is_kept_is_found() {
     assert!(world.bus.shares.is_empty(), "{:?}", world.bus.shares);
 }
 
-/// Who does not trust its peers would map memory that any of them can change.
+/// A plugin that does not trust its peers must not map memory that any of them can change.
 #[test]
 fn the_file_itself_goes_to_those_that_trust_alone() {
     let mut world = world();
@@ -173,7 +173,7 @@ fn the_file_itself_goes_to_those_that_trust_alone() {
     assert!(world.bus.shares.is_empty(), "{:?}", world.bus.shares);
 }
 
-/// A share that was removed would be found again, or be taken from those that use it.
+/// A share that was removed must not be found again, nor be taken from the plugins that use it.
 #[test]
 fn what_is_removed_is_found_no_more_and_stays_with_its_users() {
     let mut world = world();
@@ -205,7 +205,7 @@ fn what_is_removed_is_found_no_more_and_stays_with_its_users() {
     world.happens([(A, "8: NOT_READY")]);
 }
 
-/// A file would keep an old version, or one that was never told of, in the place of the last one.
+/// The file must not keep an old version, or one that was never registered, instead of the last one.
 #[test]
 fn the_file_has_the_version_that_is_there() {
     let mut world = world();
@@ -247,7 +247,7 @@ fn the_file_has_the_version_that_is_there() {
         number: 1,
     };
     world.bus.version_saved(1, Ok(name), world.now);
-    // The others are not kept: one is of another type, and one has what is there.
+    // The others are not saved: one is of another type, and the other one's tag has a share by now.
     world.happens([
         (PluginId(0), "2 is at 1"),
         (A, "1: has 2 with 1"),
@@ -258,14 +258,14 @@ fn the_file_has_the_version_that_is_there() {
         (PluginId(0), "end of 7"),
         (C, "1: has 2 with 1"),
     ]);
-    // Who publishes without saying so has its version kept as those before it.
+    // A plugin that does not ask for a persistent version has it saved like those before it.
     world.ok(C, publish(9, making(7), 1));
     world.effects();
     world.writes_all(C, 9);
     world.happens([(C, "seal 9"), (PluginId(0), "save 9")]);
 }
 
-/// A share that was removed came back, where a version of it was kept after that.
+/// A share that was removed came back if a version of it was saved after that.
 #[test]
 fn what_is_kept_while_its_share_is_removed_is_removed_too() {
     let mut world = world();

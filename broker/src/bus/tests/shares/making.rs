@@ -1,8 +1,8 @@
-//! A share is made once, by one of those that want it.
+//! A share is made once, by one of the plugins that want it.
 
 use super::*;
 
-/// Two that made the same table would each do all the work, and have different ones.
+/// Two plugins that make the same share would each do all the work, and have different ones.
 #[test]
 fn one_makes_it_and_all_have_it() {
     let mut world = World::shares();
@@ -25,7 +25,7 @@ fn one_makes_it_and_all_have_it() {
     world.happens([(C, "5: has 1 with 2")]);
 }
 
-/// A maker that fails, in whatever way, would keep all others waiting for ever.
+/// A maker that fails, in whatever way, must not keep the others waiting for ever.
 #[test]
 fn the_next_one_makes_it_whatever_becomes_of_the_first() {
     type Fails = fn(&mut World);
@@ -89,7 +89,7 @@ fn the_next_one_makes_it_whatever_becomes_of_the_first() {
             .collect();
         assert_eq!(to_a, Vec::from_iter(told), "{at}");
         assert_eq!(world.shares_mib(A), 0, "{at}");
-        // What has crossed is no offence, and has no effect.
+        // Records that have crossed with the end of the making are accepted, and have no effect.
         world.bus.members.get_mut(&A).unwrap().owed += 3;
         world.ok(A, ShareToBroker::Make { making: 2, len: 5 });
         world.ok(A, ShareToBroker::Written { making: 2 });
@@ -101,7 +101,7 @@ fn the_next_one_makes_it_whatever_becomes_of_the_first() {
     }
 }
 
-/// Time to write is for as long as it takes, and no longer.
+/// The time for writing depends on the length.
 #[test]
 fn writing_has_its_time_by_its_length() {
     let mut world = World::shares();
@@ -122,7 +122,7 @@ fn writing_has_its_time_by_its_length() {
     ]);
 }
 
-/// A dead maker's share is made by the next one, and nothing of it is left.
+/// If the maker dies, the next plugin makes the share, and nothing of the first making is left.
 #[test]
 fn a_maker_may_die_at_each_step() {
     type Step = fn(&mut World);
@@ -166,7 +166,7 @@ fn a_maker_may_die_at_each_step() {
                 world.bus.extents_freed(&[serial], world.now);
             }
         }
-        // A seal of memory that is of no more interest comes late.
+        // The seal of memory that nobody waits for any more comes late.
         world.sealed(2);
         assert!(
             world.bus.shares.is_empty(),
@@ -176,7 +176,7 @@ fn a_maker_may_die_at_each_step() {
     }
 }
 
-/// Who has made a value that another plugin has published meanwhile has that one: there are not two first versions.
+/// If another plugin has published meanwhile, the maker gets that share: there must not be two first versions.
 #[test]
 fn who_is_overtaken_has_what_is_there() {
     for written in [false, true] {
@@ -204,7 +204,7 @@ fn who_is_overtaken_has_what_is_there() {
     }
 }
 
-/// A wish that has crossed with its share would leave its plugin a user that knows nothing of it.
+/// A wish that is given up while its answer is under way must not leave the plugin as a user that knows nothing of it.
 #[test]
 fn a_wish_that_is_given_up_crosses_with_its_share() {
     let mut world = World::shares();
@@ -214,7 +214,7 @@ fn a_wish_that_is_given_up_crosses_with_its_share() {
     world.ok(B, ShareToBroker::Forgo { request: 5 });
     world.ok(A, ShareToBroker::Relinquish { share: 1 });
     world.happens([(PluginId(0), "end of 1"), (PluginId(0), "let 2 go")]);
-    // Another one's request under the same number is not meant.
+    // A request of another plugin under the same number is not affected.
     let mut world = World::shares();
     world.makes(A, 2);
     world.ok(B, want(5, None));
@@ -225,7 +225,7 @@ fn a_wish_that_is_given_up_crosses_with_its_share() {
     world.happens([]);
 }
 
-/// One version after the other of a maker that hinders the kernel is sealed on a thread of its own; not all at once.
+/// Few versions of one maker are sealed at once, because each takes a thread of its own while the maker keeps the kernel from sealing it.
 #[test]
 fn few_versions_of_a_maker_are_sealed_at_once() {
     let mut world = World::shares();
@@ -263,7 +263,7 @@ fn few_versions_of_a_maker_are_sealed_at_once() {
     assert_eq!(seals(&mut world), 1);
 }
 
-/// Who publishes and gives up its wish for the same tag would lose what it has published.
+/// A plugin that publishes, and gives up its wish for the same tag, must not lose what it has published.
 #[test]
 fn a_wish_that_is_given_up_takes_nothing_else_away() {
     let mut world = World::shares();
@@ -274,7 +274,7 @@ fn a_wish_that_is_given_up_takes_nothing_else_away() {
     world.effects();
     assert_eq!(world.shares_mib(B), 2);
     world.ok(B, ShareToBroker::Forgo { request: 5 });
-    // What it was sent in answer to the wish it has closed.
+    // The plugin has closed what it was sent in answer to the wish.
     world.happens([(PluginId(0), "let 2 go")]);
     assert_eq!(world.shares_mib(B), 1);
     assert!(

@@ -1,7 +1,7 @@
 //! Plugins that want, make, publish, fetch, let go and die at random, and whose records cross with those of the bus.
 //!
-//! Each plugin here keeps to the protocol: it reads what it is sent in order, now or later, and answers it. Whatever comes in whatever
-//! order, none of them is sent away, each request is answered once, and each has and is charged for just what it knows of.
+//! Each plugin here keeps to the protocol: it reads what it is sent in order, now or later, and answers it. In whatever order records
+//! arrive, no plugin loses its session, each request is answered once, and each plugin has, and is charged for, exactly what it knows of.
 
 mod plugin;
 mod shell;
@@ -16,20 +16,20 @@ use plugin::{Ask, Plugin};
 use shell::Shell;
 
 const PLUGINS: [PluginId; 3] = [A, B, C];
-/// The last one is persistent, where it is made.
+/// Shares of the last tag are made persistent.
 const TAGS: [&str; 3] = ["p.x", "y", "z"];
 
-/// What may happen next. The first number is that of a plugin, the second one that of a tag.
+/// What may happen next. The first number is the plugin, the second one the tag.
 #[derive(Clone, Debug)]
 enum Act {
-    /// Whether to make it, and of which type.
+    /// Whether the plugin offers to make the share, and of which of two types.
     Want(usize, usize, bool, bool),
     Forgo(usize),
-    /// Whether the bytes come along.
+    /// Whether the bytes are in the record.
     Publish(usize, usize, bool),
     Return(usize, usize),
     Remove(usize, usize),
-    /// A maker goes on with its first making, or gives it up.
+    /// A maker takes the next step of its first making, or gives it up.
     Goes(usize, bool),
     Fetch(usize, bool),
     Done(usize),
@@ -38,10 +38,10 @@ enum Act {
     Unwatch(usize),
     Dies(usize),
     Reads(usize, usize),
-    /// The shell does what waits for it; sealing fails or not.
+    /// The shell does its tasks; sealing succeeds or fails.
     Sealed(bool),
     Policy(usize, usize),
-    /// So many seconds.
+    /// So many seconds pass.
     Passes(u64),
 }
 
@@ -92,7 +92,7 @@ impl Model {
         self.plugins.get_mut(&who).expect("it is there")
     }
 
-    /// Says something to the bus, and puts what comes of it where it belongs.
+    /// Sends a record to the bus, and passes on the effects.
     fn say(&mut self, from: PluginId, record: ShareToBroker) {
         self.world.ok(from, record);
         self.sort();
@@ -106,7 +106,7 @@ impl Model {
                 };
                 plugin.unread.push_back(record);
             }
-            // Nobody keeps anything here.
+            // Nobody keeps memory in this model.
             let freed = std::mem::take(&mut self.shell.freed);
             self.world.bus.extents_freed(&freed, self.world.now);
         }
@@ -124,7 +124,7 @@ impl Model {
             Act::Policy(who, what) => self.policy(who, what),
             Act::Passes(seconds) => {
                 self.world.now += Duration::from_secs(seconds);
-                // Sealing has its time, and does not take it here.
+                // Sealing has a deadline, which must not pass here.
                 self.shell_works(true);
                 self.world.bus.expire(self.world.now);
                 self.sort();
@@ -177,7 +177,7 @@ impl Model {
     /// A plugin is killed, and started again.
     fn dies(&mut self, who: PluginId) {
         self.plugins.remove(&who);
-        // The next one has the same number, which it never has outside of tests.
+        // The next plugin gets the same number here, which never happens outside of tests.
         self.shell.forget(who);
         let name = ["a", "b", "c"][(who.0 - 1) as usize];
         self.world.bus.remove(who, &gone(), self.world.now);
@@ -186,7 +186,7 @@ impl Model {
         self.world.join(who, name);
     }
 
-    /// Everybody reads, answers and goes on until there is nothing more.
+    /// All plugins read, answer and go on until nothing is left to do.
     fn settle(&mut self) {
         for _ in 0..10_000 {
             self.shell_works(true);
@@ -196,7 +196,7 @@ impl Model {
             }
             let is_idle = |plugin: &Plugin| plugin.unread.is_empty() && plugin.makings.is_empty();
             if self.plugins.values().all(is_idle) && self.shell.is_idle() {
-                // Makers rest before they write the same as JSON again.
+                // Makers rest before they write the same version as JSON again.
                 let Some(due) = self.world.bus.next_deadline() else {
                     return;
                 };
@@ -208,7 +208,7 @@ impl Model {
         panic!("it never comes to rest");
     }
 
-    /// Each plugin has what it knows of, and is charged for it.
+    /// Each plugin has what it knows of, and is charged for exactly that.
     fn check_rest(&self) {
         let shares = &self.world.bus.shares;
         for (who, plugin) in &self.plugins {
@@ -248,7 +248,7 @@ impl Model {
         }
     }
 
-    /// When all are gone, nothing is left.
+    /// Ends all plugins; nothing may be left.
     fn check_end(&mut self) {
         for who in PLUGINS {
             self.plugins.remove(&who);

@@ -1,4 +1,4 @@
-//! Versions whose bytes go along with the record by which they are published.
+//! Versions whose bytes are in the record by which they are published.
 
 use callgate_layout::control::MAX_SHORT;
 
@@ -30,7 +30,7 @@ fn a_short_version_is_there_without_a_word_more_of_its_maker() {
     assert_eq!(world.bus.next_deadline(), None);
 }
 
-/// What is longer could fill the memory of the broker's cgroup.
+/// Longer values could fill the memory of the broker's cgroup.
 #[test]
 fn what_is_not_short_is_refused() {
     let mut world = World::shares();
@@ -44,7 +44,7 @@ fn what_is_not_short_is_refused() {
     assert!(world.bus.shares.is_empty(), "{:?}", world.bus.shares);
 }
 
-/// Its maker knows no number of a making, so a record about that would tell it nothing.
+/// The maker of a short version knows no number of a making, so it is answered by the number of its request.
 #[test]
 fn what_comes_of_a_short_version_is_answered() {
     let mut world = World::shares();
@@ -73,7 +73,7 @@ fn what_comes_of_a_short_version_is_answered() {
     assert!(world.bus.shares.is_empty(), "{:?}", world.bus.shares);
 }
 
-/// The number is easily guessed, and what it names needs no word of its maker.
+/// The number of the making is easily guessed, and the broker needs no word of the maker.
 #[test]
 fn who_says_that_it_has_written_a_short_version_is_sent_away() {
     let mut world = World::shares();

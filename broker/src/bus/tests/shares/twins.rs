@@ -1,8 +1,8 @@
-//! Versions as JSON, for users of another type.
+//! Twins: versions as JSON, for users of another type.
 
 use super::*;
 
-/// A user of another type, of a share that A has made.
+/// A world in which A has made a share, and B uses it as another type.
 fn differing() -> World {
     let mut world = World::shares();
     world.makes(A, 2);
@@ -12,7 +12,7 @@ fn differing() -> World {
     world
 }
 
-/// Each user of another type would have the maker write the same again.
+/// The maker writes the JSON of a version once for all users of another type.
 #[test]
 fn a_twin_serves_all_that_want_the_same_version() {
     let mut world = differing();
@@ -26,7 +26,7 @@ fn a_twin_serves_all_that_want_the_same_version() {
     world.happens([(A, "write 3 of 5")]);
     world.writes_all(A, 3);
     world.happens([(A, "seal 3"), (B, "2: version 3"), (C, "3: version 3")]);
-    // A reader that keeps it would have its maker publish nothing any more.
+    // A reader that keeps the twin must not use up its maker's limit.
     assert_eq!([A, B, C].map(|who| world.shares_mib(who)), [1, 1, 1]);
     world.ok(B, ShareToBroker::Done { version: 3 });
     assert_eq!(world.shares_mib(B), 0);
@@ -42,7 +42,7 @@ fn a_twin_serves_all_that_want_the_same_version() {
     world.happens([(A, "convert 2 as 4")]);
 }
 
-/// A reader that keeps the JSON of an old version would be paid for by its maker.
+/// The maker must not be charged for the JSON of an old version that a reader keeps.
 #[test]
 fn a_twin_goes_the_way_of_its_version() {
     let mut world = differing();
@@ -58,7 +58,7 @@ fn a_twin_goes_the_way_of_its_version() {
     world.ok(B, ShareToBroker::Done { version: 3 });
     world.happens([(PluginId(0), "let 3 go")]);
     assert_eq!(world.shares_mib(B), 0);
-    // One that is ready only when its version is superseded goes to who waits for it, at that one's charge.
+    // A twin that is ready only after its version was superseded goes to the plugins that wait for it, and is charged to them.
     world.ok(A, ShareToBroker::Make { making: 5, len: 5 });
     world.publishes(A, 6);
     world.ok(A, ShareToBroker::Done { version: 4 });
@@ -71,7 +71,7 @@ fn a_twin_goes_the_way_of_its_version() {
     assert_eq!(world.shares_mib(B), 0);
 }
 
-/// Who waits for a twin that will never be would wait until its deadline.
+/// Plugins that wait for a twin that will not be made must be told, not wait until their deadline.
 #[test]
 fn who_waits_for_a_twin_that_cannot_be_is_told() {
     type Fails = fn(&mut World);
@@ -110,7 +110,7 @@ fn who_waits_for_a_twin_that_cannot_be_is_told() {
     }
 }
 
-/// An archive: other than a slice of numbers, nobody but its maker can make something else of it.
+/// An archive, which only its maker can convert; the numbers of a slice any reader can convert.
 fn archive(json: bool) -> Making {
     Making {
         form: Form::Archive,
@@ -119,7 +119,7 @@ fn archive(json: bool) -> Making {
     }
 }
 
-/// Without anybody who could convert it, a plugin would become a user of what it cannot read.
+/// A plugin must not become a user of a share that it cannot read because no plugin can convert it.
 #[test]
 fn what_cannot_be_converted_is_refused() {
     let mut world = World::shares();
@@ -139,14 +139,14 @@ fn what_cannot_be_converted_is_refused() {
     }
     world.ok(C, exact);
     world.happens([(C, "1: SHARE_TYPE_MISMATCH")]);
-    // A maker that has let go of it has nothing to write it from.
+    // A maker that has let go of its share cannot write it as JSON.
     world.ok(A, ShareToBroker::Relinquish { share: 2 });
     world.ok(C, want_of(1, (TAG, 8), None));
     world.ok(B, fetch(2, 2, Encoding::Json));
     world.happens([(C, "1: SHARE_TYPE_MISMATCH"), (B, "2: SHARE_TYPE_MISMATCH")]);
 }
 
-/// The numbers of a slice are read as they are by whoever wants other ones, without its maker.
+/// The numbers of a slice are converted by their reader, without the maker.
 #[test]
 fn a_slice_is_had_without_anybody_who_converts_it() {
     let mut world = differing();
@@ -157,7 +157,7 @@ fn a_slice_is_had_without_anybody_who_converts_it() {
     world.happens([(C, "2: version 2")]);
 }
 
-/// A user could not compare the types, or would get those of a share that it may not read.
+/// A user needs the schema to compare the types, but must not get that of a share that it may not read.
 #[test]
 fn the_schema_of_a_share_is_sent_to_its_users() {
     let mut world = differing();
@@ -183,7 +183,7 @@ fn the_schema_of_a_share_is_sent_to_its_users() {
     ]);
 }
 
-/// A twin that is written when nobody has the share any more would have its page made anew, and left.
+/// A twin that is finished after its share has ended must not cause a new page of the share, which would be left.
 #[test]
 fn a_twin_ends_with_its_share_even_where_its_version_has_gone() {
     let mut world = differing();
@@ -210,7 +210,7 @@ impl World {
         self.bus.expire(self.now);
     }
 
-    /// B and C use what A has made, as another type; B has had it converted, which took a second, and has let that go.
+    /// B and C use what A has made, as another type. B has had it converted, which took a second, and has let go of the twin.
     fn converted() -> World {
         let mut world = differing();
         world.ok(C, want_of(1, (TAG, 8), None));
@@ -224,14 +224,15 @@ impl World {
     }
 }
 
-/// Who reads it again and again, and lets it go each time, would have the maker do nothing but write it, at one request each.
+/// A plugin that reads the twin again and again, and lets it go each time, would have the maker do nothing but write it, at one request
+/// each.
 #[test]
 fn a_maker_rests_before_it_writes_the_same_again() {
     let mut world = World::converted();
     world.ok(B, fetch(3, 1, Encoding::Json));
     world.passes(Duration::from_millis(3900));
     world.happens([]);
-    // Also where it gives up, it has been at it.
+    // If the maker gives up, that counts as work, too.
     world.passes(Duration::from_millis(100));
     world.happens([(A, "convert 2 as 4")]);
     world.passes(Duration::from_secs(2));
@@ -244,7 +245,7 @@ fn a_maker_rests_before_it_writes_the_same_again() {
     world.happens([(A, "convert 2 as 5")]);
 }
 
-/// Readers would wait for what others have done.
+/// Readers that ask for the first time must not wait because of what others have done.
 #[test]
 fn who_asks_for_the_first_time_waits_for_no_rest() {
     let mut world = World::converted();
@@ -261,7 +262,7 @@ fn who_asks_for_the_first_time_waits_for_no_rest() {
     world.happens([(A, "seal 4"), (B, "3: version 4"), (C, "2: version 4")]);
 }
 
-/// What is converted after a rest would be of a version that has been superseded, or of one that its maker has no more.
+/// After a rest, the version may have been superseded, or its maker may have let go of it.
 #[test]
 fn after_a_rest_the_newest_version_is_converted() {
     let mut world = World::converted();
@@ -275,7 +276,7 @@ fn after_a_rest_the_newest_version_is_converted() {
     world.ok(A, ShareToBroker::Relinquish { share: 1 });
     world.passes(Duration::from_secs(4));
     world.happens([(B, "3: SHARE_TYPE_MISMATCH")]);
-    // Nobody waits any more, or there is no share: its maker never hears of it.
+    // Nobody waits any more, or the share has ended: the maker is not asked at all.
     let mut world = World::converted();
     world.ok(B, fetch(3, 1, Encoding::Json));
     let gone = Failure::new(Code::ProviderGone, "killed");

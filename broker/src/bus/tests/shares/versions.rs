@@ -4,13 +4,13 @@ use callgate_layout::control::CellToBroker;
 
 use super::*;
 
-/// The name of the newest version.
+/// The name of the newest version of the share.
 fn newest(world: &World) -> VersionName {
     let share = world.bus.shares.found(TAG).expect("it is there");
     world.bus.shares.newest(share).expect("it is there").1.name
 }
 
-/// A reader would never hear that there is something newer, or lose what it reads.
+/// A reader must be told of a newer version, and must not lose the one that it reads.
 #[test]
 fn a_new_version_is_told_and_the_old_one_stays() {
     let mut world = World::shares();
@@ -36,7 +36,7 @@ fn a_new_version_is_told_and_the_old_one_stays() {
         world.ok(plugin, ShareToBroker::Done { version: 2 });
     }
     world.happens([(PluginId(0), "let 2 go")]);
-    // What the watch was answered is not told again, and a share that goes is.
+    // A watch is answered once; the end of the share is a new change.
     world.ok(C, watch(10, Some(first)));
     world.happens([(C, "10: changed to Some(2)")]);
     world.ok(C, watch(11, Some(second)));
@@ -52,7 +52,7 @@ fn a_new_version_is_told_and_the_old_one_stays() {
     ]);
 }
 
-/// Two makers would have the same number, or one of them would be lost.
+/// Two makers must not get the same number, and none of their versions may be lost.
 #[test]
 fn two_makers_publish_one_after_the_other() {
     let mut world = World::shares();
@@ -71,7 +71,7 @@ fn two_makers_publish_one_after_the_other() {
     world.happens([(C, "1: has 1 with 3")]);
 }
 
-/// A reader would take one type for another.
+/// A reader could otherwise take one type for another.
 #[test]
 fn each_version_has_the_type_of_the_first_one() {
     let mut world = World::shares();
@@ -84,7 +84,7 @@ fn each_version_has_the_type_of_the_first_one() {
     };
     world.ok(B, publish(6, archive, 1));
     world.happens([(B, "5: SHARE_TYPE_MISMATCH"), (B, "6: SHARE_TYPE_MISMATCH")]);
-    // Also where the other type came first only in the end.
+    // Also if the version of another type is registered first, although it was published later.
     let mut world = World::shares();
     world.ok(A, publish(5, making(7), 1));
     world.ok(B, publish(5, making(8), 1));
@@ -100,7 +100,7 @@ fn each_version_has_the_type_of_the_first_one() {
     ]);
 }
 
-/// A publication keeps its share: else its number would begin anew meanwhile.
+/// While a version is being published its share must not end: its numbers would begin anew.
 #[test]
 fn a_publication_keeps_its_share() {
     let mut world = World::shares();
@@ -142,7 +142,7 @@ fn returns(request: u32, number: u64, len: u64) -> ShareToBroker {
     }
 }
 
-/// What users had of an earlier broker they would have to take anew, or would lose.
+/// Otherwise users would have to fetch again, or lose, what they had of an earlier broker.
 #[test]
 fn what_is_returned_keeps_its_name() {
     let mut world = World::shares();
@@ -176,7 +176,7 @@ fn what_is_returned_keeps_its_name() {
     world.happens([(B, "8: ALREADY_PROVIDED")]);
 }
 
-/// A plugin could have the broker take anything for a share.
+/// A plugin must not be able to make the broker take any file for a share.
 #[test]
 fn what_cannot_be_returned_is_refused() {
     let mut world = World::shares();
@@ -197,7 +197,7 @@ fn what_cannot_be_returned_is_refused() {
         (PluginId(0), "end of 2"),
         (A, "2: PROTOCOL"),
     ]);
-    // Who has come first has it, whatever the other one was returned as.
+    // The version that was registered first stays, whatever the other one was returned as.
     world.ok(A, returns(3, 1, 1));
     world.publishes(B, 5);
     world.effects();
@@ -209,7 +209,7 @@ fn what_cannot_be_returned_is_refused() {
     ]);
 }
 
-/// Who has seen the first version of a share that is gone would not be told of another one.
+/// A plugin that has seen the first version of a share that ended must be told of another share's first version.
 #[test]
 fn a_share_that_comes_after_another_one_has_a_name_of_its_own() {
     let name = |world: &World| {
@@ -229,7 +229,7 @@ fn a_share_that_comes_after_another_one_has_a_name_of_its_own() {
     assert_ne!(first.incarnation, second.incarnation);
 }
 
-/// A tag would be that of a share and of a cell, and neither could be opened any more.
+/// Otherwise the tag would be that of a share and of a cell, and neither could be opened any more.
 #[test]
 fn what_is_returned_does_not_take_the_tag_of_a_cell() {
     let mut world = World::shares();

@@ -1,8 +1,8 @@
-//! What each side can do wrong: the table of the records, row by row, as far as the bus decides it.
+//! What each side can do wrong: row by row the table of the records, as far as the bus decides it.
 
 use super::*;
 
-/// Who names what there never was, or what is another one's, could end what is not its own.
+/// A plugin that names what never existed, or what belongs to another plugin, could end what is not its own.
 #[test]
 fn what_is_not_its_own_ends_the_session() {
     let mut world = World::shares();
@@ -30,7 +30,7 @@ fn what_is_not_its_own_ends_the_session() {
     world.happens([]);
 }
 
-/// Out of order, a maker could have its share registered before it was written.
+/// If a maker could send its records out of order, a share could be registered before it was written.
 #[test]
 fn steps_out_of_order_end_the_session() {
     let begun = || {
@@ -50,13 +50,13 @@ fn steps_out_of_order_end_the_session() {
     world.ok(A, written());
     assert_eq!(world.code_of(A, written()), Some(Code::Protocol));
     assert_eq!(world.code_of(A, gave_up(2)), Some(Code::Protocol));
-    // Nobody answers more than it was asked.
+    // No plugin may answer more often than it was asked.
     let mut world = begun();
     world.ok(A, gave_up(2));
     assert_eq!(world.code_of(A, gave_up(2)), Some(Code::Protocol));
 }
 
-/// What cannot be is refused before anything is charged or kept for it.
+/// What is impossible is refused before anything is charged or kept for it.
 #[test]
 fn what_cannot_be_is_refused() {
     let mut world = World::shares();
@@ -114,7 +114,7 @@ fn what_cannot_be_is_refused() {
     assert_eq!(world.bus.members[&A].shares.used(), 0);
 }
 
-/// A maker that keeps the kernel from sealing has a thread of the broker for as long as it lives.
+/// A maker that keeps the kernel from sealing would occupy a thread of the broker as long as it lives.
 #[test]
 fn who_hinders_the_seal_is_sent_away() {
     let mut world = World::shares();
@@ -132,7 +132,7 @@ fn who_hinders_the_seal_is_sent_away() {
     ]);
 }
 
-/// Memory that could not be made was not sent, and needs no answer.
+/// If the memory could not be made, the maker was not sent it, and owes no answer.
 #[test]
 fn who_gets_no_memory_is_told() {
     let failure = || Failure::new(Code::System, "no descriptor");
@@ -143,7 +143,7 @@ fn who_gets_no_memory_is_told() {
     world
         .bus
         .memory_not_made(A, AnyMemory::Version(2), failure(), world.now);
-    // Its page may be there.
+    // The share's page may have been made.
     world.happens([(PluginId(0), "end of 1"), (A, "2 dropped: SYSTEM")]);
     world.ok(A, publish(4, making(7), 1));
     world.effects();

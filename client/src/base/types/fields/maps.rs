@@ -22,7 +22,7 @@ use crate::base::types::map::{ArchivedSortedMap, MapKey, SortedMap};
 #[derive(Debug)]
 pub struct AsMap<W>(PhantomData<W>);
 
-/// A map of the standard library, or ours. Of two pairs with the same key it keeps the latter.
+/// A map of the standard library, or [`SortedMap`]. Of two pairs with the same key it keeps the later one.
 pub trait Pairs: FromIterator<(Self::Key, Self::Value)> {
     /// The type of the keys.
     type Key;
@@ -80,7 +80,7 @@ impl<K: Ord, V> Pairs for SortedMap<K, V> {
 type ArchivedPair<K, V, W> =
     ArchivedTuple2<<K as Archive>::Archived, <W as ArchiveWith<V>>::Archived>;
 
-// A SortedMap has its vector and nothing else, so that it can be read where this was written.
+// A SortedMap consists of its vector only, so an archive of that vector can be read as one.
 const _: () = assert!(
     size_of::<ArchivedSortedMap<u64, u8>>() == size_of::<ArchivedVec<(u64, u8)>>()
         && align_of::<ArchivedSortedMap<u64, u8>>() == align_of::<ArchivedVec<(u64, u8)>>()
@@ -149,7 +149,7 @@ where
     }
 }
 
-/// A key and a value where they lie in their map.
+/// A key and a value, borrowed from their map.
 struct Pair<'a, K, V, W> {
     key: &'a K,
     value: &'a V,

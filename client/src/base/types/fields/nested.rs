@@ -1,4 +1,4 @@
-//! Types that are gate types but for what is in them.
+//! Types that would be gate types if their contents were.
 
 use core::marker::PhantomData;
 
@@ -87,7 +87,7 @@ impl<F, W: FieldAs<F>> FieldAs<Box<F>> for Boxed<W> {
     }
 }
 
-/// A tuple; `W` is a tuple of what archives each element.
+/// A tuple; `W` is a tuple of the types that archive each element.
 #[derive(Debug)]
 pub struct Each<W>(PhantomData<W>);
 

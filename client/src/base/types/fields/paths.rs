@@ -11,7 +11,7 @@ use rkyv::{Place, SerializeUnsized};
 use super::FieldAs;
 use crate::base::types::unfit::{self, Unfit};
 
-/// A path in UTF-8. Others have no archive.
+/// A path in UTF-8. Other paths cannot be archived.
 #[derive(Debug)]
 pub struct AsText;
 
@@ -20,7 +20,7 @@ impl ArchiveWith<PathBuf> for AsText {
     type Resolver = StringResolver;
 
     fn resolve_with(path: &PathBuf, resolver: StringResolver, out: Place<ArchivedString>) {
-        // Serializing failed where this is not all of it.
+        // Serializing has failed already if the path is not UTF-8.
         let text = path.to_str().unwrap_or("");
         ArchivedString::resolve_from_str(text, resolver, out);
     }

@@ -1,4 +1,4 @@
-//! Times: a `Duration` is a gate type by itself, a `SystemTime` is one since 1970.
+//! Times: a `Duration` is a gate type itself, and a `SystemTime` is archived as the `Duration` since 1970.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -25,7 +25,7 @@ fn schema<T: 'static>(describer: &mut Describer, name: &str, fields: [&str; 2]) 
     })
 }
 
-// bytecheck refuses nanoseconds of a second or more, so that a duration of them is never made.
+// bytecheck refuses nanoseconds of a second or more, so no invalid duration is ever made.
 impl GateType for Duration {
     fn schema(describer: &mut Describer) -> Schema {
         schema::<Duration>(describer, "Duration", ["secs", "nanos"])
@@ -33,7 +33,7 @@ impl GateType for Duration {
 }
 impl Plain for Duration {}
 
-/// A time as its distance from 1970. Earlier ones have no archive.
+/// A time as its distance from 1970. Earlier times cannot be archived.
 #[derive(Debug)]
 pub struct SinceEpoch;
 
@@ -42,7 +42,7 @@ impl ArchiveWith<SystemTime> for SinceEpoch {
     type Resolver = ();
 
     fn resolve_with(time: &SystemTime, (): (), out: Place<ArchivedDuration>) {
-        // Serializing failed where there is none.
+        // Serializing has failed already if the time is earlier.
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         since.resolve((), out);
     }

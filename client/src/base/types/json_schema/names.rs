@@ -1,18 +1,18 @@
-//! The names of types in `$defs`, each of which is there once.
+//! The names of types in `$defs`, which must be unique.
 
 use std::collections::HashSet;
 
 use callgate_layout::schema::TypeDef;
 
-/// How much of a type's own name is used: it stands wherever the type is named.
+/// How many characters of a type's own name are used, because the name is repeated wherever the type is used.
 const MOST: usize = 64;
 
-/// For each type of a signature's table its name.
+/// The name of each type in a signature's table.
 pub(super) struct Names(Vec<String>);
 
 impl Names {
-    /// The types' own names. What has no place in a reference becomes `_`, and a number tells types of one name
-    /// apart.
+    /// Uses the types' own names. Characters that are not allowed in a reference become `_`, and a number is added
+    /// to names that occur twice.
     pub(super) fn new(types: &[TypeDef]) -> Names {
         let mut taken = HashSet::new();
         let names = types.iter().enumerate().map(|(index, def)| {
@@ -22,7 +22,7 @@ impl Names {
             });
             let mut name: String = plain.collect();
             if name.is_empty() || taken.contains(&name) {
-                // Names have no dot, and no two types have this index.
+                // Names have no dot, and the index is the type's own, so this name is unique.
                 name = format!("{name}.{index}");
             }
             taken.insert(name.clone());
@@ -31,7 +31,7 @@ impl Names {
         Names(names.collect())
     }
 
-    /// The name of the type with this index; of one that is not in the table there is none.
+    /// The name of the type with this index; empty for an index that is not in the table.
     pub(super) fn of(&self, index: u32) -> &str {
         self.0.get(index as usize).map_or("", String::as_str)
     }

@@ -1,4 +1,4 @@
-//! What the broker of one membership has said of feeds.
+//! What the broker of one membership has said about feeds.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -13,60 +13,60 @@ use crate::events::feed::{End, Place, PlaceParts, Sender};
 use crate::events::handlers::Sending;
 use crate::link::peer::Caller;
 
-/// What there is of feeds in one membership.
+/// The feeds of one membership.
 #[derive(Debug, Default)]
 pub(crate) struct Followed(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Subscriptions of which the broker was told, by those requests, and that it has not answered.
+    /// Subscriptions that the broker was asked about and has not answered, by the numbers of the requests.
     asked: HashMap<u32, Weak<Subscribed>>,
     feeds: HashMap<u64, Told>,
-    /// Of those that have ended, as long as not everything that they have was taken.
+    /// The ends of feeds that have ended, as long as something in their rings is still to be taken.
     ending: Vec<Weak<End>>,
-    /// By plugins.
+    /// The sending plugins, by their numbers.
     senders: HashMap<u64, Weak<Sender>>,
 }
 
-/// A feed, as far as it is set up.
+/// A feed of which the broker has told, and how far it is set up.
 #[derive(Debug)]
 pub(crate) struct Told {
     pub(crate) subscribed: Arc<Subscribed>,
     pub(crate) about: Arc<Sending>,
-    /// The plugin's number.
+    /// The sending plugin's number.
     pub(crate) plugin: u64,
     pub(crate) incarnation: u64,
     pub(crate) following: Following,
 }
 
-/// How far it is.
+/// How far a feed is set up.
 #[derive(Debug)]
 pub(crate) enum Following {
-    /// The types are compared.
+    /// Its types are being compared.
     Found,
     Taken {
         encoding: Encoding,
         is_converted: bool,
     },
-    /// All is mapped.
+    /// Its memory is mapped.
     Mapped(Box<PlaceParts>, ReadView),
-    /// Events are taken, as long as there is whoever takes them.
+    /// Its events are taken, until the end is dropped with the feed's place.
     Started(Weak<End>),
 }
 
 impl Followed {
-    /// The broker is about to be told of a subscription.
+    /// Notes that the broker is about to be told of a subscription.
     pub(crate) fn asking(&self, request: u32, subscribed: &Arc<Subscribed>) {
         let mut known = self.0.lock();
         known.asked.insert(request, Arc::downgrade(subscribed));
     }
 
-    /// Whether it was, by this request, and has not answered.
+    /// Whether a subscription's request has this number and is not answered yet.
     pub(crate) fn has_asked(&self, request: u32) -> bool {
         self.0.lock().asked.contains_key(&request)
     }
 
-    /// It has answered, or was not told.
+    /// Removes a request that was answered, or that could not be sent.
     pub(crate) fn answered(&self, request: u32) -> Option<Weak<Subscribed>> {
         self.0.lock().asked.remove(&request)
     }
@@ -75,7 +75,7 @@ impl Followed {
         self.0.lock().feeds.insert(feed, told);
     }
 
-    /// Does something with a feed, if it is there.
+    /// Does something with a feed, if it is known.
     pub(crate) fn with<T>(&self, feed: u64, work: impl FnOnce(&mut Told) -> T) -> Option<T> {
         self.0.lock().feeds.get_mut(&feed).map(work)
     }
@@ -87,7 +87,7 @@ impl Followed {
         Some(told)
     }
 
-    /// Whether events are taken from any.
+    /// Whether events are still taken from any feed.
     pub(crate) fn is_heard(&self) -> bool {
         let known = self.0.lock();
         let is_taken = |end: &Weak<End>| end.strong_count() > 0;
@@ -99,7 +99,7 @@ impl Followed {
         is_any || known.ending.iter().any(is_taken)
     }
 
-    /// The broker is gone: what it has not set up is dropped.
+    /// Drops what was not set up, because the broker has gone.
     pub(crate) fn disconnected(&self) {
         let mut known = self.0.lock();
         known.asked.clear();
@@ -111,7 +111,7 @@ impl Followed {
         drop(over);
     }
 
-    /// Takes out the feeds of a subscription that is over.
+    /// Removes the feeds of a subscription that has ended.
     pub(crate) fn forget(&self, subscribed: &Arc<Subscribed>) -> Vec<Told> {
         let is_its = |_: &u64, told: &mut Told| Arc::ptr_eq(&told.subscribed, subscribed);
         let mut known = self.0.lock();
@@ -119,7 +119,7 @@ impl Followed {
         over.map(|(_, told)| told).collect()
     }
 
-    /// A plugin's process has ended.
+    /// Ends the feeds of a plugin whose process has ended.
     pub(crate) fn sender_ended(&self, plugin: u64, why: &Error) {
         let mut known = self.0.lock();
         let is_its = |_: &u64, told: &mut Told| told.plugin == plugin;
@@ -129,7 +129,7 @@ impl Followed {
         over.into_iter().for_each(|(_, told)| told.end(why));
     }
 
-    /// What is mapped of a plugin; where nothing is, what `map` makes.
+    /// The mapped memory of a sending plugin. If it is not mapped yet, `map` does it.
     pub(crate) fn sender(
         &self,
         plugin: u64,
@@ -147,7 +147,7 @@ impl Followed {
 }
 
 impl Known {
-    /// A feed ends, and its membership is used until what it has was taken.
+    /// Keeps the end of a feed, so that the membership counts as used until everything was taken.
     fn keep(&mut self, told: &Told) {
         self.ending.retain(|end| end.strong_count() > 0);
         if let Following::Started(end) = &told.following {
@@ -174,7 +174,7 @@ impl Told {
         }
     }
 
-    /// It has ended, and whoever takes from it finds that when it has taken everything.
+    /// Notes the end of the feed. The thread that takes from it finds the end once it has taken everything.
     pub(crate) fn end(&self, why: &Error) {
         if let Following::Started(end) = &self.following
             && let Some(end) = end.upgrade()
@@ -184,7 +184,7 @@ impl Told {
         }
     }
 
-    /// The source has noted this listener: events are taken from here on.
+    /// Starts to take events, because the source has noted this listener.
     pub(crate) fn start(&mut self, start: (u64, u64)) -> Result<()> {
         let before = std::mem::replace(&mut self.following, Following::Found);
         let Following::Mapped(parts, ring) = before else {

@@ -1,5 +1,5 @@
-//! Schemas of sources whose types are others than a subscription's: fetched in parts and one at a time, and compared when
-//! the control thread has time for that.
+//! Schemas of sources whose types differ from a subscription's. They are fetched in parts, one schema at a time,
+//! and compared when the control thread has time.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use crate::base::error::{Error, Result};
 use crate::session::schemas::known::{Known, Parts};
 use crate::session::wanted::Wanted;
 
-/// What is known of schemas, and the feeds that wait for them, in order.
+/// The schemas that are known, and the feeds that wait for others, in order.
 #[derive(Default)]
 pub(crate) struct FeedSchemas {
     known: Known,
@@ -19,7 +19,7 @@ pub(crate) struct FeedSchemas {
     fetch: Option<Fetch>,
 }
 
-/// A schema that is being fetched, or was and is not decoded yet.
+/// A schema that is being fetched, or that is fetched and not decoded yet.
 struct Fetch {
     request: u32,
     feed: u64,
@@ -28,31 +28,30 @@ struct Fetch {
     is_whole: bool,
 }
 
-/// What a step has led to.
+/// The outcome of a step.
 pub(crate) enum FeedStep {
-    /// A schema is to be asked for.
+    /// The control thread has to send this request for a schema.
     Ask(FeedToBroker),
-    /// Whether the events of a feed can become what is wanted: the difference, which is no news where anything is
-    /// taken.
+    /// The events of this feed can be converted, with this difference, or cannot.
     Compared(u64, Result<Difference>),
-    /// Something was decoded, and more is to be done.
+    /// Something was decoded, and there is more to do.
     More,
 }
 
-/// What differs between types that can be converted.
+/// The difference between types that can be converted.
 pub(crate) struct Difference {
     pub(crate) text: String,
-    /// Whoever wants it takes anything.
+    /// Whether the subscription takes events of any type, so that the difference need not be reported.
     pub(crate) is_meant: bool,
 }
 
 impl FeedSchemas {
-    /// A feed waits for its source's schema to be compared.
+    /// Adds a feed that waits until its source's schema is compared.
     pub(crate) fn wait(&mut self, feed: u64, schema: u64) {
         self.waiting.push_back((feed, schema));
     }
 
-    /// Whether there is something to do before the broker says more.
+    /// Whether there is a step to be taken before the broker sends more.
     pub(crate) fn is_step_due(&self) -> bool {
         match &self.fetch {
             Some(fetch) => fetch.is_whole,
@@ -60,7 +59,7 @@ impl FeedSchemas {
         }
     }
 
-    /// Does what is to be done next: decodes a schema, compares the types of one feed, or says what to fetch.
+    /// Takes the next step: decodes a schema, compares the types of one feed, or says which schema to fetch.
     pub(crate) fn step(
         &mut self,
         followed: &Followed,
@@ -93,7 +92,7 @@ impl FeedSchemas {
         let is_meant = wanted.signature.params.is_none();
         Some(match suits(source, &wanted.signature) {
             Ok(Suits::Convertible { difference: text }) => Ok(Difference { text, is_meant }),
-            // The broker saw bytes that are not canonical.
+            // The types are equal; the broker has compared bytes that are not canonical.
             Ok(Suits::Equal) => Ok(Difference {
                 text: "none but in how the types are described".to_owned(),
                 is_meant,
@@ -118,13 +117,14 @@ impl FeedSchemas {
         }
     }
 
-    /// Whether a request was for a part.
+    /// Whether a request was for a part of a schema.
     pub(crate) fn is_fetch(&self, request: u32) -> bool {
         let mut fetch = self.fetch.iter();
         fetch.any(|fetch| fetch.request == request && !fetch.is_whole)
     }
 
-    /// Takes in a part: what is to be asked for next, if anything is; the feeds that fail where the parts do not fit.
+    /// Adds a part. Returns the request for the next one, if there is one. If the parts do not fit, returns the
+    /// feeds that fail.
     pub(crate) fn part(
         &mut self,
         (total, bytes): (u32, &[u8]),
@@ -152,7 +152,8 @@ impl FeedSchemas {
         }
     }
 
-    /// The broker refuses what was asked for, or sends what does not fit: the feeds that wait for it.
+    /// Drops the fetch, because the broker has refused it or sent parts that do not fit. Returns the feeds that
+    /// waited for it.
     pub(crate) fn fail(&mut self) -> Vec<u64> {
         let Some(fetch) = self.fetch.take() else {
             return Vec::new();
@@ -165,7 +166,8 @@ impl FeedSchemas {
         failed.into_iter().map(|(feed, _)| feed).collect()
     }
 
-    /// A feed has ended. What was fetched for it is fetched for another one, or anew.
+    /// Removes a feed that has ended. If a schema was being fetched for it, other feeds that need the schema fetch
+    /// it anew.
     pub(crate) fn forget(&mut self, feed: u64) {
         self.waiting.retain(|(waiting, _)| *waiting != feed);
         if self
@@ -177,7 +179,7 @@ impl FeedSchemas {
         }
     }
 
-    /// The connection is over.
+    /// Forgets everything, because the connection is over.
     pub(crate) fn clear(&mut self) {
         *self = FeedSchemas::default();
     }

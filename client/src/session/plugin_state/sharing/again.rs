@@ -1,4 +1,4 @@
-//! Shares that the plugin uses: at the broker that there is, and at each one after it.
+//! Shares that the plugin uses: at the current broker, and again at each later one.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use crate::session::shares::asked::Asker;
 use crate::shares::used::{Made, Used};
 
 impl PluginState {
-    /// Takes note of a use, so that it is found by its tag, and the next broker is told of it.
+    /// Adds a use to the table, so that its tag finds it and the next broker is told of it.
     pub(in crate::session) fn note_use(
         &self,
         membership: &Membership,
         used: &Arc<Used>,
         share: u64,
     ) -> Result<()> {
-        // Who comes back at this moment finds it, or has gone on before.
+        // Under this lock a plugin that comes back either finds the use here, or has another membership already.
         let _alone = self.saying.lock();
         if self.membership().id != membership.id {
             let text = "the broker that had the share was replaced at this moment";
@@ -32,7 +32,7 @@ impl PluginState {
         Ok(())
     }
 
-    /// Tells a new broker of the shares that this plugin uses. The answers are heard by the control thread.
+    /// Tells a new broker of the shares that this plugin uses. The control thread handles the answers.
     pub(in crate::session::plugin_state) fn use_shares_again(
         &self,
         membership: &Membership,
@@ -43,7 +43,7 @@ impl PluginState {
                 continue;
             };
             let made = used.made();
-            // What is persistent the broker has itself.
+            // The broker itself has the persistent ones.
             let is_to_return =
                 |made: &Arc<Made>| !made.persistent && place.is_newest(made.facts.name);
             match made.filter(is_to_return) {
@@ -75,7 +75,7 @@ impl PluginState {
         connection.send_file(&record.into(), &made.file, until)
     }
 
-    /// Says that a share is still used.
+    /// Tells the new broker that this plugin still uses a share.
     fn want_again(&self, membership: &Membership, used: &Arc<Used>) -> Result<()> {
         let request = membership.connection.next_number();
         let record = ShareToBroker::Want {

@@ -1,4 +1,5 @@
-//! Asking a broker for a share: one thread of a plugin for each tag. The next broker is asked where this one ends meanwhile.
+//! Asking a broker for a share: only one thread of a plugin for each tag. If the broker ends meanwhile, the next
+//! one is asked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,8 @@ use crate::shares::turns::{Entry, Turn};
 use crate::shares::used::TellsBroker;
 
 impl PluginState {
-    /// What is held of a share in this type; asks the broker for it, and makes it where there is none and it may be.
+    /// Returns a share in this type. If the plugin does not hold it, asks the broker for it. If there is none and a
+    /// `maker` is given, makes it.
     pub(crate) fn obtain<T: ShareType + ?Sized>(
         &self,
         want: &Want<'_>,
@@ -32,7 +34,7 @@ impl PluginState {
             return Ok(held);
         }
         let turn = self.take_share_turn(want, maker.is_some())?;
-        // Who had the turn before may have brought it.
+        // The thread that had the turn before may have got it.
         if let Some(held) = find() {
             return Ok(held);
         }
@@ -40,7 +42,7 @@ impl PluginState {
         self.hold_share(got)
     }
 
-    /// Holds what there is of a share in this type.
+    /// Makes the value that guards hold, and adds it to the table.
     pub(super) fn hold_share<T: ShareType + ?Sized>(&self, got: Got) -> Result<Arc<Held<T>>> {
         let held = match got {
             Got::Version(version) => Held::of(&version)?,
@@ -52,7 +54,7 @@ impl PluginState {
         Ok(self.shares.put(Arc::new(held)))
     }
 
-    /// Waits until this thread is the one that asks about a tag.
+    /// Waits until this thread has the turn to ask about a tag.
     pub(super) fn take_share_turn(&self, want: &Want<'_>, would_make: bool) -> Result<Turn<'_>> {
         self.check_here()?;
         if self.membership().connection.is_control_thread() {
@@ -74,7 +76,7 @@ impl PluginState {
         Ok(turn)
     }
 
-    /// Asks the broker that there is, and each one after it.
+    /// Asks the current broker, and if it ends meanwhile, each later one.
     pub(super) fn with_brokers<T>(
         &self,
         (tag, deadline): (&str, u64),
@@ -94,7 +96,8 @@ impl PluginState {
         }
     }
 
-    /// Waits until the broker has said whether it has a share that was used before: there is one request for a tag at a time.
+    /// Waits until the broker has said whether it has a share that was used before: only one request for a tag is
+    /// open at a time.
     fn await_return(&self, membership: &Membership, (tag, until): (&str, u64)) -> Result<()> {
         let word = self.shares.turns.word();
         let is_back = || (!membership.shares.is_returning(tag)).then_some(());
@@ -109,7 +112,8 @@ impl PluginState {
         mut maker: Option<&mut Maker<'_>>,
     ) -> Result<Got> {
         self.with_brokers((want.tag, want.until), |membership| {
-            // Kept to the end: its `Relinquish` would cross with `Have`, and end the use that this asks for.
+            // Kept to the end: if the use ended meanwhile, its `Relinquish` would cross with `Have`, and end the
+            // new use as well.
             let used = self.shares.used(want.tag);
             if let Some(used) = &used
                 && let Some(got) = self.renew_share(membership, used, want)?
@@ -121,7 +125,8 @@ impl PluginState {
         })
     }
 
-    /// Says that a share is wanted, and waits until the plugin is a user of it; whether it was made here.
+    /// Asks for a share, and waits until the plugin is a user of it. Returns also whether it was made by this
+    /// thread.
     fn want_share(
         &self,
         membership: &Membership,
@@ -164,7 +169,7 @@ fn await_have(
     loop {
         match request.desk.take(until)? {
             Some(News::Have(have)) => {
-                // Else somebody has published it meanwhile.
+                // If the versions differ, another plugin has published the share meanwhile.
                 let is_made = made == Some(have.facts.version);
                 return Ok((*have, is_made));
             }
@@ -177,7 +182,8 @@ fn await_have(
                 if let Some(have) = overtaken? {
                     return Ok((have, false));
                 }
-                // It is written, and has only to be sealed: that is worth more than the caller's time.
+                // The value is written and only has to be sealed: finishing that is worth more than keeping the
+                // caller's deadline.
                 (until, made) = (until.max(maker.how.step_due()), Some(making));
             }
             Some(_) => return Err(out_of_turn()),

@@ -1,4 +1,4 @@
-//! Shares of another type: what a user has of them, and what their maker writes for it.
+//! Shares of another type: how a user gets the converted value, and how the maker writes the JSON for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,11 +25,12 @@ use crate::shares::content::Bytes;
 use crate::shares::kind::write_numbers;
 use crate::shares::used::{Known, Made, TellsBroker, Used};
 
-/// How long writing a twin may take, beside the broker's own steps.
+/// How long writing a twin may take, besides the broker's own steps.
 const CONVERTING: Duration = Duration::from_secs(30);
 
 impl PluginState {
-    /// What a user of another type has of a share.
+    /// Converts a share for a user with another type: fetches the maker's schema, compares, and gets the value as
+    /// JSON.
     pub(super) fn convert_share(
         &self,
         membership: &Arc<Membership>,
@@ -58,7 +59,7 @@ impl PluginState {
         })
     }
 
-    /// Has the newest version written as JSON.
+    /// Asks the broker for the newest version as JSON, which its maker writes.
     pub(super) fn fetch_json(
         &self,
         membership: &Arc<Membership>,
@@ -71,7 +72,7 @@ impl PluginState {
         Ok(Got::Json(Box::new(twin)))
     }
 
-    /// Writes the newest version as JSON, which is a slice of numbers: for that nobody else is needed.
+    /// Writes the newest version of a slice of numbers as JSON. That needs nothing of its maker.
     fn read_slice(
         &self,
         membership: &Arc<Membership>,
@@ -128,7 +129,7 @@ impl PluginState {
         }
     }
 
-    /// Writes a version as JSON that this plugin has made, on a thread of its own.
+    /// Writes a version that this plugin has made as JSON, on a new thread.
     pub(in crate::session) fn write_twin(
         &self,
         membership: &Arc<Membership>,
@@ -142,7 +143,7 @@ impl PluginState {
             within: CONVERTING,
         };
         let write = move || {
-            // What it says where it cannot be written is for those who want it.
+            // If it fails, the plugins that want it are told; this thread has nobody to tell.
             let making = Making::new((&theirs, making), &desk, how);
             let _ = making.make(&mut |_, write| {
                 let mut text = Scratch::take();
@@ -163,7 +164,7 @@ impl PluginState {
     }
 }
 
-/// The numbers of which a slice is made, as its maker says.
+/// The type of the numbers in a slice, according to the maker's signature.
 fn number_of(signature: &Signature) -> Option<Primitive> {
     match signature.params.as_deref() {
         Some([Schema::Vec(element)]) => match **element {
@@ -174,7 +175,7 @@ fn number_of(signature: &Signature) -> Option<Primitive> {
     }
 }
 
-/// The error for a type that is not what is wanted.
+/// The error for a share whose type is not the wanted one.
 #[cold]
 fn mismatch(want: &Want<'_>, facts: &VersionFacts, theirs: &Signature, why: &str) -> Error {
     let text = format!(

@@ -1,4 +1,4 @@
-//! Making a version: on the thread that wants it, outside of every lock.
+//! Making a version: on the thread that wants it, without holding a lock.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::session::shares::failures::out_of_turn;
 use crate::shares::content::{Content, Write};
 use crate::shares::used::TellsBroker;
 
-/// How a share is made, where it is to be made.
+/// How a share is made, if this plugin makes it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HowMade {
     pub(crate) persistent: bool,
@@ -27,17 +27,18 @@ pub(crate) struct HowMade {
     pub(crate) within: Duration,
 }
 
-/// Has a value made, and then written.
+/// Makes a value, and passes it to the function that writes it.
 pub(crate) type Make<'a> = dyn FnMut(&Pool, &mut Write<'_>) -> Result<()> + 'a;
 
-/// What makes a share where there is none.
+/// What is needed to make a share.
 pub(crate) struct Maker<'a> {
     pub(crate) how: HowMade,
     pub(crate) make: &'a mut Make<'a>,
 }
 
 impl HowMade {
-    /// Until when the broker may take for a step: it waits for what the plugin may take besides.
+    /// The deadline for one step of the broker, in nanoseconds of the monotonic clock: the broker itself waits as
+    /// long as the plugin may take, and longer.
     pub(super) fn step_due(self) -> u64 {
         let time = self.within.saturating_add(REQUEST_TIMEOUT * 6);
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -45,21 +46,22 @@ impl HowMade {
     }
 }
 
-/// A making that the broker has to be told the end of.
+/// A making that has begun. The broker has to be told of its end.
 pub(super) struct Making<'a> {
     membership: &'a Membership,
     number: u64,
-    /// Where its memory comes, or why there is none.
+    /// Where the control thread puts the memory, or the reason why there is none.
     desk: Arc<Desk>,
     how: HowMade,
-    /// Whether the broker waits for a word about it: from `Create`, `Convert` or `Write` until it has one.
+    /// Whether the broker waits for the next record about it: from its `Create`, `Convert` or `Write` until this
+    /// plugin answers.
     is_awaited: bool,
-    /// The share, where there was one by the time that the value was there.
+    /// The share, if another plugin had published it by the time that the value was made.
     overtaken: Option<Box<Have>>,
 }
 
 impl<'a> Making<'a> {
-    /// One that has begun.
+    /// Notes a making that the broker has begun.
     pub(super) fn new(
         (membership, number): (&'a Membership, u64),
         desk: &Arc<Desk>,
@@ -76,8 +78,9 @@ impl<'a> Making<'a> {
         }
     }
 
-    /// Has a factory run, and its value written. Where it fails or panics, or the making ends, nothing is left of it. Where the
-    /// share is there by now, because somebody has published it, that is what there is, and nothing was written.
+    /// Runs a factory and has its value written. If the factory fails or panics, or the broker ends the making,
+    /// nothing is left of it. If another plugin has published the share meanwhile, returns that share; then nothing
+    /// was written.
     pub(super) fn make(mut self, make: &mut Make<'_>) -> Result<Option<Have>> {
         let pool = &self.membership.memory.pool;
         let made = make(pool, &mut |content| self.ask_and_write(content));
@@ -122,8 +125,9 @@ impl<'a> Making<'a> {
         let len = usize::try_from(content.len()).unwrap_or(usize::MAX);
         let mut filling = allocation::allocate_version(file, len, self.how.huge)?;
         content.fill(&mut filling)?;
-        // Here it is cheap: the kernel looks for who else uses a page, and the processor that has written them knows. Where it refuses, the
-        // broker tries it again, and says why it cannot be.
+        // Sealing is cheap here: the kernel looks for other users of each page, and the pages are still in the
+        // caches of the processor that has written them. If the kernel refuses, the broker tries again, and reports
+        // the reason.
         let _ = filling.seal();
         let making = self.number;
         self.membership.tell(ShareToBroker::Written { making });
@@ -131,12 +135,13 @@ impl<'a> Making<'a> {
         Ok(())
     }
 
-    /// Gives the making up where something has failed.
+    /// Ends the making; if something has failed, tells the broker.
     fn end(&mut self, made: Result<()>) -> Result<()> {
         made.inspect_err(|error| self.give_up(error))
     }
 
-    /// Says so where the broker waits for a word. Where it has ended the making instead of answering `Make`, it does not.
+    /// Tells the broker that the making has failed, if it waits for a record. It does not if it has ended the
+    /// making itself.
     fn give_up(&mut self, error: &Error) {
         if std::mem::take(&mut self.is_awaited) {
             let failure = Failure::new(error.code(), error.message());
@@ -149,7 +154,7 @@ impl<'a> Making<'a> {
 
 impl Drop for Making<'_> {
     fn drop(&mut self) {
-        // Why it ends after `Written` is said to who waits for the share.
+        // An end after `Written` is reported to the thread that waits for the share.
         let text = "what makes the share has panicked";
         self.give_up(&Error::new(Code::HandlerPanicked, text));
     }

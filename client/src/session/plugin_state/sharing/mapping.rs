@@ -1,4 +1,4 @@
-//! Mapping versions that were sent.
+//! Mapping versions that the broker has sent.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -10,7 +10,7 @@ use callgate_layout::shares::sealed::Sealed;
 use crate::base::error::{Error, Result};
 use crate::session::mapping::unmapped;
 
-/// Maps a version: sealed memory, or for who trusts its peers the file of a persistent share.
+/// Maps a version: sealed memory, or, for a plugin that trusts its peers, the file of a persistent share.
 pub(super) fn map(
     facts: &VersionFacts,
     file: &OwnedFd,

@@ -1,4 +1,4 @@
-//! Shares that a plugin asks for, makes, publishes and follows: at the broker that there is, and at each one after it.
+//! Shares that a plugin asks for, makes, publishes and follows: at the current broker, and at each later one.
 
 mod again;
 pub(crate) mod asking;

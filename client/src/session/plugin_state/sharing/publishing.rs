@@ -27,7 +27,8 @@ impl PluginState {
         maker: &mut Maker<'_>,
     ) -> Result<Arc<Held<T>>> {
         let _turn = self.take_share_turn(want, true)?;
-        // Kept to the end: its `Relinquish` would cross with `Have`, and end the use that publishing is.
+        // Kept to the end: if the use ended meanwhile, its `Relinquish` would cross with `Have`, and end the new
+        // use as well.
         let _used = self.shares.used(want.tag);
         let got = self.with_brokers((want.tag, want.until), |membership| {
             let mut got = None;
@@ -60,14 +61,14 @@ impl PluginState {
         }
     }
 
-    /// Publishes a value whose bytes go along with the request.
+    /// Publishes a short value, whose bytes are part of the request.
     fn publish_short(
         &self,
         request: &Request<'_>,
         want: &Want<'_>,
         (content, how): (&mut dyn Content, HowMade),
     ) -> Result<()> {
-        // The program's own code runs before an upload is held, for which other threads may wait.
+        // The program's own code runs before this thread holds the upload, for which other threads may wait.
         let value = bytes_of(content)?;
         let until = waiting::instant(want.until);
         let ready = self.ready_schema(request.membership, &want.what.schema, until)?;
@@ -81,7 +82,7 @@ impl PluginState {
         request.send(publish, want.until)
     }
 
-    /// Asks for memory for a value, and writes it there.
+    /// Asks for memory for a long value, and writes it there.
     fn publish_long(
         &self,
         request: &Request<'_>,
@@ -112,7 +113,7 @@ impl PluginState {
         making.write_to(file, content)
     }
 
-    /// Has a persistent share removed: nobody finds it again.
+    /// Removes a persistent share, so that nobody finds it any more.
     pub(crate) fn remove_share(&self, tag: &Arc<str>, until: u64) -> Result<()> {
         self.check_here()?;
         if self.membership().connection.is_control_thread() {

@@ -1,4 +1,4 @@
-//! Requests about shares.
+//! Requests about shares, which one thread makes and waits for.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::session::shares::failures::out_of_turn;
 use crate::session::shares::waiting;
 use crate::shares::used::TellsBroker;
 
-/// A request that a broker has not answered, until this is dropped.
+/// A request that waits for the broker's answers, until this is dropped.
 pub(super) struct Request<'a> {
     pub(super) membership: &'a Membership,
     pub(super) number: u32,
@@ -32,14 +32,15 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Sends it.
+    /// Sends the request.
     pub(super) fn send(&self, record: ShareToBroker, until: u64) -> Result<()> {
         let connection = &self.membership.connection;
         connection.check_alive()?;
         connection.send_until(&record.into(), waiting::instant(until))
     }
 
-    /// Sends it, and waits for its one answer, in which `find` finds what it is about.
+    /// Sends the request and waits for its only answer, from which `find` takes what was asked for. `what`
+    /// completes the error for a broker that is late.
     pub(super) fn ask<T>(
         &self,
         (record, until): (ShareToBroker, u64),
@@ -64,7 +65,7 @@ impl Drop for Request<'_> {
         let (membership, request) = (self.membership, self.number);
         membership.shares.forget(request);
         membership.shares.close(&self.desk);
-        // What has come in the very last moment is given back.
+        // Answers that have come in the last moment are returned to the broker.
         for news in self.desk.rest() {
             match news {
                 News::Have(_) => membership.tell(ShareToBroker::Forgo { request }),

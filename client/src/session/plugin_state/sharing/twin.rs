@@ -1,4 +1,4 @@
-//! The text of a version, for one of another type.
+//! The JSON of a version, for a user with another type.
 
 use std::sync::Arc;
 
@@ -9,20 +9,20 @@ use crate::base::buffers::Scratch;
 use crate::session::membership::Membership;
 use crate::shares::used::{TellsBroker, Used};
 
-/// The text of a version, for one of another type.
+/// The JSON of a version, for a user with another type.
 pub(crate) struct Twin {
     pub(crate) used: Arc<Used>,
     pub(crate) name: VersionName,
     pub(crate) maker: String,
-    /// There until it is dropped.
+    /// `Some` until it is dropped.
     pub(super) text: Option<Text>,
-    /// What the broker has sent for it.
+    /// The membership and number of the version that the broker has sent for it.
     sent: Option<(Arc<Membership>, u64)>,
 }
 
 pub(super) enum Text {
     Sent(Sealed),
-    /// Written here, of a slice that lies in the version itself.
+    /// Written by this plugin, from a slice of numbers.
     Own(Scratch),
 }
 
@@ -37,7 +37,7 @@ impl Twin {
         }
     }
 
-    /// Of a version that was sent, which is let go with this.
+    /// For a version that the broker has sent; dropping this tells the broker.
     pub(super) fn sent(
         used: &Arc<Used>,
         facts: &VersionFacts,

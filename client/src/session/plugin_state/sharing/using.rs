@@ -1,4 +1,4 @@
-//! What this plugin has of a share once the broker has said that it is a user of it.
+//! Getting the value of a share, once the broker counts this plugin as a user.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use crate::shares::table::Found;
 use crate::shares::used::{Known, Made, Place, TellsBroker, Used, Version};
 
 impl PluginState {
-    /// What there is newest of a share that is used; `None` where it has to be wanted anew.
+    /// Gets the newest version of a share that the plugin already uses; `None` if the broker has to be asked for
+    /// the share anew.
     pub(super) fn renew_share(
         &self,
         membership: &Arc<Membership>,
@@ -42,7 +43,7 @@ impl PluginState {
         }
     }
 
-    /// The newest version of a share that has the type that is wanted.
+    /// The newest version of a share that has the wanted type.
     fn newest_version(
         &self,
         membership: &Arc<Membership>,
@@ -60,14 +61,14 @@ impl PluginState {
         self.map_version(membership, used, (facts, &file))
     }
 
-    /// Has the broker send the newest version.
+    /// Asks the broker for the newest version.
     pub(super) fn fetch(
         &self,
         membership: &Membership,
         used: &Used,
         (encoding, until): (Encoding, u64),
     ) -> Result<(VersionFacts, OwnedFd)> {
-        // Who holds too much of what is superseded is sent nothing more.
+        // The broker sends nothing more to a plugin that holds too many superseded versions.
         used.settle();
         let place = used.place().ok_or_else(not_there)?;
         let request = Request::new(membership);
@@ -84,7 +85,7 @@ impl PluginState {
         Ok(*version)
     }
 
-    /// Maps a version that was sent.
+    /// Maps a version that the broker has sent.
     pub(super) fn map_version(
         &self,
         membership: &Membership,
@@ -93,14 +94,14 @@ impl PluginState {
     ) -> Result<Arc<Version>> {
         let memory = mapping::map(&facts, file, self.trust);
         let memory = memory.inspect_err(|_| {
-            // There is no map of it.
+            // It is not mapped, so the plugin does not use it.
             let version = facts.version;
             membership.tell(ShareToBroker::Done { version });
         })?;
         Ok(used.sent(facts, membership.id.number(), memory))
     }
 
-    /// The plugin is a user of the share, which it may have `made`.
+    /// Gets the value of a share that the plugin now uses. `made` says whether this plugin has made it.
     pub(super) fn have_share(
         &self,
         membership: &Arc<Membership>,
@@ -137,7 +138,7 @@ impl PluginState {
         }
     }
 
-    /// Takes note of a use, so that it is found by its tag.
+    /// Adds a use to the table, so that its tag finds it.
     fn use_as(
         &self,
         membership: &Arc<Membership>,

@@ -12,7 +12,8 @@ use crate::shares::used::TellsBroker;
 use crate::shares::watched::Watched;
 
 impl PluginState {
-    /// Has the broker say when a tag does not stand as it was seen, unless it was asked that. Does not wait for it.
+    /// Asks the broker to tell when a tag is not as it was seen any more, unless it was asked already. Does not
+    /// wait.
     pub(crate) fn watch_share(
         &self,
         follow: &Arc<Follow>,
@@ -28,14 +29,14 @@ impl PluginState {
             .ask(request, Asker::Follow(follow.clone()));
         let tag = tag.to_owned();
         membership.tell(ShareToBroker::Watch { request, tag, seen });
-        // What is asked after the end of a connection is not answered; the next broker is asked when there is one.
+        // A question after the end of a connection is not answered. The next broker is asked once there is one.
         if membership.connection.check_alive().is_err() {
             membership.shares.forget(request);
             follow.end_watch();
         }
     }
 
-    /// The broker need not say it any more.
+    /// Takes that question back.
     pub(crate) fn unwatch_share(&self, follow: &Follow) {
         let membership = self.membership();
         if let Some((of, request)) = follow.end_watch()
@@ -46,7 +47,7 @@ impl PluginState {
         }
     }
 
-    /// Has the broker say how a watched tag stands, when it does not stand as it was seen. Does not wait for it.
+    /// Asks the broker to tell when a watched tag is not as it was seen any more. Does not wait.
     pub(in crate::session) fn ask_of_watched(
         &self,
         membership: &Membership,
@@ -62,23 +63,23 @@ impl PluginState {
         let tag = watched.tag.to_string();
         membership.tell(ShareToBroker::Watch { request, tag, seen });
         if membership.connection.check_alive().is_err() {
-            // The next broker is asked.
+            // The next broker will be asked.
             membership.shares.forget(request);
         }
-        // Who ended the watch at this moment may not have found the request.
+        // A thread that has just ended the watch may not have found the request.
         if watched.is_over() && membership.shares.forget(request).is_some() {
             membership.tell(ShareToBroker::Unwatch { request });
         }
     }
 
-    /// Watches a tag, at this broker and at each one after it.
+    /// Watches a tag, at this broker and at each later one.
     pub(crate) fn watch_tag(&self, watched: &Arc<Watched>) {
         self.shares.watches.add(watched);
-        // Who comes back at this moment asks the next broker.
+        // A plugin that comes back at this moment asks the next broker.
         self.ask_of_watched(&self.membership(), watched);
     }
 
-    /// Watches a tag no more.
+    /// Ends a watch, at the broker too.
     pub(crate) fn end_share_watch(&self, watched: &Watched) {
         let membership = self.membership();
         if let Some((of, request)) = watched.end_asking()

@@ -1,4 +1,4 @@
-//! What somebody wants of a share, and gets.
+//! A request for a share by a thread of the program, and its outcome.
 
 use std::sync::Arc;
 
@@ -6,19 +6,19 @@ use super::twin::Twin;
 use crate::shares::made::What;
 use crate::shares::used::Version;
 
-/// A share that somebody wants.
+/// A request for a share, by a thread of the program.
 pub(crate) struct Want<'a> {
     pub(crate) tag: &'a Arc<str>,
     pub(crate) what: &'a Arc<What>,
-    /// Another type will not do.
+    /// Whether another type is an error.
     pub(crate) exact: bool,
-    /// Nanoseconds of the monotonic clock.
+    /// The deadline, in nanoseconds of the monotonic clock.
     pub(crate) until: u64,
 }
 
-/// What there is of a share for who wants it.
+/// The value of a share for the thread that asked.
 pub(crate) enum Got {
     Version(Arc<Version>),
-    /// Its text, where the maker has another type.
+    /// The value as JSON, because the maker has another type.
     Json(Box<Twin>),
 }

@@ -1,9 +1,9 @@
-//! What plugins answer.
+//! How the plugins of the model answer.
 
 use super::*;
 
 impl Model {
-    /// A plugin reads the next record, and answers it.
+    /// A plugin reads its next record, and answers it.
     pub(super) fn read(&mut self, who: PluginId) {
         let plugin = self.plugins.get_mut(&who).expect("it is there");
         let Some(record) = plugin.unread.pop_front() else {
@@ -38,7 +38,7 @@ impl Model {
                 }
                 self.say(who, heard(feed));
             }
-            // The two have crossed.
+            // The failure of this feed and its end have crossed.
             SourceToPlugin::Unlisten { feed, .. } if plugin.unheard.remove(&feed) => {}
             SourceToPlugin::Unlisten { ring, feed } => {
                 let listeners = plugin.listeners.get_mut(&ring);

@@ -7,14 +7,14 @@ use super::*;
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
-    /// Of a tag.
+    /// For this tag.
     Want(usize),
-    /// It was given up, and may have crossed with its answer.
+    /// The plugin has given it up; that may have crossed with the answer.
     Forgone,
     Publish(usize),
     Return(usize),
     Remove,
-    /// Of a share.
+    /// For this share.
     Fetch(u64),
     Watch,
 }
@@ -30,7 +30,7 @@ enum Step {
 #[derive(Debug)]
 pub(super) struct Making {
     step: Step,
-    /// What it is made for; 0 for a twin.
+    /// The request that it is for; 0 for a twin.
     request: u32,
 }
 
@@ -40,11 +40,11 @@ pub(super) struct Plugin {
     pub(super) unread: VecDeque<ToPlugin>,
     pub(super) asked: BTreeMap<u32, Ask>,
     pub(super) makings: BTreeMap<u64, Making>,
-    /// Its shares, with the versions that it has mapped.
+    /// The shares that it uses, each with the versions that it has mapped.
     pub(super) has: BTreeMap<u64, BTreeSet<u64>>,
-    /// Their tags.
+    /// The tags of these shares.
     tags: BTreeMap<u64, usize>,
-    /// Its versions that are the newest ones, as far as it knows.
+    /// The newest version of each of these shares, as far as it knows.
     newest: BTreeMap<u64, u64>,
     next_request: u32,
 }
@@ -86,7 +86,7 @@ impl Plugin {
         Some(fetch(request, share, encoding))
     }
 
-    /// Lets go of a share of which nothing is under way: else the two would cross.
+    /// Lets go of a share about which no request is under way: otherwise the two could cross.
     pub(super) fn relinquish(&mut self) -> Option<ShareToBroker> {
         let is_under_way = |share: &u64| {
             self.asked.values().any(|ask| match ask {
@@ -99,7 +99,7 @@ impl Plugin {
         Some(ShareToBroker::Relinquish { share })
     }
 
-    /// Lets go of a version that is not the newest one, of a share of which none is on its way: that could be the same.
+    /// Lets go of a version that is not the newest one. Not of a share of which a version is under way, because that could be the same one.
     pub(super) fn done(&mut self) -> Option<ShareToBroker> {
         let (newest, asked) = (&self.newest, &self.asked);
         let is_fetched = |share: u64| asked.values().any(|ask| *ask == Ask::Fetch(share));
@@ -119,10 +119,10 @@ impl Plugin {
         Some(ShareToBroker::Done { version })
     }
 
-    /// A request is answered, or given up; gives what it was for.
+    /// A request is answered or given up. Returns what it was for.
     fn answered(&mut self, request: u32) -> Option<Ask> {
         if request == 0 {
-            // Twins are asked for by others.
+            // Twins are requested by other plugins.
             return None;
         }
         self.makings.retain(|_, making| making.request != request);
@@ -181,7 +181,7 @@ impl Model {
         self.say(who, record);
     }
 
-    /// A maker goes on with the first of its makings that waits for it, or gives it up.
+    /// A maker takes the next step of its first making, or gives it up.
     pub(super) fn goes(&mut self, who: PluginId, goes: bool) {
         let plugin = self.plugin(who);
         let mut makings = plugin.makings.iter_mut();
@@ -197,7 +197,7 @@ impl Model {
                 gave_up(number)
             }
             Step::Called => {
-                // It waits for the memory.
+                // The maker now waits for the memory.
                 making.step = Step::Written;
                 let len = 1 + number % (2 * MIB);
                 ShareToBroker::Make {
@@ -210,7 +210,7 @@ impl Model {
                 ShareToBroker::Written { making: number }
             }
         };
-        // A twin is answered by nothing.
+        // For a twin, no answer follows.
         if goes && request == 0 && matches!(record, ShareToBroker::Written { .. }) {
             self.plugin(who).makings.remove(&number);
         }
@@ -298,7 +298,7 @@ impl Model {
     }
 }
 
-/// What is made under a tag.
+/// What a maker says of a share of this tag.
 fn made(tag: usize, number: u8) -> super::super::Making {
     super::super::Making {
         persistent: tag == 2,

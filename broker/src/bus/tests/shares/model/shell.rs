@@ -1,4 +1,4 @@
-//! The shell, as far as it can be told from what the bus wants done: which memory and pages there are, and what waits to be done.
+//! The shell, as far as it can be simulated from the effects of the bus: which memory and pages there are, and which tasks wait.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use super::*;
 
 #[derive(Default)]
 pub(super) struct Shell {
-    /// Whether it is sent to nobody any more.
+    /// For each memory: whether it was retired, and so must be sent to no plugin.
     memory: BTreeMap<u64, bool>,
-    /// With the numbers that stand on them.
+    /// The number on each page.
     pages: BTreeMap<u64, u64>,
     jobs: VecDeque<Job>,
     files: BTreeMap<Arc<str>, Kept>,
@@ -25,7 +25,7 @@ enum Job {
 }
 
 impl Shell {
-    /// Takes what the bus wants done; gives a record for a plugin.
+    /// Carries out an effect. Returns the record that it sends, if any.
     pub(super) fn take(&mut self, effect: Effect) -> Option<(PluginId, ToPlugin)> {
         match effect {
             Effect::Send(to, record) => return Some((to, record)),
@@ -97,7 +97,7 @@ impl Shell {
             Effect::Hidden(share) => {
                 self.pages.insert(share, 0).expect("it is there");
             }
-            // One that never came to be may have no page.
+            // A share that was never registered may have no page.
             Effect::EndShare(share) => {
                 self.pages.remove(&share);
             }
@@ -136,7 +136,7 @@ impl Shell {
         }
     }
 
-    /// A plugin has gone that waits for an answer.
+    /// Forgets the tasks whose answers are for a plugin that has ended.
     pub(super) fn forget(&mut self, who: PluginId) {
         self.jobs
             .retain(|job| !matches!(job, Job::Remove(from, ..) if *from == who));
@@ -153,7 +153,7 @@ impl Shell {
 }
 
 impl Model {
-    /// The shell does what waits for it.
+    /// Does the tasks that wait.
     pub(super) fn shell_works(&mut self, succeeds: bool) {
         let now = self.world.now;
         for job in std::mem::take(&mut self.shell.jobs) {

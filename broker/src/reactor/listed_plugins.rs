@@ -66,6 +66,12 @@ impl Supervised {
         self.status.state
     }
 
+    /// Whether a runtime supervises the program and is about to start its process.
+    pub(super) fn is_being_launched(&self) -> bool {
+        let status = &self.status;
+        status.takes_orders && status.state == State::Starting && status.pid.is_none()
+    }
+
     /// Whether the program will be ready without being asked for: it is starting, or will be started again.
     pub(super) fn is_coming(&self) -> bool {
         matches!(self.status.state, State::Starting | State::Waiting)

@@ -69,7 +69,8 @@
 //!
 //! Gates need not be waited for: [`open_json_later`]. Nor need calls: [`Gate::send`] gives a future, and one thread of the plugin looks after
 //! all that are under way. Handlers need not answer when they return: [`provide_later`], and the
-//! `later` ones of [`Takes`], hand them a [`Responder`].
+//! `later` ones of [`Takes`], hand them a [`Responder`]. Who answers many calls at a time does so
+//! [together](answer_together), and who passes many on does that [at the end of a round](at_end_of_round).
 //!
 //! ```no_run
 //! use callgate_client::{Plugin, dynamic, signature_of};
@@ -104,6 +105,7 @@ mod prefix;
 mod provide;
 mod sent;
 mod takes;
+mod together;
 mod topic;
 
 use std::sync::Arc;
@@ -132,6 +134,7 @@ pub use prefix::{Prefix, provide_prefix};
 pub use provide::{provide, provide_later, provide_with};
 pub use sent::Sent;
 pub use takes::Takes;
+pub use together::{answer_together, at_end_of_round};
 pub use topic::{Topic, topic, topic_json};
 
 /// Archives a value: a tuple of parameters, or a result.

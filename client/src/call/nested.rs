@@ -14,6 +14,7 @@ use crate::base::chain;
 use crate::base::error::Result;
 use crate::serve::dispatcher::{Dispatcher, LATE_LOOK};
 use crate::serve::lending;
+use crate::serve::round;
 use crate::serve::turn::TurnLock;
 use crate::serve::waits::{self, Word};
 
@@ -38,6 +39,8 @@ pub(crate) fn await_reply(
     ticket: Ticket,
     dispatchers: &[Arc<Dispatcher>],
 ) -> Result<()> {
+    // What the handler has left for the end of its round goes before its wait.
+    round::end();
     // What comes back in the chain may run on other threads as long as this one waits.
     let _lent = lending::lend();
     let names = target.to.link.chains(target.to.link.end());

@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 
 use super::exchange::{Exchange, IncomingCall};
 use super::outstanding::Outstanding;
+use super::together;
 use crate::base::archive::ErrorRecord;
 use crate::base::error::{Error, Result};
 use crate::handler::ReplyBuffer;
@@ -238,7 +239,10 @@ impl Answers {
         slot::publish(outbox, geometry, slot, generation, &envelope, cell);
         match flags::waiter_to_wake(link.inbox(), geometry, slot) {
             Waiter::Nobody => {}
-            Waiter::Bell(bell) => link.peer_bell().ring_callers(bell),
+            Waiter::Bell(bell) => match by {
+                By::Server => link.peer_bell().ring_callers(bell),
+                By::Responder => together::ring(&self.link, bell),
+            },
             Waiter::Reply => slot::wake(outbox, geometry, slot),
         }
     }

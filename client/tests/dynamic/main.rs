@@ -10,8 +10,12 @@ mod late;
 #[cfg(test)]
 mod mixed;
 #[cfg(test)]
+mod rounds;
+#[cfg(test)]
 mod scene;
 #[cfg(test)]
 mod slots;
+#[cfg(test)]
+mod together;
 #[cfg(test)]
 mod wakers;

@@ -1,12 +1,13 @@
 //! Calls to a child: requests that are written into its pipe, and the answers to them.
 //!
-//! A handler, on the dispatcher of the bridges' group, notes who calls, writes the frame and returns. The loop finds the answer's caller by
+//! A handler, on the dispatcher of the bridges' group, notes who calls, adds the frame to those of its round and returns; they are written when
+//! the round is over. The loop finds the answer's caller by
 //! the id, and publishes the result as the child has written it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use callgate_client::dynamic::Responder;
+use callgate_client::dynamic::{Responder, at_end_of_round};
 use callgate_client::{Code, Context, Error};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -29,6 +30,8 @@ pub(crate) struct Calls {
     ids: Ids,
     table: Mutex<Stands>,
     stdin: Stdin,
+    /// Writes the requests that one round of the dispatcher has gathered.
+    write_gathered: Arc<dyn Fn() + Send + Sync>,
     tell: Arc<dyn Tell>,
     counts: Arc<Counts>,
     /// The longest time that a request has.
@@ -81,6 +84,7 @@ impl Calls {
         (stdin, tell): (&Stdin, &Arc<dyn Tell>),
         (counts, timeout): (&Arc<Counts>, Duration),
     ) -> Calls {
+        let gathered = stdin.clone();
         Calls {
             name: name.to_owned(),
             ids: Ids::new(),
@@ -89,6 +93,7 @@ impl Calls {
                 table: Table::default(),
             }),
             stdin: stdin.clone(),
+            write_gathered: Arc::new(move || gathered.write_gathered()),
             tell: tell.clone(),
             counts: counts.clone(),
             timeout,
@@ -122,6 +127,8 @@ impl Calls {
 
     /// Writes a request for the child. Whoever asks is answered once, whatever happens. Any thread may ask.
     pub(crate) fn request(&self, request: &Request<'_>, asker: Asker) {
+        // Other threads than the dispatcher would write each by itself.
+        let gathers = matches!(asker, Asker::Caller(_));
         let count = self.ids.next();
         let id = self.ids.text(count);
         let frame = Outgoing::Request {
@@ -153,10 +160,20 @@ impl Calls {
             Ok(true) => self.tell.wake(),
             Ok(false) => {}
         }
-        match self.stdin.write(&line) {
+        match self.write(&line, gathers) {
             Ok(()) => self.counts.requests.add(1),
             Err(refused) => self.take_back(count, refused),
         }
+    }
+
+    fn write(&self, line: &[u8], gathers: bool) -> Result<(), Refused> {
+        if !gathers {
+            return self.stdin.write(line);
+        }
+        if self.stdin.gather(line)? {
+            at_end_of_round(&self.write_gathered);
+        }
+        Ok(())
     }
 
     /// Answers a request that could not be written.
@@ -174,8 +191,8 @@ impl Calls {
         }
     }
 
-    /// Gives a child's answer to who asked, if the request is open.
-    pub(super) fn answer(&self, response: &Response<'_>) {
+    /// Gives a child's answer to who asked; false where no such request is open.
+    pub(super) fn answer(&self, response: &Response<'_>) -> bool {
         let Some(asker) = self.take_answered(&response.id) else {
             self.counts.stray_responses.add(1);
             tracing::debug!(
@@ -184,12 +201,13 @@ impl Calls {
                 "an answer to no open request"
             );
             self.tell.complain(&|| stray(&response.id));
-            return;
+            return false;
         };
         match &response.outcome {
             Ok(result) => asker.result(result),
             Err(failure) => asker.fail(of_child(failure)),
         }
+        true
     }
 
     /// Tells who asked that the child's answer is none, if the request is open.

@@ -10,6 +10,11 @@ use nix::errno::Errno;
 use nix::unistd::write;
 use parking_lot::Mutex;
 
+/// So many bytes are gathered at most before they are written.
+const MOST_GATHERED: usize = 16 << 10;
+/// A queue that has been written keeps its memory up to here.
+const KEEP: usize = 64 << 10;
+
 /// Why a line was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
@@ -38,6 +43,8 @@ struct State {
     /// `None` once nothing is written any more.
     pipe: Option<OwnedFd>,
     queue: VecDeque<u8>,
+    /// Whether the queue holds only what was gathered, so that the pipe may have room for it.
+    is_gathering: bool,
     /// Since when lines have been refused for want of room, without anything read by the child meanwhile.
     stuck_since: Option<Instant>,
 }
@@ -53,6 +60,7 @@ impl Stdin {
         let state = State {
             pipe: Some(pipe),
             queue: VecDeque::new(),
+            is_gathering: false,
             stuck_since: None,
         };
         Stdin {
@@ -66,28 +74,37 @@ impl Stdin {
 
     /// Writes a line, or queues what of it the pipe does not take.
     pub(crate) fn write(&self, line: impl AsRef<[u8]>) -> Result<(), Refused> {
-        let (outcome, is_news) = {
-            let mut state = self.shared.state.lock();
-            state.write(line.as_ref(), self.shared.quota)
-        };
-        if is_news {
-            (self.shared.tell)();
-        }
-        outcome
+        self.with(|state, quota| state.write(line.as_ref(), quota))
     }
 
     /// Writes a short line, also where the queue holds as much as it may.
     pub(crate) fn write_beyond(&self, line: &[u8]) -> Result<(), Refused> {
-        let (outcome, is_news) = self.shared.state.lock().write(line, usize::MAX);
-        if is_news {
-            (self.shared.tell)();
-        }
-        outcome
+        self.with(|state, _| state.write(line, usize::MAX))
+    }
+
+    /// Takes a line that is to be written together with others. Where this says true, the caller has to [write
+    /// them](Stdin::write_gathered) soon; it is woken for nothing else. Whatever else is written goes behind them.
+    pub(crate) fn gather(&self, line: &[u8]) -> Result<bool, Refused> {
+        self.with(|state, quota| state.gather(line, quota))
+    }
+
+    /// Writes what was gathered. What the pipe does not take of it stays in the queue, as with other lines.
+    pub(crate) fn write_gathered(&self) {
+        self.with(|state, _| ((), state.is_gathering && !state.flush()));
     }
 
     /// Writes what is queued, as far as the pipe takes it.
     pub(crate) fn flush(&self) {
         self.shared.state.lock().flush();
+    }
+
+    /// Does something that may be news to the loop.
+    fn with<T>(&self, work: impl FnOnce(&mut State, usize) -> (T, bool)) -> T {
+        let (outcome, is_news) = work(&mut self.shared.state.lock(), self.shared.quota);
+        if is_news {
+            (self.shared.tell)();
+        }
+        outcome
     }
 
     /// How many bytes the child has not taken from the queue.
@@ -122,10 +139,13 @@ impl Stdin {
 }
 
 impl State {
-    /// Returns besides whether this is the first line that is refused for its reason.
+    /// Returns besides whether the loop is to be told: this is the first line that is refused for its reason.
     fn write(&mut self, line: &[u8], quota: usize) -> (Result<(), Refused>, bool) {
         if self.pipe.is_none() {
             return (Err(Refused::Gone), false);
+        }
+        if self.is_gathering && !self.flush() {
+            return (Err(Refused::Gone), true);
         }
         // A single line always has room: else one that is longer than the quota would never come.
         if !self.queue.is_empty() && self.queue.len() + line.len() > quota {
@@ -150,25 +170,39 @@ impl State {
         }
     }
 
-    fn flush(&mut self) {
-        let mut queue = std::mem::take(&mut self.queue);
-        while !queue.is_empty() {
-            let part = queue.as_slices().0;
-            match self.put(part) {
-                Some(count) => {
-                    let is_full = count < part.len();
-                    drop(queue.drain(..count));
-                    if count > 0 {
-                        self.stuck_since = None;
-                    }
-                    if is_full {
-                        self.queue = queue;
-                        return;
-                    }
-                }
-                None => return self.close(),
+    /// Returns besides, as [`State::write`] does, what is to be told.
+    fn gather(&mut self, line: &[u8], quota: usize) -> (Result<bool, Refused>, bool) {
+        let is_idle = self.queue.is_empty() && self.pipe.is_some();
+        let most = MOST_GATHERED.min(quota);
+        if !(is_idle || self.is_gathering) || self.queue.len() + line.len() > most {
+            let (outcome, is_news) = self.write(line, quota);
+            return (outcome.map(|()| false), is_news);
+        }
+        self.queue.extend(line);
+        self.is_gathering = true;
+        (Ok(is_idle), false)
+    }
+
+    /// Returns whether anybody still reads.
+    fn flush(&mut self) -> bool {
+        self.is_gathering = false;
+        while !self.queue.is_empty() {
+            let part = self.queue.as_slices().0;
+            let Some(count) = self.put(part) else {
+                self.close();
+                return false;
+            };
+            let is_full = count < part.len();
+            drop(self.queue.drain(..count));
+            if count > 0 {
+                self.stuck_since = None;
+            }
+            if is_full {
+                return true;
             }
         }
+        self.queue.shrink_to(KEEP);
+        true
     }
 
     /// Writes what the pipe takes, and returns how much that is; `None` where nobody reads any more. If it is less than all, the
@@ -190,6 +224,7 @@ impl State {
     fn close(&mut self) {
         self.pipe = None;
         self.queue = VecDeque::new();
+        self.is_gathering = false;
         self.stuck_since = None;
     }
 }
@@ -277,6 +312,63 @@ mod tests {
             stdin.flush();
         }
         stdin.write(&line).unwrap();
+    }
+
+    /// Each line was written by itself, and what was written meanwhile went before those that were gathered.
+    #[test]
+    fn lines_are_gathered_until_they_are_written() {
+        let (mut pipe, stdin, _told) = scene(100_000);
+        assert_eq!(stdin.gather(b"one\n"), Ok(true));
+        assert_eq!(stdin.gather(b"two\n"), Ok(false));
+        assert_eq!(stdin.queued(), 8);
+        stdin.write(b"three\n").unwrap();
+        assert_eq!(stdin.queued(), 0);
+        assert_eq!(stdin.gather(b"four\n"), Ok(true));
+        stdin.write_gathered();
+        stdin.write_gathered();
+        assert_eq!(read(&mut pipe, 19), b"one\ntwo\nthree\nfour\n");
+        // A line that is too long to wait takes the others with it.
+        assert_eq!(stdin.gather(b"five\n"), Ok(true));
+        assert_eq!(stdin.gather(&[6; MOST_GATHERED]), Ok(false));
+        assert_eq!(stdin.queued(), 0);
+        assert_eq!(read(&mut pipe, 5), b"five\n");
+    }
+
+    /// What was gathered for a pipe that was full passed for lines that somebody else would write, or went beyond the quota.
+    #[test]
+    fn what_the_pipe_does_not_take_of_gathered_lines_is_queued() {
+        let (mut pipe, stdin, told) = scene(100_000);
+        let line = vec![1; 10_000];
+        let mut taken = 0;
+        loop {
+            match stdin.gather(&line) {
+                Ok(_) => taken += 1,
+                Err(refused) => break assert_eq!(refused, Refused::Full),
+            }
+            if taken % 3 == 0 {
+                stdin.write_gathered();
+            }
+        }
+        // The pipe's 64 KiB and the quota.
+        assert!((13..=17).contains(&taken), "{taken}");
+        assert_eq!(told.load(Ordering::Relaxed), 1);
+        // The loop goes on when the kernel tells it that there is room.
+        for _ in 0..taken {
+            assert_eq!(read(&mut pipe, line.len()), line);
+            stdin.flush();
+        }
+        assert_eq!((stdin.queued(), stdin.gather(&line)), (0, Ok(true)));
+    }
+
+    #[test]
+    fn gathered_lines_find_that_nobody_reads() {
+        let (pipe, stdin, told) = scene(100_000);
+        stdin.gather(b"unheard\n").unwrap();
+        drop(pipe);
+        stdin.write_gathered();
+        assert_eq!(stdin.gather(b"unheard\n"), Err(Refused::Gone));
+        assert!(stdin.is_gone());
+        assert_eq!(told.load(Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -188,9 +188,18 @@ impl LinkCalls {
         no_space(&self.link, short)
     }
 
-    /// Takes the answers that are there; all calls, where the link has ended, and those that a provider that has
-    /// closed has not taken.
-    pub(super) fn take_answers(&mut self, ended: &mut Vec<Ended>) {
+    /// Takes the answers that are there, and sends calls that waited.
+    pub(super) fn look(&mut self, ended: &mut Vec<Ended>) {
+        // Who counts as waiting is woken for each slot, also for those that it frees itself.
+        self.count_if(false);
+        self.take_answers(ended);
+        self.send_waiting(ended);
+        // It counts again by now. This look is for slots that others freed before.
+        self.send_waiting(ended);
+    }
+
+    /// Takes the answers that are there; all calls, where the link has ended, and those that a closed provider did not take.
+    fn take_answers(&mut self, ended: &mut Vec<Ended>) {
         let link = &self.link;
         let is_over = |sent: &mut Sent| link.ended(sent.flight.ticket).is_some();
         for sent in self.sent.extract_if(.., is_over) {
@@ -216,7 +225,7 @@ impl LinkCalls {
     }
 
     /// Sends calls that waited, as far as there are slots: one of each gate, in turns.
-    pub(super) fn send_waiting(&mut self, ended: &mut Vec<Ended>) {
+    fn send_waiting(&mut self, ended: &mut Vec<Ended>) {
         loop {
             let mut is_stuck = true;
             for gate in self.gates_in_turn() {
@@ -293,18 +302,21 @@ impl LinkCalls {
 
     /// Has this link's slots and space told of while calls wait for them.
     fn count(&mut self) {
-        match (self.waits(), self.is_counted) {
+        self.count_if(self.waits());
+    }
+
+    fn count_if(&mut self, waits: bool) {
+        match (waits, self.is_counted) {
             (true, false) => self.link.begin_waiting(),
             (false, true) => self.link.end_waiting(),
             _ => {}
         }
-        self.is_counted = self.waits();
+        self.is_counted = waits;
     }
 }
 
-/// Sends a call, whose answer rings the bell, in a slot that `take` gives; `None` while there is no slot, or no space for its bytes. In
-/// the latter case it keeps its slot: to give that back would wake everybody who waits for one, and first
-/// of all this very thread.
+/// Sends a call, whose answer rings the bell, in a slot that `take` gives; `None` while there is no slot, or no space for its
+/// bytes. In the latter case it keeps its slot: to give that back would wake everybody who waits for one.
 fn try_send(
     link: &Arc<Link>,
     next: &mut Waiting,

@@ -64,8 +64,7 @@ impl State {
     pub(super) fn look(&mut self) -> Outcomes {
         let mut ended = Vec::new();
         for calls in &mut self.links {
-            calls.take_answers(&mut ended);
-            calls.send_waiting(&mut ended);
+            calls.look(&mut ended);
         }
         let mut outcomes = Outcomes::new();
         for one in ended {

@@ -13,6 +13,7 @@ use crate::base::chain;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
 use crate::serve::frame::Frame;
+use crate::serve::round;
 use crate::serve::scheduler::{Broken, Scheduler, Wanted};
 
 /// Calls served before looking at the clock and at what else there is to do.
@@ -75,6 +76,7 @@ impl Dispatcher {
 
     fn run_alone(&self) {
         let (door, mut frame, mut crowd) = (self.door(), Frame::default(), Crowd::default());
+        round::look(true);
         loop {
             // The end changes the version, and is looked for after that was taken note of.
             self.refresh(&door, &mut frame);
@@ -82,9 +84,12 @@ impl Dispatcher {
                 break;
             }
             let served = self.serve_round(&door, &mut frame, None);
+            self.end_round();
             crowd.met(served);
             if self.turn_lock.holder().is_some() {
+                round::look(false);
                 self.await_turn(&door, &mut frame, u64::MAX);
+                round::look(true);
                 crowd.slept();
             } else if served == 0 {
                 let work = self.await_work(&door, &mut frame, None);
@@ -96,7 +101,18 @@ impl Dispatcher {
                 }
             }
         }
+        round::look(false);
+        round::end();
         self.discard(frame);
+    }
+
+    /// Does what handlers have left for the end of their round. It may call this very plugin, on this thread.
+    #[inline]
+    fn end_round(&self) {
+        if round::has_left() {
+            self.turn_lock.release();
+            round::end();
+        }
     }
 
     /// Serves calls that are there, up to a number; returns how many there were. In a pump not past

@@ -1,0 +1,63 @@
+//! Answers that a thread gives together: the bells of their callers are rung once, when all of them are published.
+//!
+//! Each answer is published as always, and then it is looked how its caller is to be woken (REPLY-OR-WAITER): who is awake sees the answer
+//! at once. What is put off is to ring for those that sleep. A bell that is rung later than it might be, or after its caller has given
+//! it back, causes a look more and nothing else. Where this process ends before it rings, the callers hear of that as always.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use crate::link::Link;
+
+thread_local! {
+    /// The bells to be rung; `None` while answers are given one by one.
+    static BELLS: RefCell<Option<Bells>> = const { RefCell::new(None) };
+}
+
+/// The links keep the memory of peers that go meanwhile.
+type Bells = Vec<(Arc<Link>, u8)>;
+
+/// Rings the bells when it is dropped, also where what is done together panics.
+struct Together;
+
+impl Drop for Together {
+    fn drop(&mut self) {
+        let bells = BELLS.try_with(RefCell::take).unwrap_or_default();
+        for (link, bell) in bells.into_iter().flatten() {
+            link.peer_bell().ring_callers(bell);
+        }
+    }
+}
+
+/// Does something in which answers are given together. Inside of another such thing it is a part of that.
+pub(crate) fn answer_together<T>(work: impl FnOnce() -> T) -> T {
+    let begin = |bells: &RefCell<Option<Bells>>| {
+        let mut bells = bells.borrow_mut();
+        let is_outermost = bells.is_none();
+        bells.get_or_insert_default();
+        is_outermost
+    };
+    let _together = BELLS.try_with(begin).is_ok_and(|is| is).then_some(Together);
+    work()
+}
+
+/// Rings a caller's bell: at once, or when the answers that are given together are all published.
+pub(super) fn ring(link: &Arc<Link>, bell: u8) {
+    // A responder may be dropped while its thread ends, and these are gone already.
+    let put_off = BELLS.try_with(|bells| put_off(&mut bells.borrow_mut(), link, bell));
+    if !put_off.unwrap_or(false) {
+        link.peer_bell().ring_callers(bell);
+    }
+}
+
+/// Notes a bell, if answers are given together.
+fn put_off(bells: &mut Option<Bells>, link: &Arc<Link>, bell: u8) -> bool {
+    let Some(bells) = bells else {
+        return false;
+    };
+    let mut known = bells.iter();
+    if !known.any(|(other, known)| *known == bell && Arc::ptr_eq(other, link)) {
+        bells.push((link.clone(), bell));
+    }
+    true
+}

@@ -1,0 +1,160 @@
+//! What handlers leave to be done at the end of their round.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use callgate_client::dynamic::{self, Gate, Takes, at_end_of_round};
+use callgate_client::{Dispatch, HandlerError, Provider, signature_of};
+
+use crate::scene::{GATE, PATIENCE, Scene, scene};
+
+type Work = Arc<dyn Fn() + Send + Sync>;
+
+/// How many calls were written down, and in which pieces.
+#[derive(Clone, Default)]
+struct Pieces {
+    gathered: Arc<Mutex<Vec<u8>>>,
+    written: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Pieces {
+    fn work(&self) -> Work {
+        let pieces = self.clone();
+        Arc::new(move || {
+            let gathered = std::mem::take(&mut *pieces.gathered.lock().unwrap());
+            if !gathered.is_empty() {
+                pieces.written.lock().unwrap().push(gathered);
+            }
+        })
+    }
+
+    fn written(&self) -> Vec<Vec<u8>> {
+        self.written.lock().unwrap().clone()
+    }
+}
+
+/// A gate that gathers the first byte of each request. The handler of request 0 waits for the test.
+fn gathering(scene: &Scene, pieces: &Pieces) -> (Provider, Gate, std::sync::mpsc::Sender<()>) {
+    let (go, may_go) = channel();
+    let may_go = Mutex::new(may_go);
+    let (pieces, work) = (pieces.clone(), pieces.work());
+    let takes = Takes::archives(move |_, request: &[u8]| {
+        if request == [0] {
+            may_go.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        }
+        pieces.gathered.lock().unwrap().push(request[0]);
+        at_end_of_round(&work);
+        match request[0] {
+            7 => panic!("the handler of 7"),
+            8 => Err(HandlerError::new("EIGHT", "refused")),
+            _ => Ok(request.to_vec()),
+        }
+    });
+    let signature = signature_of::<(Vec<u8>,), Vec<u8>>();
+    let provider = dynamic::provide_with(&scene.provider, GATE, &signature, takes).unwrap();
+    let gate = dynamic::open(scene.caller(), GATE, &signature).unwrap();
+    (provider, gate.with_timeout(PATIENCE), go)
+}
+
+/// Each call was written by itself. What was left was lost where a handler of the round panicked.
+#[test]
+fn calls_that_are_at_hand_are_one_piece() {
+    let (scene, pieces) = (scene(Dispatch::Thread), Pieces::default());
+    let (_provider, gate, go) = gathering(&scene, &pieces);
+    let sent: Vec<_> = (0..20).map(|n| gate.send(&[n]).unwrap()).collect();
+    go.send(()).unwrap();
+    for (n, sent) in (0..).zip(sent) {
+        assert_eq!(sent.wait().is_ok(), !matches!(n, 7 | 8), "{n}");
+    }
+    // The next round comes after the end of that one.
+    gate.call(&[20]).unwrap();
+    gate.call(&[21]).unwrap();
+    let written = pieces.written();
+    assert!(written.concat().starts_with(&(0..=20).collect::<Vec<u8>>()));
+    assert!(written.len() <= 6, "{written:?}");
+}
+
+/// What a lone call has left waited for the next call.
+#[test]
+fn a_lone_call_leaves_nothing_for_long() {
+    let (scene, pieces) = (scene(Dispatch::Thread), Pieces::default());
+    let (_provider, gate, _go) = gathering(&scene, &pieces);
+    gate.call(&[1]).unwrap();
+    crate::scene::await_that("it is written", || pieces.written() == [vec![1]]);
+}
+
+/// A handler that waited for a call of its own kept back what it had left, perhaps the very thing that it waited for.
+#[test]
+fn what_is_left_is_done_before_its_handler_waits() {
+    let scene = scene(Dispatch::Thread);
+    let signature = signature_of::<(Vec<u8>,), Vec<u8>>();
+    let (done, is_done) = channel();
+    let is_done = Mutex::new(is_done);
+    let other = move |_: callgate_client::Context<'_>, _: &[u8]| {
+        is_done.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        Ok(Vec::new())
+    };
+    let _other = dynamic::provide(scene.caller(), "Bytes.Other", &signature, other).unwrap();
+    let back = dynamic::open(&scene.provider, "Bytes.Other", &signature).unwrap();
+    let back = back.with_timeout(PATIENCE);
+    let work: Work = Arc::new(move || done.send(()).unwrap());
+    let handler = move |_: callgate_client::Context<'_>, _: &[u8]| {
+        at_end_of_round(&work);
+        back.call(b"x").unwrap();
+        Ok(Vec::new())
+    };
+    let _provider = dynamic::provide(&scene.provider, GATE, &signature, handler).unwrap();
+    let gate = dynamic::open(scene.caller(), GATE, &signature).unwrap();
+    gate.with_timeout(PATIENCE).call(b"x").unwrap();
+}
+
+/// Nobody would do it later.
+#[test]
+fn elsewhere_it_is_done_at_once() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
+    let work: Work = Arc::new(move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+    });
+    at_end_of_round(&work);
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+    for dispatch in [Dispatch::Pool(2), Dispatch::Pump] {
+        let scene = scene(dispatch);
+        let (work, count) = (work.clone(), count.clone());
+        let takes = Takes::archives(move |_, _: &[u8]| {
+            let before = count.load(Ordering::Relaxed);
+            at_end_of_round(&work);
+            Ok(vec![u8::from(count.load(Ordering::Relaxed) > before)])
+        });
+        let signature = signature_of::<(Vec<u8>,), Vec<u8>>();
+        let provider = dynamic::provide_with(&scene.provider, GATE, &signature, takes).unwrap();
+        let gate = dynamic::open(scene.caller(), GATE, &signature).unwrap();
+        let sent = gate.with_timeout(PATIENCE).send(b"x").unwrap();
+        if dispatch == Dispatch::Pump {
+            let until = std::time::Instant::now() + PATIENCE;
+            scene.provider.pump(until).unwrap();
+        }
+        assert_eq!(*sent.wait().unwrap(), [1], "{dispatch:?}");
+        drop(provider);
+    }
+}
+
+/// A panic in it ended the thread that serves.
+#[test]
+fn a_panic_in_it_ends_nothing() {
+    let scene = scene(Dispatch::Thread);
+    let work: Work = Arc::new(|| panic!("in what was left"));
+    let takes = Takes::archives(move |_, _: &[u8]| {
+        at_end_of_round(&work);
+        Ok(Vec::new())
+    });
+    let signature = signature_of::<(Vec<u8>,), Vec<u8>>();
+    let _provider = dynamic::provide_with(&scene.provider, GATE, &signature, takes).unwrap();
+    let gate = dynamic::open(scene.caller(), GATE, &signature).unwrap();
+    for _ in 0..3 {
+        gate.with_timeout(PATIENCE).call(b"x").unwrap();
+        thread::yield_now();
+    }
+}

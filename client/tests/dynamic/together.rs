@@ -1,0 +1,144 @@
+//! Answers that are given together: whoever sleeps is woken when all of them are there.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Receiver;
+use std::task::Poll;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use callgate::BusLimits;
+use callgate_client::dynamic::{Gate, Sent, answer_together};
+use callgate_client::{Dispatch, WaitPolicy};
+
+use crate::scene::{Job, PATIENCE, Scene, await_that, deferring, poll, scene_with, waker};
+
+/// So long a thread takes at most to fall asleep, and a waker to be called that is called at all.
+const MOMENT: Duration = Duration::from_millis(200);
+/// Who was not woken sleeps until its deadline.
+const SOON: Duration = Duration::from_secs(8);
+
+/// Plugins that sleep at once.
+fn sleepers() -> Scene {
+    scene_with(Dispatch::Thread, WaitPolicy::Park, BusLimits::default())
+}
+
+/// Calls that somebody sleeps for, with the number of those that were told of their answers.
+fn asleep(gate: &Gate, jobs: &Receiver<Job>, count: u8) -> (Vec<Sent>, Vec<Job>, Arc<AtomicUsize>) {
+    let told = Arc::new(AtomicUsize::new(0));
+    let mut sent: Vec<Sent> = (0..count).map(|n| gate.send(&[n]).unwrap()).collect();
+    let jobs = (0..count).map(|_| jobs.recv_timeout(PATIENCE).unwrap());
+    let jobs = jobs.collect();
+    for sent in &mut sent {
+        let told = told.clone();
+        let waker = waker(move || {
+            told.fetch_add(1, Ordering::Relaxed);
+        });
+        assert!(poll(sent, &waker).is_pending());
+    }
+    thread::sleep(MOMENT);
+    (sent, jobs, told)
+}
+
+fn answer(jobs: impl IntoIterator<Item = Job>) {
+    for (request, responder) in jobs {
+        responder.reply(&request).unwrap();
+    }
+}
+
+/// Each answer woke the caller's thread by itself.
+#[test]
+fn callers_are_woken_when_all_answers_are_there() {
+    let scene = sleepers();
+    let (_provider, gate, jobs) = deferring(&scene);
+    let (mut sent, jobs, told) = asleep(&gate.with_timeout(PATIENCE), &jobs, 16);
+    answer_together(|| {
+        // One inside another tells nobody at its end.
+        answer_together(|| answer(jobs));
+        thread::sleep(MOMENT);
+        assert_eq!(told.load(Ordering::Relaxed), 0);
+    });
+    await_that("all were told", || told.load(Ordering::Relaxed) == 16);
+    for (n, sent) in sent.iter_mut().enumerate() {
+        let Poll::Ready(Ok(result)) = poll(sent, &waker(|| {})) else {
+            panic!("it was told");
+        };
+        assert_eq!(*result, [n as u8]);
+    }
+}
+
+/// Threads that wait for calls of their own have bells of their own.
+#[test]
+fn callers_on_threads_are_woken_each() {
+    let scene = sleepers();
+    let (_provider, gate, jobs) = deferring(&scene);
+    let gate = gate.with_timeout(PATIENCE);
+    let start = Instant::now();
+    thread::scope(|scope| {
+        let call = |n: u8| {
+            let gate = &gate;
+            scope.spawn(move || assert_eq!(*gate.call(&[n]).unwrap(), [n]))
+        };
+        let callers: Vec<_> = (0..8).map(call).collect();
+        let jobs: Vec<Job> = (0..8)
+            .map(|_| jobs.recv_timeout(PATIENCE).unwrap())
+            .collect();
+        thread::sleep(MOMENT);
+        answer_together(|| answer(jobs));
+        callers
+            .into_iter()
+            .for_each(|caller| caller.join().unwrap());
+    });
+    assert!(start.elapsed() < SOON);
+}
+
+/// A panic between the answers and the end left the callers asleep until their deadlines.
+#[test]
+fn callers_are_woken_where_what_is_done_together_panics() {
+    let scene = sleepers();
+    let (_provider, gate, jobs) = deferring(&scene);
+    let (sent, jobs, _told) = asleep(&gate.with_timeout(PATIENCE), &jobs, 2);
+    let start = Instant::now();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        answer_together(|| {
+            answer(jobs);
+            panic!("in the middle");
+        });
+    }));
+    assert!(panicked.is_err());
+    for sent in sent {
+        sent.wait().unwrap();
+    }
+    assert!(start.elapsed() < SOON);
+}
+
+/// The caller's memory stays until its bell was rung.
+#[test]
+fn a_caller_may_go_before_it_is_woken() {
+    let mut scene = sleepers();
+    let (_provider, gate, jobs) = deferring(&scene);
+    let (sent, jobs, _told) = asleep(&gate.with_timeout(PATIENCE), &jobs, 4);
+    answer_together(|| {
+        answer(jobs);
+        drop((sent, gate));
+        drop(scene.take_caller());
+        thread::sleep(MOMENT);
+    });
+}
+
+/// Answers that are there were lost where their plugin closed before their callers were woken.
+#[test]
+fn answers_stand_where_the_plugin_closes_before_callers_are_woken() {
+    let scene = sleepers();
+    let (provider, gate, jobs) = deferring(&scene);
+    let (sent, jobs, _told) = asleep(&gate.with_timeout(PATIENCE), &jobs, 4);
+    answer_together(|| {
+        answer(jobs);
+        drop(provider);
+        drop(scene.provider);
+        for (n, sent) in sent.into_iter().enumerate() {
+            assert_eq!(*sent.wait().unwrap(), [n as u8]);
+        }
+    });
+}

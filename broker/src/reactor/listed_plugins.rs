@@ -144,13 +144,13 @@ impl Supervised {
             entry.pid = self.status.pid;
             entry.state = self.listed_state();
         } else if entry.state == PluginState::Starting && self.has_ended() {
-            // Its supervisor knows before this broker does.
+            // The supervisor has noticed the end of the program's process before this broker has.
             entry.pid = None;
             entry.state = self.listed_state();
         }
     }
 
-    /// Whether no process of it runs.
+    /// Whether no process of the program is running.
     fn has_ended(&self) -> bool {
         matches!(
             self.status.state,

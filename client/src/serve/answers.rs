@@ -217,7 +217,7 @@ impl Answers {
         }
         self.link.keep_reply(ticket, held);
         self.publish_at((ticket, by), ok, (place, length), reply);
-        // The caller may have given the call up before the reply was published. Then its space is free already.
+        // If the caller gave the call up before the reply was published, the space of the reply is freed here.
         self.link.reclaim_replies();
     }
 

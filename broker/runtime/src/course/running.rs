@@ -46,6 +46,7 @@ impl Running {
             mailbox: mailbox.clone(),
             worker: Worker::start("callgate-work")?,
             asks: Asks::start()?,
+            long: None,
             surroundings,
             settings: settings.clone(),
             plugins: BTreeMap::new(),

@@ -42,6 +42,8 @@ pub(super) struct Supervisor {
     pub(super) worker: Worker,
     /// For what children ask of others.
     pub(super) asks: Asks,
+    /// For frames that take long to read; started by the first one.
+    pub(super) long: Option<Worker>,
     pub(super) surroundings: Arc<Surroundings>,
     pub(super) settings: Arc<Settings>,
     pub(super) plugins: BTreeMap<Name, Plugin>,

@@ -1,5 +1,6 @@
 mod cases;
 mod declared;
+mod files;
 mod frames;
 mod launching;
 mod policies;

@@ -69,8 +69,7 @@ mod tests {
     const A: PluginId = PluginId(1);
     const B: PluginId = PluginId(2);
 
-    /// A plugin that has thousands of gates open and asks for all of them would keep others waiting
-    /// for all its answers.
+    /// A plugin that has thousands of gates open and asks about all of them must not keep others waiting for all its answers.
     #[test]
     fn plugins_have_turns_and_so_have_their_gates() {
         let mut asked = Asked::default();
@@ -80,7 +79,7 @@ mod tests {
         assert_eq!(asked.next(), Some((A, 0)));
         asked.insert(B, 7);
         assert_eq!(asked.next(), Some((B, 7)));
-        // Asked for again at once, it is behind the others.
+        // Added again at once, the gate is behind the others.
         asked.insert(A, 0);
         asked.insert(B, 7);
         assert_eq!(asked.next(), Some((A, 1)));
@@ -91,7 +90,7 @@ mod tests {
         assert!(asked.is_empty());
     }
 
-    /// What was answered for another reason, or is closed, is not answered once more.
+    /// A gate that was answered for another reason, or was closed, is not answered again.
     #[test]
     fn what_is_removed_does_not_come() {
         let mut asked = Asked::default();

@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(apart, Some(Apart(Duration::from_secs(100))));
     }
 
-    /// Numbers that no clock shows.
+    /// Times that no clock shows.
     #[test]
     fn lies_do_no_harm() {
         let ends = [Some(i64::MIN), Some(i64::MAX), None];

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// A deadline that was moved or cleared must not strike at its old time.
+    /// A deadline that was moved or cleared must not pass at its old time.
     #[test]
     fn only_the_last_deadline_of_a_key_counts() {
         let start = Instant::now();

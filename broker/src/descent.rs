@@ -57,7 +57,7 @@ mod tests {
     use std::os::unix::process::parent_id;
     use std::process::id;
 
-    /// A stranger would pass for a plugin.
+    /// A process that does not descend from another must not pass for its child.
     #[test]
     fn descent_goes_upwards_only() {
         assert!(descends(id(), id()));

@@ -23,7 +23,6 @@ pub(crate) enum Effect {
     Make {
         /// The writer.
         to: PluginId,
-        /// The memory.
         memory: MemoryId,
         /// Its size in bytes.
         len: u32,
@@ -47,7 +46,6 @@ pub(crate) enum Effect {
     /// The bus has no more use for this memory: send it to no plugin. If there is a serial number, tell the bus that number when nobody
     /// holds the memory any more.
     LetGo {
-        /// The memory.
         memory: AnyMemory,
         /// Its writer and its reader; of a ring, its writer twice.
         users: [PluginId; 2],
@@ -58,22 +56,18 @@ pub(crate) enum Effect {
     MakeRing {
         /// The plugin of the source.
         to: PluginId,
-        /// The ring.
         ring: u64,
         /// Its size in bytes.
         len: u32,
-        /// The record.
         record: SourceToPlugin,
     },
     /// Send a ring to a plugin that will follow it, with the doorbell and process of the source's plugin.
     Follow {
         /// The plugin that is told.
         to: PluginId,
-        /// The ring.
         ring: u64,
         /// The plugin of the source.
         sender: PluginId,
-        /// The record.
         record: FeedToPlugin,
     },
     /// Tell a source that a plugin listens, with that plugin's pages and process.
@@ -82,20 +76,17 @@ pub(crate) enum Effect {
         to: PluginId,
         /// The plugin that listens.
         listener: PluginId,
-        /// The record.
         record: SourceToPlugin,
     },
     /// Make memory for a version of a share and send it to its maker with this record. Make the share's page if there is none.
     MakeVersion {
         /// The maker.
         to: PluginId,
-        /// The version.
         version: u64,
         /// The share that the version belongs to.
         share: u64,
         /// Its size in bytes.
         len: u64,
-        /// The record.
         record: ShareToPlugin,
     },
     /// Make sealed memory with these bytes for a version of a share, and the share's page if there is none. The bus is told as after
@@ -103,7 +94,6 @@ pub(crate) enum Effect {
     CopyVersion {
         /// The maker.
         from: PluginId,
-        /// The version.
         version: u64,
         /// The share that the version belongs to.
         share: u64,
@@ -122,7 +112,6 @@ pub(crate) enum Effect {
     Examine {
         /// The plugin that has sent it.
         from: PluginId,
-        /// The version.
         version: u64,
         /// The share that the version belongs to.
         share: u64,
@@ -131,7 +120,6 @@ pub(crate) enum Effect {
     },
     /// A version of a share is now the newest one: write its number on the share's page.
     Published {
-        /// The share.
         share: u64,
         /// The number to write.
         number: u64,
@@ -142,20 +130,16 @@ pub(crate) enum Effect {
     Have {
         /// The plugin that is told.
         to: PluginId,
-        /// The share.
         share: u64,
         /// The version whose memory is sent along.
         version: Option<u64>,
-        /// The record.
         record: ShareToPlugin,
     },
     /// Send the memory of a version with this record.
     SendVersion {
         /// The plugin that is told.
         to: PluginId,
-        /// The version.
         version: u64,
-        /// The record.
         record: ShareToPlugin,
     },
     /// The tag does not lead to this share any more, but plugins that have it keep it: write on its page that it is gone.
@@ -165,7 +149,6 @@ pub(crate) enum Effect {
     /// Save a sealed version in a file, which replaces the file of the version before. The bus registers the version only after
     /// [`Bus::version_saved`](crate::bus::Bus::version_saved) was called.
     Save {
-        /// The version.
         version: u64,
         /// What the file says of the version.
         kept: Kept,
@@ -177,7 +160,6 @@ pub(crate) enum Effect {
         version: u64,
         /// The number that the share gets.
         share: u64,
-        /// The tag.
         tag: Arc<str>,
         /// Whether the file itself may be used as the memory; otherwise it is copied into sealed memory.
         in_place: bool,
@@ -188,34 +170,28 @@ pub(crate) enum Effect {
         from: PluginId,
         /// The number of its request.
         request: u32,
-        /// The tag.
         tag: Arc<str>,
     },
     /// Make memory for a cell and send it to its writer with this record, and with the memory of the writer before, if there is any.
     MakeCell {
         /// The writer.
         to: PluginId,
-        /// The memory.
         memory: u64,
         /// The memory of the writer before.
         last: Option<u64>,
         /// Its size in bytes.
         len: u32,
-        /// The record.
         record: CellToPlugin,
     },
     /// Send the memory of a cell to one of its readers.
     ReadCell {
         /// The plugin that is told.
         to: PluginId,
-        /// The memory.
         memory: u64,
-        /// The record.
         record: CellToPlugin,
     },
     /// The memory of a cell is no longer used: send it to no plugin.
     DropCell {
-        /// The memory.
         memory: u64,
         /// The writer, if it was sent the memory and has not acknowledged that.
         writer: Option<PluginId>,

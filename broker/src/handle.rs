@@ -1,4 +1,4 @@
-//! How other threads ask a broker for something.
+//! The handle by which other threads use a broker.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,7 +18,7 @@ use crate::reactor::{Command, Lent};
 use crate::supervision::Status;
 use callgate_layout::control::Pulse;
 
-/// A way to a running broker, for any number of threads; from [`Broker::handle`](crate::Broker::handle).
+/// A handle of a running broker, for any number of threads; from [`Broker::handle`](crate::Broker::handle).
 ///
 /// It does not keep the broker running: once the [`Broker`](crate::Broker) is dropped, everything here fails with
 /// `BrokenPipe`.
@@ -43,9 +43,9 @@ impl BrokerHandle {
         self.ask(|reply| Command::Connect { lent: None, reply })?
     }
 
-    /// A connection for a plugin of this name in this very process, which may do what this policy says for as long as the
-    /// connection lasts. From now on nobody else can have the name; when the connection has ended, the name has what
-    /// [`set_policy`](BrokerHandle::set_policy) has given it, or has not. A `set_policy` of this very name meanwhile ends that.
+    /// A connection for a plugin of this name in this very process, which may do what this policy says for as long as the connection lasts.
+    /// From now on no other plugin can have the name. When the connection has ended, the name's policy is again the one that
+    /// [`set_policy`](BrokerHandle::set_policy) has set, if any. Setting a policy for exactly this name meanwhile replaces the lent one.
     ///
     /// ```
     /// use std::io::ErrorKind;
@@ -64,7 +64,7 @@ impl BrokerHandle {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` where a plugin has the name, or was given it and is still starting. Nothing is changed then.
+    /// `AlreadyExists` if a plugin has the name, or was started with it and is still starting. Nothing is changed then.
     pub fn connect_as(&self, name: &str, policy: Policy) -> io::Result<OwnedFd> {
         let name = name.to_owned();
         let lent = Some(Lent { name, policy });
@@ -78,12 +78,13 @@ impl BrokerHandle {
             .map_err(|_| gone())?
     }
 
-    /// The same for a program that may do what this policy says for as long as it is on the bus; otherwise as
+    /// Starts a program as [`BrokerHandle::spawn`] does, which may do what this policy says for as long as it is on the bus; otherwise as
     /// [`BrokerHandle::connect_as`].
     ///
     /// # Errors
     ///
-    /// As [`Broker::spawn`](crate::Broker::spawn); `AlreadyExists` where a plugin has the name, or was given it and is still starting.
+    /// As [`Broker::spawn`](crate::Broker::spawn); also `AlreadyExists` if a plugin has the name, or was started with it and is still
+    /// starting.
     pub fn spawn_as(&self, name: &str, program: Program, policy: Policy) -> io::Result<Child> {
         self.ask(|reply| Command::Spawn {
             name: name.to_owned(),
@@ -93,16 +94,16 @@ impl BrokerHandle {
         })?
     }
 
-    /// The same without waiting: the answer is looked for by [`Asked::answer`].
+    /// The same as [`BrokerHandle::pulse`] without waiting: the answer comes by [`Asked::answer`].
     ///
     /// # Errors
     ///
-    /// `BrokenPipe` where the broker has gone.
+    /// `BrokenPipe` if the broker has ended.
     pub fn ask_pulse(&self, name: &str) -> io::Result<Asked> {
         self.begin_pulse(name).map(Asked)
     }
 
-    /// The same without waiting. The receiver is disconnected where the broker ends before that.
+    /// The same as [`BrokerHandle::spawn`] without waiting. If the broker ends first, the receiver is disconnected.
     pub(crate) fn begin_spawn(
         &self,
         name: &str,
@@ -130,30 +131,30 @@ impl BrokerHandle {
         })
     }
 
-    /// Says how a supervised program stands, for listings: they show it from then on also while it is not connected.
-    /// `None` takes that back. [`Broker::supervise`](crate::Broker::supervise) does this by itself.
+    /// Reports the status of a supervised program, for listings: from then on they show it also while the program is not connected. `None`
+    /// ends that. [`Broker::supervise`](crate::Broker::supervise) does this by itself.
     ///
-    /// Returns at once; listings that are asked for afterwards have it.
+    /// Returns at once; listings that are asked for afterwards show it.
     pub fn set_status(&self, name: &str, status: Option<Status>) -> io::Result<()> {
         self.tell(Command::SetStatus(name.to_owned(), status.map(Box::new)))
     }
 
-    /// Says why a plugin's folder cannot be used, for listings and for who calls what it would provide. `None` takes that back. It goes
-    /// by the folder's name, because its manifest may not say one.
+    /// Reports why a plugin's folder cannot be used, for listings and for plugins that call what it would provide. `None` ends that. The
+    /// plugin is named by its folder, because its manifest may not name it.
     ///
-    /// Returns at once, as [`BrokerHandle::set_status`].
+    /// Returns at once, like [`BrokerHandle::set_status`].
     pub fn set_broken(&self, folder: &Path, why: Option<&str>) -> io::Result<()> {
         let why = why.map(str::to_owned);
         self.tell(Command::SetBroken(folder.to_owned(), why))
     }
 
-    /// Asks the library of a plugin how its dispatcher stands, and waits at most so long for the answer. The library
-    /// answers on a thread of its own, also while the dispatcher hangs.
+    /// Asks the library of a plugin about the state of its dispatcher, and waits at most so long for the answer. The library answers on a
+    /// thread of its own, also while the dispatcher hangs.
     ///
     /// # Errors
     ///
-    /// `NotConnected` where no such plugin is connected, `TimedOut` without an answer, and `BrokenPipe` where the broker
-    /// or the plugin has gone meanwhile.
+    /// `NotConnected` if no such plugin is connected, `TimedOut` if no answer comes, and `BrokenPipe` if the broker or the plugin ends
+    /// meanwhile.
     pub fn pulse(&self, name: &str, timeout: Duration) -> io::Result<Pulse> {
         let answer = self.begin_pulse(name)?.recv_timeout(timeout);
         answer.map_err(|error| match error {
@@ -166,24 +167,24 @@ impl BrokerHandle {
         })?
     }
 
-    /// The same without waiting. The receiver is disconnected where the broker or the plugin goes before that.
+    /// The same as [`BrokerHandle::pulse`] without waiting. If the broker or the plugin ends first, the receiver is disconnected.
     pub(crate) fn begin_pulse(&self, name: &str) -> io::Result<Receiver<io::Result<Pulse>>> {
         self.request(|reply| Command::Pulse(name.to_owned(), reply))
     }
 
-    /// Has the broker do something, and waits for its answer.
+    /// Sends a command to the broker, and waits for its answer.
     fn ask<T>(&self, command: impl FnOnce(Sender<T>) -> Command) -> io::Result<T> {
         self.request(command)?.recv().map_err(|_| gone())
     }
 
-    /// Has the broker do something. Where the broker ends without an answer, its receiver is disconnected.
+    /// Sends a command to the broker. If the broker ends without an answer, the receiver is disconnected.
     fn request<T>(&self, command: impl FnOnce(Sender<T>) -> Command) -> io::Result<Receiver<T>> {
         let (reply, answer) = bounded(1);
         self.tell(command(reply))?;
         Ok(answer)
     }
 
-    /// Has the broker do something that has no answer.
+    /// Sends a command that has no answer to the broker.
     pub(crate) fn tell(&self, command: Command) -> io::Result<()> {
         if !self.is_of_this_process() {
             return Err(io::Error::other(
@@ -194,7 +195,7 @@ impl BrokerHandle {
         self.waker.wake()
     }
 
-    /// Whether this process is the one that started the broker, and no forked child of it.
+    /// Whether this process has started the broker, and is not a forked child of it.
     pub(crate) fn is_of_this_process(&self) -> bool {
         self.started.is_here()
     }
@@ -205,7 +206,7 @@ impl BrokerHandle {
 pub struct Asked(Receiver<io::Result<Pulse>>);
 
 impl Asked {
-    /// The answer, once, if it has come. Does not wait.
+    /// The answer, if it has come; only once. Does not wait.
     ///
     /// # Errors
     ///

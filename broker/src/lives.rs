@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(lives.begin("k", None), FIRST + 4);
     }
 
-    /// A plugin provided and withdrew gates of ever new names, and filled the broker's memory.
+    /// A plugin that provided and withdrew gates of ever new names filled the broker's memory.
     #[test]
     fn names_of_the_past_are_bounded() {
         let mut lives = Lives::new(FIRST);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever anybody says that it had.
+        /// Whatever life providers say that they had.
         #[test]
         fn each_life_of_a_gate_is_larger_than_the_one_before(
             steps in proptest::collection::vec((0..4usize, proptest::option::of(0..FIRST + 40)), 1..80),

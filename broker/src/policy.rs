@@ -1,4 +1,4 @@
-//! What plugins may do: pure decisions over names.
+//! Policies: what plugins may do, decided by names. Pure.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,10 @@ use callgate_layout::control::PluginLimits;
 
 use crate::names::is_prefix;
 
-/// What a plugin may provide, call, listen to, send on, share and read, and how much it may have. Nothing that is not
-/// said.
+/// What a plugin may provide, call, listen to, send on, share and read, and how much it may have. Everything that the policy does not name
+/// is refused.
 ///
-/// Gates are named by patterns, in which `*` stands for any run of characters and everything else
-/// for itself.
+/// Gates are named by patterns, in which `*` stands for any sequence of characters and everything else for itself.
 ///
 /// ```
 /// use callgate::Policy;
@@ -54,14 +53,13 @@ impl Policy {
         Policy::default()
     }
 
-    /// Allows what is listed, each as in a manifest: `gate.provide:PATTERN` (as [`Policy::provide`]),
-    /// `gate.call:PATTERN` ([`Policy::call`]), `gate.subscribe:PATTERN` ([`Policy::subscribe`]),
-    /// `topic.send:PATTERN` ([`Policy::send`]), `share.create:PATTERN` ([`Policy::create_shares`]) or `share.read:PATTERN`
-    /// ([`Policy::read_shares`]).
+    /// Allows what is listed, in the form that a manifest has: `gate.provide:PATTERN` (as [`Policy::provide`]), `gate.call:PATTERN`
+    /// ([`Policy::call`]), `gate.subscribe:PATTERN` ([`Policy::subscribe`]), `topic.send:PATTERN` ([`Policy::send`]),
+    /// `share.create:PATTERN` ([`Policy::create_shares`]) or `share.read:PATTERN` ([`Policy::read_shares`]).
     ///
     /// # Errors
     ///
-    /// The first capability that is none.
+    /// The first capability that is not one of these.
     pub fn from_capabilities<'a>(
         capabilities: impl IntoIterator<Item = &'a str>,
     ) -> Result<Policy, UnknownCapability> {
@@ -102,83 +100,81 @@ impl Policy {
         self
     }
 
-    /// Allows to send events on open topics: those that are no gate's. On the topics of gates that it provides a plugin
-    /// may send anyway.
+    /// Allows to send events on open topics, which are not the topics of gates. On the topics of gates that it provides, a plugin may send
+    /// anyway.
     #[must_use]
     pub fn send(mut self, pattern: &str) -> Policy {
         self.send.push(Pattern::new(pattern));
         self
     }
 
-    /// Allows to make shares and their versions, to remove persistent ones, and to write cells: under these tags. What a plugin makes
-    /// it may also read, and it may watch these tags.
+    /// Allows to make shares and their versions, to remove persistent ones, and to write cells, under tags of this pattern. A plugin may
+    /// also read what it makes, and watch these tags.
     #[must_use]
     pub fn create_shares(mut self, pattern: &str) -> Policy {
         self.create_shares.push(Pattern::new(pattern));
         self
     }
 
-    /// Allows to read shares and cells, and to watch them: under these tags.
+    /// Allows to read and to watch shares and cells under tags of this pattern.
     #[must_use]
     pub fn read_shares(mut self, pattern: &str) -> Policy {
         self.read_shares.push(Pattern::new(pattern));
         self
     }
 
-    /// At most so many gates provided and topics sent on, in place of the bus's limit.
+    /// Limits the gates that a plugin provides plus the topics that it sends on, in place of the bus's limit.
     #[must_use]
     pub fn gates(mut self, most: u32) -> Policy {
         self.gates = Some(most);
         self
     }
 
-    /// At most so many gates open and subscriptions, in place of the bus's limit.
+    /// Limits the gates that a plugin has open plus its subscriptions, in place of the bus's limit.
     #[must_use]
     pub fn opens(mut self, most: u32) -> Policy {
         self.opens = Some(most);
         self
     }
 
-    /// At most so many links, in place of the bus's limit.
+    /// Limits a plugin's links, in place of the bus's limit.
     #[must_use]
     pub fn links(mut self, most: u32) -> Policy {
         self.links = Some(most);
         self
     }
 
-    /// At most so many MiB of extents and of rings of events, in place of the bus's limit.
+    /// Limits a plugin's MiB of extents and of rings of events, in place of the bus's limit.
     #[must_use]
     pub fn extent_mib(mut self, most: u32) -> Policy {
         self.extent_mib = Some(most);
         self
     }
 
-    /// At most so many MiB of schemas, in place of the bus's limit.
+    /// Limits a plugin's MiB of schemas, in place of the bus's limit.
     #[must_use]
     pub fn schema_mib(mut self, most: u32) -> Policy {
         self.schema_mib = Some(most);
         self
     }
 
-    /// At most so many MiB of shares: of the newest versions that it has made, and of older ones that it keeps; in place of the bus's
-    /// limit.
+    /// Limits a plugin's MiB of shares (the newest versions that it has made, and older ones that it keeps), in place of the bus's limit.
     #[must_use]
     pub fn share_mib(mut self, most: u32) -> Policy {
         self.share_mib = Some(most);
         self
     }
 
-    /// At most so many shares and cells in use, made, waited for and watched, in place of the bus's limit.
+    /// Limits the shares and cells that a plugin uses, makes, waits for and watches, in place of the bus's limit.
     #[must_use]
     pub fn shares(mut self, most: u32) -> Policy {
         self.shares = Some(most);
         self
     }
 
-    /// At most so many control requests a second (opening and providing gates, and the like; never
-    /// calls) in the long run, and twice as many at once after a quiet time, in place of the bus's
-    /// limit. A plugin that makes more is ended. Not counted are those with which it comes to
-    /// have more gates open than before on this connection, and with which it takes up its gates again, so
+    /// Limits a plugin's control requests a second (opening and providing gates, and the like; never calls) in the long run, in place of
+    /// the bus's limit. After a quiet time it may make twice as many at once. A plugin that makes more loses its session. Not counted are
+    /// requests by which it has more gates open than ever before on this connection, and those by which it provides its gates again, so
     /// that it can come back to a new broker.
     #[must_use]
     pub fn requests_per_second(mut self, most: u32) -> Policy {
@@ -186,8 +182,8 @@ impl Policy {
         self
     }
 
-    /// Whether a gate may be provided, or a prefix of gates, which ends in `.`: that takes a pattern which
-    /// ends in `*`, so that it matches all names under the prefix, too.
+    /// Whether a gate may be provided, or a prefix of gates, which ends in `.`. For a prefix a pattern that ends in `*` is needed, so that
+    /// it matches all names under the prefix, too.
     pub fn may_provide(&self, gate: &str) -> bool {
         self.provide.iter().any(|pattern| pattern.covers(gate))
     }
@@ -197,8 +193,8 @@ impl Policy {
         self.call.iter().any(|pattern| pattern.matches(gate))
     }
 
-    /// Whether the events of a gate or an open topic may be listened to, or all those under a prefix, which ends in `.`:
-    /// that takes a pattern which ends in `*`, so that none of them is left out.
+    /// Whether the events of a gate or an open topic may be listened to, or those of all names under a prefix, which ends in `.`. For a
+    /// prefix a pattern that ends in `*` is needed, so that no name is left out.
     pub fn may_subscribe(&self, gate: &str) -> bool {
         self.subscribe.iter().any(|pattern| pattern.covers(gate))
     }
@@ -233,19 +229,19 @@ impl Policy {
     }
 }
 
-/// The policies of a bus, by plugins' names.
+/// The policies of a bus, by the names of plugins.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Policies {
-    /// By name, or by a pattern of names.
+    /// By the name, or by a pattern of names.
     named: BTreeMap<String, Policy>,
-    /// By name: in the place of what is there otherwise, for as long as a session lasts.
+    /// Policies that were lent to names, by name: each replaces the name's other policy for as long as a session lasts.
     lent: BTreeMap<String, Policy>,
-    /// Whether a plugin without a policy may do nothing, rather than everything.
+    /// Whether a plugin without a policy may do nothing; otherwise it may do everything.
     pub(crate) strict: bool,
 }
 
 impl Policies {
-    /// Replaces or removes the policy under a name or a pattern, also one that was lent.
+    /// Sets or removes the policy of a name or a pattern, and removes one that was lent to it.
     pub(crate) fn set(&mut self, name: &str, policy: Option<Policy>) {
         self.lent.remove(name);
         match policy {
@@ -254,17 +250,17 @@ impl Policies {
         };
     }
 
-    /// Puts a policy in the place of what a name has, until it is taken back.
+    /// Lends a policy to a name: it replaces the name's other policy until it is taken back.
     pub(crate) fn lend(&mut self, name: &str, policy: Policy) {
         self.lent.insert(name.to_owned(), policy);
     }
 
-    /// What was there before it was lent holds again.
+    /// Takes back the policy that was lent to a name: its other policy holds again.
     pub(crate) fn take_back(&mut self, name: &str) {
         self.lent.remove(name);
     }
 
-    /// The policy of a plugin: that of its name, or else of the longest pattern that matches it.
+    /// The policy of a plugin: that of its name, or else that of the longest pattern that matches.
     fn of(&self, plugin: &str) -> Option<&Policy> {
         let own = self.lent.get(plugin).or_else(|| self.named.get(plugin));
         own.or_else(|| {
@@ -323,8 +319,8 @@ impl Policies {
         }
     }
 
-    /// Which gates of one plugin another one may call: those that it may call, and that one may
-    /// provide, by themselves or by the prefix that is said.
+    /// Returns which gates of one plugin another one may call: those that the policy of the caller allows to call, and that of the owner to
+    /// provide. The second argument is the gate or prefix that provides the name.
     pub(crate) fn between<'a>(
         &'a self,
         caller: &str,
@@ -341,16 +337,16 @@ impl Policies {
         self.of(plugin).map_or(all, |policy| policy.limits(all))
     }
 
-    /// How many control requests a second a plugin may make, where its policy says so.
+    /// How many control requests a second a plugin may make; `None` if its policy does not say.
     pub(crate) fn requests_per_second(&self, plugin: &str) -> Option<u32> {
         self.of(plugin)?.requests_per_second
     }
 }
 
-/// A name in which `*` stands for any run of characters.
+/// A name in which `*` stands for any sequence of characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Pattern {
-    /// What stands between the stars.
+    /// The texts between the stars.
     parts: Vec<String>,
 }
 
@@ -360,23 +356,23 @@ impl Pattern {
         Pattern { parts }
     }
 
-    /// Whether it can match more than one name.
+    /// Whether the pattern can match more than one name.
     fn is_open(&self) -> bool {
         self.parts.len() > 1
     }
 
-    /// Whether it matches whatever begins with what it matches.
+    /// Whether the pattern also matches every longer name that begins with a name it matches.
     fn is_open_ended(&self) -> bool {
         self.is_open() && self.parts.last().is_some_and(String::is_empty)
     }
 
-    /// Whether it matches a name, or a prefix and all names under it.
+    /// Whether the pattern matches a name; for a prefix, also all names under it.
     fn covers(&self, name: &str) -> bool {
         self.matches(name) && (!is_prefix(name) || self.is_open_ended())
     }
 
-    /// Each part is looked for once, from where the one before ended: taking the first place is
-    /// enough, because a star takes whatever is left.
+    /// Each part is searched once, from the end of the one before. Taking its first place is enough, because a star can stand for whatever
+    /// is left.
     fn matches(&self, name: &str) -> bool {
         let [first, middle @ .., last] = &self.parts[..] else {
             return self.parts.first().is_some_and(|only| only == name);

@@ -208,7 +208,7 @@ impl InFlight {
 mod tests {
     use super::*;
 
-    /// A charge that is not given back shuts its owner out for good.
+    /// A charge that is not given back would shut its owner out for good.
     #[test]
     fn a_charge_is_given_back_on_drop() {
         let quota = Quota::new(2);
@@ -219,7 +219,7 @@ mod tests {
         assert!(quota.charge().is_some());
     }
 
-    /// A large thing takes as many places as it says, all of them or none.
+    /// A thing takes all of its places or none.
     #[test]
     fn many_places_are_taken_at_once() {
         let quota = Quota::new(10);
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(quota.used(), 0);
     }
 
-    /// Who has to be charged is, beyond its limit, and then has nothing more until it gives back.
+    /// What must be charged is charged even beyond the limit; after that nothing more is, until enough was given back.
     #[test]
     fn what_must_be_charged_is_charged_beyond_the_limit() {
         let quota = Quota::new(4);
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(quota.used(), 0);
     }
 
-    /// A flood must be noticed, and a burst after a quiet time must not be.
+    /// A flood must be noticed; a burst after a quiet time must be allowed.
     #[test]
     fn a_bucket_allows_its_burst_and_then_its_rate() {
         let start = Instant::now();
@@ -267,7 +267,7 @@ mod tests {
         assert!(!bucket.take(start), "a clock that steps back gives nothing");
     }
 
-    /// Whoever waits for a token waits neither too long nor again and again.
+    /// A plugin that waits for a token must wait neither too long nor again and again.
     #[test]
     fn a_bucket_says_when_there_is_a_token() {
         let start = Instant::now();
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(TokenBucket::new(0, 0, start).next(start), None);
     }
 
-    /// The largest rate must not overflow into refusing everything.
+    /// The largest rate must not overflow, so that everything is refused.
     #[test]
     fn any_rate_is_possible() {
         let start = Instant::now();
@@ -290,8 +290,7 @@ mod tests {
         assert!(!none.take(start + Duration::from_secs(9)));
     }
 
-    /// Without the bound, a plugin that does not read keeps descriptors in flight until the
-    /// kernel refuses to send any for the whole user.
+    /// Without the limit, a plugin that does not read would keep descriptors in flight until the kernel refuses to send any for this user.
     #[test]
     fn descriptors_wait_for_acknowledgements() {
         let mut flight = InFlight::new(8);

@@ -153,7 +153,7 @@ mod tests {
         }
     }
 
-    /// Each row of the table, with all encodings that are in it.
+    /// Each row of the table, with all encodings that belong to it.
     #[test]
     fn what_is_provided_is_held_against_what_is_wanted() {
         let signature = || String::from("(u32)");
@@ -176,7 +176,7 @@ mod tests {
                     Availability::Absent
                 );
             }
-            // Any number equals each.
+            // A side that does not say its number of parameters matches any number.
             for (params, wants) in [
                 (Some(1), Some(1)),
                 (None, Some(8)),
@@ -207,8 +207,7 @@ mod tests {
         }
     }
 
-    /// A line break in a signature would forge lines wherever a listing is printed, and control
-    /// characters make it many times as long.
+    /// A line break in a signature would forge lines wherever a listing is printed; control characters would make it many times as long.
     #[test]
     fn control_characters_and_what_is_too_long_are_refused() {
         let shape = |signature: &str| Shape {

@@ -90,7 +90,7 @@ mod tests {
         Stage::Ready,
     ];
 
-    /// Memory that skipped a stage would be read before it is sealed, or sealed before it is there.
+    /// Memory that skips a stage could be read before it is sealed, or sealed before it is allocated.
     #[test]
     fn each_step_leads_from_one_stage_to_the_next() {
         type Take = fn(&mut Stage) -> bool;

@@ -92,13 +92,19 @@ impl Supervised {
 
     /// How the program stands.
     pub fn status(&self) -> Status {
-        let seen = self.shared.seen.lock();
-        let mut status = seen.course.status(Instant::now());
-        let is_its = status.pid == Some(seen.child.id());
-        if is_its && status.state == State::Starting && seen.child.progress() == Progress::Connected
+        let (mut status, child) = {
+            let seen = self.shared.seen.lock();
+            (seen.course.status(Instant::now()), seen.child.clone())
+        };
+        // The thread is about to hear what `Child::wait_ready` knows already.
+        let is_its = status.pid.is_none_or(|pid| pid == child.id());
+        if is_its
+            && status.state == State::Starting
+            && child.progress() == Progress::Connected
+            && matches!(child.try_wait(), Ok(None))
         {
-            // The thread is about to hear what `Child::wait_ready` knows already.
             status.state = State::Ready;
+            status.pid = Some(child.id());
         }
         status
     }

@@ -1,6 +1,6 @@
-//! What a broker costs when nothing happens, and what is left when plugins are gone.
+//! What a broker costs while nothing happens, and what is left when plugins have ended.
 //!
-//! These look at the whole process, so they run one after the other.
+//! These tests look at the whole process, so they run one after the other.
 
 // What is not there fails the test.
 #![allow(clippy::unwrap_used)]
@@ -27,7 +27,7 @@ fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Maps of shared memory; others come and go with the allocator.
+/// The number of maps of shared memory. Other maps come and go with the allocator.
 fn maps() -> usize {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     maps.lines()
@@ -63,7 +63,7 @@ fn nothing_is_left_of_a_hundred_dead_sessions() {
     assert_eq!((descriptors(), maps()), before);
 }
 
-/// Sessions that end in the middle of something are the ones that leak.
+/// Sessions that end half-way through a step are the ones that leak.
 #[test]
 fn nothing_is_left_of_what_was_half_made() {
     let _alone = alone();
@@ -97,7 +97,7 @@ fn nothing_is_left_of_what_was_half_made() {
     assert_eq!(maps(), before.1);
 }
 
-/// A broker that stops must give back all that it has.
+/// A broker that stops must release everything that it has.
 #[test]
 fn nothing_is_left_of_a_broker() {
     let _alone = alone();
@@ -159,7 +159,7 @@ fn an_idle_broker_does_not_run() {
     );
 }
 
-/// What this process has of the memory of shares: descriptors and maps of versions and pages.
+/// The descriptors and the maps that this process has of versions and pages of shares.
 fn shares() -> (usize, usize) {
     let is_ours = |text: &str| text.contains("memfd:callgate-share");
     let links = fs::read_dir("/proc/self/fd").unwrap();
@@ -171,7 +171,7 @@ fn shares() -> (usize, usize) {
     (open, maps.lines().filter(|line| is_ours(line)).count())
 }
 
-/// A broker that kept versions that nobody uses would have all memory in the end.
+/// A broker that kept versions which no plugin uses would end up with all memory.
 #[test]
 fn nothing_is_left_of_a_share() {
     const LEN: u64 = 1 << 20;
@@ -179,7 +179,7 @@ fn nothing_is_left_of_a_share() {
     let bus = bus();
     let (mut maker, mut reader) = (bus.plugin("maker"), bus.plugin("reader"));
     let share = maker.makes("t", (LEN, 1)).share;
-    // The broker has the page, its map of it, and the newest version.
+    // The broker has the page, its map of that, and the newest version.
     eventually("the peers' are closed", || shares() == (2, 1));
     reader.send(want(1, "t", false));
     let read = reader.have();
@@ -192,7 +192,7 @@ fn nothing_is_left_of_a_share() {
         version: read.version.version,
     });
     drop(read);
-    // One that comes to nothing.
+    // A version that is never written.
     maker.send(publish(3, "other", LEN));
     drop(maker.memory_to_write());
     assert!(shares().0 > 2);

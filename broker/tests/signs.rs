@@ -1,4 +1,4 @@
-//! Signs of life come from the broker's own thread, and so end with it or while it hangs.
+//! Signs of life come from the broker's own thread, so there are none when it hangs or has ended.
 
 // What is not there fails the test.
 #![allow(clippy::unwrap_used)]
@@ -15,7 +15,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 use support::{PATIENCE, bus_with};
 
-/// What the broker's thread calls when it warns; it waits there until it is let go on.
+/// A subscriber of log records: the broker's thread waits in it, when it warns, until it is let go on.
 struct Hold {
     holds: Sender<()>,
     go_on: Mutex<Receiver<()>>,
@@ -44,7 +44,7 @@ impl Subscriber for Hold {
     fn exit(&self, _: &Id) {}
 }
 
-/// A thread beside the broker's told a watchdog for hours that all was well.
+/// A watchdog was told for hours that all was well, by a thread beside the broker's.
 #[test]
 fn a_broker_that_hangs_gives_no_sign() {
     let (holds, held) = channel();

@@ -76,7 +76,7 @@ pub use wire::{DecodeError, header};
 
 /// The version of everything that two sides must agree on: records, geometry, envelopes,
 /// protocols in shared memory.
-pub const VERSION: u32 = 11;
+pub const VERSION: u32 = 12;
 /// The longest datagram.
 pub const MAX_RECORD: usize = 64 << 10;
 /// The longest name of a plugin, in bytes.

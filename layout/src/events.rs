@@ -8,15 +8,15 @@
 //!               132 state u32      0 open, 1 closed
 //!              4096 records, as many bytes as the ring's capacity
 //!
-//! record          0 length u32     bytes of payload
-//!                 4 kind u32       0 an event, 1 one that could not be written in this encoding: a text that says why
-//!                 8 number u64     counts the source's events from 0
-//!                16 time u64       nanoseconds since 1970
-//!                24 payload, filled up to a multiple of 8
+//! record          0 length u32     bytes of payload, in 31 bits; and in the highest one 0 for an event, 1 for one that could not be
+//!                                  written in this encoding: the payload is a text that says why
+//!                 4 number u32     counts the source's events from 0: the low half of the number
+//!                 8 time u64       nanoseconds since 1970
+//!                16 payload, filled up with zeros to a multiple of 16
 //! ```
 //!
 //! Positions count the bytes of records since the ring was made; where one lies is its remainder by the
-//! capacity. A record may go on at the ring's beginning, word by word. Zeroed memory is a valid empty ring.
+//! capacity. A record's payload may go on at the ring's beginning. Zeroed memory is a valid empty ring.
 //!
 //! **Sync point** EVENT-PUBLISHED. The sender writes records and then `head` (release); who reads `head`
 //! (acquire) finds everything before it whole, or written over since.
@@ -24,8 +24,9 @@
 //! **Sync point** OLDEST-MOVED. Before the sender writes over records it moves `oldest` behind them, and fences
 //! (release). A reader copies a record, fences (acquire), and looks at `oldest` again: if it sees any word of what was written
 //! over it, it sees that `oldest` has moved, and throws its copy away. The store of `oldest` is a release as well: who sees it,
-//! and fences (acquire), finds the record that is the oldest now, and a head behind that. It reads the record's number, fences, and
-//! looks again, because that one may be written over by then.
+//! and fences (acquire), finds the record that is the oldest now, and a head and `next` behind that. It reads `next` and the record's
+//! number, fences, and looks again, because that one may be written over by then. If `oldest` has not moved, there are fewer records
+//! between the two than the ring holds, so the low half of the number says which it is.
 //!
 //! The newest record that was published is never written over. So `oldest` lies before `head` once there was a record, and who
 //! was overtaken always finds how many it has lost, even where the sender died in the middle of a write.
@@ -68,13 +69,19 @@ pub(crate) const OLDEST: usize = 64;
 pub(crate) const STARVING: usize = 128;
 pub(crate) const STATE: usize = 132;
 /// Bytes of a record before its payload.
-pub(crate) const RECORD_HEADER: u64 = 24;
+pub(crate) const RECORD_HEADER: u64 = 16;
+/// Records begin at multiples of this, and so do their payloads.
+pub(crate) const ALIGNMENT: u64 = 16;
+/// What is in the length's word of an event that could not be written.
+const UNFIT: u32 = 1 << 31;
 
 // The byte tables above, held against the code: whoever changes them changes the version.
 const _: () = {
-    assert!(crate::control::VERSION == 11);
+    assert!(crate::control::VERSION == 12);
     assert!(HEAD == 0 && NEXT == 8 && OLDEST == 64 && STARVING == 128 && STATE == 132);
-    assert!(RECORD_HEADER == 24);
+    assert!(RECORD_HEADER == 16 && ALIGNMENT == 16 && UNFIT == 1 << 31);
+    // The longest payload leaves the highest bit of its length alone.
+    assert!(most_payload((MAX_CAPACITY * TWIN_FACTOR) as u64) < UNFIT as usize);
 };
 
 /// What a record holds.
@@ -84,6 +91,48 @@ pub enum Kind {
     Event,
     /// An event that could not be written in the ring's encoding; the payload is a text that says why.
     Unfit,
+}
+
+/// What stands before a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Header {
+    len: usize,
+    is_unfit: bool,
+    /// The low half of the event's number.
+    number: u32,
+    time: u64,
+}
+
+impl Header {
+    /// That of a record which begins with these words.
+    #[inline]
+    fn new([first, time]: [u64; 2]) -> Header {
+        Header {
+            len: Header::len_of(first),
+            is_unfit: first as u32 & UNFIT != 0,
+            number: Header::number_of(first),
+            time,
+        }
+    }
+
+    /// The length of the payload of a record whose first word this is.
+    #[inline]
+    fn len_of(first: u64) -> usize {
+        (first as u32 & !UNFIT) as usize
+    }
+
+    /// The low half of its number.
+    #[inline]
+    fn number_of(first: u64) -> u32 {
+        (first >> 32) as u32
+    }
+
+    #[inline]
+    fn words(&self) -> [u64; 2] {
+        let unfit = if self.is_unfit { UNFIT } else { 0 };
+        let len = self.len as u32 | unfit;
+        [u64::from(len) | u64::from(self.number) << 32, self.time]
+    }
 }
 
 /// Between which positions the records of a ring lie.
@@ -119,7 +168,7 @@ pub const fn most_payload(capacity: u64) -> usize {
 /// Bytes of a record with such a payload.
 #[inline]
 const fn record_len(payload: usize) -> u64 {
-    (RECORD_HEADER + payload as u64).next_multiple_of(8)
+    (RECORD_HEADER + payload as u64).next_multiple_of(ALIGNMENT)
 }
 
 /// Where a position lies in a ring's memory, and how many bytes there are from there to its end.

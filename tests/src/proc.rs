@@ -23,6 +23,19 @@ pub fn threads(pid: u32) -> usize {
     entries.map_or(0, |entries| entries.flatten().count())
 }
 
+/// Nanoseconds for which those threads of a process have run that have this name; all threads for an empty one.
+pub fn ran(pid: u32, name: &str) -> u64 {
+    let entries = fs::read_dir(format!("/proc/{pid}/task"));
+    let tasks = entries.into_iter().flatten().flatten();
+    let of_task = tasks.filter_map(|task| {
+        let read = |file: &str| fs::read_to_string(task.path().join(file)).ok();
+        let is_meant = name.is_empty() || read("comm")?.trim_end() == name;
+        let ran = read("schedstat")?.split(' ').next()?.parse().ok()?;
+        is_meant.then_some(ran)
+    });
+    of_task.sum::<u64>()
+}
+
 /// Maps of a process, one line each.
 pub fn maps(pid: u32) -> Vec<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();

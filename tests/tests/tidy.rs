@@ -156,6 +156,23 @@ fn layout_has_its_atomics_from_one_place() {
     assert_eq!(names, expected);
 }
 
+/// Loops that wait had fences in the client, where no model runs them: all of them could be taken out, and every test
+/// passed.
+#[test]
+fn no_fence_stands_where_no_model_sees_it() {
+    let is_product = |source: &&Source| {
+        let is_test = source.path.contains("/tests");
+        source.is_in(&["client/src/", "broker/src/", "broker/runtime/src/"]) && !is_test
+    };
+    let is_order = |line: &str| has_word(line, "fence") || has_word(line, "SeqCst");
+    let mut found = Vec::new();
+    for source in rust().iter().filter(is_product) {
+        let lines = source.code().filter(|(_, line)| is_order(line));
+        found.extend(lines.map(|(number, line)| format!("{}:{number}: {line}", source.path)));
+    }
+    fail_with("orders that belong into a step of layout", &found);
+}
+
 /// The client came to need the broker, and every plugin had to build both.
 #[test]
 fn packages_depend_in_one_direction() {

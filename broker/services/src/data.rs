@@ -83,7 +83,7 @@ pub(crate) fn get(stores: &mut Stores, plugin: &str, key: &str) -> Result<String
     Ok(found.flatten().unwrap_or_else(|| "null".to_owned()))
 }
 
-/// Makes changes of a plugin's keys, which are all of one kind. Where the store fails, none of them was made.
+/// Makes changes of a plugin's keys, all of one kind. If the store fails, none of them was made.
 pub(crate) fn change(
     stores: &mut Stores,
     plugin: &str,
@@ -211,7 +211,7 @@ pub(crate) fn set_setting(
         Some(value) => (Change::Set { key, value }, Missing::Make),
         None => (Change::Delete { key }, Missing::Leave),
     };
-    // Without a bound there is none to go beyond.
+    // Cannot be refused: there is no limit.
     let changed = stores.with(whose, missing, |database| {
         pairs::change(database, &[change], unbounded)
     });

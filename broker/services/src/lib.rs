@@ -4,8 +4,9 @@
 //! [`Services`] provides them on a bus, as a plugin like any other. Each gate takes one JSON object and gives a JSON value; docs/stdio.md
 //! has their fields and results. When a plugin on pipes sends a frame whose type is the name of such a gate, that is a call of the gate.
 //!
-//! A call is read by the plugin's dispatcher (`gates`, `request`), waits in the `mailbox` (a `line` in which plugins have turns), and is done by one thread (`worker`): it has the
-//! files (`data` over `stores` over `pairs`) and the `schedules`, with the `lives` of the plugins that have some.
+//! A call is parsed by the plugin's dispatcher (`gates`, `request`), waits in the `mailbox` (a `line` in which plugins have turns), and is
+//! done by one thread (`worker`). That thread has the files (`data` over `stores` over `pairs`) and the `schedules`, with the `lives` of
+//! the plugins that have registered some.
 #![forbid(unsafe_code)]
 
 mod builder;

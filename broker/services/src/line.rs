@@ -1,24 +1,25 @@
-//! What waits for the thread, by whose it is: all have their turns, one after the other, however much one of them has waiting.
+//! The line for the services' thread: what plugins and the host want done. Each of them has its turn after the others, however much it has
+//! waiting.
 
 use std::collections::{HashMap, VecDeque};
 
-/// Whose something is.
+/// The plugin, or the host, that a thing in the line is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Whose {
-    /// What the host wants always has room.
+    /// The host, whose things always have room.
     Host,
-    /// The plugin of this number on the bus.
+    /// The plugin with this number on the bus.
     Plugin(u64),
 }
 
-/// How much waits.
+/// How many things wait, and how many bytes they have.
 #[derive(Clone, Copy, Debug, Default)]
 struct Held {
     things: usize,
     bytes: usize,
 }
 
-/// The most that wait, of one plugin and of all, and the most bytes of them.
+/// How much of one plugin may wait, and how much of all together.
 const PLUGIN: Held = Held {
     things: 64,
     bytes: 4 << 20,
@@ -27,7 +28,8 @@ const ALL: Held = Held {
     things: 1_024,
     bytes: 32 << 20,
 };
-/// The same for a plugin of which nothing waits: a few that have as much waiting as they may do not keep it out.
+/// How much of all may wait when a plugin adds its first thing: so a few plugins that have as much waiting as they may do not keep others
+/// out.
 const ALL_WITH_FIRST: Held = Held {
     things: 2 * ALL.things,
     bytes: 2 * ALL.bytes,
@@ -49,16 +51,16 @@ impl Held {
     }
 }
 
-/// What waits.
+/// The things that wait.
 pub(crate) struct Line<T> {
-    /// Those of whom something waits, in the order of their turns.
+    /// The plugins, and the host, that have something waiting, in the order of their turns.
     turns: VecDeque<Whose>,
     waiting: HashMap<Whose, Waiting<T>>,
     all: Held,
 }
 
 struct Waiting<T> {
-    /// With their bytes, in the order in which they came.
+    /// Each thing with its bytes, in the order in which they came.
     things: VecDeque<(T, usize)>,
     held: Held,
 }
@@ -76,7 +78,7 @@ impl<T> Line<T> {
         self.turns.is_empty()
     }
 
-    /// Puts something in; gives it back where there is no room for it.
+    /// Adds a thing. If there is no room for it, returns it.
     pub(crate) fn push(&mut self, whose: Whose, thing: T, bytes: usize) -> Result<(), T> {
         let held = self.waiting.get(&whose).map(|waiting| waiting.held);
         let held = held.unwrap_or_default();
@@ -101,7 +103,7 @@ impl<T> Line<T> {
         Ok(())
     }
 
-    /// Takes out what is next of who is next: one thing, and those behind it that can be done together with it.
+    /// Takes out the next thing of the plugin, or the host, whose turn it is, and the things behind it that can be done together with it.
     pub(crate) fn take(&mut self, together: impl Fn(&T, &T) -> bool) -> Vec<T> {
         let mut taken = Vec::new();
         let Some(whose) = self.turns.pop_front() else {
@@ -125,7 +127,7 @@ impl<T> Line<T> {
         taken
     }
 
-    /// Takes out everything.
+    /// Takes everything out.
     pub(crate) fn rest(&mut self) -> Vec<T> {
         let waiting = std::mem::replace(self, Line::new()).waiting;
         let things = waiting.into_values().flat_map(|waiting| waiting.things);
@@ -140,7 +142,7 @@ mod tests {
     const A: Whose = Whose::Plugin(1);
     const B: Whose = Whose::Plugin(2);
 
-    /// What is of one kind can be done together.
+    /// Things of one kind can be done together.
     fn is_like(first: &&str, next: &&str) -> bool {
         first.starts_with("set") && next.starts_with("set")
     }
@@ -153,7 +155,7 @@ mod tests {
         line
     }
 
-    /// One that had many calls waiting had all others wait for each of them.
+    /// A plugin that had many calls waiting made all others wait for each of them.
     #[test]
     fn each_has_its_turn() {
         let mut line = line(&[
@@ -208,7 +210,7 @@ mod tests {
         line.push(late, "first", 1).expect("it has nothing waiting");
         line.push(late, "second", 1).expect_err("all room is taken");
         line.push(Whose::Host, "", 1).expect("it always has room");
-        // Also who comes with a number for each call finds an end.
+        // Plugins that come with a new number for each call are limited as well.
         let more = (17..).take_while(|number| line.push(Whose::Plugin(*number), "", 1).is_ok());
         assert!(more.count() < ALL_WITH_FIRST.things);
         let turns = std::iter::from_fn(|| line.take(|_, _| false).pop());

@@ -12,7 +12,7 @@ use crate::line::{Line, Whose};
 use crate::request::Request;
 use crate::stores::Stores;
 
-/// What the host wants to be done with the files.
+/// A job that the host wants done with the files.
 pub(crate) type HostJob = Box<dyn FnOnce(&mut Stores) + Send>;
 
 /// The plugin that calls.
@@ -39,7 +39,7 @@ pub(crate) enum Job {
     Host(HostJob),
 }
 
-/// The queue.
+/// The mailbox: the line of jobs, and the schedules whose ticks have been answered.
 pub(crate) struct Mailbox {
     contents: Mutex<Contents>,
     change: Condvar,
@@ -52,15 +52,15 @@ struct Contents {
     is_closed: bool,
 }
 
-/// What is taken out at once.
+/// What [`Mailbox::take`] takes out at once.
 pub(crate) struct Taken {
-    /// One thing, or several changes of one plugin's keys.
+    /// One job, or several changes of one plugin's keys.
     pub(crate) jobs: Vec<Job>,
     pub(crate) answered: Vec<u64>,
 }
 
 impl Job {
-    /// Whether another one can be done together with this one, which came before it.
+    /// Whether `next`, which came after this job, can be done together with it.
     fn is_like(&self, next: &Job) -> bool {
         match (self, next) {
             (Job::Call(call), Job::Call(next)) => call.request.is_like(&next.request),
@@ -95,7 +95,7 @@ impl Mailbox {
                 Ok(())
             }
             Err(Job::Call(call)) => Err(call.responder),
-            // It was a call.
+            // Does not happen: what was pushed is a call.
             Err(Job::Host(_)) => Ok(()),
         }
     }

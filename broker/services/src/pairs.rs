@@ -52,9 +52,9 @@ pub(crate) enum Change<'a> {
     Delete { key: &'a str },
 }
 
-/// Makes changes, one after the other, and writes all of them to the disk at once. When this returns, they outlive a failure of the
-/// machine's power. Of each it says whether the key was there before, or which quota it goes beyond: then it is left out, and the
-/// others are made.
+/// Makes changes one after the other, and writes all of them to the disk at once. When this returns, they outlive a power failure. Returns
+/// for each change whether the key was there before, or the quota that the change would exceed; such a change is left out, and the others
+/// are made.
 pub(crate) fn change(
     database: &Database,
     changes: &[Change<'_>],
@@ -129,7 +129,7 @@ fn over(
     })
 }
 
-/// Gives the pairs of a page to `sink`, in the order of their keys, until it says that it has enough.
+/// Passes the pairs of a page to `sink`, in the order of their keys, until `sink` returns false.
 pub(crate) fn list(
     database: &Database,
     page: &Page,

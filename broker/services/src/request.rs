@@ -43,7 +43,7 @@ pub(crate) struct Page {
 }
 
 impl Request {
-    /// Whether another one of the same plugin can be done together with this one: changes of one kind.
+    /// Whether another request of the same plugin can be done together with this one: both must be changes of one kind.
     pub(crate) fn is_like(&self, next: &Request) -> bool {
         use Request::{Delete, Set};
         matches!(
@@ -52,7 +52,7 @@ impl Request {
         )
     }
 
-    /// What it changes of the plugin's pairs, if it does.
+    /// The change of the plugin's pairs that it asks for, if any.
     pub(crate) fn as_change(&self) -> Option<Change<'_>> {
         match self {
             Request::Set { key, value } => Some(Change::Set { key, value }),
@@ -62,7 +62,7 @@ impl Request {
     }
 }
 
-/// How the arguments of one gate are read.
+/// A function that parses the arguments of one gate.
 pub(crate) type Read = fn(&Fields<'_>) -> Result<Request, HandlerError>;
 
 /// Parses the arguments of a call: a JSON array of one object.

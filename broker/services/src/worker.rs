@@ -48,7 +48,7 @@ impl Worker {
         }
     }
 
-    /// Does calls of one plugin: one, or several changes at once.
+    /// Does calls of one plugin: a single one, or several changes at once.
     fn serve(&mut self, mut calls: Vec<Call>) {
         calls.retain(|call| !call.responder.is_cancelled());
         let Some(caller) = calls.first().map(|call| call.caller.clone()) else {
@@ -63,7 +63,7 @@ impl Worker {
                 .collect(),
         };
         for (call, answer) in calls.into_iter().zip(answers) {
-            // Where nobody waits any more nobody misses it.
+            // Answering fails if the caller does not wait any more; then nobody misses the answer.
             let _ = match answer {
                 Ok(result) => call.responder.reply(result.as_bytes()),
                 Err(error) => call.responder.fail(error),
@@ -71,7 +71,7 @@ impl Worker {
         }
     }
 
-    /// The JSON of a call's result.
+    /// Does what a request asks for. Returns the JSON of the result.
     fn answer(&mut self, caller: &Caller, request: &Request) -> Result<String, HandlerError> {
         let (plugin, stores) = (&*caller.name, &mut self.stores);
         match request {

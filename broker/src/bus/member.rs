@@ -63,6 +63,11 @@ pub(super) struct Farewell {
 }
 
 impl Member {
+    /// Whether it has said what those are to be told who are told that it is gone.
+    pub(crate) fn has_last_words(&self) -> bool {
+        self.farewell.is_some()
+    }
+
     /// Whether it still takes calls over links of an older broker.
     pub(crate) fn is_draining(&self) -> bool {
         self.old_links.is_draining()

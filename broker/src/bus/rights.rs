@@ -1,4 +1,4 @@
-//! Policies at work: refusing, and taking back what was granted.
+//! What policies allow, and taking back rights when a policy changes.
 
 use std::time::Instant;
 
@@ -10,12 +10,12 @@ use crate::id::PluginId;
 use crate::policy::{Policies, Policy};
 
 impl Bus {
-    /// Takes the policies of a bus that nobody has joined yet.
+    /// Sets the policies of a bus that no plugin has joined yet.
     pub(crate) fn set_policies(&mut self, policies: Policies) {
         self.policies = policies;
     }
 
-    /// Whether a plugin of this name may take part.
+    /// Fails if a plugin of this name may not take part in the bus.
     pub(crate) fn check_admission(&self, name: &str) -> Result<(), Failure> {
         if self.policies.admits(name) {
             return Ok(());
@@ -27,7 +27,7 @@ impl Bus {
         Err(Failure::new(Code::PermissionDenied, message))
     }
 
-    /// How many control requests a second a plugin may make, where its policy says so.
+    /// How many control requests a second a plugin may make; `None` if its policy does not say.
     pub(crate) fn requests_per_second(&self, name: &str) -> Option<u32> {
         self.policies.requests_per_second(name)
     }
@@ -46,7 +46,7 @@ impl Bus {
         Err(denied(&name, "gate.provide", gate))
     }
 
-    /// Whether a plugin may send on a topic.
+    /// Fails if a plugin may not send on a topic.
     pub(super) fn check_offer(
         &self,
         plugin: PluginId,
@@ -64,7 +64,7 @@ impl Bus {
         }
     }
 
-    /// Whether a plugin may hear a topic, or all under a prefix.
+    /// Fails if a plugin may not hear a topic, or all topics under a prefix.
     pub(super) fn check_subscribe(&self, plugin: PluginId, topic: &str) -> Result<(), Failure> {
         self.check_takes_part(plugin)?;
         let name = self.name_of(plugin);
@@ -74,7 +74,7 @@ impl Bus {
         }
     }
 
-    /// Whether a plugin may make shares or cells under a tag.
+    /// Fails if a plugin may not make shares or cells under a tag.
     pub(super) fn check_create_share(&self, plugin: PluginId, tag: &str) -> Result<(), Failure> {
         self.check_takes_part(plugin)?;
         let name = self.name_of(plugin);
@@ -84,7 +84,7 @@ impl Bus {
         }
     }
 
-    /// Whether a plugin may read the shares or cells of a tag.
+    /// Fails if a plugin may not read the shares or cells of a tag.
     pub(super) fn check_read_share(&self, plugin: PluginId, tag: &str) -> Result<(), Failure> {
         self.check_takes_part(plugin)?;
         let name = self.name_of(plugin);
@@ -94,7 +94,7 @@ impl Bus {
         }
     }
 
-    /// Refuses what a plugin asks for that came only for listings.
+    /// Fails if a plugin has connected only for listings.
     pub(super) fn check_takes_part(&self, plugin: PluginId) -> Result<(), Failure> {
         let member = self.members.get(&plugin);
         if member.is_none_or(|member| !member.inspects) {
@@ -114,28 +114,28 @@ impl Bus {
         Err(denied(&name, "gate.call", gate))
     }
 
-    /// Gives a name, which no plugin has, another policy until that is [taken back](Bus::take_back_policy). As nobody has the name,
-    /// nobody's rights change by that.
+    /// Lends a name, which no plugin has, another policy until that is [taken back](Bus::take_back_policy). This changes no plugin's
+    /// rights, because no plugin has the name.
     pub(crate) fn lend_policy(&mut self, name: &str, policy: Policy) {
         self.policies.lend(name, policy);
     }
 
-    /// What a name had before holds for it again. Also this is for a name that no plugin has.
+    /// Takes back the policy that was lent to a name, which no plugin has any more.
     pub(crate) fn take_back_policy(&mut self, name: &str) {
         self.policies.take_back(name);
     }
 
-    /// Gives plugins of a name, or of a pattern of names, another policy. What they may no longer
-    /// do ends: first the grants that others have of them or they of others, then what they are
-    /// told of. Who may take no more part is sent away last, when others have said that they refuse
-    /// it. Gives back the number of this change: [`Effect::PolicySet`] says when it is in force.
+    /// Gives plugins of a name, or of a pattern of names, another policy. What they may no longer do ends: first the grants between them
+    /// and other plugins are revoked, then the plugins themselves are told. Sessions of plugins that may not take part any more end last,
+    /// when others have acknowledged that they refuse them. Returns the number of this change; [`Effect::PolicySet`] says when it is in
+    /// force.
     pub(crate) fn set_policy(&mut self, name: &str, policy: Option<Policy>, now: Instant) -> u64 {
         self.policies.set(name, policy);
         self.revoke_forbidden(now);
         self.refuse_forbidden(now);
         let members: Vec<PluginId> = self.members.keys().copied().collect();
         let mut ending = Vec::new();
-        // Before gates become free: nobody is given one that it may not provide.
+        // Before gates become free, so that no plugin in line is given one that it may not provide.
         self.leave_forbidden_lines();
         for plugin in members {
             if self.check_admission(&self.name_of(plugin)).is_err() {
@@ -154,9 +154,8 @@ impl Bus {
         self.await_revocations(ending)
     }
 
-    /// Takes back all grants that nobody would get now. The links say which there are, not what
-    /// is open or provided at the moment: who has closed a gate still knows its index, and a gate
-    /// that was withdrawn may come back under the index it had.
+    /// Revokes all grants that would not be given now. They are looked for in the links and not in what is open or provided at the moment:
+    /// a plugin that has closed a gate still knows its index, and a gate that was withdrawn may come back under the index that it had.
     fn revoke_forbidden(&mut self, now: Instant) {
         let links: Vec<u64> = self.links.keys().copied().collect();
         for (id, side) in links.into_iter().flat_map(|id| [(id, 0), (id, 1)]) {
@@ -176,7 +175,7 @@ impl Bus {
         }
     }
 
-    /// Takes away the gates that a plugin may no longer provide.
+    /// Withdraws the gates that a plugin may not provide any more.
     fn withdraw_forbidden(&mut self, plugin: PluginId, now: Instant) {
         for gate in self.registry.owned_by(plugin) {
             if self.check_provide(plugin, &gate).is_ok() {
@@ -187,7 +186,7 @@ impl Bus {
     }
 }
 
-/// A prefix, which ends in a dot, is named by the pattern that covers it.
+/// The failure that names the missing capability. A prefix, which ends in a dot, is named by the pattern that covers it.
 fn denied(plugin: &str, capability: &str, gate: &str) -> Failure {
     let star = if gate.ends_with('.') { "*" } else { "" };
     let message = format!(

@@ -84,7 +84,7 @@ pub(super) enum Kind {
 mod tests {
     use super::*;
 
-    /// Two brokers of one socket would each keep files of their own, because one was started with a relative path.
+    /// Two brokers of one socket would each have files of their own if one was started with a relative path.
     #[test]
     fn a_socket_has_one_name_however_its_path_is_written() {
         let directory = tempfile::tempdir().unwrap();
@@ -102,7 +102,7 @@ mod tests {
         );
     }
 
-    /// The sweep must not take what is another bus's, or no file of ours.
+    /// The sweep must neither remove another bus's files nor files that are not the store's.
     #[test]
     fn names_say_what_a_file_is() {
         let (bus, other) = (BusName::said("one"), BusName::said("other"));

@@ -62,8 +62,8 @@ impl Reactor {
         self.send(to, record, Vec::new(), now);
     }
 
-    /// Why no program is left that could provide a gate: the reason why a program failed to start whose name the gate bears; or else, if no
-    /// program can come any more, why the last one failed. A supervised program does not count, because it may be started again.
+    /// Why no program is left that could provide a gate: the reason why a program that the gate is named after failed to start; or else, if
+    /// no program can come any more, why the last one failed. A supervised program does not count, because it may be started again.
     fn nobody_left(&self, gate: &str) -> Option<&str> {
         let ended = self.starts.ended();
         let is_over = |name: &str| !self.supervised.contains_key(name);
@@ -89,7 +89,7 @@ impl Reactor {
             None => Code::NotReady,
         };
         let mut all = self.suspects(gate);
-        // If the gate bears the names of some of these programs, only these are named.
+        // If the gate is named after some of these programs, the answer names only these.
         let is_its = |suspect: &Suspect<'_>| is_by_name(gate, &suspect.name);
         if all.iter().any(is_its) {
             all.retain(is_its);
@@ -148,7 +148,7 @@ impl Reactor {
 mod tests {
     use super::*;
 
-    /// A context that is too long for a record is left out, with the state of the plugin.
+    /// A context that is too long for a record was left out, and with it the state of the plugin.
     #[test]
     fn a_long_reason_leaves_a_context_that_fits() {
         let suspect = Suspect::broken("x".into(), &"\u{1}".repeat(100_000));
@@ -157,7 +157,7 @@ mod tests {
         assert!(failure.context.unwrap().contains("broken"));
     }
 
-    /// A gate of another plugin, whose name only begins alike, would fail without a reason.
+    /// A gate of another plugin whose name only begins with the same letters would fail for no reason.
     #[test]
     fn gates_belong_to_plugins_by_name_and_dot() {
         assert!(is_by_name("Gain.Apply", "gain"));

@@ -223,15 +223,15 @@ mod tests {
     }
 
     fn knock(path: &Path) -> OwnedFd {
-        // With a full queue it is refused.
+        // With a full queue, connecting fails.
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).unwrap();
         connect(fd.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
         fd
     }
 
-    /// While somebody connects faster than the broker accepts, a timer that is due at once
-    /// would be worked off for ever, and nobody else would be served.
+    /// While processes connect faster than the broker accepts, a timer that is due at once must not be handled for ever, or nothing else
+    /// would be served.
     #[test]
     fn after_a_full_batch_it_is_the_turn_of_the_others() {
         let directory = tempfile::tempdir().unwrap();
@@ -247,8 +247,7 @@ mod tests {
         assert_eq!(reactor.timers.next(), None, "nobody waits any more");
     }
 
-    /// When a broker was replaced, all plugins of the bus connected in the same moment, and some found
-    /// its queue full.
+    /// When a broker was replaced, all plugins of the bus connected at the same moment, and some found its queue full.
     #[test]
     fn a_whole_bus_can_connect_at_once() {
         let directory = tempfile::tempdir().unwrap();

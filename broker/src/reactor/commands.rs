@@ -1,4 +1,4 @@
-//! What the broker's handle asks the thread for.
+//! Commands that the broker's handles send to its thread.
 
 use std::fmt;
 use std::io;
@@ -21,60 +21,60 @@ use crate::listing::Listing;
 use crate::policy::Policy;
 use crate::supervision::Status;
 
-/// A name, and the policy that it has while a session lasts.
+/// A name, and the policy that is lent to it while a session lasts.
 #[derive(Debug)]
 pub(crate) struct Lent {
     pub(crate) name: String,
     pub(crate) policy: Policy,
 }
 
-/// A request of the handle, with the way back for the answer.
+/// A command of a handle, with the channel for the answer.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Start a plugin.
     Spawn {
-        /// The name that it must say.
+        /// The name that the plugin must say.
         name: String,
         /// The program.
         command: Box<process::Command>,
-        /// What it may do for as long as it is on the bus; what its name may do where it is not said.
+        /// What the plugin may do for as long as it is on the bus; `None` for the policy of its name.
         policy: Option<Policy>,
-        /// The way back.
+        /// The channel for the answer.
         reply: Sender<io::Result<Child>>,
     },
     /// Make a connection for a plugin in this process.
     Connect {
-        /// The name that it must say, and what it may do for as long as it is on the bus.
+        /// The name that the plugin must say, and what it may do for as long as it is on the bus.
         lent: Option<Lent>,
-        /// The way back.
+        /// The channel for the answer.
         reply: Sender<io::Result<OwnedFd>>,
     },
-    /// Say what is on the bus.
+    /// List what is on the bus.
     Snapshot(Sender<Listing>),
-    /// Give plugins another policy.
+    /// Set the policy of plugins.
     SetPolicy {
         /// Their name, or a pattern of names.
         name: String,
-        /// What they may do.
+        /// What they may do; `None` removes their policy.
         policy: Option<Policy>,
-        /// The way back, for the names of those that have not acknowledged it.
+        /// The channel for the names of the plugins that have not acknowledged it.
         reply: Sender<Vec<String>>,
     },
-    /// Say of a supervised program how it stands; `None` where it is not supervised any more.
+    /// The status of a supervised program; `None` if it is not supervised any more.
     SetStatus(String, Option<Box<Status>>),
-    /// Say why what is in a folder of plugins cannot be used; `None` where it is not there any more, or can be.
+    /// Why a plugin's folder cannot be used; `None` if it can be used, or is gone.
     SetBroken(PathBuf, Option<String>),
-    /// Ask the library of the plugin of this name how its dispatcher stands.
+    /// Ask the library of the plugin of this name about the state of its dispatcher.
     Pulse(String, Sender<io::Result<Pulse>>),
-    /// A helper thread has done a job.
+    /// A helper thread has finished a job.
     Done(Outcome),
-    /// End everything.
+    /// Stop the broker.
     Stop,
 }
 
 type Run = Box<dyn FnOnce(&mut Reactor, Instant) + Send>;
 
-/// What a helper's job came to: run on the broker's thread.
+/// The result of a helper's job: a function that runs on the broker's thread.
 pub(crate) struct Outcome(Run);
 
 impl Outcome {
@@ -82,7 +82,7 @@ impl Outcome {
         Outcome(Box::new(run))
     }
 
-    /// Does on the broker's thread what the job has left to be done.
+    /// Does what the job has left to do on the broker's thread.
     pub(super) fn run(self, reactor: &mut Reactor, now: Instant) {
         self.0(reactor, now);
         reactor.settle(now);
@@ -95,7 +95,7 @@ impl fmt::Debug for Outcome {
     }
 }
 
-/// How other threads reach the broker's.
+/// How other threads send to the broker's thread.
 #[derive(Clone, Debug)]
 pub(crate) struct WayBack {
     commands: Sender<Command>,
@@ -107,7 +107,7 @@ impl WayBack {
         WayBack { commands, waker }
     }
 
-    /// Does one job on a thread of its own, for what could hang: then nothing waits behind it.
+    /// Does one job on a thread of its own, because the job could hang: nothing then waits behind it.
     pub(super) fn once(
         &self,
         name: &str,
@@ -116,7 +116,7 @@ impl WayBack {
         let WayBack { commands, waker } = self.clone();
         let thread = std::thread::Builder::new().name(name.into());
         thread.spawn(move || {
-            // A broker that has ended needs no outcome.
+            // Sending fails if the broker has ended, which needs no result.
             if commands.send(Command::Done(job())).is_ok() {
                 let _ = waker.wake();
             }
@@ -124,11 +124,11 @@ impl WayBack {
         Ok(())
     }
 
-    /// Starts a thread for jobs whose outcomes run on the broker's thread.
+    /// Starts a thread for jobs, whose results run on the broker's thread.
     pub(super) fn helper(&self, name: &str) -> io::Result<Helper<Outcome>> {
         let WayBack { commands, waker } = self.clone();
         Helper::start(name, move |outcome| {
-            // A broker that has ended needs no outcomes.
+            // Sending fails if the broker has ended, which needs no results.
             if commands.send(Command::Done(outcome)).is_ok() {
                 let _ = waker.wake();
             }
@@ -137,10 +137,10 @@ impl WayBack {
 }
 
 impl Reactor {
-    /// Does all that the handle has asked for.
+    /// Carries out all commands that have come.
     pub(super) fn obey(&mut self, now: Instant) {
         while let Ok(command) = self.commands.try_recv() {
-            // Who asked may have stopped waiting; then nobody misses the answer.
+            // Answering fails if the asker does not wait any more; then nobody misses the answer.
             match command {
                 Command::Spawn {
                     name,
@@ -176,7 +176,7 @@ impl Reactor {
         }
     }
 
-    /// Tells whoever changed a policy that it is in force.
+    /// Tells the thread that has changed a policy that the change is in force.
     pub(super) fn policy_set(&mut self, change: u64, missing: Vec<String>) {
         if let Some(reply) = self.policy_changes.remove(&change) {
             let _ = reply.send(missing);
@@ -207,7 +207,8 @@ impl Reactor {
         Ok(theirs)
     }
 
-    /// Makes sure that nobody has a name: neither a plugin, unless that has gone, nor one that is still to say it.
+    /// Makes a name free that a plugin has which has ended, if that was not noticed yet. Fails if a living plugin has the name, or one was
+    /// started with it and has not said hello yet.
     pub(super) fn free_name(&mut self, name: &str, now: Instant) -> io::Result<()> {
         let free = self.check_reserved(name).and_then(|()| {
             let holder = self.bus.holder(name);
@@ -226,7 +227,7 @@ impl Reactor {
     }
 }
 
-/// An error about a connection; names the limit where it is for want of descriptors.
+/// An error about a connection; names the limit if descriptors are missing.
 fn short(error: io::Error) -> io::Error {
     limits::explained("a connection for a plugin cannot be made", &error)
 }

@@ -1,7 +1,7 @@
 //! The end of a session: of a plugin that went, was sent away, or whose process has ended.
 
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, SessionToPlugin};
@@ -14,9 +14,48 @@ use crate::id::PluginId;
 use crate::shown::shown;
 use crate::supervision::Exit;
 
+/// How long a process may take to end that has closed its connection, until others are told that the plugin is gone.
+const ENDING: Duration = Duration::from_millis(5);
+
 impl Reactor {
     pub(super) fn process_ended(&mut self, id: PluginId, now: Instant) {
         self.end(id, &process_gone(None), now);
+    }
+
+    /// Ends a session that cannot go on. The kernel closes the connection of a process that ends a moment before anybody can know how
+    /// it has ended: of a program that this broker has started, that is awaited, so that those who are told can be told that, too.
+    pub(super) fn lose(&mut self, id: PluginId, failure: &Failure, now: Instant) {
+        if !self.is_to_end(id, failure) {
+            return self.end(id, failure, now);
+        }
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        if session.lost.is_none() {
+            session.lost = Some(failure.clone());
+            self.timers.set(Timer::Gone(id), Some(now + ENDING));
+        }
+    }
+
+    /// Whether a session has ended because its process, which this broker has started, is ending: as far as can be known.
+    fn is_to_end(&self, id: PluginId, failure: &Failure) -> bool {
+        let (Some(session), Some(tracked)) = (self.sessions.get(&id), self.children.get(&id.0))
+        else {
+            return false;
+        };
+        let member = self.bus.member(id);
+        // What has left last words has closed by itself.
+        let is_plugin = member.is_some_and(|member| !member.has_last_words());
+        let is_gone = failure.code == Code::ProviderGone as u16;
+        is_gone && is_plugin && !self.stopping && tracked.id() == session.pid && !tracked.reap()
+    }
+
+    /// A plugin has closed its connection, and its process goes on for now.
+    pub(super) fn has_not_ended(&mut self, id: PluginId, now: Instant) {
+        let session = self.sessions.get_mut(&id);
+        if let Some(lost) = session.and_then(|session| session.lost.take()) {
+            self.end(id, &lost, now);
+        }
     }
 
     /// Ends a session: says why, forgets all that was the plugin's, and tells its peers.
@@ -31,6 +70,7 @@ impl Reactor {
         session.close(self.poll.registry(), last);
         self.timers.set(Timer::Hello(id), None);
         self.timers.set(Timer::Resend(id), None);
+        self.timers.set(Timer::Gone(id), None);
         self.pulses.forget(id);
         self.bus.remove(id, failure, now);
         if let Some(name) = &lent {
@@ -39,8 +79,7 @@ impl Reactor {
         self.session_ended(id, failure, now);
     }
 
-    /// Adds how a plugin's process has ended, where it has and the broker knows by now. Nobody waits for that: the
-    /// connection closes a moment before the process is over.
+    /// Adds how a plugin's process has ended, where it has and the broker knows by now.
     fn with_exit(&self, session: &Session, failure: &Failure) -> Failure {
         if failure.code != Code::ProviderGone as u16 || failure.context.is_some() {
             return failure.clone();

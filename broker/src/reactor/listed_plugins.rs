@@ -17,15 +17,15 @@ use crate::supervision::{State, Status};
 /// The code of a fault: a plugin's folder cannot be used.
 pub(super) const BROKEN: &str = "UNUSABLE";
 
-/// The most bytes of a reason in an error's context, which has to fit a record also where each of them is written as an escape.
+/// The most bytes of a reason in an error's context. The context has to fit a record even if each of these bytes is written as an escape.
 const MOST_OF_REASON: usize = 512;
 
-/// The beginning of a reason.
+/// Returns the beginning of a reason, at most [`MOST_OF_REASON`] bytes.
 pub(super) fn short(why: &str) -> &str {
     &why[..why.floor_char_boundary(MOST_OF_REASON)]
 }
 
-/// What was said last of a supervised program.
+/// The last status of a supervised program that its supervisor has reported.
 #[derive(Debug)]
 pub(super) struct Supervised {
     status: Status,
@@ -66,7 +66,7 @@ impl Supervised {
         self.status.state
     }
 
-    /// Whether it is on its way, without somebody's asking for it.
+    /// Whether the program will be ready without being asked for: it is starting, or will be started again.
     pub(super) fn is_coming(&self) -> bool {
         matches!(self.status.state, State::Starting | State::Waiting)
     }
@@ -137,7 +137,19 @@ impl Supervised {
             // The connection belongs to the runtime, so process and state are those of the program.
             entry.pid = self.status.pid;
             entry.state = self.listed_state();
+        } else if entry.state == PluginState::Starting && self.has_ended() {
+            // Its supervisor knows before this broker does.
+            entry.pid = None;
+            entry.state = self.listed_state();
         }
+    }
+
+    /// Whether no process of it runs.
+    fn has_ended(&self) -> bool {
+        matches!(
+            self.status.state,
+            State::Waiting | State::Quarantined | State::Stopped
+        )
     }
 
     /// The entry of a program that is not connected.

@@ -94,6 +94,8 @@ enum Timer {
     Exec(u64),
     /// A program that has closed its connection must have ended.
     Closed(u64),
+    /// A plugin that has closed its connection is gone, whether its process has ended or not.
+    Gone(PluginId),
     /// It is looked whether the socket is still there.
     Socket,
     /// A listing may be begun.
@@ -330,6 +332,7 @@ impl Reactor {
                 Timer::Held => self.look_at_held(now),
                 Timer::Exec(id) => self.give_up_start(id),
                 Timer::Closed(id) => self.lives_unconnected(id, now),
+                Timer::Gone(id) => self.has_not_ended(id, now),
                 Timer::Socket => self.look_after_socket(now),
                 Timer::Listing => self.begin_listing(now),
                 Timer::Sign => self.give_sign(now),
@@ -345,7 +348,7 @@ impl Reactor {
             if let Some(effect) = self.bus.next_effect() {
                 self.perform(effect, now);
             } else if let Some((id, failure)) = self.doomed.pop_front() {
-                self.end(id, &failure, now);
+                self.lose(id, &failure, now);
             } else {
                 return;
             }

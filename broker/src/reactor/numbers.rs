@@ -61,7 +61,7 @@ fn since_boot() -> u64 {
 mod tests {
     use super::*;
 
-    /// A number of the broker before would mean something else to this one.
+    /// A number of the broker before must not mean something else to this one.
     #[test]
     fn two_brokers_do_not_begin_alike() {
         let (one, other) = (Numbers::draw(), Numbers::draw());
@@ -75,7 +75,7 @@ mod tests {
         assert_ne!(one.plugin, one.first.link);
     }
 
-    /// Who watches a gate would take a later life for an earlier one.
+    /// A plugin that watches a gate must not take a later life for an earlier one.
     #[test]
     fn the_lives_of_a_later_broker_are_larger() {
         let before = Numbers::draw().first.life;

@@ -170,8 +170,7 @@ mod tests {
         }
     }
 
-    /// A record that overtakes another one with descriptors would name what the plugin does
-    /// not have yet.
+    /// A record that overtakes another one with descriptors would name what the plugin does not have yet.
     #[test]
     fn records_keep_their_order_while_descriptors_wait() {
         let (ours, theirs) = fdpass::pair().unwrap();
@@ -205,8 +204,7 @@ mod tests {
         assert_eq!(outgoing.push(&listing(1), Vec::new(), None), Err(Overflow));
     }
 
-    /// An extent whose link has ended is charged to nobody: while it waited to be sent, it would
-    /// be memory beyond every quota.
+    /// An extent whose link has ended is charged to nobody: if it waited to be sent, it would be memory beyond every quota.
     #[test]
     fn what_is_discarded_is_closed() {
         let mut outgoing = Outgoing::new(10);
@@ -221,7 +219,7 @@ mod tests {
         assert_eq!((outgoing.queue.len(), outgoing.queued_descriptors), (1, 1));
     }
 
-    /// Descriptors that wait fill the broker's table, which is there for everybody.
+    /// Descriptors that wait fill the broker's table, which all plugins share.
     #[test]
     fn descriptors_that_wait_are_bounded() {
         let mut outgoing = Outgoing::new(usize::MAX);

@@ -39,11 +39,15 @@ impl Reactor {
                     Err(Failure::new(Code::ProviderGone, message))
                 }
             };
+            let is_over = taken.is_err();
             if let Err(failure) = taken {
-                self.end(id, &failure, now);
+                self.lose(id, &failure, now);
             }
             self.settle(now);
             self.close_what_came();
+            if is_over {
+                return false;
+            }
         }
         true
     }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use callgate_layout::control::{DoorbellName, MAX_RECORD, SessionToPlugin, ToPlugin};
+use callgate_layout::control::{DoorbellName, Failure, MAX_RECORD, SessionToPlugin, ToPlugin};
 use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::{fdpass, memfd};
@@ -105,6 +105,8 @@ pub(crate) struct Session {
     pub(crate) listings: Quota,
     /// Whether it stands in the queue of those that may have something to read.
     pub(crate) queued: bool,
+    /// Why it ends, where that is only to be said together with how its process has ended.
+    pub(crate) lost: Option<Failure>,
     watches_writable: bool,
 }
 
@@ -138,6 +140,7 @@ impl Session {
             bucket,
             listings: Quota::new(1),
             queued: false,
+            lost: None,
             watches_writable: false,
         }
     }

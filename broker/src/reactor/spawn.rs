@@ -1,4 +1,4 @@
-//! Starting programs, watching them until they are plugins, and their end.
+//! Starting programs, watching them until they are plugins, and noticing their end.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -25,21 +25,21 @@ use crate::child::{Child, Fresh, Tracked};
 use crate::id::PluginId;
 use crate::policy::Policy;
 
-/// How many steps' time the kernel may take to load a program, or a start may wait for its turn.
+/// How many step times the kernel may take to load a program, or a start may wait for its turn.
 const STEPS: u32 = 5;
 
-/// A program that a thread is starting, or is to start.
+/// A program that a thread is starting, or will start.
 pub(super) struct Exec {
     name: String,
-    /// What it may do while it is on the bus, unless that is what its name may do.
+    /// What the program may do while it is on the bus; `None` for the policy of its name.
     policy: Option<Policy>,
-    /// The broker's end of the connection that the program gets.
+    /// The broker's end of the program's connection.
     ours: OwnedFd,
     reply: Sender<io::Result<Child>>,
 }
 
 impl Reactor {
-    /// Has a program started; the answer goes to `reply` when that is done.
+    /// Has a program started. The result goes to `reply`.
     pub(super) fn spawn(
         &mut self,
         name: (String, Option<Policy>),
@@ -99,7 +99,7 @@ impl Reactor {
             return self.put_down(id, started);
         };
         let reply = exec.reply.clone();
-        // Somebody may have come by its name while it was loaded.
+        // A plugin of this name may have connected while the program was loaded.
         if exec.policy.is_some()
             && let Err(taken) = self.free_name(&exec.name, now)
         {
@@ -126,7 +126,7 @@ impl Reactor {
         let connection = Connection {
             socket: ours,
             process: tracked.shared_pidfd(),
-            // Its end is watched for as that of a child.
+            // The end of the process is watched as that of a child.
             watches_process: false,
             pid: child.id(),
             expected: Expected {
@@ -140,26 +140,26 @@ impl Reactor {
         if let Err(error) = tracking {
             self.sessions.remove(&PluginId(id));
             let _ = child.kill();
-            // Nobody watches for its end, which after SIGKILL takes a moment only.
+            // Nobody watches for its end, which takes only a moment after SIGKILL.
             let _ = child.wait(super::SCARCITY);
             return Err(error);
         }
         if let Some(policy) = policy {
             self.bus.lend_policy(&name, policy);
         }
-        // What came before the socket was watched makes no event.
+        // Records that came before the socket was watched cause no event.
         self.enqueue(PluginId(id));
         Ok(child)
     }
 
-    /// Kills a program that was given up before it was loaded.
+    /// Kills a program whose start was given up before it was loaded.
     fn put_down(&mut self, id: u64, started: io::Result<Fresh>) {
         if let Ok(fresh) = started
             && let Some(tracked) = fresh.keep()
         {
             tracked.kill();
             tracked.failed("it was given up before it was loaded".into());
-            // Where it cannot be watched, it stays a zombie, which does nothing.
+            // If it cannot be watched, it stays a zombie, which does no harm.
             let _ = self.track(id, tracked);
         }
     }
@@ -176,11 +176,11 @@ impl Reactor {
         Ok(())
     }
 
-    /// Takes in the exit status of a process that has ended.
+    /// Notes the exit status of a process that has ended.
     pub(super) fn reap(&mut self, id: u64, now: Instant) {
         let ended = self.children.get(&id).is_some_and(Tracked::reap);
         if ended && let Some(tracked) = self.children.remove(&id) {
-            // Also where nobody could take in how it ended.
+            // Also if nobody could read how it has ended.
             tracked.has_ended();
             let pidfd = tracked.pidfd().as_raw_fd();
             let _ = self.poll.registry().deregister(&mut SourceFd(&pidfd));
@@ -188,7 +188,7 @@ impl Reactor {
             let session = self.sessions.get(&PluginId(id));
             let is_plugin = session.is_some_and(|session| session.pid == tracked.id());
             let exit = tracked.exit().filter(|_| is_plugin);
-            // Also where the plugin is another process of its group, which has ended with it.
+            // Also if the plugin is another process of the group, which has ended with the first one.
             self.end(PluginId(id), &process_gone(exit), now);
             if tracked.has_connected() {
                 self.note_end(&tracked, how);
@@ -202,8 +202,7 @@ impl Reactor {
         self.settings.step_deadline.saturating_mul(STEPS)
     }
 
-    /// A program is not started in time: its caller is told. If the kernel has loaded it after all, it
-    /// is killed.
+    /// A program was not started in time: whoever asked is told. If the kernel loads it after all, it is killed.
     pub(super) fn give_up_start(&mut self, id: u64) {
         let waits = self.spawners.forget(id);
         let Some(Exec { name, reply, .. }) = self.execs.remove(&id) else {
@@ -226,21 +225,20 @@ impl Reactor {
     }
 }
 
-/// Arranges what a program takes along: its connection, a process group of its own, and the signal
-/// at the end of the thread that starts it.
+/// Sets what a program inherits: its connection, a process group of its own, and a signal when the thread that starts it ends.
 fn prepare(command: &mut process::Command, theirs: OwnedFd) -> io::Result<()> {
     command.env(inherit::VARIABLE, inherit::value(theirs.as_fd())?);
-    // The descriptor keeps its number: any other could be one that the host has mapped.
+    // The descriptor keeps its number, because any other number could be one that the host has mapped.
     command.preserved_fds(vec![theirs]);
     command.process_group(0);
     spawn::end_with_starter(command);
     Ok(())
 }
 
-/// Starts a program, on a thread that may wait for that.
+/// Starts a program. Runs on a thread that may wait for that.
 fn start(name: String, mut command: process::Command) -> io::Result<Fresh> {
     let program = command.get_program().to_owned();
-    // The standard library panics where the exec fails and the kernel has reaped the child by itself.
+    // The standard library panics if the exec fails and the kernel has already reaped the child.
     let started = catch_unwind(AssertUnwindSafe(|| command.spawn()));
     let lost = || {
         let why = "the reason is lost, because this program ignores SIGCHLD";
@@ -252,7 +250,7 @@ fn start(name: String, mut command: process::Command) -> io::Result<Fresh> {
         let message = format!("plugin `{name}` cannot be started from {program}: {why}");
         io::Error::new(error.kind(), message)
     })?;
-    // With the command goes this process's copy of the plugin's end.
+    // The command holds this process's copy of the plugin's end of the connection.
     drop(command);
     Ok(Fresh::new(Tracked::new(name, started)?))
 }

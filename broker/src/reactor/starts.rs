@@ -1,5 +1,4 @@
-//! Programs that were started and are not plugins, or not any more: who waits for their gates is
-//! told of them.
+//! Programs that were started and are not plugins, or not any more. Plugins that wait for their gates are told of them.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,9 +11,9 @@ use crate::child::Tracked;
 use crate::id::PluginId;
 use crate::listing::EndedEntry;
 
-/// Programs that have ended, of which the broker remembers so many: the latest.
+/// How many programs that have ended are remembered: the latest ones.
 const KEPT: usize = 64;
-/// How long a program may take to end that has closed its connection.
+/// How long a program that has closed its connection may take to end.
 const ENDING_TIME: Duration = Duration::from_secs(1);
 
 /// A program that has ended, or was refused.
@@ -23,18 +22,18 @@ pub(super) struct Ended {
     pub(super) name: String,
     pid: u32,
     pub(super) why: String,
-    /// Whether it was a plugin before.
+    /// Whether it was a plugin before that.
     pub(super) had_connected: bool,
 }
 
-/// Programs that have ended and were not started again: one for each name.
+/// Programs that have ended and were not started again; one for each name.
 #[derive(Debug, Default)]
 pub(super) struct Starts {
     ended: VecDeque<Ended>,
 }
 
 impl Starts {
-    /// A plugin of this name is started again, or has come.
+    /// Forgets the program of this name: it is started again, or a plugin of this name has come.
     pub(super) fn forget(&mut self, name: &str) {
         self.ended.retain(|start| start.name != name);
     }
@@ -47,12 +46,12 @@ impl Starts {
         self.ended.push_back(ended);
     }
 
-    /// Those that it remembers, the oldest first.
+    /// The remembered programs, the oldest first.
     pub(super) fn ended(&self) -> impl DoubleEndedIterator<Item = &Ended> + Clone {
         self.ended.iter()
     }
 
-    /// For the listing.
+    /// The entries of a listing.
     pub(super) fn entries(&self) -> Vec<EndedEntry> {
         let entry = |start: &Ended| EndedEntry {
             name: start.name.clone(),
@@ -64,7 +63,7 @@ impl Starts {
 }
 
 impl Reactor {
-    /// A program will not become a plugin: tells its host's handle, and who waits for its gates.
+    /// A program will not become a plugin: tells whoever has started it, and plugins that wait for its gates.
     pub(super) fn start_failed(&mut self, tracked: &Tracked, why: String, now: Instant) {
         // Of one that is supervised its supervisor says so.
         match self.supervised.contains_key(tracked.name()) {
@@ -78,8 +77,8 @@ impl Reactor {
         }
     }
 
-    /// Notes the end of a program. Of one that was a plugin nobody is told at once: whoever has
-    /// started it may start it again, and who waits for its gates waits for that.
+    /// Notes the end of a program. If it was a plugin, nobody is told at once: whoever has started it may start it again, and plugins that
+    /// wait for its gates wait for that.
     pub(super) fn note_end(&mut self, tracked: &Tracked, why: String) {
         self.starts.note(Ended {
             name: tracked.name().to_owned(),
@@ -89,7 +88,7 @@ impl Reactor {
         });
     }
 
-    /// A plugin takes part, whoever started it.
+    /// A plugin takes part now, whoever has started it.
     pub(super) fn start_succeeded(&mut self, plugin: PluginId) {
         if let Some(tracked) = self.children.get(&plugin.0) {
             tracked.connected();
@@ -99,7 +98,7 @@ impl Reactor {
         }
     }
 
-    /// A session has ended: of a program that the broker started, it may be the end of its start.
+    /// A session has ended. If it was that of a program that the broker was starting, the start may have failed.
     pub(super) fn session_ended(&mut self, plugin: PluginId, failure: &Failure, now: Instant) {
         let Some(tracked) = self.children.get(&plugin.0).cloned() else {
             return;
@@ -111,7 +110,7 @@ impl Reactor {
         } else if tracked.reap() {
             self.reap(plugin.0, now);
         } else if tracked.is_starting() && failure.code == Code::ProviderGone as u16 {
-            // As a rule because it is ending: how is known in a moment.
+            // As a rule, the program is ending; how it ends is known in a moment.
             self.timers
                 .set(Timer::Closed(plugin.0), Some(now + ENDING_TIME));
         } else if tracked.is_starting() {
@@ -123,7 +122,7 @@ impl Reactor {
         }
     }
 
-    /// A program has closed its connection before it connected, and goes on without.
+    /// A program has closed its connection before it said hello, and has not ended.
     pub(super) fn lives_unconnected(&mut self, id: u64, now: Instant) {
         let starting = self.children.get(&id).filter(|child| child.is_starting());
         if let Some(tracked) = starting.cloned() {

@@ -46,7 +46,7 @@ pub(crate) fn parts(token: Token) -> (Kind, u64) {
 mod tests {
     use super::*;
 
-    /// A mixed-up token would end the wrong session.
+    /// A wrong token would end another session.
     #[test]
     fn tokens_lead_back() {
         for kind in [Kind::Own, Kind::Socket, Kind::Process, Kind::Child] {

@@ -32,7 +32,7 @@ impl Cursors {
 mod tests {
     use super::*;
 
-    /// Two feeds with one cursor would each take the other's events for handled.
+    /// If two feeds had one cursor, each would mark the other's events as handled.
     #[test]
     fn each_is_given_once_until_it_is_given_back() {
         let mut cursors = Cursors::default();
@@ -45,7 +45,7 @@ mod tests {
         assert_eq!(cursors.take(), None);
     }
 
-    /// Whose plugin had not heard of the end yet lost its cursor to the next feed at once.
+    /// The cursor of a plugin that had not heard of its feed's end yet was given to the next feed at once.
     #[test]
     fn one_that_came_back_is_the_last_to_be_given_again() {
         let mut cursors = Cursors::default();

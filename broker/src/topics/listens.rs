@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(listens.next(A), None);
         assert!(listens.may_tell(A, 101, 1));
         assert!(!listens.may_tell(A, 102, 1));
-        // What it was told of an ended source it may never note.
+        // The plugin may never answer for feeds of a source that has ended.
         listens.forget_source(A, 0);
         assert_eq!(listens.next(A), Some(102));
         listens.forget_source(A, 1);

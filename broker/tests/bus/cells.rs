@@ -1,4 +1,4 @@
-//! Cells as files: who gets which, when they are closed to others, and what is left when somebody goes.
+//! Cells as files: which plugin gets which, when they are sealed against others, and what is left when a plugin ends.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -46,7 +46,7 @@ fn to_write(peer: &mut Peer) -> (OwnedFd, Option<OwnedFd>) {
     }
 }
 
-/// Maps and allocates a cell as it should be.
+/// Maps and allocates a cell, as a correct writer does.
 fn writer(file: &OwnedFd) -> CellWriter {
     memfd::allocate(file.as_fd(), MEMORY).unwrap();
     let map = Mapping::writable(file.try_clone().unwrap(), MEMORY).unwrap();
@@ -69,7 +69,7 @@ fn to_read(peer: &mut Peer) -> (OwnedFd, String) {
     }
 }
 
-/// A plugin that writes the cell, as it should.
+/// A plugin that writes the cell, as a correct one does.
 fn writing(bus: &Bus, name: &str) -> (Peer, OwnedFd, CellWriter) {
     let mut peer = bus.plugin(name);
     peer.send(open(1, true));
@@ -90,7 +90,7 @@ fn value(reader: &CellReader) -> Option<[u8; LEN]> {
     (reader.read(&mut value) == Copied::Value).then_some(value)
 }
 
-/// A reader that could write would speak for the writer, to all who read.
+/// A reader that could write would speak for the writer, to all readers.
 #[test]
 fn a_reader_gets_the_memory_and_cannot_write_it() {
     let bus = bus();
@@ -110,7 +110,7 @@ fn a_reader_gets_the_memory_and_cannot_write_it() {
     assert_eq!(value(&read), Some([2; LEN]));
 }
 
-/// The next writer has what the last one has written, although that was killed.
+/// The next writer begins with the last value of the one before, although that was killed.
 #[test]
 fn values_outlive_their_writer() {
     let bus = bus();
@@ -131,7 +131,7 @@ fn values_outlive_their_writer() {
     assert_eq!((value(&new), value(&old)), (Some([3; LEN]), Some([9; LEN])));
 }
 
-/// Memory that the writer did not allocate would be its readers' to pay for.
+/// If the writer does not allocate the memory, readers would, at their own cost.
 #[test]
 fn who_does_not_allocate_is_sent_away() {
     let bus = bus();
@@ -144,7 +144,7 @@ fn who_does_not_allocate_is_sent_away() {
     assert!(failure.message.contains("it allocated 0"), "{failure:?}");
 }
 
-/// A writer that seals first could keep the broker from closing the memory to others.
+/// A writer that seals first could keep the broker from sealing the memory against others.
 #[test]
 fn who_seals_first_is_sent_away() {
     let bus = bus();
@@ -159,7 +159,7 @@ fn who_seals_first_is_sent_away() {
     assert!(failure.message.contains("sealed its cell"), "{failure:?}");
 }
 
-/// A reader that takes nothing while writers come and go would have the broker keep all that they had.
+/// A reader that takes nothing while writers come and go must not make the broker keep the memory of all of them.
 #[test]
 fn who_stands_still_is_sent_only_the_newest() {
     let bus = bus();
@@ -176,7 +176,7 @@ fn who_stands_still_is_sent_only_the_newest() {
             plugins.iter().all(|plugin| plugin.name != name)
         });
     }
-    // Eight may be in flight; what waits behind them is one more.
+    // Eight may be unacknowledged; one more waits behind them.
     assert!(
         descriptors() <= before + 12,
         "{before}, then {}",
@@ -184,7 +184,7 @@ fn who_stands_still_is_sent_only_the_newest() {
     );
 }
 
-/// What is on the bus, as one sees it who came for that.
+/// The listing, for a connection that asks for it.
 fn listing(inspector: &mut Peer) -> Listing {
     inspector.send(SessionToBroker::List { request: 9 });
     let Some((ToPlugin::Session(SessionToPlugin::Listing { .. }), mut files)) = inspector.next()
@@ -201,7 +201,7 @@ fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// What is on a bus is seen in its listing.
+/// A listing shows the cells of a bus.
 #[test]
 fn cells_are_listed_with_the_shares() {
     let bus = bus();

@@ -1,4 +1,4 @@
-//! Rings of events as files: who gets which, who allocates them, and until when they are charged.
+//! Rings of events as files: which plugin gets which, which one allocates them, and until when they are charged.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -41,7 +41,7 @@ fn unsubscribe(listener: &Peer) {
     listener.send(FeedToBroker::Unsubscribe { subscription: 3 });
 }
 
-/// A listener that could write the ring would speak for its sender, to all who hear it.
+/// A listener that could write the ring would speak for its sender, to all listeners.
 #[test]
 fn each_side_gets_what_it_needs_and_no_more() {
     let bus = bus();
@@ -66,7 +66,7 @@ fn each_side_gets_what_it_needs_and_no_more() {
     assert!(again.is_err(), "it is sealed");
 }
 
-/// A ring that its sender did not allocate would kill its readers where memory is short.
+/// Where memory is short, a ring that its sender has not allocated would get its readers killed.
 #[test]
 fn who_does_not_allocate_is_sent_away() {
     for allocated in [0, LEN - 4096] {
@@ -96,7 +96,7 @@ fn who_does_not_allocate_is_sent_away() {
     }
 }
 
-/// A sender that seals the ring first could keep the broker from closing it to other writers.
+/// A sender that seals the ring first could keep the broker from sealing it against other writers.
 #[test]
 fn who_seals_its_ring_first_is_sent_away() {
     let bus = bus();
@@ -119,7 +119,7 @@ fn with_history(topic: &str, events: u32) -> SourceToBroker {
     offer
 }
 
-/// A listener that keeps what it has heard would let its sender have any amount.
+/// A sender could have any amount of memory if its listeners keep old rings.
 #[test]
 fn a_ring_is_charged_until_nobody_holds_it() {
     let limits = BusLimits {
@@ -138,7 +138,7 @@ fn a_ring_is_charged_until_nobody_holds_it() {
     };
     assert_eq!(sender.record(), unlisten.into());
     assert_eq!(sender.record(), SourceToPlugin::DropRing { ring }.into());
-    // One MiB of two is kept by it: half.
+    // One MiB of two is still held, which is half.
     let refused = take_anew(&mut sender, &mut listener);
     assert_eq!(refused.as_ref().map(code_of), Some(Code::Overloaded));
     let refused = refused.unwrap();
@@ -149,14 +149,14 @@ fn a_ring_is_charged_until_nobody_holds_it() {
     });
 }
 
-/// Takes a new feed, and gives it up again; or says why there is none.
+/// Takes a new feed and leaves it again. Returns the failure if there is none.
 fn take_anew(sender: &mut Peer, listener: &mut Peer) -> Option<Failure> {
     listener.send(subscribe(3, "topic", Encodings::BOTH));
     let feed = listener.found();
     let encoding = Encoding::Archive;
     listener.send(FeedToBroker::Take { feed, encoding });
     let step = Duration::from_millis(5);
-    // One of the two is told.
+    // One of the two plugins is told.
     let refused = loop {
         if let Ok(ended) = listener.next_within(step) {
             let Some((ToPlugin::Feed(FeedToPlugin::Ended { failure, .. }), _)) = ended else {
@@ -181,7 +181,7 @@ fn take_anew(sender: &mut Peer, listener: &mut Peer) -> Option<Failure> {
     refused
 }
 
-/// Nobody but its sender and its listeners has a ring.
+/// A ring is sent only to its sender and its listeners.
 #[test]
 fn two_listeners_have_one_ring_and_a_third_the_twin() {
     let bus = bus();
@@ -206,7 +206,7 @@ fn two_listeners_have_one_ring_and_a_third_the_twin() {
     }
 }
 
-/// The next record, which is `Subscribed` or the end of a feed whose sender is gone.
+/// The next record, which is `Subscribed`, or the end of a feed whose sender has ended.
 fn peer_next(peer: &mut Peer, expected: u64) -> ToPlugin {
     let record = peer.record();
     match &record {
@@ -219,7 +219,7 @@ fn peer_next(peer: &mut Peer, expected: u64) -> ToPlugin {
     record
 }
 
-/// Who is slow, and who loses events, is seen nowhere else.
+/// Which listeners are slow, and which lose events, is shown nowhere else.
 #[test]
 fn a_listing_shows_how_far_each_listener_is() {
     let bus = bus();
@@ -268,11 +268,11 @@ fn a_listing_shows_how_far_each_listener_is() {
         ..entry("topic", "sender", false)
     };
     assert_eq!(listing.topics, [entry("open", "other", true), heard]);
-    // The listener has not opened the gate, and has asked for its events.
+    // The listener has not opened the gate, but has subscribed to its events.
     assert_eq!(listing.gates[0].subscribers, 1);
 }
 
-/// A number that its listener may choose must not be more than a number.
+/// Numbers that a listener can write must be taken for numbers only.
 #[test]
 fn a_listing_takes_no_harm_from_what_it_reads() {
     let bus = bus();

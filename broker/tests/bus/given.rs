@@ -1,4 +1,4 @@
-//! A listening socket that somebody else has made.
+//! A listening socket that the broker was given.
 
 use std::fs;
 use std::net::TcpListener;
@@ -57,12 +57,12 @@ fn who_connects_between_two_brokers_waits_for_the_second() {
         );
         broker.stop();
         assert!(path.exists(), "the file is not the broker's");
-        // The lock's stays as well, free, and counts the brokers.
+        // The lock file stays as well, unlocked, and counts the brokers.
         assert!(directory.path().join("bus.sock.lock").exists());
     }
 }
 
-/// Two brokers that take connections from one queue would each have half of the plugins.
+/// Two brokers that accept from one queue would each have half of the plugins.
 #[test]
 fn the_lock_beside_the_socket_is_taken() {
     let directory = tempfile::tempdir().unwrap();
@@ -79,7 +79,7 @@ fn the_lock_beside_the_socket_is_taken() {
     broker.stop();
 }
 
-/// A broker that made a socket anew took the place of one that is still somebody else's.
+/// The broker replaced a socket that still belonged to another program.
 #[test]
 fn a_socket_that_is_removed_is_not_put_back() {
     let directory = tempfile::tempdir().unwrap();
@@ -92,13 +92,13 @@ fn a_socket_that_is_removed_is_not_put_back() {
     thread::sleep(Duration::from_millis(200));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     assert!(peer.is_quiet(), "who was there is served on");
-    // Nor is another's removed that is there at the end.
+    // Nor does it remove another program's socket that is there when it ends.
     let _other = listening(&path);
     broker.stop();
     assert!(path.exists());
 }
 
-/// Plugins could not connect, and nobody said why.
+/// With an unusable socket, plugins could not connect, and nobody was told the reason.
 #[test]
 fn what_plugins_cannot_connect_to_is_refused() {
     let directory = tempfile::tempdir().unwrap();

@@ -13,8 +13,8 @@ use std::os::fd::AsFd;
 
 use crate::support::{SHORT, bus, bus_with, code_of, eventually, identity};
 
-/// A status page that a second process could map for writing would have two writers; a doorbell
-/// that nobody else could map could not be rung.
+/// If another process could map a status page for writing, the page would have two writers; a doorbell that no other process could map
+/// could not be rung.
 #[test]
 fn a_plugin_gets_its_pages_sealed_as_they_should_be() {
     let bus = bus();
@@ -32,7 +32,7 @@ fn a_plugin_gets_its_pages_sealed_as_they_should_be() {
     }
 }
 
-/// Two versions that misread each other's records would fail in ways that nobody understands.
+/// Two versions that misread each other's records would fail in ways that are hard to understand.
 #[test]
 fn another_version_is_refused_with_both_numbers() {
     let bus = bus();
@@ -49,7 +49,7 @@ fn another_version_is_refused_with_both_numbers() {
     assert!(failure.message.contains(&format!("version {VERSION}")));
 }
 
-/// Two plugins of one name could not be told apart by those who call them.
+/// Callers could not tell two plugins of one name apart.
 #[test]
 fn a_name_is_taken_while_its_plugin_lives() {
     let bus = bus();
@@ -71,7 +71,7 @@ fn a_name_is_taken_while_its_plugin_lives() {
     });
 }
 
-/// A plugin that changed its name, or its doorbell, while others were linked with it.
+/// A plugin must not change its name or its doorbell while others are linked with it.
 #[test]
 fn nobody_says_hello_twice() {
     let doorbell = DoorbellName { bus: 0, plugin: 1 };
@@ -108,7 +108,7 @@ fn names_and_texts_are_checked() {
     }
 }
 
-/// A connection that says nothing would be kept for ever.
+/// A connection that sends nothing would be kept for ever.
 #[test]
 fn silence_is_ended() {
     let bus = bus_with(|builder| builder.step_deadline(SHORT));
@@ -126,7 +126,7 @@ fn silence_is_ended() {
     );
 }
 
-/// Whoever seals its page first could keep the broker from closing it to others.
+/// A plugin that seals its page first could keep the broker from sealing it against others.
 #[test]
 fn sealing_the_status_page_first_is_noticed() {
     let bus = bus();
@@ -143,7 +143,7 @@ fn sealing_the_status_page_first_is_noticed() {
     );
 }
 
-/// A broker that stops without a word leaves plugins guessing.
+/// A broker that stops must say so, or plugins cannot tell why their connection ended.
 #[test]
 fn a_stopping_broker_says_so() {
     let bus = bus();
@@ -156,7 +156,7 @@ fn a_stopping_broker_says_so() {
     assert_eq!(code_of(&peer.ended()), Code::BrokerGone);
 }
 
-/// A plugin that is refused must read why, though the broker never read its hello.
+/// A plugin that is refused must be able to read the reason, although the broker never read its hello.
 #[test]
 fn who_is_one_too_many_is_told() {
     let few = BusLimits {
@@ -180,8 +180,7 @@ fn who_is_one_too_many_is_told() {
     }
 }
 
-/// A plugin that ends in the middle of much to say and comes back at once must not find its own
-/// name taken.
+/// A plugin that ends with much unread data on its connection, and comes back at once, must find its name free.
 #[test]
 fn a_name_is_free_once_its_plugin_has_hung_up() {
     let bus = bus();

@@ -1,4 +1,4 @@
-//! Plugins that break the protocol: each is told why, and nobody else notices.
+//! Plugins that break the protocol: each is told why, and no other plugin notices.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -17,7 +17,7 @@ use callgate_layout::sys::{fdpass, memfd};
 use crate::support::records::{outbox_mapped, want, written};
 use crate::support::{Bus, Peer, bus, bus_with, code_of, eventually, identity, link};
 
-/// What every test here ends with: the others go on as if nothing had been.
+/// Each test here ends with this: other plugins go on as if nothing had happened.
 pub(crate) fn is_well(bus: &Bus) {
     let mut caller = bus.plugin("well.caller");
     let mut provider = bus.plugin("well.provider");
@@ -36,7 +36,7 @@ fn refused(bus: &Bus, name: &str, send: impl FnOnce(&mut Peer)) -> String {
     failure.message
 }
 
-/// A decoder that trusts what it reads would crash the bus of everybody.
+/// A decoder that trusted its input would crash the bus for all plugins.
 #[test]
 fn garbage_and_half_records_end_their_session() {
     let bus = bus();
@@ -58,7 +58,7 @@ fn garbage_and_half_records_end_their_session() {
     is_well(&bus);
 }
 
-/// A plugin that skips a step could be served with what it has not earned.
+/// A plugin that skips a step must not be served as if it had done it.
 #[test]
 fn records_out_of_order_end_their_session() {
     let bus = bus();
@@ -82,7 +82,7 @@ fn records_out_of_order_end_their_session() {
     is_well(&bus);
 }
 
-/// A peer that sends descriptors could fill the broker's table, and be kept alive by it.
+/// A plugin that sends descriptors could fill the broker's table, and keep things open in it.
 #[test]
 fn descriptors_are_not_taken() {
     let bus = bus();
@@ -98,7 +98,7 @@ fn descriptors_are_not_taken() {
     is_well(&bus);
 }
 
-/// A plugin in a loop would keep the broker busy for everybody.
+/// A plugin in a loop would keep the broker from serving others.
 #[test]
 fn a_flood_is_ended() {
     let limits = BusLimits {
@@ -120,8 +120,8 @@ fn a_flood_is_ended() {
     is_well(&bus);
 }
 
-/// The answers to a plugin that does not read them would fill the broker's memory; descriptors
-/// would be in flight until the kernel refused any to the whole user.
+/// Answers to a plugin that does not read them would fill the broker's memory; descriptors would be in flight until the kernel refused any
+/// to this user.
 #[test]
 fn a_plugin_that_does_not_read_is_ended() {
     let limits = BusLimits {
@@ -153,8 +153,8 @@ fn a_plugin_that_does_not_read_is_ended() {
     is_well(&bus);
 }
 
-/// Memory that waits to be sent is there as long as it is charged: a plugin that could have it
-/// counted as used and given back would have any amount of it wait.
+/// Memory that waits to be sent must be charged as long as it waits. A plugin that could acknowledge and return it before that could have
+/// any amount of it.
 #[test]
 fn an_extent_is_not_acknowledged_before_it_is_sent() {
     let bus = bus();
@@ -165,7 +165,7 @@ fn an_extent_is_not_acknowledged_before_it_is_sent() {
     for number in 0..9 {
         caller.send(want(end, number, len));
     }
-    // Each has its turn to allocate, and the ninth when the eighth is done.
+    // Each waits for its turn to allocate; the ninth begins when the eighth has ended.
     for number in 0..8 {
         let Some((ToPlugin::Memory(MemoryToPlugin::Map { .. }), files)) = caller.next() else {
             panic!("no extent");
@@ -173,7 +173,7 @@ fn an_extent_is_not_acknowledged_before_it_is_sent() {
         memfd::allocate(files[0].as_fd(), len as usize).unwrap();
         caller.send(written(end, number));
     }
-    // Eight are on their way, and not one more goes before they are taken.
+    // Eight are on their way, and no other is sent before they are acknowledged.
     caller.send(written(end, 8));
     let failure = caller.ended();
     assert_eq!(code_of(&failure), Code::Protocol);
@@ -181,7 +181,7 @@ fn an_extent_is_not_acknowledged_before_it_is_sent() {
     is_well(&bus);
 }
 
-/// The same of an outbox, whose link would be in use while its memory waits in a queue.
+/// The same for an outbox, whose link would be in use while its memory waits in a queue.
 #[test]
 fn an_outbox_is_not_acknowledged_before_it_is_sent() {
     let bus = bus();
@@ -208,7 +208,7 @@ fn an_outbox_is_not_acknowledged_before_it_is_sent() {
     is_well(&bus);
 }
 
-/// Nor may the reader of an extent say so, in whose queue it waits.
+/// The reader of an extent must not acknowledge it either, while it waits in the reader's queue.
 #[test]
 fn an_extent_is_not_read_before_it_is_sent() {
     let bus = bus();
@@ -222,7 +222,7 @@ fn an_extent_is_not_read_before_it_is_sent() {
         memfd::allocate(file.as_fd(), len as usize).unwrap();
         caller.send(written(end, number));
     }
-    // Sealing takes a while, of one longer than of another.
+    // Sealing takes longer for some than for others.
     let mut unseen: Vec<MemoryId> = (0..9)
         .map(|number| MemoryId::Extent { end, number })
         .collect();
@@ -249,7 +249,7 @@ fn an_extent_is_not_read_before_it_is_sent() {
     is_well(&bus);
 }
 
-/// Listings are large: one that asks for many and takes none would fill the broker's memory.
+/// Listings are large: a plugin that asks for many and takes none would fill the broker's memory.
 #[test]
 fn a_listing_must_be_taken_before_the_next() {
     let bus = bus();
@@ -257,7 +257,7 @@ fn a_listing_must_be_taken_before_the_next() {
     peer.takes = false;
     peer.send(SessionToBroker::List { request: 1 });
     peer.send(SessionToBroker::List { request: 2 });
-    // A listing takes longer than a refusal.
+    // Making a listing takes longer than refusing one.
     let mut records = [peer.record(), peer.record()];
     records
         .sort_by_key(|record| matches!(record, ToPlugin::Session(SessionToPlugin::Answer { .. })));
@@ -280,7 +280,7 @@ fn a_listing_must_be_taken_before_the_next() {
     );
 }
 
-/// A plugin that is busy for a moment must get all that it missed, in order.
+/// A plugin that is busy for a moment must get everything that it has missed, in order.
 #[test]
 fn a_slow_reader_gets_everything_in_order() {
     let bus = bus();
@@ -294,7 +294,7 @@ fn a_slow_reader_gets_everything_in_order() {
             kind,
         });
     }
-    // An answer to a question asked later: by now all others are queued.
+    // The answer to a later question: by now all records are queued.
     eventually("all is answered", || bus.broker.snapshot().is_ok());
     for expected in 0..3000 {
         match peer.record() {
@@ -307,7 +307,7 @@ fn a_slow_reader_gets_everything_in_order() {
     assert!(peer.is_quiet());
 }
 
-/// Whoever seals its outbox first could keep a second writer in it.
+/// A plugin that seals its outbox first could keep a second writer in it.
 #[test]
 fn sealing_the_outbox_first_is_noticed() {
     let bus = bus();
@@ -324,7 +324,7 @@ fn sealing_the_outbox_first_is_noticed() {
     is_well(&bus);
 }
 
-/// An acknowledgement in somebody else's name could put a link into use half made.
+/// A plugin that could acknowledge for another one could put a half set-up link into use.
 #[test]
 fn nobody_speaks_for_another() {
     let bus = bus();
@@ -340,11 +340,11 @@ fn nobody_speaks_for_another() {
         let link = end.link + 1;
         peer.send(outbox_mapped(LinkEnd { link, side: 0 }));
     });
-    // That link is gone, and was never this one's.
+    // That link has ended, and never was this plugin's.
     refused(&bus, "late", |peer| {
         peer.send(outbox_mapped(theirs.end));
     });
-    // One of the broker before this one would be below its first.
+    // The number of a link of the broker before would be below this broker's first one.
     refused(&bus, "old", |peer| {
         let link = end.link - 1;
         peer.send(outbox_mapped(LinkEnd { link, side: 0 }));

@@ -1,4 +1,4 @@
-//! Plugins that do not acknowledge in time: they lose a link, and get it when they go on.
+//! Plugins that do not acknowledge in time lose a link, and get it back when they go on.
 
 use callgate_layout::Code;
 use callgate_layout::control::{
@@ -10,8 +10,8 @@ use crate::hostile::is_well;
 use crate::support::records::outbox_mapped;
 use crate::support::{Peer, SHORT, bus_with, code_of};
 
-/// Takes the news that a link has ended, and that the open over it is refused because the other
-/// side did not do something in time.
+/// Takes the records that say that a link has ended, and that the open over it is refused because the other side did not do something in
+/// time.
 fn expect_refusal(caller: &mut Peer, end: LinkEnd, word: &str) {
     match caller.record() {
         ToPlugin::Link(LinkToPlugin::Gone { end: gone, failure }) => {
@@ -33,7 +33,7 @@ fn expect_refusal(caller: &mut Peer, end: LinkEnd, word: &str) {
     assert!(caller.is_quiet());
 }
 
-/// The way comes about after all, over a second link.
+/// Takes the records by which the gate becomes callable after all, over a second link.
 fn expect_way(caller: &mut Peer, provider: &mut Peer) {
     let mut theirs = provider.mapped_outbox();
     let mut ours = caller.mapped_outbox();
@@ -43,8 +43,7 @@ fn expect_way(caller: &mut Peer, provider: &mut Peer) {
     assert_eq!(caller.state().route.map(|route| route.end), Some(ours.end));
 }
 
-/// A plugin that is stopped in the middle of a link's set-up would leave the other waiting, and
-/// was sent away for it.
+/// A plugin that stopped while a link was set up left the other one waiting, and lost its session for that.
 #[test]
 fn who_does_not_map_its_outbox_loses_the_link_until_it_does() {
     let bus = bus_with(|builder| builder.step_deadline(SHORT));
@@ -54,7 +53,7 @@ fn who_does_not_map_its_outbox_loses_the_link_until_it_does() {
     caller.open(1, "g", 7);
     let ours = caller.mapped_outbox();
     expect_refusal(&mut caller, ours.end, "map its outbox");
-    // It goes on, with all that it was sent meanwhile.
+    // The plugin goes on, and reads everything that it was sent meanwhile.
     let late = provider.mapped_outbox();
     match provider.record() {
         ToPlugin::Link(LinkToPlugin::Gone { end, .. }) => assert_eq!(end, late.end),
@@ -85,7 +84,7 @@ fn who_does_not_install_a_grant_loses_the_link_until_it_does() {
     is_well(&bus);
 }
 
-/// The end of a new link, where this is its outbox.
+/// The end of a new link, if this record is its outbox.
 fn new_outbox(record: &ToPlugin) -> Option<LinkEnd> {
     match record {
         ToPlugin::Memory(MemoryToPlugin::Map {
@@ -96,8 +95,8 @@ fn new_outbox(record: &ToPlugin) -> Option<LinkEnd> {
     }
 }
 
-/// A plugin that takes its descriptors and acknowledges nothing had the broker make and keep
-/// outboxes for it, as often as others opened its gate.
+/// A plugin that takes its descriptors and acknowledges nothing made the broker make and keep outboxes for it, as often as others opened
+/// its gate.
 #[test]
 fn who_never_acknowledges_takes_no_more_of_the_broker() {
     let bus = bus_with(|builder| builder.step_deadline(SHORT));
@@ -108,7 +107,7 @@ fn who_never_acknowledges_takes_no_more_of_the_broker() {
         .map(|number| {
             let mut caller = bus.plugin(&format!("caller {number}"));
             caller.open(1, "g", 7);
-            // On a slow machine the last ones are refused at once.
+            // On a slow machine the last opens are refused at once.
             if let Some(end) = new_outbox(&caller.record()) {
                 caller.send(outbox_mapped(end));
                 while !matches!(

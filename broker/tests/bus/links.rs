@@ -1,4 +1,4 @@
-//! Links between well-behaved plugins.
+//! Links between plugins that keep to the protocol.
 
 use std::os::fd::AsFd;
 
@@ -19,8 +19,7 @@ const READY: Availability = Availability::Ready {
     encoding: Encoding::Archive,
 };
 
-/// A caller that gets the wrong memory, or memory with another writer, talks to nobody or to
-/// anybody.
+/// With the wrong memory, or memory that another process can write, a caller would talk to nobody, or to anybody.
 #[test]
 fn two_plugins_get_each_others_memory() {
     let bus = bus();
@@ -72,7 +71,7 @@ fn further_gates_go_over_the_same_link() {
     assert_eq!(bus.broker.snapshot().unwrap().links.len(), 1);
 }
 
-/// A gate that is opened before its provider exists is no error, and works when it comes.
+/// Opening a gate before it is provided is no error; the gate becomes callable when its provider comes.
 #[test]
 fn a_gate_comes_and_goes() {
     let bus = bus();
@@ -131,7 +130,7 @@ fn a_gate_of_another_shape_gets_another_index() {
     assert!(caller.state().route.is_some());
 }
 
-/// Plugins that are left would wait for one that is gone, and its names would stay taken.
+/// Plugins would otherwise wait for one that has ended, and its names would stay taken.
 #[test]
 fn the_end_of_a_plugin_is_told() {
     let bus = bus();
@@ -154,7 +153,7 @@ fn the_end_of_a_plugin_is_told() {
     assert!(caller.mapped_outbox().end.link > ours.end.link);
 }
 
-/// A plugin with a thousand gates that dies must not take those with it who had them open.
+/// The death of a plugin with a thousand gates must not end the sessions of those that have them open.
 #[test]
 fn the_end_of_many_gates_is_bearable() {
     let bus = bus();
@@ -178,7 +177,7 @@ fn the_end_of_many_gates_is_bearable() {
     assert!(caller.is_quiet());
 }
 
-/// A gate with two owners would be answered by whoever came last.
+/// Calls of a gate with two owners would go to either of them.
 #[test]
 fn a_gate_has_one_owner_who_is_named() {
     let bus = bus();
@@ -195,7 +194,7 @@ fn a_gate_has_one_owner_who_is_named() {
     assert_eq!(code_of(&odd), Code::InvalidArgument);
 }
 
-/// A plugin that calls its own gate goes the same way as everybody.
+/// A plugin that calls its own gate uses a link like any other.
 #[test]
 fn a_plugin_calls_itself() {
     let bus = bus();
@@ -210,7 +209,7 @@ fn a_plugin_calls_itself() {
     assert_eq!(plugin.state().route.unwrap().end, two.end);
 }
 
-/// A link that one side cannot use must not leave the other waiting for it.
+/// A link that one side cannot use must not leave the other one waiting.
 #[test]
 fn a_link_can_be_given_up() {
     let bus = bus();

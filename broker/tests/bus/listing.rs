@@ -70,7 +70,7 @@ fn counters(peer: &mut Peer) -> Status {
     Status::new(WriteView::new(page).expect("it is writable"))
 }
 
-/// A prefix was not to be told from a gate, nor who calls as JSON from who does not.
+/// A listing showed neither which entries are prefixes nor which callers call as JSON.
 #[test]
 fn prefixes_and_what_goes_as_json_are_listed() {
     let bus = bus();
@@ -133,7 +133,7 @@ fn prefixes_and_what_goes_as_json_are_listed() {
     assert_eq!(value["encodings"], serde_json::json!(["archive", "json"]));
 }
 
-/// Asks for a listing, and gives back which file it came in.
+/// Asks for a listing, and returns the file in which it came.
 fn listed(peer: &mut Peer) -> u64 {
     let Some((ToPlugin::Session(SessionToPlugin::Listing { .. }), mut fds)) = peer.next() else {
         panic!("no listing");
@@ -142,7 +142,7 @@ fn listed(peer: &mut Peer) -> u64 {
     file.metadata().expect("a file").ino()
 }
 
-/// Each of many who asked at the same time had a listing made for itself.
+/// When many plugins asked at the same time, a listing was made for each of them.
 #[test]
 fn who_asks_at_the_same_time_gets_the_same_listing() {
     let bus = bus();
@@ -152,7 +152,7 @@ fn who_asks_at_the_same_time_gets_the_same_listing() {
     }
     let files: BTreeSet<u64> = peers.iter_mut().map(listed).collect();
     assert!(files.len() <= 32, "{} listings for 64", files.len());
-    // It is one that was begun after it was asked for, however soon that is.
+    // A listing is one that was begun after the plugin asked, however soon that is.
     for n in 0..10 {
         let peer = &mut peers[0];
         let gate = format!("new {n}");
@@ -162,7 +162,7 @@ fn who_asks_at_the_same_time_gets_the_same_listing() {
     }
 }
 
-/// While a few plugins asked for large listings again and again, everybody else's requests took seconds.
+/// While a few plugins asked for large listings again and again, requests of others took seconds.
 #[test]
 fn large_listings_hold_nobody_up() {
     const PLUGINS: usize = 22;

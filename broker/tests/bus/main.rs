@@ -1,4 +1,4 @@
-//! A broker, held against plugins that are made of control records alone.
+//! A broker, tested with plugins that consist of control records only.
 
 // What is not there fails the test.
 #![allow(clippy::unwrap_used)]

@@ -1,4 +1,4 @@
-//! The memory of extents: who allocates it, and until when it is charged.
+//! The memory of extents: which plugin allocates it, and until when it is charged.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -22,7 +22,7 @@ fn mib(count: u32) -> u32 {
     (count << 20) + HEADROOM
 }
 
-/// A caller and a provider with a link, and each one's end of it.
+/// A caller and a provider with a link, and the end of it that each has.
 struct Pair {
     writer: Peer,
     reader: Peer,
@@ -47,14 +47,14 @@ impl Pair {
         self.ours.end
     }
 
-    /// An extent of the writer's.
+    /// An extent of the writer, by its number.
     fn extent(&self, number: u8) -> MemoryId {
         let end = self.end();
         assert_eq!(end.other(), self.theirs.end);
         MemoryId::Extent { end, number }
     }
 
-    /// Has the writer ask for an extent: its file, or why there is none.
+    /// Has the writer ask for an extent. Returns its file, or the failure.
     fn want(&mut self, number: u8, len: u32) -> Result<OwnedFd, Failure> {
         let end = self.end();
         self.writer.send(want(end, number, len));
@@ -67,7 +67,7 @@ impl Pair {
         }
     }
 
-    /// The whole way of an extent until it can be used: the writer's file and the reader's.
+    /// Takes an extent through all stages until it can be used. Returns the writer's file and the reader's.
     fn make(&mut self, number: u8, len: u32) -> Result<(OwnedFd, OwnedFd), Failure> {
         let file = self.want(number, len)?;
         memfd::allocate(file.as_fd(), len as usize).unwrap();
@@ -99,8 +99,7 @@ fn limited(bus_extent_mib: u32) -> Bus {
     bus_with(|builder| builder.limits(limits))
 }
 
-/// A plugin that kept the descriptors of 24 extents of 64 MiB that it had returned held six times
-/// its quota.
+/// A plugin that kept the descriptors of 24 returned extents of 64 MiB held six times its quota.
 #[test]
 fn what_is_returned_and_kept_stays_charged() {
     let bus = bus();
@@ -117,7 +116,7 @@ fn what_is_returned_and_kept_stays_charged() {
     };
     assert_eq!(code_of(&refused), Code::Overloaded);
     assert!(refused.message.contains("still held"), "{refused:?}");
-    // Half of the quota, so that the rest is left to other links of the writer.
+    // Half of the quota; the rest is left for other links of the writer.
     assert_eq!(kept.len(), 2);
     assert_eq!(
         other.provide("other", callgate_layout::envelope::CallKind::Function, 7),
@@ -128,7 +127,7 @@ fn what_is_returned_and_kept_stays_charged() {
     pair.make(0, mib(64)).unwrap();
 }
 
-/// Nor may the reader keep it, by a map and no descriptor.
+/// The reader must not be able to keep it either, by a map without a descriptor.
 #[test]
 fn what_the_reader_keeps_stays_charged() {
     let limits = BusLimits {
@@ -148,7 +147,7 @@ fn what_the_reader_keeps_stays_charged() {
     pair.make(3, mib(4)).unwrap();
 }
 
-/// Nor by a descriptor that reads and writes nothing, and counts nowhere, until it is opened again.
+/// Nor by a descriptor opened with `O_PATH`, which can neither read nor write but can be opened again.
 #[test]
 fn what_is_kept_by_a_mere_path_stays_charged() {
     let bus = limited(4);
@@ -166,7 +165,7 @@ fn what_is_kept_by_a_mere_path_stays_charged() {
     pair.make(0, mib(4)).unwrap();
 }
 
-/// A writer that did not allocate left that to its readers, and to whatever limit kills them.
+/// If a writer did not allocate, its readers would, and a memory limit could get them killed.
 #[test]
 fn who_does_not_allocate_is_sent_away() {
     for allocated in [0, mib(1) - 4096] {
@@ -190,7 +189,7 @@ fn who_does_not_allocate_is_sent_away() {
     }
 }
 
-/// A writer that sealed the file first could keep the broker from closing it to other writers.
+/// A writer that seals the file first could keep the broker from sealing it against other writers.
 #[test]
 fn who_seals_its_extent_first_is_sent_away() {
     let bus = bus();
@@ -204,7 +203,7 @@ fn who_seals_its_extent_first_is_sent_away() {
     assert!(failure.message.contains("sealed its extent"), "{failure:?}");
 }
 
-/// A writer that has no memory must be able to say so, and to ask again under the same number.
+/// A writer without memory must be able to say so, and to ask again under the same number.
 #[test]
 fn an_extent_that_could_not_be_allocated_costs_nothing() {
     let bus = limited(1);
@@ -227,7 +226,7 @@ fn an_extent_that_could_not_be_allocated_costs_nothing() {
     assert_eq!(code_of(&pair.writer.ended()), Code::Protocol);
 }
 
-/// Sixteen plugins within their quotas could still have more than the machine.
+/// Sixteen plugins within their quotas could still use more memory than the machine has.
 #[test]
 fn the_whole_bus_has_a_limit() {
     let bus = limited(3);
@@ -246,7 +245,7 @@ fn the_whole_bus_has_a_limit() {
     two.make(0, mib(2)).unwrap();
 }
 
-/// A writer that is killed before it acknowledges leaves no memory, and no charge.
+/// A writer that is killed before it acknowledges must leave neither memory nor a charge.
 #[test]
 fn the_death_of_a_writer_frees_what_it_was_allocating() {
     let bus = limited(64);
@@ -259,8 +258,8 @@ fn the_death_of_a_writer_frees_what_it_was_allocating() {
     pair.want(0, mib(64)).unwrap();
 }
 
-/// The memory of a plugin that has gone is charged to it no more, which joins again with a whole
-/// quota; but it is there, as long as its peer keeps it.
+/// The memory of a plugin that has ended is no longer charged to it, so it can come back with its whole quota. But that memory is there as
+/// long as its peer keeps it.
 #[test]
 fn what_is_left_of_a_dead_writer_counts_for_the_bus() {
     let bus = limited(2);

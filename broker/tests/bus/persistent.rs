@@ -1,4 +1,4 @@
-//! Persistent shares over real sockets: what is in a file before anybody has it, and who is given the file itself.
+//! Persistent shares over real sockets: what is in the file before any plugin has the share, and which plugins are given the file itself.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -18,7 +18,7 @@ use crate::support::{Bus, Peer, bus, code_of};
 const TAG: &str = "Keep.Table";
 const LEN: u64 = 10_000;
 
-/// To use a persistent share, or to make it; perhaps in the file itself.
+/// A wish for the persistent share; perhaps with the offer to make it, perhaps with the file itself.
 fn persistent(request: u32, makes: bool, in_place: bool) -> ShareToBroker {
     let mut want = want(request, TAG, makes);
     if let ShareToBroker::Want { make, trusts, .. } = &mut want {
@@ -30,7 +30,7 @@ fn persistent(request: u32, makes: bool, in_place: bool) -> ShareToBroker {
     want
 }
 
-/// The same of another tag.
+/// The same for another tag.
 fn of_tag(mut want: ShareToBroker, name: &str) -> ShareToBroker {
     if let ShareToBroker::Want { tag, .. } = &mut want {
         *tag = name.into();
@@ -38,7 +38,7 @@ fn of_tag(mut want: ShareToBroker, name: &str) -> ShareToBroker {
     want
 }
 
-/// Makes it, and lets it go.
+/// Makes the share, and lets it go.
 fn make(peer: &mut Peer, byte: u8) -> Had {
     make_tag(peer, TAG, byte)
 }
@@ -58,7 +58,7 @@ fn path(file: &OwnedFd) -> PathBuf {
     std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap()
 }
 
-/// The value, which stands at the beginning of whatever it comes in.
+/// The value, which is at the beginning of the file or memory.
 fn value(had: &Had) -> Vec<u8> {
     let file = File::from(had.memory.as_ref().unwrap().try_clone().unwrap());
     let mut bytes = vec![0; had.version.len as usize];
@@ -66,7 +66,7 @@ fn value(had: &Had) -> Vec<u8> {
     bytes
 }
 
-/// Removes it; whether it was there.
+/// Removes the share. Returns the code of a refusal.
 fn remove(peer: &mut Peer) -> Option<Code> {
     remove_tag(peer, TAG)
 }
@@ -80,7 +80,7 @@ fn remove_tag(peer: &mut Peer, tag: &str) -> Option<Code> {
     }
 }
 
-/// A broker in the place of the one that has ended.
+/// A new broker in the place of one that has ended.
 fn restarted(bus: Bus) -> Bus {
     let Bus {
         broker,
@@ -96,7 +96,7 @@ fn restarted(bus: Bus) -> Bus {
     }
 }
 
-/// The whole way: it is in the file when its maker has it, and found by the next broker under the same name.
+/// From end to end: the version is in the file when its maker has it, and the next broker finds it under the same name.
 #[test]
 fn a_persistent_share_is_found_by_the_next_broker() {
     let bus = bus();
@@ -117,12 +117,12 @@ fn a_persistent_share_is_found_by_the_next_broker() {
     assert_eq!(found.page.number(), 0, "nobody finds it any more");
 }
 
-/// Who does not trust the others would read what they can change; who does, a copy for nothing.
+/// A plugin that does not trust the others must not read what they can change; one that does gets the file without a copy.
 #[test]
 fn only_who_trusts_its_peers_is_given_the_file_itself() {
     let bus = bus();
     let name = make(&mut bus.plugin("maker"), 6).version.name;
-    // In any order, each is given what it asks for.
+    // In any order, each plugin gets what it asks for.
     for turns in [[true, false, true], [false, true, false]] {
         let mut users = Vec::new();
         for (turn, trusts) in turns.into_iter().enumerate() {
@@ -149,7 +149,7 @@ fn only_who_trusts_its_peers_is_given_the_file_itself() {
     assert_eq!(remove(&mut bus.plugin("remover")), None);
 }
 
-/// Its numbers began anew, and readers that had seen a later version took it for an old one.
+/// The numbers of the share began anew, and readers that had seen a later version took the new one for an old one.
 #[test]
 fn a_version_of_a_share_that_nobody_uses_follows_the_one_in_the_file() {
     let bus = bus();
@@ -170,7 +170,7 @@ fn a_version_of_a_share_that_nobody_uses_follows_the_one_in_the_file() {
     assert_eq!(second.version.name.incarnation, first.incarnation);
     assert_eq!(second.version.name.number, first.number + 1);
     assert_eq!(second.page.number(), 2);
-    // Another type is none of its versions, whoever used it when.
+    // A version of another type is refused, whichever plugin used the share when.
     other.send(ShareToBroker::Relinquish {
         share: second.share,
     });
@@ -189,7 +189,7 @@ fn a_version_of_a_share_that_nobody_uses_follows_the_one_in_the_file() {
     assert_eq!(remove(&mut other), None);
 }
 
-/// Whoever must not make it could take it away from all others.
+/// A plugin that may not make the share could take it away from all others.
 #[test]
 fn who_must_not_make_a_share_cannot_remove_it() {
     let policy = callgate::Policy::new().read_shares("*");
@@ -205,7 +205,7 @@ fn who_must_not_make_a_share_cannot_remove_it() {
     assert_eq!(remove(&mut other), None);
 }
 
-/// Whoever may read has files loaded as often as it likes, and a version waited until all of these had been copied.
+/// Any plugin that may read can have files loaded as often as it likes, and a version waited until all of these were copied.
 #[test]
 fn what_is_kept_does_not_wait_for_all_that_is_loaded() {
     let bus = bus();
@@ -220,7 +220,7 @@ fn what_is_kept_does_not_wait_for_all_that_is_loaded() {
     let path = path(file.memory.as_ref().unwrap());
     let share = file.share;
     reader.send(ShareToBroker::Relinquish { share });
-    // Somebody has taken the lock: each step with the files waits for that, and fails after a second.
+    // Another process has the lock, so each task with the files waits for it, and fails after a second.
     let lock_path = path.with_extension("");
     std::fs::remove_file(&lock_path).unwrap();
     let lock = File::create(&lock_path).unwrap();

@@ -27,7 +27,7 @@ fn offer(request: u32, gate: &str, kind: CallKind, life: Option<u64>) -> GateToB
     }
 }
 
-/// Says hello: the bus's number, the plugin's, and who the broker is.
+/// Says hello. Returns the number of the bus, that of the plugin, and the facts about the broker.
 fn facts(bus: &Bus, name: &str) -> (u64, u64, BrokerFacts) {
     let mut peer = bus.connect();
     peer.hello(name);
@@ -44,7 +44,7 @@ fn facts(bus: &Bus, name: &str) -> (u64, u64, BrokerFacts) {
     (bus, plugin, broker)
 }
 
-/// The life of the gate that a plugin provides with this, or who else does.
+/// The life of the gate that a plugin provides by this request, or the other plugin that provides it.
 fn life(peer: &mut Peer, request: u32) -> Result<u64, String> {
     match peer.record() {
         ToPlugin::Gate(GateToPlugin::Provided { request: of, life }) if of == request => Ok(life),
@@ -53,8 +53,8 @@ fn life(peer: &mut Peer, request: u32) -> Result<u64, String> {
     }
 }
 
-/// A plugin took a broker that a service manager had started for that one; and a number of the broker
-/// before for one of this.
+/// A plugin took a broker that a service manager had started for the broker before it, and took a number of that one for a number of this
+/// one.
 #[test]
 fn a_welcome_says_which_broker_it_is() {
     let (one, other) = (bus(), bus());
@@ -70,7 +70,7 @@ fn a_welcome_says_which_broker_it_is() {
     );
 }
 
-/// Whoever watched a gate was told that its provider had gone and come back, although it had stayed.
+/// Plugins that watched a gate were told that its provider had gone and come back, although it had stayed.
 #[test]
 fn a_gate_keeps_its_life_with_the_next_broker() {
     let before = bus();
@@ -92,7 +92,7 @@ fn a_gate_keeps_its_life_with_the_next_broker() {
     is_well(&now);
 }
 
-/// A plugin with few requests a second was sent away for coming back with all that it may have.
+/// A plugin that may make few requests a second lost its session because it came back with everything that it may have.
 #[test]
 fn a_plugin_at_its_limits_comes_back() {
     let policy = Policy::new().provide("*").call("*");
@@ -130,14 +130,14 @@ fn a_plugin_at_its_limits_comes_back() {
     }
     peer.send(SessionToBroker::Drained);
     is_well(&bus);
-    // From here on it may make as few requests as ever.
+    // From here on all its requests count.
     for open in 0..9 {
         peer.send(GateToBroker::Close { open });
     }
     assert_eq!(code_of(&peer.ended()), Code::Overloaded);
 }
 
-/// Nobody saw that a plugin was still called over links of the broker before.
+/// Nothing showed that a plugin is still called over links of the broker before.
 #[test]
 fn who_drains_is_listed_so() {
     let bus = bus();
@@ -158,7 +158,7 @@ fn who_drains_is_listed_so() {
     eventually("it has drained", || !is_draining());
 }
 
-/// All plugins of a bus come back to a new broker in the same moment: none of them is refused or late.
+/// All plugins of a bus come back to a new broker at the same moment: none is refused, and none is late.
 #[test]
 fn a_whole_bus_comes_back_at_once() {
     const PLUGINS: u32 = 250;

@@ -19,7 +19,7 @@ use crate::support::{bus, code_of, eventually};
 
 const LEN: u64 = 10_000;
 
-/// The whole way: one makes it, all that waited have the same memory, and nobody can change it.
+/// From end to end: one plugin makes the share, all that waited get the same memory, and nobody can change it.
 #[test]
 fn a_share_is_made_once_and_read_by_all_that_waited() {
     let bus = bus();
@@ -76,12 +76,12 @@ fn a_share_is_made_once_and_read_by_all_that_waited() {
             "the page is the broker's"
         );
     }
-    // Who has kept the descriptor that was for writing writes nothing any more.
+    // A descriptor that was for writing cannot write any more.
     assert!(file.write_at(&[6], 0).is_err());
 }
 
-/// A short version goes along with the record by which it is published: what readers are sent of it cannot be changed either, and what the
-/// broker has of it goes with it.
+/// The bytes of a short version are in the record that publishes it. The memory that readers are sent cannot be changed either, and the
+/// broker's own descriptors of it go with the share.
 #[test]
 fn a_short_version_is_sealed_by_the_broker() {
     let bus = bus();
@@ -110,7 +110,7 @@ fn a_short_version_is_sealed_by_the_broker() {
     assert_eq!(code_of(&maker.refused()), Code::InvalidArgument);
 }
 
-/// The newest version stands on the page, and those who have the one before keep it.
+/// The number of the newest version is on the page, and plugins that have the version before keep it.
 #[test]
 fn a_version_is_published_and_fetched() {
     let bus = bus();
@@ -141,7 +141,7 @@ fn a_version_is_published_and_fetched() {
     assert_eq!(version, newer.version);
     assert_eq!(bytes_of(&memory), [2; 2 * LEN as usize]);
     assert_eq!(bytes_of(read.memory.as_ref().unwrap()), [1; LEN as usize]);
-    // Another plugin publishes after that, and has the next number.
+    // A version that another plugin publishes after that has the next number.
     let third = other.publishes("t", (LEN, 3));
     assert_eq!((third.share, third.version.name.number), (made.share, 3));
     for peer in [&maker, &reader, &other] {
@@ -158,7 +158,7 @@ fn a_version_is_published_and_fetched() {
     );
 }
 
-/// Who is next makes it where one gives up, and where one dies.
+/// If a maker gives up or dies, the next plugin in the row makes the share.
 #[test]
 fn the_next_one_makes_it() {
     let bus = bus();
@@ -166,7 +166,7 @@ fn the_next_one_makes_it() {
     let mut making = 0;
     for (plugin, place) in [(&mut a, 1), (&mut b, 2), (&mut c, 3)] {
         plugin.send(want(1, "t", true));
-        // What is answered is read after it: so they stand in the row in this order.
+        // Each plugin reads an answer after its wish, so they stand in the row in this order.
         plugin.send(want(2, "absent", false));
         if place == 1 {
             making = plugin.create();

@@ -1,4 +1,4 @@
-//! Where a socket may be, and whose it is.
+//! Where a socket may be, and to whom it may belong.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -31,7 +31,7 @@ fn a_second_broker_is_refused() {
     assert!(plugin.is_quiet(), "the first serves on");
 }
 
-/// After a crash nobody should have to clean up by hand.
+/// After a crash nobody should have to remove files by hand.
 #[test]
 fn a_stale_socket_is_replaced() {
     let bus = bus();
@@ -41,8 +41,7 @@ fn a_stale_socket_is_replaced() {
     let owner = fs::read_to_string(&lock).unwrap();
     bus.broker.stop();
     assert!(!lock.exists(), "a clean end leaves nothing");
-    // As a broker that was killed leaves them: a socket that nobody answers, a lock nobody
-    // holds.
+    // As a killed broker leaves them: a socket that nobody listens on, and a lock that nobody holds.
     fs::rename(&aside, &socket).unwrap();
     fs::write(&lock, owner).unwrap();
     let begun = Instant::now();
@@ -58,7 +57,7 @@ fn a_stale_socket_is_replaced() {
     assert!(!socket.exists() && !lock.exists());
 }
 
-/// Somebody else's program on the path must not lose its socket to a broker.
+/// A broker must not take the path of another program's socket.
 #[test]
 fn a_living_socket_of_another_program_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
@@ -68,7 +67,7 @@ fn a_living_socket_of_another_program_is_left_alone() {
     assert!(socket.exists());
 }
 
-/// Removing a file that only happens to have the name would lose somebody's data.
+/// Removing a file that only happens to have this name would lose data.
 #[test]
 fn a_file_in_the_way_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
@@ -79,7 +78,7 @@ fn a_file_in_the_way_is_left_alone() {
     assert_eq!(fs::read_to_string(&socket).unwrap(), "precious");
 }
 
-/// The kernel's own message, "invalid argument", helps nobody.
+/// The kernel's own message, "invalid argument", does not help.
 #[test]
 fn a_path_that_is_too_long_is_named() {
     let directory = tempfile::tempdir().unwrap();
@@ -89,7 +88,7 @@ fn a_path_that_is_too_long_is_named() {
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
-/// A place that cannot be written to is named too, and so is the reason.
+/// A place that cannot be written to is named in the error, with the reason.
 #[test]
 fn a_place_that_is_not_writable_is_refused() {
     for place in [
@@ -107,7 +106,7 @@ fn a_place_that_is_not_writable_is_refused() {
     assert!(why.contains("file/bus.sock"), "{why}");
 }
 
-/// Who can write into the directory can put a socket of its own in the place of the broker's.
+/// A user who can write into the directory can replace the broker's socket.
 #[test]
 fn a_directory_that_others_control_is_refused() {
     let directory = tempfile::tempdir().unwrap();
@@ -129,7 +128,7 @@ fn a_directory_that_others_control_is_refused() {
     }
 }
 
-/// Another user must not even be able to knock.
+/// Other users must not even be able to connect.
 #[test]
 fn socket_and_directory_are_private() {
     let directory = tempfile::tempdir().unwrap();
@@ -141,7 +140,7 @@ fn socket_and_directory_are_private() {
     assert_eq!(broker.socket(), Some(socket.as_path()));
 }
 
-/// A path with a slip of the pen must not become a tree of directories.
+/// A mistyped path must not become a tree of directories.
 #[test]
 fn of_a_given_path_only_the_last_directory_is_made() {
     let directory = tempfile::tempdir().unwrap();
@@ -166,8 +165,7 @@ fn join_in_time(socket: &Path, name: &str) -> Option<Peer> {
     None
 }
 
-/// What cleans up temporary files removed the socket of a living broker, which nobody could reach from
-/// then on.
+/// Programs that clean up temporary files removed the socket of a living broker, so that nobody could connect any more.
 #[test]
 fn a_socket_that_is_removed_is_put_back() {
     let directory = tempfile::tempdir().unwrap();
@@ -213,8 +211,7 @@ fn file_of(path: &Path) -> Option<(u64, u64)> {
     Some((entry.dev(), entry.ino()))
 }
 
-/// A broker whose socket had been removed, and which another had taken the place of, removed that one's
-/// socket and lock when it stopped.
+/// A broker whose socket had been removed and replaced by another broker's removed that one's socket and lock when it stopped.
 #[test]
 fn a_broker_that_stops_removes_what_is_its_own() {
     let directory = tempfile::tempdir().unwrap();
@@ -223,15 +220,14 @@ fn a_broker_that_stops_removes_what_is_its_own() {
     let old = start(&socket).unwrap();
     let mut first = Peer::connect(&socket);
     first.join("first");
-    // What another broker has comes to the path in one step each, so that the first cannot put its own
-    // back.
+    // The other broker's files get to the path in one step each, so that the first broker cannot put its own back in between.
     let _listener = UnixListener::bind(&aside).unwrap();
     let held = fs::File::create(&aside_lock).unwrap();
     held.lock().unwrap();
     fs::rename(&aside_lock, &lock).unwrap();
     fs::rename(&aside, &socket).unwrap();
     let theirs = (file_of(&socket), file_of(&lock));
-    // It looks, and leaves things as they are.
+    // The broker looks, and leaves the other one's files as they are.
     thread::sleep(Duration::from_millis(200));
     assert_eq!((file_of(&socket), file_of(&lock)), theirs);
     assert!(first.is_quiet(), "it serves those it has");
@@ -239,8 +235,8 @@ fn a_broker_that_stops_removes_what_is_its_own() {
     assert_eq!((file_of(&socket), file_of(&lock)), theirs);
 }
 
-/// `sudo -E callgate serve` left a directory of the super-user's in the runtime directory of the user,
-/// whose own broker did not start from then on.
+/// `sudo -E callgate serve` left a directory that belongs to the super-user in a user's runtime directory; that user's own broker could not
+/// start from then on.
 #[test]
 fn nothing_is_made_in_the_directory_of_another_user() {
     if !geteuid().is_root() {

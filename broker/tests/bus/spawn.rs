@@ -15,8 +15,8 @@ use crate::support::{PATIENCE, Peer, SHORT, code_of, eventually};
 
 const NAME: &str = "CALLGATE_TEST_NAME";
 
-/// Not a test of its own: the plugin that the others start. It says hello and reads on until
-/// the broker hangs up; its exit code is that of what it was told at the end.
+/// Not a test, but the plugin that the other tests start. It says hello and reads on until the broker hangs up. Its exit code is the code
+/// of the failure that it was told at the end.
 #[test]
 fn plugin_process() {
     let Ok(name) = std::env::var(NAME) else {
@@ -47,7 +47,7 @@ fn listed(broker: &Broker) -> Vec<PluginEntry> {
     broker.snapshot().unwrap().plugins
 }
 
-/// A host must be able to start a plugin, see it, and be rid of it.
+/// A host must be able to start a plugin, to see it, and to end it.
 #[test]
 fn a_plugin_is_started_seen_and_killed() {
     let broker = embedded();
@@ -71,7 +71,7 @@ fn a_plugin_is_started_seen_and_killed() {
     assert_ne!(again.id(), child.id());
 }
 
-/// A plugin under another name than its host gave it could pass for another one.
+/// A plugin must not take another name than its host gave it, and so pass for another plugin.
 #[test]
 fn a_plugin_bears_the_name_it_was_given() {
     let broker = embedded();
@@ -88,14 +88,14 @@ fn a_plugin_bears_the_name_it_was_given() {
     );
 }
 
-/// A plugin that its host starts through a wrapper must be able to connect: the shell is what was
-/// started, and its child is the plugin.
+/// A plugin that is started through a wrapper must be able to connect: the shell is the process that was started, and its child is the
+/// plugin.
 #[test]
 fn a_child_of_the_started_process_may_say_hello() {
     let broker = embedded();
     let inner = plugin("filter");
     let mut shell = Command::new("/bin/sh");
-    // Not the last command, so that the shell does not become it.
+    // The command is not the shell's last one, so that the shell does not become it by exec.
     shell.args(["-c", "\"$0\" \"$@\"; exit $?"]);
     shell.arg(inner.get_program()).args(inner.get_args());
     shell
@@ -110,13 +110,13 @@ fn a_child_of_the_started_process_may_say_hello() {
     eventually("the plugin is gone", || listed(&broker).is_empty());
 }
 
-/// A connection that a plugin passes on must not make another process the plugin.
+/// Another process must not become the plugin because the connection was passed on to it.
 #[test]
 fn only_the_started_process_and_its_children_may_say_hello() {
     let broker = embedded();
     let inner = plugin("filter");
     let mut shell = Command::new("/bin/sh");
-    // In the background of a shell that has ended, it is nobody's child that the host knows.
+    // A process in the background of a shell that has ended is a child of nobody that the host knows.
     let script = r#"
         ( sh -c 'parent() { sed -n "s/^PPid:[^0-9]*//p" "/proc/$1/status"; }
             while [ "$(parent "$(parent $$)")" = "$0" ]; do sleep 0.01; done
@@ -134,7 +134,7 @@ fn only_the_started_process_and_its_children_may_say_hello() {
     assert!(listed(&broker).is_empty());
 }
 
-/// A broker that ends must not leave processes behind, not even those that do not listen.
+/// A broker that ends must not leave processes behind, not even those that ignore signals.
 #[test]
 fn children_end_with_the_broker() {
     let broker = Broker::builder().without_socket().stop_grace(SHORT);
@@ -156,7 +156,7 @@ fn children_end_with_the_broker() {
     }
 }
 
-/// A host is a plugin like any other, without a detour through the file system.
+/// A host takes part like any plugin, without a socket in the file system.
 #[test]
 fn the_host_takes_part_itself() {
     let broker = embedded();
@@ -168,7 +168,7 @@ fn the_host_takes_part_itself() {
     assert_eq!(code_of(&host.ended()), Code::BrokerGone);
 }
 
-/// Whoever says the name of a plugin that is only starting would take its place.
+/// Another plugin that says the name of a plugin which is only starting would take its place.
 #[test]
 fn a_name_that_was_given_is_kept() {
     let bus = crate::support::bus();

@@ -1,5 +1,4 @@
-//! Plugins that ask how a gate stands, and providers that are told to refuse something: in order, and out of
-//! it.
+//! Plugins that ask how a gate stands, and providers that are told to refuse something: at the right time, and at a wrong one.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,7 +18,7 @@ fn is_synced(peer: &mut Peer, open: u32) -> bool {
     peer.record() == ToPlugin::from(GateToPlugin::Synced { open })
 }
 
-/// A plugin was told how a gate stood, and then that this was all, while its link was being set up.
+/// A plugin was told how a gate stands, and then that this was all, while its link was still being set up.
 #[test]
 fn the_answer_comes_behind_the_link() {
     let bus = bus();
@@ -41,14 +40,14 @@ fn the_answer_comes_behind_the_link() {
     caller.meet(&mut ours);
     assert!(caller.state().route.is_some());
     assert!(is_synced(&mut caller, 1));
-    // And when it is gone.
+    // And when the gate is gone.
     assert_eq!(provider.withdraw("gate", CallKind::Function), None);
     caller.send(GateToBroker::Sync { open: 1 });
     assert_eq!(caller.state().route, None);
     assert!(is_synced(&mut caller, 1));
 }
 
-/// Whoever asks about what it has not opened, before its turn, or again before the answer.
+/// Questions about gates that are not open, before the hello is complete, or again before the answer.
 #[test]
 fn questions_out_of_order_end_their_session() {
     let limits = BusLimits {
@@ -62,13 +61,13 @@ fn questions_out_of_order_end_their_session() {
     early.welcome("early");
     early.send(sync(1));
     assert_eq!(code_of(&early.ended()), Code::Protocol);
-    // Numbers that are not open are charged.
+    // Questions about numbers that are not open are charged.
     let mut strange = bus.plugin("strange");
     for open in 0..200 {
         strange.send(sync(open));
     }
     assert_eq!(code_of(&strange.ended()), Code::Overloaded);
-    // The provider does not map its outbox, so the first is not answered.
+    // The provider does not map its outbox, so the first question is not answered.
     let (mut provider, mut hasty) = (bus.plugin("provider"), bus.plugin("hasty"));
     assert_eq!(provider.provide("gate", CallKind::Function, 7), None);
     hasty.open(1, "gate", 7);
@@ -78,8 +77,8 @@ fn questions_out_of_order_end_their_session() {
     is_well(&bus);
 }
 
-/// Asking again as soon as the answer is there never ends a session, however often and with however few
-/// requests a plugin may make; and it waits for its turn.
+/// A plugin that asks again as soon as it is answered never loses its session, however often it asks and however few requests it may make;
+/// but it waits for its turn.
 #[test]
 fn who_asks_in_a_loop_is_slowed_and_stays() {
     let limits = BusLimits {
@@ -103,7 +102,7 @@ fn who_asks_in_a_loop_is_slowed_and_stays() {
     is_well(&bus);
 }
 
-/// A link over which the caller may not call any more what it could, and what the provider was told.
+/// A link over which the caller may not call any more what it could, and the `Revoke` that the provider was sent.
 fn revoked(bus: &Bus) -> (Peer, Peer, LinkEnd, u64) {
     let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
     link(&mut caller, &mut provider, "gate");
@@ -128,7 +127,7 @@ fn revoked(bus: &Bus) -> (Peer, Peer, LinkEnd, u64) {
     })
 }
 
-/// `set_policy` returned when it had sent word, and calls that came after it were served.
+/// `set_policy` returned as soon as it had sent the record, and later calls were still served.
 #[test]
 fn a_change_of_policy_waits_for_the_provider() {
     let bus = bus();
@@ -140,7 +139,7 @@ fn a_change_of_policy_waits_for_the_provider() {
 fn refusing_what_was_not_to_be_refused_ends_the_session() {
     let bus = bus();
     let (_caller, mut provider, end, number) = revoked(&bus);
-    // Twice.
+    // A second acknowledgement.
     provider.send(LinkToBroker::Revoked { end, number });
     assert_eq!(code_of(&provider.ended()), Code::Protocol);
     let mut stranger = bus.plugin("stranger");
@@ -149,7 +148,7 @@ fn refusing_what_was_not_to_be_refused_ends_the_session() {
     is_well(&bus);
 }
 
-/// One that does not answer loses the link, and is named; not its session.
+/// A plugin that does not acknowledge is named and loses the link, but not its session.
 #[test]
 fn who_does_not_acknowledge_is_named_and_loses_the_link() {
     let bus = bus_with(|builder| builder.step_deadline(SHORT));
@@ -165,7 +164,7 @@ fn who_does_not_acknowledge_is_named_and_loses_the_link() {
     let ToPlugin::Link(LinkToPlugin::Gone { .. }) = provider.record() else {
         panic!("the link is there");
     };
-    // Late, and taken.
+    // The late acknowledgement is accepted.
     provider.send(LinkToBroker::Revoked { end, number });
     bus.broker.set_policy("caller", None).unwrap();
     assert_eq!(provider.withdraw("gate", CallKind::Function), None);

@@ -1,4 +1,4 @@
-//! What plugins say about events, and how a feed is set up over real sockets.
+//! Records about events that plugins send, and setting up a feed over real sockets.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -12,7 +12,7 @@ use callgate_layout::{Encoding, Encodings};
 
 use super::{Peer, schema, shape};
 
-/// The offer of an owned topic; what is changed, the caller changes.
+/// The offer of an owned topic. Callers change what they need.
 pub(crate) fn offer(topic: &str) -> SourceToBroker {
     SourceToBroker::Offer {
         request: 1,
@@ -44,11 +44,11 @@ pub(crate) fn subscribe(subscription: u32, topic: &str, encodings: Encodings) ->
     }
 }
 
-/// A feed as both sides have it.
+/// A feed, with what both sides have of it.
 pub(crate) struct Feed {
     pub(crate) feed: u64,
     pub(crate) ring: u64,
-    /// The sender's file with its map, where it made the ring for this feed.
+    /// The sender's file with its map, if it has made the ring for this feed.
     pub(crate) written: Option<(OwnedFd, Mapping)>,
     /// What the listener was sent.
     pub(crate) read: Vec<OwnedFd>,
@@ -57,7 +57,7 @@ pub(crate) struct Feed {
 }
 
 impl Peer {
-    /// Offers a topic that nobody waits for.
+    /// Offers a topic that nobody has subscribed to yet.
     pub(crate) fn offers(&mut self, offer: SourceToBroker) -> u64 {
         self.send(offer);
         match self.record() {
@@ -66,7 +66,7 @@ impl Peer {
         }
     }
 
-    /// The number of the feed that it is told of next.
+    /// The number of the feed that the plugin is told of next.
     pub(crate) fn found(&mut self) -> u64 {
         match self.record() {
             ToPlugin::Feed(FeedToPlugin::Found { feed, .. }) => feed,
@@ -74,7 +74,7 @@ impl Peer {
         }
     }
 
-    /// A ring that it is to make: its number, its length and its file.
+    /// The ring that the plugin is asked to make next: its number, its length and its file.
     pub(crate) fn ring(&mut self) -> (u64, u32, OwnedFd) {
         match self.next() {
             Some((ToPlugin::Source(SourceToPlugin::MakeRing { ring, len, .. }), mut files)) => {
@@ -84,7 +84,7 @@ impl Peer {
         }
     }
 
-    /// Makes a ring as it should be: its file, and its map.
+    /// Makes a ring, as a correct sender does. Returns its file and its map.
     pub(crate) fn makes_ring(&mut self) -> (OwnedFd, Mapping) {
         let (ring, len, file) = self.ring();
         memfd::allocate(file.as_fd(), len as usize).unwrap();
@@ -93,7 +93,7 @@ impl Peer {
         (file, map)
     }
 
-    /// Why a feed has ended.
+    /// The next end of a feed, with the failure.
     pub(crate) fn feed_ended(&mut self) -> (u64, Failure) {
         match self.record() {
             ToPlugin::Feed(FeedToPlugin::Ended { feed, failure }) => (feed, failure),
@@ -102,7 +102,7 @@ impl Peer {
     }
 }
 
-/// Sets a feed up that a listener was found for; a ring of its encoding is made where there is none.
+/// Sets up a feed that a listener was told of. Makes the ring, if there is none of its encoding.
 pub(crate) fn set_up(
     (sender, listener): (&mut Peer, &mut Peer),
     feed: u64,

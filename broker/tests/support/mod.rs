@@ -1,5 +1,4 @@
-//! A plugin made of nothing but control records: it can do everything right, and everything
-//! wrong.
+//! A plugin made of nothing but control records: it can do everything right, and everything wrong.
 // Each test binary uses its own part; what is not there fails the test.
 #![allow(dead_code, clippy::unwrap_used)]
 
@@ -29,7 +28,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, soc
 
 use records::{outbox_mapped, peer_mapped, want};
 
-/// How long anything may take that is to happen.
+/// How long anything may take that has to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// A deadline that tests can wait for, and that a busy machine still keeps.
 pub(crate) const SHORT: Duration = Duration::from_millis(300);
@@ -61,7 +60,7 @@ impl Bus {
         Peer::connect(&self.socket)
     }
 
-    /// A plugin that is through with its hello.
+    /// A plugin whose hello is complete.
     pub(crate) fn plugin(&self, name: &str) -> Peer {
         let mut peer = self.connect();
         peer.join(name);
@@ -69,7 +68,7 @@ impl Bus {
     }
 }
 
-/// One end of a link, as a well-behaved plugin has it.
+/// One end of a link, as a correct plugin has it.
 pub(crate) struct Linked {
     pub(crate) end: LinkEnd,
     pub(crate) outbox: Mapping,
@@ -95,7 +94,7 @@ pub(crate) fn identity(name: &str) -> Identity {
     }
 }
 
-/// What a caller wants that gives and gets what this number stands for.
+/// The types that a caller wants, of the kind with this number.
 pub(crate) fn shape(number: u8) -> Shape {
     Shape {
         params: Some(1),
@@ -136,7 +135,7 @@ impl Peer {
         Peer::try_connect(path).unwrap()
     }
 
-    /// `None` where nobody listens.
+    /// `None` if nobody listens on the socket.
     pub(crate) fn try_connect(path: &Path) -> Option<Peer> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).unwrap();
@@ -158,7 +157,7 @@ impl Peer {
         self.send_bytes(&record.into().encode().unwrap());
     }
 
-    /// Sends bytes; a broker that has hung up meanwhile is no reason to fail.
+    /// Sends bytes. Does not fail if the broker has hung up meanwhile.
     pub(crate) fn send_bytes(&self, bytes: &[u8]) {
         while let Err(error) = fdpass::send(self.socket.as_fd(), bytes, &[]) {
             if error.kind() != std::io::ErrorKind::WouldBlock {
@@ -174,12 +173,12 @@ impl Peer {
         poll(&mut polled, millis).unwrap() > 0
     }
 
-    /// The next record, `None` when the broker has closed.
+    /// The next record; `None` if the broker has closed the connection.
     pub(crate) fn next(&mut self) -> Option<(ToPlugin, Vec<OwnedFd>)> {
         self.next_within(PATIENCE).expect("the broker says nothing")
     }
 
-    /// As `next`; `Err` when the broker says nothing for so long.
+    /// As `next`; `Err` if the broker sends nothing for so long.
     pub(crate) fn next_within(
         &mut self,
         time: Duration,
@@ -203,7 +202,7 @@ impl Peer {
         self.next().expect("the broker hung up").0
     }
 
-    /// Reads until the broker ends the session; says what with.
+    /// Reads until the broker ends the session. Returns the failure.
     pub(crate) fn ended(&mut self) -> Failure {
         loop {
             if let ToPlugin::Session(SessionToPlugin::Ended(failure)) = self.record() {
@@ -230,7 +229,7 @@ impl Peer {
         self.send(SessionToBroker::Hello(identity(name)));
     }
 
-    /// Says hello and takes the welcome, but acknowledges no status page.
+    /// Says hello and takes the welcome, but does not acknowledge the status page.
     pub(crate) fn welcome(&mut self, name: &str) {
         self.hello(name);
         match self.next() {
@@ -311,7 +310,7 @@ impl Peer {
         }
     }
 
-    /// Takes an outbox and maps it, without saying so.
+    /// Takes an outbox and maps it, without acknowledging it.
     pub(crate) fn outbox(&mut self) -> Linked {
         let (end, len, mut fds) = match self.next() {
             Some((
@@ -336,14 +335,14 @@ impl Peer {
         }
     }
 
-    /// Takes an outbox, maps it and says so.
+    /// Takes an outbox, maps and acknowledges it.
     pub(crate) fn mapped_outbox(&mut self) -> Linked {
         let linked = self.outbox();
         self.send(outbox_mapped(linked.end));
         linked
     }
 
-    /// Takes the other side of a link, and says so.
+    /// Takes the other side of a link, and acknowledges it.
     pub(crate) fn meet(&mut self, linked: &mut Linked) {
         let (end, peer, fds) = match self.next() {
             Some((
@@ -361,7 +360,7 @@ impl Peer {
         self.send(peer_mapped(end));
     }
 
-    /// Takes a grant, without saying so.
+    /// Takes a grant, without acknowledging it.
     pub(crate) fn grant(&mut self) -> (LinkEnd, u16, String) {
         match self.record() {
             ToPlugin::Link(LinkToPlugin::Grant {
@@ -378,7 +377,7 @@ impl Peer {
     }
 }
 
-/// Links two plugins: the first opens a gate of the second.
+/// Links two plugins: the first one opens a gate of the second one.
 pub(crate) fn link(
     caller: &mut Peer,
     provider: &mut Peer,

@@ -1,4 +1,4 @@
-//! What plugins say about shares, and how one is made over real sockets.
+//! Records about shares that plugins send, and making a share over real sockets.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,7 +16,7 @@ use callgate_layout::view::ReadView;
 
 use super::{Peer, fingerprint, schema};
 
-/// A slice of what this number stands for.
+/// What a maker says of a slice of the type with this number.
 pub(crate) fn making(number: u8) -> Making {
     Making {
         form: Form::Slice,
@@ -28,7 +28,7 @@ pub(crate) fn making(number: u8) -> Making {
     }
 }
 
-/// The same for who uses it.
+/// What a user says that it wants, for the same type.
 pub(crate) fn wanted(number: u8) -> Wanted {
     Wanted {
         form: Form::Slice,
@@ -38,7 +38,7 @@ pub(crate) fn wanted(number: u8) -> Wanted {
     }
 }
 
-/// To use a share, or to make it where there is none.
+/// A wish for a share, perhaps with the offer to make it.
 pub(crate) fn want(request: u32, tag: &str, makes: bool) -> ShareToBroker {
     ShareToBroker::Want {
         request,
@@ -51,7 +51,7 @@ pub(crate) fn want(request: u32, tag: &str, makes: bool) -> ShareToBroker {
     }
 }
 
-/// A new version.
+/// A new version is published.
 pub(crate) fn publish(request: u32, tag: &str, len: u64) -> ShareToBroker {
     ShareToBroker::Publish {
         request,
@@ -61,7 +61,7 @@ pub(crate) fn publish(request: u32, tag: &str, len: u64) -> ShareToBroker {
     }
 }
 
-/// The same, with its bytes.
+/// A new version is published with its bytes.
 pub(crate) fn publish_short(request: u32, tag: &str, value: &[u8]) -> ShareToBroker {
     ShareToBroker::PublishShort {
         request,
@@ -71,13 +71,13 @@ pub(crate) fn publish_short(request: u32, tag: &str, value: &[u8]) -> ShareToBro
     }
 }
 
-/// To be told when a tag does not stand as it was seen.
+/// A watch: to be told when the tag has another version than this.
 pub(crate) fn watch(request: u32, tag: &str, seen: Option<VersionName>) -> ShareToBroker {
     let tag = tag.into();
     ShareToBroker::Watch { request, tag, seen }
 }
 
-/// The newest version, as it is or as JSON.
+/// The newest version is asked for, as it is or as JSON.
 pub(crate) fn fetch(request: u32, share: u64, encoding: Encoding) -> ShareToBroker {
     ShareToBroker::Fetch {
         request,
@@ -86,7 +86,7 @@ pub(crate) fn fetch(request: u32, share: u64, encoding: Encoding) -> ShareToBrok
     }
 }
 
-/// To return a share of one MiB whose memory comes along.
+/// A share is returned, whose memory goes with the record.
 pub(crate) fn returned(request: u32, tag: &str, len: u64) -> ShareToBroker {
     ShareToBroker::Return {
         request,
@@ -137,7 +137,7 @@ pub(crate) fn bytes_of(file: &OwnedFd) -> Vec<u8> {
     bytes
 }
 
-/// Sealed memory, as a plugin has it from an earlier broker.
+/// Sealed memory, as a plugin has it under an earlier broker.
 pub(crate) fn sealed(len: usize) -> OwnedFd {
     let file = memfd::create("test-returned", len).unwrap();
     let bytes = vec![3; len];
@@ -156,7 +156,7 @@ impl Peer {
         }
     }
 
-    /// The making of which it is told next.
+    /// The making that the plugin is asked for next.
     pub(crate) fn create(&mut self) -> u64 {
         match self.share_record().0 {
             ShareToPlugin::Create { making, .. } => making,
@@ -164,7 +164,7 @@ impl Peer {
         }
     }
 
-    /// The memory that it is sent next, to be written.
+    /// The memory that the plugin is sent next, to be written.
     pub(crate) fn memory_to_write(&mut self) -> ToWrite {
         match self.share_record() {
             (
@@ -187,7 +187,7 @@ impl Peer {
         }
     }
 
-    /// Writes memory as it should be: all of it, without a map that is left.
+    /// Writes memory, as a correct maker does: all of it, without leaving a map.
     pub(crate) fn writes(&mut self, byte: u8) -> u64 {
         let memory = self.memory_to_write();
         memory.fill(byte);
@@ -197,7 +197,7 @@ impl Peer {
         making
     }
 
-    /// The share that it has next.
+    /// The share that the plugin is given next.
     pub(crate) fn have(&mut self) -> Had {
         let (record, files) = self.share_record();
         let ShareToPlugin::Have {
@@ -226,7 +226,7 @@ impl Peer {
         }
     }
 
-    /// The version that it is sent next.
+    /// The version that the plugin is sent next.
     pub(crate) fn version(&mut self) -> (VersionFacts, OwnedFd) {
         match self.share_record() {
             (ShareToPlugin::Version { version, .. }, mut files) => {
@@ -237,7 +237,7 @@ impl Peer {
         }
     }
 
-    /// Why its making ended.
+    /// The failure with which one of its makings has ended.
     pub(crate) fn dropped(&mut self) -> (u64, Failure) {
         match self.share_record().0 {
             ShareToPlugin::Dropped { making, failure } => (making, failure),
@@ -245,7 +245,7 @@ impl Peer {
         }
     }
 
-    /// How a tag that it watches stands by now.
+    /// What a watch of the plugin is answered with.
     pub(crate) fn changed(&mut self) -> Option<VersionName> {
         match self.share_record().0 {
             ShareToPlugin::Changed { now, .. } => now,
@@ -253,7 +253,7 @@ impl Peer {
         }
     }
 
-    /// Why its request is refused.
+    /// The failure with which a request of the plugin is refused.
     pub(crate) fn refused(&mut self) -> Failure {
         match self.record() {
             ToPlugin::Session(SessionToPlugin::Answer { failure, .. }) => failure.unwrap(),
@@ -261,7 +261,7 @@ impl Peer {
         }
     }
 
-    /// Makes a share of so many bytes that is absent.
+    /// Makes an absent share of this length.
     pub(crate) fn makes(&mut self, tag: &str, (len, byte): (u64, u8)) -> Had {
         self.send(want(1, tag, true));
         let making = self.create();
@@ -270,7 +270,7 @@ impl Peer {
         self.have()
     }
 
-    /// Publishes a version of so many bytes.
+    /// Publishes a version of this length.
     pub(crate) fn publishes(&mut self, tag: &str, (len, byte): (u64, u8)) -> Had {
         self.send(publish(2, tag, len));
         self.writes(byte);

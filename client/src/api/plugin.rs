@@ -1,4 +1,4 @@
-//! A plugin's own handle: everything begins here.
+//! A plugin: the handle with which a program provides, opens, sends, subscribes and shares.
 
 pub(crate) mod builder;
 mod core;
@@ -42,16 +42,16 @@ use crate::session::open_gate::OpenGate;
 use crate::session::plugin_state::PluginState;
 use builder::PluginBuilder;
 
-/// How long a plugin that closes waits for the broker to hear that its gates are withdrawn.
+/// How long a plugin that closes waits for the broker to read that its gates are withdrawn.
 const CLOSING: Duration = Duration::from_millis(500);
 
 /// A participant on a bus.
 ///
-/// Dropping it closes the plugin: its gates are withdrawn as by dropping their [`Provider`]s (a broker that
-/// is stopped is waited for half a second), calls that are still waiting to be handled are answered
-/// `PROVIDER_GONE`, and its subscribers fail with `CLOSED`. A handler that is running is waited for.
+/// Dropping it closes the plugin. Its gates are withdrawn, as by dropping their [`Provider`]s (if the broker is
+/// stopped, the drop waits half a second for it). Calls that still wait to be handled are answered `PROVIDER_GONE`,
+/// and the plugin's subscribers fail with `CLOSED`. The drop waits for a handler that is running.
 ///
-/// When the broker ends, the plugin goes on, and waits for the next one: see [`BrokerEvent::Lost`].
+/// When the broker ends, the plugin goes on, and waits for the next broker: see [`BrokerEvent::Lost`].
 ///
 /// ```no_run
 /// use callgate_client::Plugin;
@@ -67,13 +67,13 @@ pub struct Plugin {
     name: Arc<str>,
     state: Arc<PluginState>,
     core: Arc<PluginCore>,
-    /// Held while a listing is asked for.
+    /// Locked while a listing is requested.
     listing: Mutex<()>,
 }
 
 impl Plugin {
-    /// Connects under a name of 1 to 128 bytes without control characters, with everything else as
-    /// [`PluginBuilder`] has it by default.
+    /// Connects under a name of 1 to 128 bytes without control characters, with the defaults of [`PluginBuilder`]
+    /// for everything else.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ impl Plugin {
         Plugin::builder(name).connect()
     }
 
-    /// Says more about the plugin before it connects.
+    /// Starts a plugin with further settings; [`PluginBuilder::connect`] connects it.
     pub fn builder(name: &str) -> PluginBuilder {
         PluginBuilder::new(name)
     }
@@ -108,29 +108,29 @@ impl Plugin {
         &self.name
     }
 
-    /// The id of this incarnation on the bus; another one after each restart of the broker.
+    /// The plugin's number on the bus. It gets another one each time it connects, also to a broker that was
+    /// restarted.
     pub fn id(&self) -> u64 {
         self.state.membership().me.plugin()
     }
 
-    /// How much of everything this plugin may have.
+    /// The limits that the broker has set for this plugin.
     pub fn limits(&self) -> PluginLimits {
         self.state.membership().limits
     }
 
-    /// Provides a gate's function. It can be called when this returns, and until the provider is
-    /// dropped.
+    /// Provides a gate's function. It can be called once this has returned, and until the provider is dropped.
     ///
-    /// A gate's name is 1 to 256 bytes without control characters; by custom `Plugin.Something`, which
-    /// `Subscriber::wait_ready` goes by.
+    /// A gate's name has 1 to 256 bytes without control characters; by custom it is `Plugin.Something`, on which
+    /// `Subscriber::wait_ready` relies.
     ///
-    /// Where handlers run is said by [`Dispatch`]: one after the other, on a thread of the
-    /// plugin's, unless it was built otherwise.
+    /// [`Dispatch`] decides where handlers run: one after the other on a thread of the plugin, unless the plugin
+    /// was built otherwise.
     ///
     /// # Errors
     ///
-    /// `ALREADY_PROVIDED`, `INVALID_ARGUMENT` for a name that cannot be, `OVERLOADED` over the
-    /// limit of gates, `BROKER_GONE`.
+    /// `ALREADY_PROVIDED` if another plugin provides the gate, or this one provides the function already;
+    /// `INVALID_ARGUMENT` for a name that is not allowed; `OVERLOADED` over the limit of gates; `BROKER_GONE`.
     pub fn provide<M: 'static, H: Handler<M>>(&self, gate: &str, handler: H) -> Result<Provider> {
         self.offer(
             gate,
@@ -140,7 +140,7 @@ impl Plugin {
         )
     }
 
-    /// Provides a gate's action, whose result nobody is told. A gate may have both.
+    /// Provides a gate's action, which has no result. A gate may have both a function and an action.
     ///
     /// # Errors
     ///
@@ -158,7 +158,7 @@ impl Plugin {
         )
     }
 
-    /// Provides a gate's function that takes raw bytes, which it reads where they lie; see
+    /// Provides a gate's function that takes raw bytes, which the handler reads in shared memory; see
     /// [`RawSubscriber`].
     ///
     /// # Errors
@@ -177,33 +177,33 @@ impl Plugin {
         )
     }
 
-    /// Opens a gate to call it. Types are `A`, a tuple of the parameters, and `R`, the result.
+    /// Opens a gate to call it. `A` is the tuple of the parameters, `R` the result.
     ///
-    /// Returns when the broker has said how the gate stands; where somebody provides it, it can
-    /// be called at once. Where nobody does, calls are `NOT_READY` until somebody comes.
+    /// Returns when the broker has told the state of the gate. If a plugin provides the gate, it can be called at
+    /// once. If none does, calls fail with `NOT_READY` until one does.
     ///
-    /// The provider's types may be others: then values are converted, by the names of fields and variants, and
-    /// calls go as JSON ([`Subscriber::is_converted`]). What can never be converted is `TYPE_MISMATCH`, with what
-    /// differs ([`Subscriber::wait_ready`]). So it is with what a plugin provides, whose callers may have other types.
-    /// [`PluginBuilder::exact_only`] has nothing converted.
+    /// The provider's types may differ. Then values are converted, by the names of fields and variants, and calls
+    /// travel as JSON ([`Subscriber::is_converted`]). Types that cannot be converted are a `TYPE_MISMATCH` that
+    /// says what differs ([`Subscriber::wait_ready`]). The same holds for gates that this plugin provides, whose
+    /// callers may have other types. [`PluginBuilder::exact_only`] turns conversion off.
     ///
-    /// Where there can be no link to the provider at the moment, opening and calling say why. A
-    /// subscriber that is kept can be called as soon as there is one: a link that failed for want of
-    /// descriptors or address space is tried again within half a minute, and one whose provider
-    /// did not answer when it goes on. Opening the gate anew tries at once.
+    /// If there can be no link to the provider at the moment, opening and calling return the reason. A subscriber
+    /// that is kept can be called as soon as there is a link: if the link failed for lack of descriptors or address
+    /// space, it is tried again within half a minute; if the provider did not answer, once it does. Opening the
+    /// gate anew tries at once.
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT` for a name that cannot be, `OVERLOADED` over the limit of open gates,
-    /// `TIMEOUT` where the provider does not answer the broker, [`SYSTEM`](Code::System) where one
-    /// of both processes lacks descriptors or address space, `BROKER_GONE`.
+    /// `INVALID_ARGUMENT` for a name that is not allowed; `OVERLOADED` over the limit of open gates; `TIMEOUT` if
+    /// the provider does not answer the broker; [`SYSTEM`](Code::System) if one of the two processes lacks
+    /// descriptors or address space; `BROKER_GONE`.
     pub fn subscriber<A: Arguments, R: GateType>(&self, gate: &str) -> Result<Subscriber<A, R>> {
         let signatures = [signature_of::<A, R>(), action_signature_of::<A>()];
         let shared = self.open(gate, signatures, self.state.encodings)?;
         Ok(Subscriber::new(shared))
     }
 
-    /// Opens a gate that takes raw bytes and gives `R`; otherwise as [`Plugin::subscriber`].
+    /// Opens a gate that takes raw bytes and returns `R`; otherwise as [`Plugin::subscriber`].
     ///
     /// # Errors
     ///
@@ -216,7 +216,7 @@ impl Plugin {
         Ok(RawSubscriber::new(shared))
     }
 
-    /// Watches a gate come and go, whatever its types; see [`Watch`].
+    /// Watches a gate's providers come and go, whatever its types; see [`Watch`].
     ///
     /// # Errors
     ///
@@ -227,7 +227,7 @@ impl Plugin {
         Ok(watch)
     }
 
-    /// Asks the broker how a gate stands, and to be told of every change.
+    /// Asks the broker for the state of a gate and for news of each change, and waits for the first answer.
     fn ask_to_open(&self, gate: &OpenGate, number: u32) -> Result<()> {
         let until = answer_due(REQUEST_TIMEOUT);
         let opened = self.state.open(number, until);
@@ -243,7 +243,8 @@ impl Plugin {
         gate.wait_known(late, until)
     }
 
-    /// Opens a gate for a handle that calls it, with these types for its function and its action, in these encodings.
+    /// Opens a gate for a handle that calls it, with these types for its function and its action, in these
+    /// encodings.
     pub(crate) fn open(
         &self,
         gate: &str,
@@ -255,34 +256,34 @@ impl Plugin {
         Ok(shared)
     }
 
-    /// The door to values that plugins have in common; see [`Shares`].
+    /// The values that the plugins of the bus have in common; see [`Shares`].
     pub fn shares(&self) -> Shares {
         Shares::new(&self.state, &self.core.group)
     }
 
-    /// What is on the bus, as the JSON document that `callgate ls --json` prints.
+    /// Returns what is on the bus, as the JSON document that `callgate ls --json` prints.
     ///
     /// # Errors
     ///
     /// `BROKER_GONE`, `TIMEOUT`.
     pub fn list(&self) -> Result<serde_json::Value> {
         let damaged = || Error::new(Code::Protocol, "the broker's listing cannot be read");
-        // The broker makes one at a time for each plugin.
+        // The broker makes only one listing at a time for each plugin.
         let _alone = self.listing.lock();
         let list = |request| SessionToBroker::List { request }.into();
         let Answered::Listing(Some(listing)) = self.state.request(list)? else {
             return Err(damaged());
         };
         let file = std::fs::File::from(listing);
-        // Read by position: the descriptor may share its own with the broker's.
+        // Read at explicit positions: the descriptor may share its file position with the broker's.
         let len = file.metadata().map_err(|_| damaged())?.len();
         let mut bytes = vec![0; usize::try_from(len).map_err(|_| damaged())?];
         std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, 0).map_err(|_| damaged())?;
         serde_json::from_slice(&bytes).map_err(|_| damaged())
     }
 
-    /// Says what is to be done when the broker is lost, is back, or does not take this plugin in; see
-    /// [`BrokerEvent`]. `told` is called on a thread of its own, one event after the other, from the next event on.
+    /// Sets a function that is called when the broker is lost, is back, or does not accept this plugin; see
+    /// [`BrokerEvent`]. It is called on a thread of its own, one event after the other, from the next event on.
     ///
     /// ```no_run
     /// # use callgate_client::{BrokerEvent, Plugin};
@@ -299,27 +300,27 @@ impl Plugin {
         self.state.notices.set(Arc::new(told));
     }
 
-    /// Goes on with the broker at the other end of a connected socket: for plugins of a host whose embedded broker
-    /// was replaced by another one ([`PluginBuilder::descriptor`]). Everything that the plugin provides and has
-    /// open is told to the new broker; calls under way over links of the old one go on.
+    /// Joins the broker at the other end of a connected socket. Meant for plugins of a host whose embedded broker
+    /// was replaced by another one ([`PluginBuilder::descriptor`]). The plugin tells the new broker everything that
+    /// it provides and has open; calls that are under way over links of the old broker go on.
     ///
-    /// The old broker may still serve; then [`BrokerEvent::Lost`] is not told, and coming back to it within five seconds is
-    /// `NAME_TAKEN`.
+    /// The old broker may still run; then there is no [`BrokerEvent::Lost`], and coming back to it within five
+    /// seconds fails with `NAME_TAKEN`.
     ///
     /// # Errors
     ///
-    /// As [`PluginBuilder::connect`]; the plugin then is as it was, unless the new broker has ended while it was told
-    /// everything: then it has none and looks for the next one. The reason of [`Plugin::wait_closed`], once that
-    /// has returned.
+    /// As [`PluginBuilder::connect`]; the plugin then stays with its broker. But if the new broker ends while the
+    /// plugin tells it everything, the plugin has no broker and looks for the next one. Once
+    /// [`Plugin::wait_closed`] has returned, the error is the one that it returned.
     pub fn rejoin(&self, socket: OwnedFd) -> Result<()> {
         self.state.check_here()?;
         self.core.rejoin(Reached::by(socket)?, REQUEST_TIMEOUT)
     }
 
-    /// Waits until there will be no broker for this plugin any more, and says why: the broker has sent it away,
-    /// refuses to take it in again, or the host that has started this process has stopped. A broker that was
-    /// killed, has ended (one that this program embeds, too) or is started again is no reason ([`Plugin::on_broker`]),
-    /// unless [`PluginBuilder::outlives_broker`] says so.
+    /// Waits until there will be no broker for this plugin any more, and returns the reason: the broker has sent it
+    /// away, or refuses to accept it again, or the host that has started this process has stopped. That a broker
+    /// was killed, has ended (even one that this program embeds) or is restarted does not end this wait
+    /// ([`Plugin::on_broker`]), unless [`PluginBuilder::outlives_broker`] is `false`.
     pub fn wait_closed(&self) -> Error {
         loop {
             if let Some(reason) = self.state.presence.await_over(None) {
@@ -328,7 +329,7 @@ impl Plugin {
         }
     }
 
-    /// As [`Plugin::wait_closed`], but at most for a while; `None` when the plugin goes on.
+    /// As [`Plugin::wait_closed`], but for `timeout` at most; `None` if the plugin goes on.
     pub fn wait_closed_for(&self, timeout: Duration) -> Option<Error> {
         self.state.presence.await_over(Some(timeout))
     }
@@ -339,17 +340,17 @@ impl Drop for Plugin {
         if !self.state.is_here() {
             return;
         }
-        // Nothing is held any more by an attempt to come back to a broker that does not answer.
+        // After this, no attempt to come back to a broker that does not answer holds anything.
         self.core.begin_closing();
-        // First the broker, so that whoever is told that this plugin has closed finds its gates gone, and can
+        // The broker first: a plugin that learns that this one has closed then finds its gates gone, and can
         // provide them.
         let until = instant_after(CLOSING);
         for (gate, kind) in self.state.provided.all() {
             self.state.withdraw(&gate, kind, until);
-            // Also for who asks in this process: the handlers stay as long as one of them runs.
+            // For plugins of this process too, because the handlers stay in place while one of them runs.
             self.state.provided.withdrawn(&gate, kind);
         }
-        // Then the dispatcher: it answers what is left while the links still live.
+        // Then the dispatcher, which answers what is left while the links still live.
         self.core.close_all();
     }
 }

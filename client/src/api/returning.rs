@@ -218,7 +218,7 @@ mod tests {
         assert!(!returner.0.state.lock().is_running, "it was stopped");
     }
 
-    /// A loss that was told while the plugin was looked after was forgotten when that was done.
+    /// A look that was asked for while the thread looked at the plugin was forgotten when that look was done.
     #[test]
     fn who_asks_during_a_look_is_looked_at_once_more() {
         let returner = Arc::new(Returner::default());

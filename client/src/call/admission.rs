@@ -1,5 +1,5 @@
-//! How a direct call waits until it may begin, for the turn of a plugin of its process or for a permit of the
-//! gate: the broker is told of it if it lasts, and may end it.
+//! How a direct call waits until it may begin: for the turn of a plugin of its process, or for a permit of the
+//! gate. If the wait lasts, the broker is told, and may end it.
 
 use callgate_layout::clock;
 use callgate_layout::sys::futex::{self, Awaited};
@@ -8,13 +8,13 @@ use crate::base::error::Error;
 use crate::serve::turn::{Patience, Waiter};
 use crate::serve::waits::{About, Reporter, Wait, Word};
 
-/// A direct call that waits for its turn, or for a permit.
+/// The wait of a direct call for its turn or for a permit.
 pub(super) struct AdmissionWait<'a, F> {
     patience: Patience<'a>,
     wait: Wait<'a>,
-    /// What the broker is told of it.
+    /// Describes the wait for the broker.
     about: F,
-    /// What the broker has said since that was looked for last.
+    /// The broker's latest record about the wait, not handled yet.
     word: Option<Word>,
 }
 
@@ -32,7 +32,7 @@ impl<'a, F: Fn() -> Option<About>> AdmissionWait<'a, F> {
         }
     }
 
-    /// Why it was given up, if the broker said so.
+    /// The broker's error, if the broker has ended the wait.
     pub(super) fn failure(self) -> Option<Error> {
         match self.word {
             Some(Word::Deadlock(error)) => Some(error),
@@ -40,7 +40,7 @@ impl<'a, F: Fn() -> Option<About>> AdmissionWait<'a, F> {
         }
     }
 
-    /// Until when to sleep at most, or to stay awake where that is said.
+    /// Until when to sleep or to stay awake, at most, before the broker has to be told.
     fn until(&mut self, now: u64) -> u64 {
         self.wait.until(now).min(self.patience.deadline)
     }
@@ -62,7 +62,7 @@ impl<F: Fn() -> Option<About>> Waiter for AdmissionWait<'_, F> {
     }
 
     fn sleep(&mut self, has_changed: impl Fn() -> bool, changes: Awaited<'_>) {
-        // Turn or permit were looked for since that was asked.
+        // Since the broker asked, this thread has looked for turn or permit, and found none: the wait still stands.
         if let Some(Word::Confirm(round)) = self.word.take() {
             self.wait.confirm(round);
         }
@@ -74,7 +74,7 @@ impl<F: Fn() -> Option<About>> Waiter for AdmissionWait<'_, F> {
             futex::wait_any_of(&words, until);
         }
         self.wait.tell(clock::now(), &self.about);
-        // Before the next look for turn or permit.
+        // Read before the next look for turn or permit, so that the look can confirm the wait.
         self.word = self.wait.heard();
     }
 

@@ -1,5 +1,5 @@
-//! A call as bytes, from the caller's side: a slot, an entry, a wait, an answer. What the bytes mean is
-//! said by who calls this: an archive of typed arguments ([`typed`](super::typed)), or bytes as they are.
+//! A call as bytes, from the caller's side: a slot, an entry, a wait, an answer. The caller of this module decides
+//! what the bytes mean: an archive of typed arguments ([`typed`](super::typed)), or bytes as they are.
 
 use callgate_layout::envelope::{Call, Cell, Chain, MAX_DEPTH, Place, Reply, Violation};
 use callgate_layout::pages::Activity;
@@ -18,26 +18,26 @@ use crate::base::types::GateType;
 use crate::link::{Held, Link};
 use crate::serve::stack;
 
-/// What travels with a call.
+/// The request of a call.
 pub(crate) trait Request {
-    /// How it is written.
+    /// Its encoding.
     fn encoding(&self) -> Encoding;
 
-    /// Writes it into the entry and says how long it is, if it fits.
+    /// Writes it into the ring entry and returns its length; `None` if it does not fit.
     fn write_inline(&self, into: &mut [u8]) -> Option<usize>;
 
-    /// Writes it elsewhere, where it did not fit: takes a slot for the call besides.
+    /// Writes a request that does not fit the entry to blocks or an extent. Also takes the slot for the call.
     fn write_elsewhere(&self, target: &Target<'_>, chain: Option<Chain>) -> Result<Written>;
 }
 
-/// A request that does not lie in its entry, and the slot that its call has.
+/// A request outside of its entry, with the slot of its call.
 pub(crate) struct Written {
     pub(crate) ticket: Ticket,
     pub(crate) held: Held,
     pub(crate) length: usize,
 }
 
-/// Calls a gate and waits for the answer, which a small one is copied to the cell for.
+/// Calls a gate and waits for the answer. A small answer is copied to the cell.
 #[inline(always)]
 pub(crate) fn call<'a>(
     target: &Target<'a>,
@@ -49,7 +49,7 @@ pub(crate) fn call<'a>(
     finish(target, flight, cell)
 }
 
-/// Sends a call and does not wait.
+/// Publishes a call, and does not wait for its answer.
 #[inline(always)]
 fn send(
     target: &Target<'_>,
@@ -78,8 +78,8 @@ fn send_elsewhere(
     send_held(&target.to, (chain, request.encoding()), cell, written)
 }
 
-/// Calls a gate with a payload that was filled in place, and waits for the answer. Gives the payload back where
-/// the provider has no more to do with it: of a call that was not published, or is answered.
+/// Calls a gate with a payload that the caller has filled in shared memory, and waits for the answer. Returns the
+/// payload's space if the provider does not use it any more: because the call was not published, or is answered.
 pub(crate) fn call_loaned<'a>(
     target: &Target<'a>,
     space: Space,
@@ -109,7 +109,7 @@ pub(crate) fn call_loaned<'a>(
         ),
         Err(error) if link.take_back(ticket) => (Err(error), Some(space)),
         Err(error) => {
-            // The provider may still read the request.
+            // The provider may still read the request, so its space becomes free with the late answer.
             link.abandon(ticket, Some(Held::Extent(space)));
             (Err(error.maybe_run()), None)
         }
@@ -125,7 +125,7 @@ fn finish<'a>(target: &Target<'a>, flight: Flight, cell: &mut Cell) -> Result<An
     }
 }
 
-/// Gives up a call that failed with an error. The provider may still read the request, unless it has certainly not
+/// Gives up a call that failed with an error. The provider may still read the request, unless it certainly has not
 /// taken the call.
 #[cold]
 fn give_up(link: &Link, Flight { ticket, held }: Flight, error: Error) -> Error {
@@ -135,8 +135,8 @@ fn give_up(link: &Link, Flight { ticket, held }: Flight, error: Error) -> Error 
     }
 }
 
-/// Checks what can be checked before anything is taken. Returns the chain that the call is part
-/// of, where it is made by a handler.
+/// Checks what can be checked before anything is taken. Returns the chain to which the call belongs if a handler
+/// makes it.
 #[inline(always)]
 fn begin(target: &Target<'_>) -> Result<Option<Chain>> {
     check_here(target.to.link)?;
@@ -170,7 +170,7 @@ fn send_inline(
     Ok(Flight { ticket, held: None })
 }
 
-/// Publishes a call whose payload is in place.
+/// Publishes a call whose payload is written.
 pub(super) fn send_held(
     to: &Destination<'_>,
     (chain, encoding): (Option<Chain>, Encoding),
@@ -201,18 +201,18 @@ pub(super) fn send_held(
     }
 }
 
-/// What an entry of the ring says besides where the call goes.
+/// The contents of a ring entry besides the call's destination.
 pub(super) struct Entry {
     pub(super) ticket: Ticket,
     pub(super) chain: Option<Chain>,
     pub(super) encoding: Encoding,
     pub(super) place: Place,
-    /// Bytes of the payload.
+    /// The length of the payload, in bytes.
     pub(super) length: usize,
 }
 
-/// Publishes a call; where that cannot be, its slot is free again. Where the provider had closed, the link is closed
-/// afterwards, and the call may not have been taken.
+/// Publishes a call. If that is not possible, frees its slot. If the provider had closed, also closes the link;
+/// then the provider may not take the call.
 #[inline(always)]
 pub(super) fn publish(to: &Destination<'_>, entry: &Entry, cell: &mut Cell) -> Result<()> {
     let (link, ticket) = (to.link, entry.ticket);
@@ -226,7 +226,7 @@ pub(super) fn publish(to: &Destination<'_>, entry: &Entry, cell: &mut Cell) -> R
         kind: to.kind,
         encoding: entry.encoding,
         place: entry.place,
-        // A payload is no longer than the largest extent.
+        // Fits, because no payload is longer than the largest extent.
         length: entry.length as u32,
         deadline: clock::to_tick(to.deadline),
         chain: entry.chain,
@@ -242,31 +242,31 @@ pub(super) fn publish(to: &Destination<'_>, entry: &Entry, cell: &mut Cell) -> R
     Ok(())
 }
 
-/// A call that was published, and what its request takes.
+/// A call that was published, with the memory of its request.
 #[derive(Debug)]
 pub(crate) struct Flight {
     pub(crate) ticket: Ticket,
-    /// What its request takes, if it does not lie in the entry.
+    /// The memory of the request, if it does not lie in the entry.
     pub(crate) held: Option<Held>,
 }
 
 /// The answer to a call.
 pub(crate) enum Answer<'a> {
-    /// In the cell that it was copied to. Whether it is a result, and its length.
+    /// In the cell. Whether it is a result (or an error), and its length in bytes.
     Inline(bool, usize),
-    /// Still where the provider has put it.
+    /// Still in shared memory, where the provider has written it.
     Large(LargeAnswer<'a>),
 }
 
-/// An answer that does not fit a cell. The call's slot is taken until it is copied out.
+/// An answer that does not fit a cell. It occupies the call's slot until it is copied.
 pub(crate) struct LargeAnswer<'a> {
     link: &'a Link,
     reply: Reply,
     flight: Option<Flight>,
 }
 
-/// Takes the answer that is there: copies it into the cell, and frees what the call held, or shows where
-/// a larger one lies.
+/// Takes an answer that has come. A small one is copied to the cell, and the slot and request of the call are
+/// freed; a larger one is returned where it lies.
 #[inline(always)]
 pub(crate) fn receive<'a>(link: &'a Link, flight: Flight, cell: &mut Cell) -> Result<Answer<'a>> {
     let reply = slot::read(link.inbox(), link.geometry(), flight.ticket.slot, cell)
@@ -283,19 +283,19 @@ pub(crate) fn receive<'a>(link: &'a Link, flight: Flight, cell: &mut Cell) -> Re
 }
 
 impl LargeAnswer<'_> {
-    /// Whether it is a result.
+    /// Whether it is a result, and no error.
     pub(crate) fn is_ok(&self) -> bool {
         self.reply.ok
     }
 
-    /// Makes a value of it where it lies, if it is one of plain numbers and vectors of them.
+    /// Reads a value directly from the answer, if it consists of plain numbers and vectors of them.
     pub(crate) fn take_direct<R: GateType>(&self) -> Result<Option<R>> {
         self.link
             .take_direct((self.reply.place, self.reply.length))
             .map_err(|violation| broke(self.link, violation))
     }
 
-    /// Copies it into private memory, and frees what the call held.
+    /// Copies the answer into private memory, and frees the slot and request of the call.
     pub(crate) fn copy(self, into: &mut Scratch) -> Result<()> {
         let copied = self
             .link
@@ -315,7 +315,7 @@ impl Drop for LargeAnswer<'_> {
     }
 }
 
-/// Closes the link to a provider that broke the protocol.
+/// Ends the link to a provider that broke the protocol, and returns the error.
 #[cold]
 fn broke(link: &Link, violation: Violation) -> Error {
     let text = format!(

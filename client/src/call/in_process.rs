@@ -1,5 +1,5 @@
-//! Calls between plugins of one process: on the caller's thread, in the provider's turn,
-//! without an archive where both sides have the same types.
+//! Direct calls between plugins of one process: on the caller's thread, in the provider's turn, without an archive
+//! if both sides have the same types.
 
 mod waiting;
 
@@ -41,11 +41,11 @@ use crate::serve::member::Member;
 use crate::serve::stack;
 use waiting::Admitted;
 
-/// The plugins of this process.
+/// The plugins of this process that may be called directly.
 static PROVIDERS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
 struct Entry {
-    /// The bus's own number, because two brokers may number their plugins alike.
+    /// The bus's number, because two brokers may give plugins the same numbers.
     bus: u64,
     plugin: u64,
     provider: Weak<Member>,
@@ -66,29 +66,29 @@ pub(crate) fn join(
     });
 }
 
-/// Ends that.
+/// From here on this plugin is not called directly any more.
 pub(crate) fn leave(provider: &Arc<Member>) {
     let is_it = |entry: &Entry| std::ptr::eq(entry.provider.as_ptr(), Arc::as_ptr(provider));
     PROVIDERS.lock().retain(|entry| !is_it(entry));
 }
 
-/// A provider in this process, and what it let this plugin call when its version was that.
+/// A provider in this process, with what it let this plugin call at that version.
 #[derive(Clone)]
 pub(crate) struct Local {
     dispatcher: Arc<Dispatcher>,
     provider: Arc<Member>,
     caller: Arc<Caller>,
-    /// The provider's end of the link, and the grant: as if the call went that way, it leads only
-    /// to the types that it was granted for, and nowhere once it is revoked.
+    /// The provider's end of the link, and the index of the grant. A direct call obeys the grant as if it came over
+    /// the link: it reaches only the types for which it was granted, and nothing once it is revoked.
     granted: (LinkEnd, u16),
     version: u64,
     callable: Callable,
-    /// Whether a handler of the gate answers later, for which a call needs a slot.
+    /// Whether a handler of the gate answers later, so that calls need a slot and cannot be direct.
     answers_later: bool,
 }
 
 impl Local {
-    /// The provider at the other end of a link, if it is in this process.
+    /// Finds the provider at the other end of a link, if it is in this process.
     pub(crate) fn find(me: &Arc<Caller>, link: &Link, index: u16) -> Option<Local> {
         let peer = link.peer();
         if peer.pid() != std::process::id() {
@@ -100,7 +100,8 @@ impl Local {
             let found = providers.iter().find(is_it)?;
             (found.dispatcher.clone(), found.provider.clone())
         };
-        // What this may drop may be the last of its handlers, which may come back here.
+        // Dropping these may drop the last reference to the provider's handlers, whose drops may call this again:
+        // so no lock is held.
         let (dispatcher, provider) = (dispatcher.upgrade()?, provider.upgrade()?);
         let unknown = Local {
             dispatcher,
@@ -114,11 +115,11 @@ impl Local {
         Some(unknown.renewed())
     }
 
-    /// The same as it is now.
+    /// The same provider, with its present version.
     pub(crate) fn renewed(&self) -> Local {
         let provided = &self.provider.provided;
-        // The version first: what is newer than its version is looked up once too often.
-        // Where the plugin closes it is never current, so that the call finds that out.
+        // The version is read first: if something changes after that, it is only looked up once too often. If the
+        // plugin is closing, the version never counts as current, so that each call finds out.
         let version = provided.open_version().unwrap_or(u64::MAX);
         let (end, index) = self.granted;
         let callable = provided.granted(end, index);
@@ -139,7 +140,7 @@ impl Local {
         self.provider.provided.version() == self.version
     }
 
-    /// How many calls of the gate are handled at a time, if that holds for visitors.
+    /// The gate's limit of calls at a time, if it applies to direct calls.
     #[inline]
     fn limit(&self) -> Option<&Arc<Limit>> {
         let Callable::Here(gate) = &self.callable else {
@@ -162,7 +163,7 @@ impl std::fmt::Debug for Local {
     }
 }
 
-/// Arguments that may be moved into the handler, or only looked at.
+/// Arguments that are either moved into the handler, or borrowed.
 pub(crate) enum Given<'a, A> {
     Owned(Option<A>),
     Borrowed(&'a A),
@@ -179,17 +180,17 @@ impl<A> Given<'_, A> {
     }
 }
 
-/// A call, and how long it may wait for its turn.
+/// A direct call, with the time for which it may wait for its turn.
 pub(crate) struct Visit<'a> {
     pub(crate) local: &'a Local,
     pub(crate) kind: CallKind,
-    /// As JSON where the types differ.
+    /// JSON if the types differ.
     pub(crate) encoding: Encoding,
-    /// Outside of handlers its time is only counted from when somebody asks for its end: that takes no clock.
+    /// Outside of handlers its deadline is only computed when somebody asks for it, which saves reading a clock.
     pub(crate) limit: TimeLimit,
     pub(crate) cancel: Option<&'a CancelToken>,
     pub(crate) by: &'a Origin,
-    /// When its time is up, once it has counted it.
+    /// The deadline, once it was computed; 0 before.
     pub(crate) due: cell::Cell<u64>,
 }
 
@@ -219,7 +220,7 @@ impl Visit<'_> {
                 Some(self.await_turn(turn_lock, chain.id, due)?)
             }
         };
-        // Now that it is this chain's turn: what was withdrawn or revoked before does not run any
+        // Looked up now that this chain has the turn: a gate that was withdrawn or revoked before must not run any
         // more.
         let mut renewed = Vec::new();
         if !self.local.is_current() {
@@ -240,7 +241,7 @@ impl Visit<'_> {
         drop(permit);
         let status = &self.local.provider.memory.status;
         dispatcher.leave(turn, status, outcome.is_err());
-        // It may be the last of a handler that was withdrawn meanwhile.
+        // This may be the last reference to a handler that was withdrawn meanwhile.
         renewed.into_iter().for_each(discard);
         if self.cancel.is_some_and(CancelToken::is_cancelled) {
             return Err(self.no_turn(due).maybe_run());
@@ -248,7 +249,7 @@ impl Visit<'_> {
         outcome
     }
 
-    /// Runs the gate as it is now, which is `renewed` if it is not as it was.
+    /// Runs the gate in its present state, which is `renewed` if it has changed.
     #[inline]
     fn run<A: Arguments, R: GateType>(
         &self,
@@ -296,14 +297,15 @@ impl Visit<'_> {
             if let Given::Owned(given) = given
                 && handler.call_moved(&context, given, wanted)?
             {
-                // What an action returned nobody looks at.
+                // An action has no result, whatever its handler returns.
                 return result.map_or_else(|| decode(true, &[]), Ok);
             }
             self.call_archived(handler, &context, given)
         })
     }
 
-    /// Where the types are others of the same shape, or the arguments are wanted as an archive.
+    /// Calls the handler with an archive, because the types differ but have the same shape, or the handler needs an
+    /// archive.
     fn call_archived<A: GateType, R: GateType>(
         &self,
         handler: &dyn ErasedHandler,
@@ -330,7 +332,7 @@ impl Visit<'_> {
         decode(true, reply.bytes())
     }
 
-    /// Where the types differ: through JSON in private memory.
+    /// Calls the handler through JSON in private memory, because the types differ.
     #[cold]
     fn call_json<A: Arguments, R: GateType>(
         &self,

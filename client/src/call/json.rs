@@ -1,4 +1,4 @@
-//! A call whose types differ from its provider's: its arguments are written as JSON, and so is its result.
+//! A call whose types differ from the provider's: arguments and result are sent as JSON.
 
 use std::cell::RefCell;
 
@@ -15,7 +15,7 @@ use crate::base::error::{Error, Result};
 use crate::base::json;
 use crate::base::types::{Arguments, GateType};
 
-/// Arguments that were written.
+/// Arguments, written as JSON.
 struct Text(RefCell<Scratch>);
 
 impl Request for Text {
@@ -30,7 +30,7 @@ impl Request for Text {
     }
 
     fn write_elsewhere(&self, target: &Target<'_>, chain: Option<Chain>) -> Result<Written> {
-        // Its memory is free again while the answer is waited for.
+        // Frees the text's memory before the wait for the answer.
         let mut text = self.0.replace(Scratch::fresh());
         let written = large::write_bytes(target, chain, &text);
         target.to.link.recycle(&mut text);
@@ -59,13 +59,13 @@ fn large_value<R: GateType>(target: &Target<'_>, answer: LargeAnswer<'_>) -> Res
     value
 }
 
-/// Makes a value of a result's JSON, or an error of an error's archive. An action's result has no bytes.
+/// Reads a value from a result's JSON, or an error from an error's archive. An action's result has no bytes.
 pub(super) fn decode<R: GateType>(ok: bool, payload: &[u8]) -> Result<R> {
     if !ok {
         return Err(decode_error(payload));
     }
     let text = if payload.is_empty() { b"null" } else { payload };
-    // The handler did run, even where its result cannot be read.
+    // The handler did run, even if its result cannot be read.
     let value = check_memory(text, "result").and_then(|()| json::read_result(text));
     value.map_err(Error::maybe_run)
 }

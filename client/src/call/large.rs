@@ -1,4 +1,4 @@
-//! Arguments that do not fit a ring entry: archived where they travel, or copied there.
+//! Requests that do not fit a ring entry: archived directly in shared memory, or copied there.
 
 use callgate_layout::Code;
 use callgate_layout::envelope::Chain;
@@ -14,7 +14,7 @@ use crate::base::types::{Failed, GateType};
 use crate::link::extents::too_large;
 use crate::link::{Held, Link};
 
-/// Archives arguments where they travel, and takes a slot for their call.
+/// Archives arguments into shared memory, and takes a slot for their call.
 #[cold]
 pub(super) fn write<A: GateType>(
     target: &Target<'_>,
@@ -36,7 +36,7 @@ pub(super) fn write<A: GateType>(
     unsent.written(target, held, length)
 }
 
-/// Copies bytes to where they travel, and takes a slot for their call.
+/// Copies bytes into shared memory, and takes a slot for their call.
 #[cold]
 pub(super) fn write_bytes(
     target: &Target<'_>,
@@ -54,7 +54,7 @@ pub(super) fn write_bytes(
     unsent.written(target, held, length)
 }
 
-/// Archives arguments, whose archive has this length, straight into an extent.
+/// Archives arguments directly in an extent; `length` is the measured length of the archive.
 fn write_in_place<A: GateType>(
     target: &Target<'_>,
     (arguments, length): (&A, usize),
@@ -65,7 +65,7 @@ fn write_in_place<A: GateType>(
         .unwrap_or_else(|| Err(no_space_for(target, Short::Extent)))?;
     match link.fill(space, arguments) {
         Ok((space, length)) => Ok((Held::Extent(space), length)),
-        // It became longer than it was counted a moment ago.
+        // The archive became longer than it was measured a moment ago.
         Err(_) => {
             link.archive_whole(arguments, scratch).map_err(failed)?;
             copy(target, scratch)
@@ -73,7 +73,7 @@ fn write_in_place<A: GateType>(
     }
 }
 
-/// Copies an archive to where it travels.
+/// Copies an archive into shared memory.
 fn copy(target: &Target<'_>, archive: &[u8]) -> Result<(Held, usize)> {
     let link = target.to.link;
     let held = wait_for(target, || link.write_payload(archive))
@@ -91,14 +91,14 @@ fn failed(why: Failed) -> Error {
     }
 }
 
-/// A pending call that is given back unless it is taken out, also where archiving panics.
+/// A slot that is freed when this is dropped, unless it was taken out; also if archiving panics.
 struct Unsent<'a> {
     link: &'a Link,
     ticket: Option<Ticket>,
 }
 
 impl Unsent<'_> {
-    /// The call's request lies where it travels: the slot stays taken.
+    /// Takes the slot out, because the request is written.
     fn written(mut self, target: &Target<'_>, held: Held, length: usize) -> Result<Written> {
         match self.ticket.take() {
             Some(ticket) => Ok(Written {
@@ -106,7 +106,7 @@ impl Unsent<'_> {
                 held,
                 length,
             }),
-            // There is one until now.
+            // Cannot happen: the slot is only taken out here.
             None => Err(no_space_for(target, Short::Pending)),
         }
     }

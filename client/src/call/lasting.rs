@@ -1,4 +1,4 @@
-//! What the broker is told of a wait that lasts: what this thread waits for, and what it keeps from others
+//! What the broker is told about a wait that lasts: what this thread waits for, and what it keeps from others
 //! meanwhile.
 
 use callgate_layout::control::{Held, Needs};
@@ -15,18 +15,18 @@ use crate::serve::standstill::Standstill;
 use crate::serve::turn::TurnLock;
 use crate::serve::waits::{About, Reporter};
 
-/// The most that the broker takes of one wait.
+/// The most items that the broker accepts in the description of one wait.
 const MOST_HELD: usize = 128;
 
-/// A wait for an answer that comes through a link, inside a chain, or in the one that its call began; `None`
-/// where this thread keeps nothing from others.
+/// Describes a wait for an answer through a link, in the given chain or in the one that the call began. `None` if
+/// this thread keeps nothing from others.
 pub(super) fn answer(
     (origin, link): (&Origin, &Link),
     ticket: Ticket,
     chain: Option<Chain>,
 ) -> Option<About> {
     if link.bus() != origin.reporter.bus() {
-        // The broker does not know the numbers of a link that an older one has made.
+        // The broker does not know the numbers of a link that an older broker has made.
         return None;
     }
     let names = link.chains(link.end());
@@ -39,7 +39,7 @@ pub(super) fn answer(
     )
 }
 
-/// A wait for the outcome of a call that was sent, in this chain.
+/// Describes a wait for the outcome of a call that was sent, in this chain.
 pub(super) fn outcome(
     (origin, link): (&Origin, &Link),
     ticket: Ticket,
@@ -57,7 +57,7 @@ pub(super) fn outcome(
     )
 }
 
-/// A wait for a plugin of this bus to handle events of a topic.
+/// Describes a wait until a plugin of this bus has handled events of a topic.
 pub(crate) fn handled(
     (reporter, topic): (&dyn Reporter, &str),
     (bus, callee): (u64, u64),
@@ -69,7 +69,7 @@ pub(crate) fn handled(
     about_one((reporter, topic), chain.id, (callee, Needs::Handled))
 }
 
-/// A wait for something of a plugin's.
+/// Describes a wait for something from a plugin.
 pub(super) fn about(origin: &Origin, chain: u64, what: (u64, Needs)) -> Option<About> {
     about_one((&*origin.reporter, &origin.gate), chain, what)
 }
@@ -100,8 +100,8 @@ fn about_one(
     })
 }
 
-/// What this thread keeps from others: the turns of the handlers on its stack, and itself, where it is one
-/// of those that run a plugin's handlers.
+/// What this thread keeps from others: the turns of the handlers on its stack; itself, if it is one of the threads
+/// that run a plugin's handlers; and permits.
 fn held(bus: u64, mine: &[&Dispatcher]) -> Vec<Held> {
     let mut all: Vec<Held> = Vec::new();
     let mut add = |turn_lock: &TurnLock, of| {

@@ -1,5 +1,4 @@
-//! The calling side of a plugin: a call through a link, as bytes and with types, and one inside the
-//! process.
+//! The calling side of a plugin: calls through links, as bytes and with types, and direct calls inside the process.
 
 mod admission;
 pub(crate) mod bytes;

@@ -1,14 +1,13 @@
-//! Calls that are sent and not waited for on a thread: each is told of by a completion, which a future
-//! or a thread waits for.
+//! Calls that are sent, and not waited for on a thread. Each has a completion, from which a future or a thread gets
+//! the outcome.
 //!
-//! One thread looks after all of them. It sleeps on a bell that each such call names before it is
-//! published, takes the answers that are there, sends what waited for a slot, and tells of deadlines and
-//! of links that have ended. Calls for which there is no slot wait in private memory, by link and gate, in
-//! the order in which they came.
+//! One thread looks after all of them. It sleeps on a bell that each such call names before it is published, takes
+//! the answers that have come, sends calls that waited for a slot, and reports deadlines and links that have ended.
+//! Calls without a slot wait in private memory, by link and gate, in the order in which they came.
 //!
-//! Wakers are the program's: they may send, wait for other calls, drop their plugin, panic, and take their
-//! time. So they are called when nothing is locked, and when all outcomes of that look are in their places;
-//! and who waits for a call on a thread ends it at its deadline by itself.
+//! Wakers are code of the program: they may send, wait for other calls, drop their plugin, panic, or take long. So
+//! they are called when no lock is held and when all outcomes of that look are in their completions; and a thread
+//! that waits for a call ends it at its deadline by itself.
 
 mod again;
 mod asking;
@@ -50,12 +49,12 @@ use state::{Outcomes, State, closed};
 pub(crate) struct Outbound {
     pub(crate) index: u16,
     pub(crate) kind: CallKind,
-    /// How the bytes are written.
+    /// The encoding of `bytes`.
     pub(crate) encoding: Encoding,
-    /// Nanoseconds of the monotonic clock.
+    /// In nanoseconds of the monotonic clock.
     pub(crate) deadline: u64,
     pub(crate) bytes: Box<[u8]>,
-    /// Asked about the call where that is absent or refuses it; `None` once it was.
+    /// Asked if the gate is absent or refuses the call; `None` once it was asked.
     pub(crate) gate: Option<Weak<dyn Asks>>,
 }
 
@@ -68,8 +67,7 @@ impl std::fmt::Debug for Outbound {
     }
 }
 
-/// The calls of a plugin, or of those that share its doorbell, that are under way and that no thread waits
-/// for.
+/// The calls under way for which no thread waits: those of one plugin, or of all plugins that share a doorbell.
 #[derive(Debug)]
 pub(crate) struct SentCalls {
     shared: Arc<Shared>,
@@ -79,21 +77,22 @@ pub(crate) struct SentCalls {
 
 #[derive(Debug)]
 struct Shared {
-    /// The pages of links through which calls were sent, each with the bell that is rung for these. There is one,
-    /// and for a while another one when the plugin has come back to a new broker.
+    /// The doorbell pages of links through which calls were sent, each with its bell for such calls. There is one,
+    /// and for a while a second one after the plugin has come back to a new broker.
     pages: Mutex<Vec<Weak<SentBell>>>,
-    /// Stands for a bell where there is no page or more than one, and changes with that.
+    /// Counts changes of the pages. The thread sleeps on it in place of a bell if there is no page, or besides the
+    /// bells if there are several.
     changes: AtomicU32,
     /// Whether any call waits for an answer of the broker's.
     asks: AtomicBool,
-    /// Tasks that wait for events, and whether there are any.
+    /// Tasks that wait for events; and whether there are any.
     pulled: Mutex<Vec<Weak<Puller>>>,
     has_pulled: AtomicBool,
     state: Mutex<State>,
 }
 
 impl SentCalls {
-    /// Those of one plugin.
+    /// The calls of one plugin.
     fn new() -> SentCalls {
         let state = State {
             plugins: 1,
@@ -113,7 +112,7 @@ impl SentCalls {
         }
     }
 
-    /// Sends a call, now or as soon as there is a slot; the completion is told what came of it.
+    /// Sends a call, now or as soon as there is a slot. Its outcome is put into the completion.
     pub(crate) fn send(
         &self,
         link: &Arc<Link>,
@@ -134,7 +133,7 @@ impl SentCalls {
         let waits_first = match sent {
             Ok(waits_first) => waits_first,
             Err(refused) => {
-                // A link that has ended is not to be kept for a call that could not be sent.
+                // A link that has ended must not be kept because of a call that could not be sent.
                 state.forget_idle();
                 drop(state);
                 return self.send_when_told(refused);
@@ -143,15 +142,15 @@ impl SentCalls {
         state.calls.insert(number, link.clone());
         state.deadlines.insert((deadline, number));
         drop(state);
-        // The thread sleeps until a later time, or does not know that a call of this gate waits.
+        // The thread would sleep too long, or does not know yet that a call of this gate waits.
         if is_next || waits_first {
             self.shared.ring();
         }
         Ok(number)
     }
 
-    /// Has a call that found no way to its gate wait for what the broker says of that, and sends it then.
-    /// Does not wait for that itself.
+    /// Takes a call that found no way to its gate: asks the broker, and sends the call if there is a way then. Does
+    /// not wait for the broker.
     pub(crate) fn send_absent(
         &self,
         call: Outbound,
@@ -177,27 +176,27 @@ impl SentCalls {
         Ok(number)
     }
 
-    /// The broker has answered a question about a gate, or will answer none any more.
+    /// Called when the broker has answered a question about a gate, or will answer none any more.
     pub(crate) fn look_again(&self) {
         if self.shared.asks.load(Ordering::Relaxed) {
             self.shared.ring();
         }
     }
 
-    /// A page may have no links any more.
+    /// Called when a page may have no links any more.
     pub(crate) fn let_go_of_pages(&self) {
         self.shared.ring();
     }
 
-    /// Gives a call up: nobody is told what comes of it. Who waits for a slot hears of one that this gives
-    /// back, now or with the late answer.
+    /// Gives a call up: its outcome is dropped. Calls that wait for a slot get this call's slot, now or when the
+    /// late answer comes.
     pub(crate) fn give_up(&self, number: u64) {
         let forgotten = self.shared.state.lock().forget(number);
-        // Its waker is the program's.
+        // Its waker belongs to the program.
         discard(forgotten);
     }
 
-    /// Starts the thread, if there is none yet.
+    /// Starts the thread, if it does not run yet.
     fn start(&self) -> Result<()> {
         let mut thread = self.thread.lock();
         if self.shared.state.lock().is_closing {
@@ -210,8 +209,8 @@ impl SentCalls {
         Ok(())
     }
 
-    /// A plugin sends no more. The last one has the thread tell of all calls that they were given up, and
-    /// end.
+    /// Ends a plugin's part in this. When the last plugin leaves, the thread reports all calls as given up, and
+    /// ends.
     fn leave(&self) {
         {
             let mut state = self.shared.state.lock();
@@ -222,7 +221,7 @@ impl SentCalls {
             state.is_closing = true;
         }
         self.shared.ring();
-        // Not while it is locked: the thread may be in a waker that sends another call.
+        // Not under the lock: the thread may be in a waker that sends another call.
         let thread = self.thread.lock().take();
         if let Some(thread) = thread {
             join(thread);
@@ -233,14 +232,14 @@ impl SentCalls {
 impl Drop for SentCalls {
     fn drop(&mut self) {
         if !self.fork.is_here() {
-            // In a forked child there is no thread, and what its handle names may be somebody else's.
+            // In a forked child the thread does not exist, and its handle may name somebody else's.
             std::mem::forget(self.thread.get_mut().take());
         }
     }
 }
 
 impl Shared {
-    /// Has the thread hear of calls that are sent through a link.
+    /// Has the thread sleep on the bell for calls that are sent through a link.
     fn attend(&self, link: &Link) -> Result<()> {
         let page = link.sent_bell();
         let bell = page.take().ok_or_else(|| {
@@ -255,7 +254,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Has the thread sleep on the bell of a page; whether it did not before.
+    /// Adds a page whose bell the thread sleeps on. Returns whether it is new.
     fn add_page(&self, page: &Arc<SentBell>) -> bool {
         let mut pages = self.pages.lock();
         let mut known = pages.iter();
@@ -266,7 +265,7 @@ impl Shared {
         is_new
     }
 
-    /// Has the thread look again.
+    /// Wakes the thread.
     fn ring(&self) {
         self.changes.fetch_add(1, Ordering::Release);
         futex::wake_private(&self.changes);
@@ -275,28 +274,28 @@ impl Shared {
         }
     }
 
-    /// The pages that there still are.
+    /// The pages that are still in use.
     fn pages(&self) -> Vec<Arc<SentBell>> {
         let mut pages = self.pages.lock();
         pages.retain(|page| page.strong_count() > 0);
         pages.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// The thread that looks after calls.
+    /// The body of the thread.
     fn run(&self) {
         let mut pages = Pages::default();
         while self.look(&mut pages) {}
     }
 
-    /// Looks at all calls, and sleeps until something happens; false where the plugin has closed.
+    /// Looks at all calls, and then sleeps until something happens. Returns `false` once the plugin has closed.
     fn look(&self, pages: &mut Pages) -> bool {
-        // Before the look, so that nothing that comes after it is slept through.
+        // Read before the look, so that changes after it end the sleep.
         let changes = self.changes.load(Ordering::Acquire);
         pages.note(changes, || self.pages());
         let mut outcomes = {
             let mut state = self.state.lock();
             let outcomes = state.look();
-            // Before anything is asked, so that the answer is told.
+            // Stored before anything is asked, so that the answer wakes the thread.
             self.asks.store(!state.asking.is_empty(), Ordering::Relaxed);
             outcomes
         };
@@ -318,7 +317,7 @@ impl Shared {
     }
 }
 
-/// Puts outcomes where they belong, and then wakes tasks: one of these may wait for another one.
+/// Puts outcomes into their completions, and then wakes tasks: a task may wait for another outcome.
 fn tell(outcomes: Outcomes) {
     let wakers: Vec<_> = outcomes
         .into_iter()

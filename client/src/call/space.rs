@@ -1,5 +1,4 @@
-//! What a call needs of its link before it is sent: a slot, and space for its payload. Waiting for them
-//! where there is none.
+//! What a call needs from its link before it is sent: a slot, and space for its payload; and waiting for these.
 
 use std::time::{Duration, Instant};
 
@@ -24,8 +23,8 @@ pub(super) fn take_ticket(target: &Target<'_>, chain: Option<Chain>) -> Result<T
     }
 }
 
-/// Takes a slot if one is free: for a call of its own one of those that its gate may have, for one
-/// that a handler makes any, because the chain's earlier calls wait for it.
+/// Takes a slot if one is free. A call outside of chains gets one of those that its gate may have; a call that a
+/// handler makes gets any, because earlier calls of its chain wait for it.
 #[inline(always)]
 fn try_ticket(to: &Destination<'_>, chain: Option<Chain>) -> Option<Ticket> {
     let pending = to.link.pending();
@@ -44,7 +43,7 @@ fn wait_for_ticket(target: &Target<'_>, chain: Option<Chain>) -> Result<Ticket> 
     found.ok_or_else(|| no_space_for(target, Short::Pending))
 }
 
-/// Waits for a slot for a call that begins a chain, and does not let others overtake for long.
+/// Waits for a slot for a call that begins a chain. Other calls can overtake it only for a short time.
 fn wait_in_turn(target: &Target<'_>) -> Option<Ticket> {
     let link = target.to.link;
     let mut wait = SlotWait::begin(target.to.index, clock::now());
@@ -53,7 +52,7 @@ fn wait_in_turn(target: &Target<'_>) -> Option<Ticket> {
     found
 }
 
-/// Waits until `attempt` gives something, the link ends or closes, or the deadline passes.
+/// Waits until `attempt` returns something, the link ends or closes, or the deadline passes.
 pub(super) fn wait_for<T>(
     target: &Target<'_>,
     mut attempt: impl FnMut() -> Option<T>,
@@ -74,18 +73,18 @@ pub(super) fn wait_for<T>(
     got
 }
 
-/// What a call found none of.
+/// What a call did not find.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Short {
     /// Memory for its payload, in the outbox or in an extent.
     Payload,
-    /// Memory in an extent, which alone can have its payload.
+    /// Memory in an extent, because its payload fits nothing else.
     Extent,
-    /// A pending call.
+    /// A slot.
     Pending,
 }
 
-/// Why a call could not be sent by its deadline.
+/// The error of a call that could not be sent by its deadline.
 pub(super) fn no_space_for(target: &Target<'_>, what: Short) -> Error {
     match target.is_cancelled() && target.to.link.is_open() {
         true => cancelled(target.to.link),
@@ -94,7 +93,7 @@ pub(super) fn no_space_for(target: &Target<'_>, what: Short) -> Error {
 }
 
 impl Short {
-    /// That no memory was found for a payload of so many bytes.
+    /// What is missing if no memory was found for a payload of this length.
     pub(super) fn of(link: &Link, len: usize) -> Short {
         match len > link.blocks_len() {
             true => Short::Extent,
@@ -103,7 +102,7 @@ impl Short {
     }
 }
 
-/// Why nothing could be sent on a link.
+/// The error for a link on which nothing could be sent.
 pub(super) fn no_space(link: &Link, what: Short) -> Error {
     if !link.is_open() {
         return unavailable(link);
@@ -133,8 +132,8 @@ pub(super) fn no_space(link: &Link, what: Short) -> Error {
     Error::new(Code::Overloaded, text)
 }
 
-/// Why a call that waits for an extent could not be sent by its deadline, where that is because somebody
-/// does not answer. Who waits does so until then: they may go on in the next moment.
+/// The error of a call that waited for an extent until its deadline because somebody did not answer. It does wait
+/// until then, because they may answer at any moment.
 fn not_mapped(link: &Link, late: Late) -> Error {
     let within = |time: Duration| format!("within {:.1} s", time.as_secs_f64());
     let text = match late {
@@ -156,8 +155,8 @@ fn not_mapped(link: &Link, late: Late) -> Error {
     Error::new(Code::Timeout, text)
 }
 
-/// Takes space for a payload, to be filled in place. Only where there is none yet it is asked until
-/// when to wait for some.
+/// Takes space for a payload, which the caller then fills. `target`, which has the deadline, is only asked for if
+/// there is no space yet.
 pub(crate) fn loan<'a>(
     link: &Link,
     len: usize,
@@ -179,7 +178,7 @@ pub(crate) fn loan<'a>(
     found.unwrap_or_else(|| Err(no_space_for(&target, Short::Extent)))
 }
 
-/// An error in a forked child, whose parent the link belongs to.
+/// Fails in a forked child: the link belongs to its parent.
 #[inline]
 pub(super) fn check_here(link: &Link) -> Result<()> {
     if link.is_here() {

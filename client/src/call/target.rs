@@ -1,4 +1,4 @@
-//! Where a call goes, and what ends the wait for its answer.
+//! The target of a call, and what ends the wait for its answer.
 
 use std::sync::Arc;
 
@@ -15,25 +15,25 @@ use crate::base::error::{Error, Result};
 use crate::link::Link;
 use crate::serve::waits::Reporter;
 
-/// Where a call goes, and when its time is up.
+/// Where a call goes, and its deadline.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Destination<'a> {
     pub(crate) link: &'a Link,
     pub(crate) index: u16,
     pub(crate) kind: CallKind,
-    /// Nanoseconds of the monotonic clock.
+    /// In nanoseconds of the monotonic clock.
     pub(crate) deadline: u64,
 }
 
-/// What all calls of a handle have in common.
+/// What all calls of one handle share.
 pub(crate) struct Origin {
     pub(crate) gate: Arc<str>,
     pub(crate) backoff: Backoff,
-    /// Whose waits they are.
+    /// Reports their waits to the broker.
     pub(crate) reporter: Arc<dyn Reporter>,
 }
 
-/// Where a call goes, and how its answer is waited for.
+/// Where a call goes, and how its answer is awaited.
 #[derive(Clone, Copy)]
 pub(crate) struct Target<'a> {
     pub(crate) to: Destination<'a>,
@@ -42,19 +42,19 @@ pub(crate) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Whether the caller has given up.
+    /// Whether the caller's token is cancelled.
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancel.is_some_and(CancelToken::is_cancelled)
     }
 
-    /// What else to wait for: the caller's giving up.
+    /// The token's state, as a word to sleep on besides others.
     pub(crate) fn cancelled_word(&self) -> Option<futex::Awaited<'a>> {
         self.cancel.map(CancelToken::word)
     }
 }
 
-/// How a wait for an answer ended, if it did. To be asked after `state` was read for sleeping on.
+/// Whether and how a wait for an answer has ended. To be called after the words to sleep on were read.
 pub(crate) fn ended(target: &Target<'_>, ticket: Ticket) -> Option<Result<()>> {
     let link = target.to.link;
     if let Some(by_link) = link.ended(ticket) {
@@ -90,14 +90,14 @@ pub(super) fn timed_out(link: &Link, deadline: u64) -> Error {
     )
 }
 
-/// The error for a call that would be waited for on top of another chain's wait, which could not go on before
-/// it is over.
+/// The error for a call whose caller would wait on top of another chain's wait: that other wait could not go on
+/// before this one is over.
 #[cold]
 pub(super) fn buried() -> Error {
     buried_call("was not made")
 }
 
-/// The same, for a call that was sent before.
+/// The same error, for a call that was sent already.
 #[cold]
 pub(super) fn buried_after_sending() -> Error {
     buried_call("was sent before, and is given up now")
@@ -112,7 +112,7 @@ fn buried_call(was: &str) -> Error {
     Error::new(Code::Deadlock, text)
 }
 
-/// Why nothing can be published on a link that is not open.
+/// The error for a link on which nothing can be published.
 #[cold]
 pub(crate) fn unavailable(link: &Link) -> Error {
     match link.is_gone() {
@@ -121,7 +121,7 @@ pub(crate) fn unavailable(link: &Link) -> Error {
     }
 }
 
-/// Why a call on a link that has ended fails.
+/// The error of calls on a link that has ended.
 pub(crate) fn gone(link: &Link) -> Error {
     link.reason().cloned().unwrap_or_else(|| {
         Error::new(

@@ -1,4 +1,4 @@
-//! A call with typed arguments and a typed result: a layer of archives over a call of bytes.
+//! Calls with typed arguments and a typed result: archives on top of calls of bytes.
 
 use callgate_layout::Encoding;
 use callgate_layout::envelope::{Cell, Chain};
@@ -13,7 +13,7 @@ use crate::base::buffers::Scratch;
 use crate::base::error::Result;
 use crate::base::types::GateType;
 
-/// Arguments, which travel as their archive.
+/// Arguments, sent as their archive.
 struct Arguments<'a, A>(&'a A);
 
 impl<A: GateType> Request for Arguments<'_, A> {
@@ -40,8 +40,8 @@ pub(crate) fn call<A: GateType, R: GateType>(target: &Target<'_>, arguments: &A)
     value(target, answer, &cell)
 }
 
-/// Calls a gate with a payload that was filled in place, and waits for the result.
-/// Gives the payload back where the provider has no more to do with it.
+/// Calls a gate with a payload that the caller has filled in shared memory, and waits for the result. Returns the
+/// payload's space if the provider does not use it any more.
 pub(crate) fn call_loaned<R: GateType>(
     target: &Target<'_>,
     space: Space,

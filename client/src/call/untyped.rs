@@ -1,4 +1,4 @@
-//! A call of bytes that nobody here looks into: what travels is what is given.
+//! Calls with bytes that this side does not interpret.
 
 use callgate_layout::envelope::{Cell, Chain};
 use callgate_layout::{Code, Encoding};
@@ -14,7 +14,7 @@ use crate::base::error::{Error, Result};
 use crate::link::Link;
 use crate::link::extents::too_large;
 
-/// Bytes that travel as they are.
+/// Bytes that are sent as they are.
 struct AsTheyAre<'a> {
     encoding: Encoding,
     bytes: &'a [u8],
@@ -44,7 +44,7 @@ pub(crate) fn call(target: &Target<'_>, encoding: Encoding, bytes: &[u8]) -> Res
     into_bytes(target.to.link, answer, &cell)
 }
 
-/// Copies a request that may have to wait for a slot.
+/// Copies a request, because it may have to wait for a slot.
 pub(crate) fn outbound(request: &[u8]) -> Result<Box<[u8]>> {
     if request.len() > MAX_LEN {
         return Err(too_large(Code::RequestTooLarge, "bytes", MAX_LEN));
@@ -53,7 +53,7 @@ pub(crate) fn outbound(request: &[u8]) -> Result<Box<[u8]>> {
     Ok(request.into())
 }
 
-/// Copies an answer, which may still lie where the provider has put it.
+/// Copies an answer, which may still lie in shared memory.
 pub(super) fn into_bytes(link: &Link, answer: Answer<'_>, cell: &Cell) -> Result<Bytes> {
     let outcome = |ok: bool, bytes: &[u8]| match ok {
         true => check_memory(bytes, "result")

@@ -1,4 +1,4 @@
-//! Waiting for an answer: awake, then asleep on a bell of this plugin's or on the words themselves.
+//! Waiting for an answer: first awake, then asleep on a bell of this plugin or on the words themselves.
 
 use std::thread;
 
@@ -14,11 +14,11 @@ use crate::base::error::Result;
 use crate::base::futex_refused;
 use crate::serve::dispatcher::serving_thread;
 
-/// After so many calls of a slot its caller lets others have its core that wait for it: who is answered while
-/// it spins would keep it otherwise, and others of its kind would be answered a hundred times less often.
+/// After this many calls of a slot its caller yields its core once. A caller that is always answered while it spins
+/// would otherwise keep the core, and other callers that wait for it would be answered a hundred times less often.
 const TURN: u32 = 1024;
 
-/// Waits until the answer is there; an error when the link or the deadline ends first.
+/// Waits until the answer has come. Fails if the link ends, or at the deadline, or when the token is cancelled.
 #[inline(always)]
 pub(super) fn await_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     let link = target.to.link;
@@ -36,7 +36,7 @@ pub(super) fn await_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     park_for_reply(target, ticket)
 }
 
-/// Lets others have this thread's core that wait for it.
+/// Yields this thread's core to threads that wait for it.
 #[cold]
 fn give_way() {
     thread::yield_now();
@@ -50,7 +50,7 @@ fn park_for_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     }
     let sleeper = match target.cancel {
         None => target.to.link.sleeper(ticket),
-        // Whoever cancels the token wakes those who wait for its word, and knows no bells.
+        // Cancelling a token wakes threads that sleep on the token's word, and rings no bells.
         Some(_) => None,
     };
     let outcome = match sleeper {
@@ -62,7 +62,7 @@ fn park_for_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     outcome
 }
 
-/// Waits awake for a call that a provider has taken, or not, that takes no more.
+/// Waits awake until the wait has ended, also for a provider that takes no more calls.
 fn spin(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     let (link, backoff) = (target.to.link, &target.by.backoff);
     let is_over = || link.ended(ticket).is_some() || target.is_cancelled();
@@ -74,13 +74,13 @@ fn spin(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     }
 }
 
-/// Sleeps on a bell that the provider rings, or whoever ends the link.
+/// Sleeps on a bell, which the provider rings, or the thread that ends the link.
 fn sleep_on_bell(target: &Target<'_>, ticket: Ticket, sleeper: &Sleeper<'_>) -> Result<()> {
     let sleep = |seen| sleeper.sleep(seen, target.to.deadline);
     sleeper.wait(|| ended(target, ticket), sleep)
 }
 
-/// Sleeps on all words that end the wait.
+/// Sleeps on all words whose change may end the wait.
 fn sleep_on_words(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     let link = target.to.link;
     let sleeper = link.word_sleeper(ticket);

@@ -87,7 +87,8 @@ mod tests {
         assert_eq!(budget.left(5 + 1_500 * MS), 0);
     }
 
-    /// Who waited for a listener without budget waited again and again for the little that it had got meanwhile.
+    /// A sender that waited for a listener without budget waited again and again for the little that had grown
+    /// meanwhile.
     #[test]
     fn what_was_used_up_counts_again_when_there_is_enough() {
         let mut budget = Budget::new(0);
@@ -123,7 +124,7 @@ mod tests {
         assert_eq!(budget.left(120 * MS), 880 * MS);
     }
 
-    /// Another topic of the sender's goes on meanwhile, and looks at the budget for each piece of its ring.
+    /// Another topic of the sender goes on meanwhile, and looks at the budget for each piece of its ring.
     #[test]
     fn what_others_look_at_is_spent_all_the_same() {
         let (mut budget, mut now) = (Budget::new(0), 0);
@@ -139,7 +140,7 @@ mod tests {
         assert!(now >= 999 * MS, "{now}");
     }
 
-    /// A listener that catches up just before its budget is used up held its source up all the time.
+    /// A listener that caught up just before its budget was used up delayed its source all the time.
     #[test]
     fn who_always_catches_up_late_costs_a_tenth_of_the_time() {
         let (mut budget, mut now, mut waited) = (Budget::new(0), 0, 0);
@@ -149,7 +150,7 @@ mod tests {
             budget.spend(now, now + wait);
             now += wait;
             waited += wait;
-            // One event later it is in the way again.
+            // One event later, the listener is in the way again.
             now += MS;
         }
         assert!(waited < 12_000 * MS, "{waited}");

@@ -152,7 +152,7 @@ impl Feed {
 
     /// Ends the feed: a thread that takes from it stops after the event that it is handling.
     pub(crate) fn end(&self) {
-        self.is_over.store(true, Ordering::SeqCst);
+        self.is_over.store(true, Ordering::Release);
     }
 
     /// Drops what the feed reads. If a thread is taking from it, that is dropped with the feed.

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
     use crate::base::error::Error;
 
-    /// Who left and came back began with a whole second.
+    /// A listener that left and came back began with a full budget of a second.
     #[test]
     fn a_budget_outlives_its_listener_until_it_is_whole() {
         let peers = Peers::default();

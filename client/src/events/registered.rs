@@ -121,7 +121,7 @@ impl Handlers {
 
     /// Removes a handler. Returns whether none is left.
     pub(crate) fn remove(&self, registered: &Arc<Registered>) -> bool {
-        registered.is_over.store(true, Ordering::SeqCst);
+        registered.is_over.store(true, Ordering::Relaxed);
         self.change(|list| list.retain(|other| !Arc::ptr_eq(other, registered)))
     }
 

@@ -246,8 +246,8 @@ impl ReplyBuffer {
 mod tests {
     use super::*;
 
-    /// A reply whose caller had gone stayed in the buffer, and the tail of it was published behind
-    /// the shorter one of the next.
+    /// A reply whose caller had ended stayed in the buffer, and the end of it was published behind the next,
+    /// shorter one.
     #[test]
     fn nothing_is_left_of_what_was_there_before() {
         let mut reply = ReplyBuffer::new();

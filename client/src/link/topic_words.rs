@@ -123,7 +123,7 @@ mod tests {
         Arc::new(TopicWords::new(Arc::new(Doorbell::new(page))))
     }
 
-    /// Two sources with one word are woken for each other, and one may take the other's wake-up away.
+    /// If two sources had one word, each would be woken for the other, and one might take the other's wake-up away.
     #[test]
     fn each_source_has_a_word_of_its_own_as_long_as_there_are_any() {
         let words = words();
@@ -134,7 +134,7 @@ mod tests {
         assert!(words.take().is_some());
     }
 
-    /// A listener that had not heard of the end yet armed the next source.
+    /// A listener that had not learnt of the end yet armed the word for the next source.
     #[test]
     fn a_word_that_was_given_back_is_the_last_to_be_taken_again() {
         let words = words();

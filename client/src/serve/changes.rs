@@ -1,15 +1,15 @@
-//! What a dispatcher has to take note of: that anything changed, and its end.
+//! What a dispatcher has to notice: that something has changed, and that it has to end.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use callgate_layout::version::Version;
 
-/// The changes of all plugins that one dispatcher serves: links, grants, gates, and those plugins
+/// Counts the changes of all plugins that one dispatcher serves: of links, grants, gates, and of the plugins
 /// themselves.
 #[derive(Debug)]
 pub(crate) struct Changes {
     version: Version,
-    /// The version of which the dispatcher has taken note last.
+    /// The version that the dispatcher has noticed last.
     noted: AtomicU64,
 }
 
@@ -21,23 +21,23 @@ impl Changes {
         }
     }
 
-    /// Makes the dispatcher take new copies at its next look; who changes something has counted it in its
-    /// plugin's own number before, and wakes the dispatcher besides.
+    /// Has the dispatcher copy again at its next look. Before this, the caller has counted the change in its
+    /// plugin's own version; after it, it wakes the dispatcher.
     pub(crate) fn changed(&self) {
         self.version.one_changed();
     }
 
-    /// To be called before the plugins' own numbers are looked at, because this one has changed.
+    /// To be called before the plugins' own versions are looked at, because this one has changed.
     pub(super) fn look_at_each(&self) {
         self.version.look_at_each();
     }
 
-    /// The dispatcher has taken note of this version.
+    /// Notes that the dispatcher has noticed this version.
     pub(super) fn note(&self, version: u64) {
         self.noted.fetch_max(version, Ordering::Relaxed);
     }
 
-    /// Whether the dispatcher has taken note of that version, or of a later one.
+    /// Whether the dispatcher has noticed this version, or a later one.
     pub(super) fn has_noted(&self, version: u64) -> bool {
         self.noted.load(Ordering::Relaxed) >= version
     }
@@ -47,7 +47,7 @@ impl Changes {
         self.version.seen()
     }
 
-    /// The dispatcher is to end; whether nobody said so before.
+    /// Tells the dispatcher to end. Returns whether this is the first time.
     pub(crate) fn close(&self) -> bool {
         self.version.close()
     }

@@ -1,4 +1,4 @@
-//! Counting calls and timing some of them, gate by gate, in the plugin's status page.
+//! Counting calls of each gate, and timing some of them, in the plugin's status page.
 
 use callgate_layout::clock;
 use callgate_layout::pages::Status;
@@ -7,16 +7,16 @@ use super::gate::Gate;
 use super::guard::guarded;
 use crate::base::error::Result;
 
-/// Where a plugin's calls are counted.
+/// The status page in which calls are counted.
 #[derive(Clone, Copy)]
 pub(crate) struct Counter<'a> {
     pub(crate) status: &'a Status,
-    /// Whether handlers run side by side, and so count at the same time.
+    /// Whether handlers run in parallel, so that several threads count at the same time.
     pub(crate) together: bool,
 }
 
 impl Counter<'_> {
-    /// Notes that a call of a gate came as JSON.
+    /// Counts that a call of a gate came as JSON.
     #[cold]
     pub(crate) fn note_json(&self, gate: &Gate, caller: &str) {
         gate.note_json(caller);
@@ -25,8 +25,8 @@ impl Counter<'_> {
         }
     }
 
-    /// Runs a handler, and counts it for its gate: a load and a store before it, and for one call
-    /// in 64 two reads of the precise clock around it.
+    /// Runs a handler and counts the call for its gate. That costs a load and a store, and for one call in 64 two
+    /// reads of the precise clock around the handler.
     #[inline]
     pub(crate) fn counted<T>(&self, gate: &Gate, run: impl FnOnce() -> Result<T>) -> Result<T> {
         let status = self.status;

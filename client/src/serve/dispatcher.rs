@@ -1,5 +1,5 @@
-//! Where a plugin's handlers run: on a thread of the plugin's, on several, inside its own loop, or on
-//! one thread together with those of other plugins, its group.
+//! The dispatcher: runs a plugin's handlers on a thread of the plugin, on several, inside the program's own loop,
+//! or on one thread together with those of the other plugins of its group.
 
 mod copies;
 mod crowd;
@@ -43,53 +43,53 @@ use members::{Doorbells, Parked};
 
 pub(crate) use run::LATE_LOOK;
 
-/// The serving side of a plugin, or of all plugins of a group: their calls, and who may run them.
+/// The serving side of a plugin, or of all plugins of a group: their calls, and the threads that may run them.
 pub(crate) struct Dispatcher {
     changes: Arc<Changes>,
     dispatch: Dispatch,
     backoff: Backoff,
-    /// A dispatcher's thread holds this for life, a pump while it runs, a pool's threads for
-    /// moments. Re-entrant: a thread that waits inside a handler looks for calls of its chain.
+    /// A dispatcher's thread holds this lock for life, a pump while it runs, the threads of a pool for moments.
+    /// Re-entrant, because a thread that waits inside a handler looks for calls of its chain.
     scheduler: ReentrantMutex<RefCell<Scheduler>>,
     outstanding: Arc<Outstanding>,
-    /// Whether there are feeds to take events from, as far as the scheduler has taken note.
+    /// Whether there are feeds from which events are taken, as far as the scheduler has noticed.
     has_feeds: AtomicBool,
     /// In a pool, held by the one thread that looks for calls.
     leader: Mutex<()>,
     parked: Mutex<Parked>,
     bells: Doorbells,
-    /// The number of the thread that pumps; 0 for none.
+    /// The number of the thread that pumps; 0 if there is none.
     pump: AtomicU64,
     turn_lock: Lease,
-    /// Calls of a pool's handlers by other plugins of this process that are under way.
+    /// Calls of a pool's handlers that other plugins of this process are making directly.
     visits: Visits,
     /// How many threads of a pool have not ended.
     running: AtomicU32,
-    /// How many of these have a call, and so look for none.
+    /// How many of these are handling a call, and so look for none.
     busy: AtomicU32,
 }
 
-/// The way to the scheduler: held all the time, or for moments.
+/// Access to the scheduler: its lock is either held all the time, or taken for moments.
 pub(crate) enum Door<'a> {
     Held(ReentrantMutexGuard<'a, RefCell<Scheduler>>),
     Shared(&'a ReentrantMutex<RefCell<Scheduler>>),
 }
 
-/// What became of a look for a call.
+/// The outcome of a look for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Handled {
     /// There was none.
     Nothing,
-    /// It was answered, or its link ended.
+    /// A call was answered, or its link ended.
     Done,
     /// Another chain has the turn.
     NoTurn,
-    /// Its gate has as many calls under way as it may.
+    /// The call's gate has reached its limit.
     Full,
 }
 
 impl Door<'_> {
-    /// Uses the scheduler. Nothing inside runs or drops a handler, which might come back here.
+    /// Runs `work` with the scheduler. It must not run or drop a handler, which might come back here.
     #[inline]
     fn with<T>(&self, work: impl FnOnce(&mut Scheduler) -> T) -> T {
         match self {
@@ -123,12 +123,12 @@ impl Dispatcher {
         }
     }
 
-    /// What this takes note of.
+    /// The changes that this dispatcher has to notice.
     pub(crate) fn changes(&self) -> &Arc<Changes> {
         &self.changes
     }
 
-    /// What it has left to be answered by others.
+    /// The calls that it has taken and that others will answer.
     pub(crate) fn outstanding(&self) -> &Arc<Outstanding> {
         &self.outstanding
     }
@@ -137,12 +137,12 @@ impl Dispatcher {
         self.dispatch
     }
 
-    /// Begins a call of another plugin of this process, on its thread; the token to wait for while
-    /// another chain has it. On a pool, handlers need no turn.
+    /// Begins a direct call of another plugin of this process, on the caller's thread. Fails with the turn lock to
+    /// wait for while another chain has the turn. In a pool, handlers need no turn.
     #[inline]
     pub(crate) fn visit(&self, chain: u64) -> Result<Option<Turn>, &'static TurnLock> {
         if let Dispatch::Pool(_) = self.dispatch {
-            // After this it looks whether the plugin closes.
+            // The visit is counted before the caller looks whether the plugin closes.
             self.visits.begin();
             stack::hold(None, 0);
             return Ok(None);
@@ -152,7 +152,7 @@ impl Dispatcher {
         turn_lock.visit(chain).map(Some).ok_or(turn_lock)
     }
 
-    /// Ends such a call, and counts it in the status page of the plugin that was called.
+    /// Ends a direct call, and counts it in the status page of the plugin that was called.
     #[inline]
     pub(crate) fn leave(&self, turn: Option<Turn>, status: &Status, failed: bool) {
         match turn {
@@ -167,7 +167,7 @@ impl Dispatcher {
         }
     }
 
-    /// Ends a visit in which no handler was run.
+    /// Ends a direct call in which no handler was run.
     pub(crate) fn leave_unrun(&self, turn: Option<Turn>) {
         match turn {
             Some(turn) => self.turn_lock.end(turn),
@@ -175,15 +175,15 @@ impl Dispatcher {
         }
     }
 
-    /// Whether this thread is inside a chain in which one of these plugins' handlers runs, or may, or in a
-    /// handler of theirs on top of another chain's.
+    /// Whether this thread is inside a chain in which a handler of one of these plugins runs, or may run, or inside
+    /// such a handler on top of another chain's.
     pub(crate) fn is_inside(&self) -> bool {
         let may_visit = || self.visits.seen() != 0;
         let has_turn = |chain| self.turn_lock.belongs_to(chain) || stack::has(&self.turn_lock);
         chain::current().is_some_and(|chain| has_turn(chain.id) || may_visit())
     }
 
-    /// Counts calls in a status page of one of these plugins.
+    /// Counts calls in the status page of one of these plugins.
     #[inline]
     pub(crate) fn counter<'a>(&self, status: &'a Status) -> Counter<'a> {
         Counter {
@@ -192,13 +192,13 @@ impl Dispatcher {
         }
     }
 
-    /// Whether handlers run side by side.
+    /// Whether handlers run in parallel.
     #[inline]
     pub(crate) fn is_pool(&self) -> bool {
         matches!(self.dispatch, Dispatch::Pool(_))
     }
 
-    /// Begins a call that came through a link; `None` while another chain has the token.
+    /// Takes the turn for a call that came through a link; `None` while another chain has it.
     #[inline(always)]
     fn begin(&self, call: &IncomingCall) -> Option<Option<Turn>> {
         if let Dispatch::Pool(_) = self.dispatch {
@@ -212,8 +212,7 @@ impl Dispatcher {
         }
     }
 
-    /// The scheduler, for as long as a thread is the only one to look at it, or in a pool for
-    /// moments.
+    /// Access to the scheduler: for as long as a thread is the only one to look at it, or in a pool for moments.
     fn door(&self) -> Door<'_> {
         match self.dispatch {
             Dispatch::Pool(_) => Door::Shared(&self.scheduler),
@@ -221,14 +220,14 @@ impl Dispatcher {
         }
     }
 
-    /// Whether this thread may run the plugin's handlers while it waits. To be asked on threads
-    /// that [serve here](serving_thread::serve_here).
+    /// Whether this thread may run the plugin's handlers while it waits. To be asked on threads that [serve
+    /// here](serving_thread::serve_here).
     pub(crate) fn is_mine(&self) -> bool {
         self.dispatch != Dispatch::Pump
             || self.pump.load(Ordering::Relaxed) == chain::thread_number()
     }
 
-    /// The same, without waiting for another thread that pumps.
+    /// As [`Dispatcher::door`], but `None` if another thread pumps.
     fn try_door(&self) -> Option<Door<'_>> {
         match self.dispatch {
             Dispatch::Pool(_) => Some(Door::Shared(&self.scheduler)),
@@ -241,36 +240,37 @@ impl Dispatcher {
         self.pump.store(chain::thread_number(), Ordering::Relaxed);
     }
 
-    /// Drops what may be the last of a handler, while nothing is borrowed or locked: what that has
-    /// captured may panic, and may call this very plugin, on this thread, which keeps the token.
+    /// Drops values that may hold the last reference to a handler, while nothing is borrowed or locked: values that
+    /// the handler has captured may panic in their drops, and may call this very plugin on this thread. So the turn
+    /// is released first.
     #[cold]
     fn discard<T>(&self, old: T) {
         self.turn_lock.release();
         discard(old);
     }
 
-    /// Serves one call; false when there was none whose turn it is.
+    /// Serves one call. Returns `false` if there was none that could have its turn.
     #[inline(always)]
     fn serve_one(&self, door: &Door<'_>, frame: &mut Frame, wanted: Wanted) -> bool {
         loop {
             let next = door.with(|scheduler| scheduler.next(&mut frame.exchange.call, wanted));
             match self.handle_next(door, frame, next) {
                 Handled::Done => return true,
-                // Another gate's may run. There are no more of them than the links have slots.
+                // A call of another gate may run. There are no more of these than the links have slots.
                 Handled::Full => {}
                 Handled::NoTurn | Handled::Nothing => return false,
             }
         }
     }
 
-    /// Runs the call that was taken into the frame, and answers it, or puts it off.
+    /// Runs the call that was taken into the frame and answers it, or puts it off.
     #[inline(always)]
     fn handle(&self, door: &Door<'_>, frame: &mut Frame) -> Handled {
-        // GATES-CHANGED, once the call is seen: it may have been made for a grant that is
-        // younger than the frame's copies.
+        // GATES-CHANGED, after the call was seen: it may have been made for a grant that is newer than the frame's
+        // copies.
         self.refresh_for_call(door, frame);
         let Some(turn) = self.begin(&frame.exchange.call) else {
-            // Its turn comes when the chain that has the token is done.
+            // It gets its turn when the chain that has the turn has ended.
             door.with(|scheduler| scheduler.put_off(&frame.exchange.call, None));
             return Handled::NoTurn;
         };
@@ -297,9 +297,9 @@ impl Dispatcher {
         Handled::Done
     }
 
-    /// Has another thread of a pool look what there is to do: where an answer is late, which only the thread
-    /// that looks for calls publishes; and where calls in the queues may run now that this call has ended, and
-    /// this thread goes on waiting inside a chain.
+    /// Wakes another thread of a pool if there is work for it: a late answer, because only the thread that looks
+    /// for calls publishes those; or calls in the queues that may run now that this call has ended, while this
+    /// thread goes on to wait inside a chain.
     fn tell_others(&self, door: &Door<'_>, frame: &mut Frame) {
         let is_awaited = std::mem::take(&mut frame.exchange.is_awaited) && chain::nesting() > 0;
         let may_be_late = || self.outstanding.may_be_late.load(Ordering::Relaxed);
@@ -309,7 +309,7 @@ impl Dispatcher {
         }
     }
 
-    /// Puts a call off whose gate has as many under way as it may.
+    /// Puts off a call whose gate has reached its limit.
     #[cold]
     fn put_off(&self, door: &Door<'_>, frame: &mut Frame, turn: Option<Turn>) {
         let met = frame.exchange.met.take();
@@ -319,7 +319,7 @@ impl Dispatcher {
         }
     }
 
-    /// Answers a call whose link this frame does not know.
+    /// Answers a call whose link this frame does not have.
     #[cold]
     fn refuse(&self, door: &Door<'_>, frame: &mut Frame) {
         let error = Error::new(Code::ProviderGone, "the link is gone");
@@ -327,7 +327,7 @@ impl Dispatcher {
         frame.exchange.tidy(None);
     }
 
-    /// Wakes the thread of a pool that sleeps while another one has made work for it.
+    /// Wakes the thread of a pool that sleeps, because another thread has made work for it.
     #[cold]
     fn wake_leader(&self) {
         if self.parked.lock().threads > 0 {
@@ -347,7 +347,8 @@ impl Dispatcher {
         }
     }
 
-    /// Says what a peer did, which is logged: who listens may call this very plugin.
+    /// Reports a violation by a peer, which is logged: so the turn is released, because a subscriber of the log may
+    /// call this very plugin.
     #[cold]
     fn broke(&self, door: &Door<'_>, link: &Arc<Link>, violation: Violation) {
         let member = door.with(|scheduler| scheduler.member(link));

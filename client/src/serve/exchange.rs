@@ -1,4 +1,4 @@
-//! A call that came in, and the memory that it and its answer pass through.
+//! A call that came in, with the memory for its request and its answer.
 
 use std::sync::Arc;
 
@@ -13,30 +13,30 @@ use crate::base::buffers::KEEP;
 use crate::handler::ReplyBuffer;
 use crate::link::Link;
 
-/// The index of no incoming side: it is looked for by its key.
+/// The index of a call whose incoming side has to be found by its key.
 const NOWHERE: usize = usize::MAX;
 
-/// A call that was taken from a ring. It is filled in place, where its handler will find it.
+/// A call that was taken from a ring. It is filled in place, where its handler reads it.
 #[derive(Clone, Debug)]
 pub(crate) struct IncomingCall {
-    /// The incoming side of a link that took it, and where that stood among the others then: nowhere where
-    /// the call was in a queue, or is none.
+    /// The key of the link's incoming side that took it, and the index of that side then; `NOWHERE` if the call was
+    /// in a queue, or there is none.
     pub(crate) key: u64,
     pub(crate) index: usize,
     pub(crate) envelope: Call,
     pub(crate) ticket: Ticket,
-    /// The name of the chain that it begins, or would.
+    /// The name of the chain that the call begins, or would begin if it were not part of one.
     pub(crate) name: u64,
-    /// The chain that its handler is in.
+    /// The chain to which its handler belongs.
     pub(crate) chain: Chain,
-    /// Whether its gate's handlers may run on top of another chain's wait.
+    /// Whether its gate is re-entrant.
     pub(crate) is_reentrant: bool,
-    /// What lies inline of it.
+    /// The cell with its inline payload.
     pub(crate) cell: Cell,
 }
 
 impl IncomingCall {
-    /// Space for a call. Until one was taken, and after one that breaks the protocol, it holds none.
+    /// Space for a call. It holds none until one was taken, and after one that breaks the protocol.
     pub(crate) fn none() -> IncomingCall {
         IncomingCall {
             key: u64::MAX,
@@ -62,7 +62,7 @@ impl IncomingCall {
         }
     }
 
-    /// The call as it lies in a queue.
+    /// A copy of the call for a queue.
     pub(crate) fn waiting(&self) -> IncomingCall {
         IncomingCall {
             index: NOWHERE,
@@ -75,7 +75,7 @@ impl IncomingCall {
         self.index == NOWHERE
     }
 
-    /// How it asks for one of its gate's permits.
+    /// How it asks for a permit of its gate.
     #[inline]
     pub(crate) fn asks(&self) -> Asks {
         match (self.envelope.chain, self.has_waited()) {
@@ -86,22 +86,21 @@ impl IncomingCall {
     }
 }
 
-/// A call, and the memory that its parameters and its answer pass through: used for one call after the
-/// other.
+/// A call, and the memory for its request and its answer, which is used for one call after the other.
 pub(crate) struct Exchange {
     pub(crate) call: IncomingCall,
     pub(crate) request: Buffer,
     pub(crate) reply: ReplyBuffer,
-    /// What the call has of its gate's limit while its handler runs.
+    /// The call's share in its gate's limit while its handler runs.
     pub(crate) taken: Option<Taken>,
-    /// The limit that it met, for who then puts it off.
+    /// The limit that was reached, for the caller who then puts the call off.
     pub(crate) met: Option<Arc<Limit>>,
-    /// Whether others of its gate wait for its end in the scheduler.
+    /// Whether other calls of its gate wait in the scheduler for the end of this one.
     pub(crate) is_awaited: bool,
 }
 
 impl Exchange {
-    /// Counts the call as under way; false, with the limit noted, where there are as many as may be.
+    /// Takes a permit for the call. Returns `false`, and notes the limit, if the limit is reached.
     pub(crate) fn enter(&mut self, limit: &Arc<Limit>) -> bool {
         self.taken = limit.enter(self.call.chain.id, self.call.asks());
         let is_in = self.taken.is_some();
@@ -111,15 +110,15 @@ impl Exchange {
         is_in
     }
 
-    /// The call is under way no more, unless its answer was left for later.
+    /// Gives the call's permit back, unless its answer was left for later.
     pub(crate) fn leave(&mut self, limit: &Limit) {
         if let Some(taken) = self.taken.take() {
             self.is_awaited = limit.end(taken);
         }
     }
 
-    /// Passes the memory of large payloads on: to the plugin's pool, or where the link that they came
-    /// through is gone, to the system.
+    /// Passes the memory of large payloads on to the plugin's pool, or to the system if the link through which they
+    /// came has ended.
     #[inline]
     pub(crate) fn tidy(&mut self, link: Option<&Link>) {
         self.reply.clear(link);

@@ -1,4 +1,4 @@
-//! Running the handler of a call that was taken from a ring.
+//! Frames: running the handler of a call that was taken from a ring.
 
 mod elsewhere;
 mod tables;
@@ -28,37 +28,37 @@ use crate::link::own_memory::OwnMemory;
 use elsewhere::Large;
 use tables::renewed;
 
-/// What serving one call at a time needs: one for each call that is under way on a stack.
+/// What is needed to serve one call at a time. Each call that is under way on a stack has its own frame.
 ///
-/// A frame has its own copies of what may be called, so that a handler stays where it is while it
-/// runs, whatever is withdrawn or granted meanwhile.
+/// A frame has its own copies of what may be called, so that a handler stays in place while it runs, whatever is
+/// withdrawn or granted meanwhile.
 #[derive(Default)]
 pub(crate) struct Frame {
     pub(crate) version: u64,
     tables: Vec<Table>,
-    /// Those of links from which no more calls are taken.
+    /// The tables of links from which no more calls are taken.
     closed: Vec<Table>,
     pub(crate) exchange: Exchange,
 }
 
-/// What one peer may call here.
+/// What one peer may call, and how it is answered.
 pub(crate) struct Table {
     key: u64,
     link: Arc<Link>,
     answers: Arc<Answers>,
-    /// That of the plugin whose link it is: there its calls are counted.
+    /// The memory of the plugin to which the link belongs: calls are counted in its status page.
     memory: Arc<OwnMemory>,
     /// The plugin's version when this was copied.
     version: u64,
-    /// How often gates had changed then, and the peer's grants.
+    /// The number of changes of gates, and of the peer's grants, when this was copied.
     changes: (u64, u64),
     gates: Vec<Callable>,
 }
 
 impl Frame {
-    /// Takes new copies of what has changed, in the order in which the scheduler has its links, and of those from
-    /// which no more calls are taken. The old ones are given back: what handlers have captured is to be dropped
-    /// where nothing is borrowed.
+    /// Renews the copies of what has changed, in the order of the scheduler's links, and the copies for links from
+    /// which no more calls are taken. Returns the old copies, because values that handlers have captured must be
+    /// dropped where nothing is borrowed.
     pub(crate) fn refresh(
         &mut self,
         (sides, closed): (&[Incoming], &[Incoming]),
@@ -67,7 +67,7 @@ impl Frame {
         self.version = version;
         let mut gone = self.refresh_open(sides);
         gone.append(&mut self.closed);
-        // They are few, and soon none.
+        // These are few, and soon gone.
         for side in closed {
             let known = gone.iter().position(|table| table.key == side.key());
             let known = known.map(|at| gone.swap_remove(at));
@@ -78,7 +78,7 @@ impl Frame {
 
     fn refresh_open(&mut self, sides: &[Incoming]) -> Vec<Table> {
         let (mut gone, mut tables) = (Vec::new(), Vec::with_capacity(sides.len()));
-        // Both are in the order of their keys.
+        // Both are sorted by key.
         let mut old = std::mem::take(&mut self.tables).into_iter().peekable();
         for side in sides {
             while let Some(table) = old.next_if(|table| table.key < side.key()) {
@@ -96,8 +96,8 @@ impl Frame {
         self.tables.iter().chain(&self.closed)
     }
 
-    /// Answers the call in `exchange.call` where its link is only in these copies, which are out of date:
-    /// its plugin is served no more.
+    /// Answers the call in `exchange.call` with an error if its link is only in these old copies, because its
+    /// plugin is served no more.
     #[cold]
     pub(crate) fn refuse_gone(&self, old: &[Table]) {
         let call = &self.exchange.call;
@@ -110,8 +110,8 @@ impl Frame {
         }
     }
 
-    /// Runs the handler of the call in `exchange.call` and answers it; `count` is told before whether
-    /// it failed.
+    /// Runs the handler of the call in `exchange.call` and answers it. Before the answer, passes to `count` whether
+    /// the handler failed.
     #[inline(always)]
     pub(crate) fn serve(
         &mut self,
@@ -128,7 +128,7 @@ impl Frame {
         }
     }
 
-    /// The same for a call that was in a queue.
+    /// As [`Frame::serve`], for a call that was in a queue.
     #[cold]
     fn serve_elsewhere(
         &mut self,
@@ -154,17 +154,17 @@ impl Frame {
     }
 }
 
-/// What running a handler came to.
+/// The outcome of running a handler.
 enum Outcome {
-    /// An answer, of which a result stands in the exchange's reply.
+    /// The answer; a result is in the exchange's reply.
     Answer(Result<()>),
-    /// Somebody else answers the call. Whether the handler panicked.
+    /// The call is answered later. Whether the handler panicked.
     Later(bool),
-    /// It was not run: its gate has as many calls under way as it may.
+    /// It was not run, because its gate's limit is reached.
     Full,
 }
 
-/// A call that is answered without having been run.
+/// The outcome of a call that is answered without being run.
 #[cold]
 fn refused(error: Error) -> Result<Outcome, Violation> {
     Ok(Outcome::Answer(Err(error)))
@@ -177,19 +177,19 @@ pub(crate) fn closed() -> Error {
     Error::new(Code::ProviderGone, text)
 }
 
-/// What became of a call that was to be served.
+/// What has become of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Served {
     /// It was answered.
     Here,
-    /// Its link went meanwhile.
+    /// Its link is not in this frame any more.
     Nowhere,
-    /// It has to wait until fewer calls of its gate are under way.
+    /// It has to wait, because its gate's limit is reached.
     Full,
 }
 
 impl Table {
-    /// Runs the handler of the call in the exchange and answers it.
+    /// Runs the handler of the call in the exchange, and answers the call.
     #[inline(always)]
     fn serve(
         &self,
@@ -217,7 +217,7 @@ impl Table {
         Ok(Served::Here)
     }
 
-    /// Runs a call in JSON. Out of the way of others, whose code is the same but for what is constant.
+    /// Runs a call in JSON. Kept apart from other calls; the code is the same except for the constant.
     #[cold]
     #[inline(never)]
     fn run_json(
@@ -252,7 +252,7 @@ impl Table {
         }
         let outcome = self.run_handler::<JSON>((gate, handler), exchange, (counter, deadline));
         if let Some(limit) = gate.limit() {
-            // Before the answer, so that who has it finds room for its next call.
+            // Before the answer, so that the caller can make its next call at once.
             exchange.leave(limit);
         }
         outcome
@@ -279,7 +279,7 @@ impl Table {
         let _span = trace::handle(gate.name(), link.peer().name());
         let context = Context::of_call(link, gate.name(), (call.ticket, deadline));
         let is_nested = envelope.chain.is_some();
-        // Nobody looks at what an action returns.
+        // The result of an action is dropped.
         let reply = (envelope.kind == CallKind::Function).then_some(reply);
         if JSON {
             counter.note_json(gate, link.peer().name());

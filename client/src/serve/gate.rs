@@ -1,4 +1,4 @@
-//! A gate that is provided: its halves, how its calls are run, and which handlers they lead to.
+//! A provided gate: its halves, its options, and its handlers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,48 +12,48 @@ use super::options::GateOptions;
 use crate::base::error::{Error, Result};
 use crate::handler::{ErasedHandler, takes_only};
 
-/// Says which names there are under a prefix.
+/// Says which names exist under a prefix.
 pub(crate) type Names = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
-/// One half of a provided gate.
+/// One half of a provided gate: its function or its action.
 #[derive(Clone)]
 pub(crate) struct Half {
-    /// So that a late withdrawal does not remove its successor.
+    /// The number of this registration; a late withdrawal with another number does not remove this half.
     pub(super) registration: u64,
-    /// What it takes and gives.
+    /// Its types and encodings.
     pub(super) types: Arc<Types>,
     pub(super) handler: Arc<dyn ErasedHandler>,
-    /// Which names it has under a prefix; all, where nothing is said.
+    /// The names that exist under a prefix; `None` if all do.
     pub(super) names: Option<Names>,
-    /// Whether a broker has agreed, so that the next one is asked as well.
+    /// Whether a broker has registered it, so that the next broker is asked as well.
     pub(super) is_offered: bool,
-    /// Another plugin provides the gate, as the broker says: nobody may call it here.
+    /// Whether the broker says that another plugin provides the gate, so that nobody may call it here.
     pub(super) is_lost: bool,
 }
 
 impl Half {
-    /// How its calls may be written.
+    /// The encodings that its calls may have.
     pub(super) fn takes(&self) -> Encodings {
         self.types.shape.encodings
     }
 }
 
-/// A gate's handlers as the dispatcher holds them.
+/// A gate with its handlers, as the dispatcher uses it.
 #[derive(Clone)]
 pub(crate) struct Gate {
-    /// Under a prefix, the name that is called.
+    /// The gate's name; under a prefix, the name that is called.
     name: Arc<str>,
-    /// Where its calls are counted, if the status page has room for it.
+    /// The record of the status page in which its calls are counted; `None` if the page has no room for it.
     record: Option<u16>,
     options: GateOptions,
     limit: Option<Arc<Limit>>,
-    /// Which life of the gate brokers have said that this is.
+    /// The life of the gate, as brokers have stated it.
     life: Option<u64>,
     pub(super) function: Option<Half>,
     pub(super) action: Option<Half>,
-    /// Halves that may not be called here by archives.
+    /// Halves that may not be called with archives under this grant.
     pub(super) unseen: Vec<(CallKind, Half)>,
-    /// Halves of a prefix that have no gate of this name. Here only because they are not to be dropped where
+    /// Halves of a prefix that have no gate of this name. Kept here only because they must not be dropped where
     /// locks are held.
     pub(super) absent: Vec<Half>,
     /// Whether it was logged that the gate's calls come as JSON.
@@ -88,7 +88,7 @@ impl Gate {
         }
     }
 
-    /// The same gate by the name that is called.
+    /// The same gate under the name that is called.
     pub(super) fn named(&self, name: &Arc<str>) -> Gate {
         Gate {
             name: name.clone(),
@@ -104,7 +104,7 @@ impl Gate {
         }
     }
 
-    /// One half, and which life of the gate it is.
+    /// One half, and the life of the gate.
     pub(super) fn life_and_half(
         &mut self,
         kind: CallKind,
@@ -116,7 +116,7 @@ impl Gate {
         (&mut self.life, half)
     }
 
-    /// Whether one of its halves is another plugin's now.
+    /// Whether another plugin has one of its halves now.
     pub(super) fn is_lost(&self) -> bool {
         let mut halves = [&self.function, &self.action].into_iter().flatten();
         halves.any(|half| half.is_lost)
@@ -132,19 +132,19 @@ impl Gate {
         &self.name
     }
 
-    /// How its calls are run.
+    /// Its options.
     pub(crate) fn options(&self) -> GateOptions {
         self.options
     }
 
-    /// How many of its calls are handled at a time, if that is limited.
+    /// Its limit of calls at a time, if it has one.
     #[inline]
     pub(crate) fn limit(&self) -> Option<&Arc<Limit>> {
         self.limit.as_ref()
     }
 
-    /// The same if it is about calls because the provider has said it, and not about a pool's threads. Then
-    /// it holds for visitors, too, and until a call was answered.
+    /// Its limit, if the provider has set it and it is not only about a pool's threads. Such a limit also applies
+    /// to direct calls, and until a call is answered.
     #[inline]
     pub(crate) fn limit_of_calls(&self) -> Option<&Arc<Limit>> {
         let is_said = self.options().calls_at_a_time().is_some();
@@ -165,7 +165,7 @@ impl Gate {
         self.half_of(kind).map(|half| &*half.handler)
     }
 
-    /// The same for calls in JSON, of which the types are no matter.
+    /// The handler for calls in JSON, for which the types in the grant do not matter.
     #[cold]
     pub(super) fn json_handler(&self, kind: CallKind) -> Result<&dyn ErasedHandler> {
         let half = self.half_of(kind).or_else(|| self.unseen(kind));
@@ -176,13 +176,13 @@ impl Gate {
         }
     }
 
-    /// A half that is not called by archives under this index, unless another plugin has it.
+    /// A half that may not be called with archives under this grant, unless another plugin has it.
     fn unseen(&self, kind: CallKind) -> Option<&Half> {
         let its = self.unseen.iter().find(|(of, _)| *of == kind);
         its.map(|(_, half)| half).filter(|half| !half.is_lost)
     }
 
-    /// Why a half cannot be called by archives.
+    /// Why a half cannot be called with archives.
     #[cold]
     pub(super) fn no_handler(&self, kind: CallKind) -> Error {
         match self.unseen(kind) {
@@ -191,12 +191,12 @@ impl Gate {
         }
     }
 
-    /// Notes a call in JSON: whoever develops either plugin is to see that there are such, once a gate.
+    /// Logs once for each gate that its calls come as JSON, for the developers of both plugins.
     #[cold]
     pub(crate) fn note_json(&self, caller: &str) {
         let halves = [&self.function, &self.action].into_iter().flatten();
         let mut all = halves.chain(self.unseen.iter().map(|(_, half)| half));
-        // One that takes JSON alone, or anything, means it so.
+        // A gate that takes only JSON, or any types, is meant to be called so.
         let is_meant =
             all.all(|half| half.takes() == Encodings::JSON || half.types.shape.params.is_none());
         if !is_meant && !self.is_logged.swap(true, Ordering::Relaxed) {
@@ -210,7 +210,7 @@ impl Gate {
     }
 }
 
-/// The error for a half of a gate that is not there.
+/// The error for a half that the gate does not have.
 #[cold]
 pub(crate) fn not_provided(kind: CallKind) -> Error {
     let half = match kind {

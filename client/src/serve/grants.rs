@@ -1,4 +1,4 @@
-//! What peers may call here: grants, and what they lead to now.
+//! What peers may call here: their grants, and the gates behind these.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
@@ -14,22 +14,22 @@ use crate::base::error::{Error, Result};
 use crate::handler::{ErasedHandler, HandlerKind};
 use crate::link::Link;
 
-/// What a peer was granted under an index: a gate, with the types of its halves as the broker knew
-/// them. An archive that was laid out for those may still be on its way when the gate comes back with
-/// others, and must not be read as if it were one of theirs. JSON says itself what it is.
+/// What a peer was granted under an index: a gate, with the types of its halves as the broker knew them. If the gate
+/// comes back with other types, archives of the old types may still be on their way, and must not be read as the new
+/// ones. JSON describes itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
     pub(crate) gate: Arc<str>,
     pub(crate) function: Option<u128>,
     pub(crate) action: Option<u128>,
-    /// The registrations of those halves of a prefix, function and action, whose predicate has said that there is a gate
-    /// of this name. What stands for it later, and has a predicate of its own, was not asked.
+    /// The registrations of the prefix's function and action whose predicate has said that there is a gate of this
+    /// name. A later half with a predicate of its own was not asked.
     pub(crate) said: [Option<u64>; 2],
 }
 
 impl Grant {
-    /// The gate as it may be called under this index by archives: without the halves that have other types
-    /// now, or that it did not have yet, or that take none. Halves that have no gate of this name may not be called at all.
+    /// The gate as it may be called under this index with archives: without halves that have other types now, that it
+    /// did not have then, or that take no archives. Halves that have no gate of this name may not be called at all.
     fn pin(&self, mut gate: Gate) -> Gate {
         let [of_function, of_action] = self.said;
         for (kind, pinned, said) in [
@@ -43,7 +43,7 @@ impl Grant {
             let takes = |half: &Half| half.takes().has(Encoding::Archive);
             let is_same = |half: &Half| pinned == Some(half.types.shape.fingerprint);
             let is_other = |half: &mut Half| half.is_lost || !takes(half) || !is_same(half);
-            // Not dropped here: it may be the last one by now, and locks are held.
+            // Not dropped here, because this may be the last reference, and locks are held.
             let other = gate.half(kind).take_if(is_other);
             gate.unseen.extend(other.map(|half| (kind, half)));
         }
@@ -51,7 +51,7 @@ impl Grant {
     }
 }
 
-/// What lies behind an index of a link.
+/// What an index of a link leads to.
 #[derive(Clone)]
 #[allow(
     clippy::large_enum_variant,
@@ -60,14 +60,14 @@ impl Grant {
 pub(crate) enum Callable {
     /// Nothing that the peer may call.
     Refused,
-    /// A gate that it may call, but that is not provided now.
+    /// A gate that the peer may call, but that is not provided now.
     Absent,
     /// A gate.
     Here(Gate),
 }
 
 impl Callable {
-    /// What lies behind a grant now.
+    /// What a grant leads to now.
     fn behind(grant: Option<&Grant>, look_up: impl Fn(&Arc<str>) -> Option<Gate>) -> Callable {
         match grant {
             None => Callable::Refused,
@@ -84,13 +84,13 @@ impl Callable {
             return false;
         };
         let halves = [&gate.function, &gate.action].into_iter().flatten();
-        // Those that take JSON alone, too.
+        // Also those that take only JSON.
         let halves = halves.chain(gate.unseen.iter().map(|(_, half)| half));
         let mut handlers = halves.map(|half| half.handler.kind());
         handlers.any(|kind| matches!(kind, HandlerKind::Later(_)))
     }
 
-    /// Whether it is a gate whose handlers may run on top of another chain's wait.
+    /// Whether it is a re-entrant gate.
     pub(crate) fn is_reentrant(&self) -> bool {
         match self {
             Callable::Here(gate) => gate.options().is_reentrant(),
@@ -98,7 +98,7 @@ impl Callable {
         }
     }
 
-    /// What runs a call of one of the gate's halves.
+    /// The gate and the handler for a call of one half.
     #[inline]
     pub(crate) fn handler(&self, kind: CallKind) -> Result<(&Gate, &dyn ErasedHandler)> {
         let gate = match self {
@@ -110,7 +110,7 @@ impl Callable {
         Ok((gate, handler))
     }
 
-    /// The same for a call in JSON.
+    /// As `handler`, for a call in JSON.
     #[cold]
     pub(crate) fn json_handler(&self, kind: CallKind) -> Result<(&Gate, &dyn ErasedHandler)> {
         match self {
@@ -121,34 +121,34 @@ impl Callable {
     }
 }
 
-/// Grants by their indexes.
+/// A peer's grants, by index.
 #[derive(Debug, Default)]
 struct Granted {
     by_index: Vec<Option<Grant>>,
     latest: Latest,
 }
 
-/// What a peer may call, as it was when there were so many changes of its grants.
+/// A copy of what a peer may call, with the number of changes of its grants at that time.
 pub(crate) struct Copied {
     pub(crate) changes: u64,
     /// By index.
     pub(crate) callable: Vec<Callable>,
 }
 
-/// What a peer may call that it did not before, or may no more.
+/// The changes in what a peer may call.
 pub(crate) struct Changed {
     pub(crate) changes: u64,
-    /// How many indexes there are now.
+    /// The number of indexes now.
     pub(crate) len: usize,
     pub(crate) callable: Vec<(u16, Callable)>,
 }
 
-/// What the peer at the other end of a link may call here, by the index in its calls.
+/// What the peer at the other end of a link may call, by the index in its calls.
 #[derive(Debug)]
 pub(crate) struct PeerGrants {
     link: Arc<Link>,
     grants: Mutex<Granted>,
-    /// The answers to its calls, from when the scheduler knows of the link.
+    /// The answers to its calls, once the scheduler knows the link.
     answers: OnceLock<Arc<Answers>>,
 }
 
@@ -166,7 +166,7 @@ impl PeerGrants {
         let _ = self.answers.set(answers.clone());
     }
 
-    /// The answers to its calls, if any was ever looked for.
+    /// The answers to its calls, if the scheduler knows the link.
     pub(super) fn answers(&self) -> Option<&Arc<Answers>> {
         self.answers.get()
     }
@@ -175,14 +175,14 @@ impl PeerGrants {
         &self.link
     }
 
-    /// The gate that the peer calls under an index.
+    /// The gate that an index leads to.
     pub(super) fn gate(&self, index: u16) -> Option<Arc<str>> {
         let grants = self.grants.lock();
         let grant = grants.by_index.get(usize::from(index))?.as_ref();
         grant.map(|grant| grant.gate.clone())
     }
 
-    /// Lets the peer call a gate under an index.
+    /// Grants a gate to the peer, under an index.
     pub(super) fn grant(&self, index: u16, grant: Grant) {
         let mut grants = self.grants.lock();
         grants.latest.note(index);
@@ -193,7 +193,7 @@ impl PeerGrants {
         grants[index] = Some(grant);
     }
 
-    /// The peer may not call what it called under some indexes.
+    /// Revokes grants by index.
     pub(super) fn revoke(&self, indexes: &[u16]) {
         let mut grants = self.grants.lock();
         for index in indexes {
@@ -202,12 +202,12 @@ impl PeerGrants {
                 *grant = None;
             }
         }
-        // Whoever copies the table copies no more than there is.
+        // Shortened, so that copies of the table are no longer than necessary.
         let last = grants.by_index.iter().rposition(Option::is_some);
         grants.by_index.truncate(last.map_or(0, |last| last + 1));
     }
 
-    /// The peer may not call some gates any more, whatever their indexes.
+    /// Revokes all grants of these gates.
     pub(super) fn revoke_gates(&self, gates: &[Arc<str>]) {
         let mut grants = self.grants.lock();
         for index in 0..grants.by_index.len() {
@@ -227,14 +227,14 @@ impl PeerGrants {
         gates.into_iter().collect()
     }
 
-    /// Of which gates that the peer may call something holds, by index.
+    /// For each index, whether the peer's gate there satisfies `holds`.
     pub(super) fn which(&self, holds: impl Fn(&str) -> bool) -> Vec<bool> {
         let grants = self.grants.lock();
         let of = |grant: &Option<Grant>| grant.as_ref().is_some_and(|grant| holds(&grant.gate));
         grants.by_index.iter().map(of).collect()
     }
 
-    /// What the peer may call, by index, as `look_up` has the gates now.
+    /// What the peer may call, by index; `look_up` finds the gates.
     pub(super) fn callable(&self, look_up: impl Fn(&Arc<str>) -> Option<Gate>) -> Copied {
         let grants = self.grants.lock();
         let all = grants.by_index.iter();
@@ -245,7 +245,7 @@ impl PeerGrants {
         }
     }
 
-    /// What of that has changed since there were so many changes; `None` where that is not known.
+    /// What has changed since the given number of changes; `None` if that is not known any more.
     pub(super) fn changed(
         &self,
         changes: u64,
@@ -264,7 +264,7 @@ impl PeerGrants {
         })
     }
 
-    /// The same of one index.
+    /// What the peer may call under one index.
     pub(super) fn callable_as(
         &self,
         index: u16,
@@ -321,8 +321,8 @@ mod tests {
         gate
     }
 
-    /// A gate came back with other types; a call made for the old ones was still in the ring, and
-    /// its bytes were read as the new ones.
+    /// A gate came back with other types. A call that was made for the old types was still in the ring, and its
+    /// bytes were read as the new ones.
     #[test]
     fn an_index_never_leads_to_other_types() {
         let grant = |function| Grant {
@@ -337,8 +337,8 @@ mod tests {
         assert!(!leads(grant(None), 2), "a half that nobody grant");
     }
 
-    /// A gate was withdrawn whose owner has a prefix over it, which has no gate of that name: its handler was called by that
-    /// name. And in JSON also where the predicate had said no.
+    /// A gate was withdrawn whose owner also provides a prefix over it; the prefix has no gate of that name, but
+    /// its handler was called under that name. In JSON that happened even if the predicate had said no.
     #[test]
     fn a_half_with_a_predicate_is_called_only_where_that_said_yes() {
         let leads = |said| {
@@ -362,7 +362,8 @@ mod tests {
         assert_eq!(leads(None), [false; 2]);
     }
 
-    /// Whose types differ was refused as absent; who takes no JSON, or JSON alone, would have been given what it cannot read.
+    /// A caller with other types was refused as if the gate were absent; a handler that takes no JSON, or only
+    /// JSON, got what it cannot read.
     #[test]
     fn json_leads_to_whatever_types_there_are_if_these_take_it() {
         let grant = Grant {

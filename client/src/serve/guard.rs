@@ -1,4 +1,4 @@
-//! Handlers that panic end their call and nothing else.
+//! Catching panics of handlers, which end only their call.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,7 +8,7 @@ use callgate_layout::Code;
 use crate::base::error::{Error, Result};
 use crate::base::thread::{discard, panic_text};
 
-/// Runs a handler; a panic ends the call and nothing else.
+/// Runs a handler. A panic becomes the call's error.
 #[inline]
 pub(crate) fn guarded<T>(gate: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
     let outcome = catch_unwind(AssertUnwindSafe(run));

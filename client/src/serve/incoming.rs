@@ -14,8 +14,7 @@ use super::member::Member;
 use super::outstanding::Outstanding;
 use crate::link::Link;
 
-/// The incoming side of a link: what the provider knows of the peer's calls, in memory that the peer
-/// cannot change.
+/// The incoming side of a link: what this plugin knows of the peer's calls, in memory that the peer cannot change.
 pub(crate) struct Incoming {
     key: u64,
     member: Arc<Member>,
@@ -26,7 +25,7 @@ pub(crate) struct Incoming {
     generations: [u32; 64],
     /// The names of the chains that the peer's calls begin.
     chains: ChainNames,
-    /// Which of the gates that the peer may call are re-entrant, by index; none beyond its end.
+    /// Which of the gates that the peer may call are re-entrant, by index; an index beyond the end is not.
     reentrant: Vec<bool>,
     /// Whether the peer was told that no more calls are taken.
     has_said_closed: bool,
@@ -57,7 +56,7 @@ impl Incoming {
         }
     }
 
-    /// Takes note of which gates are re-entrant.
+    /// Notes which gates are re-entrant now.
     pub(crate) fn note_reentrant(&mut self) {
         self.reentrant = self.member.provided.reentrant(&self.peer);
     }
@@ -66,7 +65,7 @@ impl Incoming {
         self.reentrant.contains(&true)
     }
 
-    /// Whether calls of the gate behind an index may run on top of other chains' waits.
+    /// Whether the gate behind an index is re-entrant.
     #[cold]
     pub(crate) fn is_reentrant(&self, gate: u16) -> bool {
         self.reentrant
@@ -78,7 +77,7 @@ impl Incoming {
         self.key
     }
 
-    /// The plugin whose link it is.
+    /// The plugin to which the link belongs.
     pub(crate) fn member(&self) -> &Arc<Member> {
         &self.member
     }
@@ -95,7 +94,7 @@ impl Incoming {
         &self.peer
     }
 
-    /// Whether there is a call to take right now.
+    /// Whether there is a call to take now.
     #[inline]
     pub(crate) fn has_call(&self) -> bool {
         !self.link().is_gone() && self.reader.has_call(self.link().inbox())
@@ -114,8 +113,8 @@ impl Incoming {
         Some(call.and_then(|call| self.accept(call, index, into)))
     }
 
-    /// Says up to which call they were taken, and whether all of them are answered and this plugin has no more to
-    /// do with the link; wakes whoever waits to hear that.
+    /// Tells the peer up to which call this side has taken them, and with `is_over` also that all of these are
+    /// answered and this plugin is done with the link. Wakes the threads that wait for this.
     pub(crate) fn say_closed(&mut self, is_over: bool) {
         let link = self.link();
         let (outbox, geometry) = (link.outbox(), link.geometry());
@@ -127,13 +126,13 @@ impl Incoming {
         let bells = closing::bells_to_ring(link.inbox(), geometry);
         let bells = (0..u64::BITS as u8).filter(|bell| bells >> bell & 1 == 1);
         bells.for_each(|bell| link.peer_bell().ring_callers(bell));
-        // For those that wait for a slot or for space.
+        // For threads that wait for a slot or for space.
         link.peer_bell().ring();
         self.has_said_closed = true;
     }
 
-    /// Whether a call that was taken is still to be answered. Each is answered in its slot, by whichever thread:
-    /// the slots show exactly which are.
+    /// Whether a call that was taken is not answered yet. Each call is answered in its slot, by whichever thread,
+    /// so the slots show exactly which are.
     pub(crate) fn owes(&self) -> bool {
         let link = self.link();
         let (outbox, geometry) = (link.outbox().as_read(), link.geometry());
@@ -143,7 +142,7 @@ impl Incoming {
             && slots.any(|(slot, generation)| slot::state(outbox, geometry, slot) != generation)
     }
 
-    /// Notes a call in private memory, where the peer cannot change it.
+    /// Copies a call to private memory, where the peer cannot change it.
     #[inline(always)]
     fn accept(
         &mut self,

@@ -1,21 +1,21 @@
-//! Which indexes of a table changed last, so that who has a copy of it need not copy all of it again.
+//! Which indexes of a table have changed last, so that copies of it can be renewed in part.
 
 use std::collections::VecDeque;
 
-/// Of so many changes is known which index they were of.
+/// For how many of the latest changes the index is kept.
 const MOST: usize = 256;
 
 /// The latest changes of a table.
 #[derive(Debug, Default)]
 pub(super) struct Latest {
-    /// How many there were.
+    /// The number of all changes.
     changes: u64,
-    /// What changed, the latest last.
+    /// The indexes that have changed, the newest last.
     indexes: VecDeque<u16>,
 }
 
 impl Latest {
-    /// Takes note of a change.
+    /// Notes a change.
     pub(super) fn note(&mut self, index: u16) {
         if self.indexes.len() == MOST {
             self.indexes.pop_front();
@@ -24,12 +24,12 @@ impl Latest {
         self.changes += 1;
     }
 
-    /// How many changes there were.
+    /// The number of all changes.
     pub(super) fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// What has changed since there were so many changes; `None` where that is not known any more.
+    /// The indexes that have changed since the given number of changes; `None` if that is not known any more.
     pub(super) fn since(&self, changes: u64) -> Option<impl Iterator<Item = u16>> {
         let missed = usize::try_from(self.changes.checked_sub(changes)?).ok()?;
         let start = self.indexes.len().checked_sub(missed)?;

@@ -1,7 +1,8 @@
-//! Lending the turns that a thread has to the rest of its chain while it waits.
+//! Lending: while a thread waits, it lends the turns that it has to the rest of its chain.
 //!
-//! What comes back in a chain may run beside a handler of the same plugin only while that one
-//! waits. It does not always: who gave a call up goes on while what it called may come back yet.
+//! A call that comes back in a chain may run beside a handler of the same plugin only while that handler waits. The
+//! handler may go on before such a call has ended: when it has given up a call, whose own calls may still come
+//! back.
 
 use callgate_layout::turns::Lent;
 
@@ -10,22 +11,22 @@ use crate::base::error::Result;
 use crate::serve::stack;
 use crate::serve::turn::{Turn, TurnLock, Waiter};
 
-/// Lends the turn locks that this thread has until this is dropped, which waits until all are back.
+/// The turns that this thread has lent. Dropping it waits until all are back.
 #[derive(Default)]
 pub(crate) struct Lending {
-    /// Most chains have one here.
+    /// Most chains have one turn here.
     first: Option<(&'static TurnLock, Lent)>,
     more: Vec<(&'static TurnLock, Lent)>,
 }
 
-/// Lends what this thread has, because it is about to wait inside its chain.
+/// Lends the turns that this thread has, because it is about to wait inside its chain.
 pub(crate) fn lend() -> Lending {
     let mut lending = Lending::default();
     let Some(chain) = chain::current() else {
         return lending;
     };
     stack::each_turn_lock(|turn_lock| {
-        // At most once: it is not this thread's after that.
+        // Each turn is lent at most once: after that it is not this thread's any more.
         let Some(lent) = turn_lock.begin_lending(chain.id) else {
             return;
         };
@@ -37,8 +38,8 @@ pub(crate) fn lend() -> Lending {
     lending
 }
 
-/// As [`TurnLock::visit_until`], lending what this thread has meanwhile: who has the turn lock may need
-/// that.
+/// As [`TurnLock::visit_until`]. Meanwhile lends the turns that this thread has, because the chain that has the
+/// turn lock may need them.
 #[cold]
 pub(crate) fn visit_until(
     turn_lock: &'static TurnLock,
@@ -51,7 +52,7 @@ pub(crate) fn visit_until(
     turn
 }
 
-/// Waits for something that may come with a turn of a chain, lending what this thread has meanwhile.
+/// Waits for something that may come with a turn of a chain, and lends the turns that this thread has meanwhile.
 #[cold]
 pub(crate) fn lend_until<T>(
     wait: impl FnOnce() -> Result<T>,
@@ -65,11 +66,11 @@ pub(crate) fn lend_until<T>(
 }
 
 impl Lending {
-    /// Takes everything back, waiting until it is there; meanwhile the turn that was just had is lent,
-    /// too: who has what is missing may wait for it.
+    /// Takes all turns back, waiting until they are there. Meanwhile the turn that was just gained is lent too,
+    /// because the chain that has a missing turn may wait for it.
     fn end_with(mut self, gained: Option<(&'static TurnLock, u64)>) {
         if self.take_back().is_none() {
-            // There is nothing to wait for any more.
+            // All are back, so the drop has nothing to wait for.
             (self.first, self.more) = (None, Vec::new());
         } else if let Some((turn_lock, chain)) = gained
             && let Some(lent) = turn_lock.begin_lending(chain)
@@ -82,11 +83,11 @@ impl Lending {
         self.first.into_iter().chain(self.more.iter().copied())
     }
 
-    /// Takes all of them back, or none; one that is not back yet.
+    /// Takes all turns back, or none. Returns one that is not back yet.
     fn take_back(&self) -> Option<(&'static TurnLock, Lent)> {
         let is_out = |&(turn_lock, lent): &(&'static TurnLock, Lent)| !turn_lock.end_lending(lent);
         let (at, missing) = self.all().enumerate().find(|(_, one)| is_out(one))?;
-        // Whoever has it may need the others.
+        // The chain that has that one may need the others.
         for (turn_lock, lent) in self.all().take(at) {
             turn_lock.lend(lent);
         }
@@ -119,8 +120,8 @@ mod tests {
     const B: u64 = 1 << 63 | 2;
     const LONG: Duration = Duration::from_secs(60);
 
-    /// One thread had the second turn lock and waited for the first, which it had lent; the other had
-    /// borrowed that and waited for the second: both until their deadline.
+    /// One thread had the second turn lock and waited for the first, which it had lent. The other had borrowed the
+    /// first and waited for the second. Both waited until their deadlines.
     #[test]
     fn two_threads_of_a_chain_both_get_a_second_token() {
         let (first, second) = (Lease::new(), Lease::new());
@@ -128,7 +129,7 @@ mod tests {
         let others = second.visit(B).unwrap();
         let inside = |depth| {
             let turn = loop {
-                // The second to come in waits until it is lent.
+                // The second thread to come in waits until the lock is lent.
                 if let Some(turn) = first.visit(A) {
                     break turn;
                 }
@@ -161,7 +162,7 @@ mod tests {
         assert_eq!((first.holder(), second.holder()), (None, None));
     }
 
-    /// Does something inside two plugins' handlers that stand on each other, both of one chain.
+    /// Runs `work` inside handlers of two plugins, one on top of the other, in one chain.
     fn inside_two(turn_locks: [&'static TurnLock; 2], work: impl FnOnce()) {
         let [first, second] = turn_locks;
         let outer = first.visit(A).expect("it is free");
@@ -177,7 +178,7 @@ mod tests {
         first.end(outer);
     }
 
-    /// What another thread of the chain gets of these turn locks, and gives back.
+    /// Which of these turn locks another thread of the chain can take; it gives them back.
     fn borrow(turn_locks: [&'static TurnLock; 2]) -> [bool; 2] {
         let attempt = || {
             turn_locks.map(|turn_lock| {
@@ -188,8 +189,8 @@ mod tests {
         std::thread::scope(|scope| scope.spawn(attempt).join().expect("no panic"))
     }
 
-    /// Of two turn locks that a thread had lent only the first came back: what came in in the chain ran
-    /// beside the handler of the second plugin for ever after.
+    /// Of two turn locks that a thread had lent, only the first came back. So calls that came in in the chain ran
+    /// beside the handler of the second plugin from then on.
     #[test]
     fn every_token_that_was_lent_comes_back() {
         let leases = [Lease::new(), Lease::new()];
@@ -206,8 +207,8 @@ mod tests {
         assert_eq!(turn_locks.map(TurnLock::holder), [None; 2]);
     }
 
-    /// A thread had its first turn lock back and kept it while it waited for the second, whose borrower
-    /// needed the first to come to an end.
+    /// A thread had its first turn lock back, and kept it while it waited for the second, whose borrower needed the
+    /// first to finish.
     #[test]
     fn what_came_back_is_lent_again_while_the_rest_is_missing() {
         let leases = [Lease::new(), Lease::new()];
@@ -221,7 +222,7 @@ mod tests {
                 let other = scope.spawn(move || {
                     let turn = second.visit(A).expect("it is lent");
                     borrowed.send(()).expect("somebody hears");
-                    // Let it be missed.
+                    // Gives the thread time to miss it.
                     std::thread::sleep(Duration::from_millis(50));
                     let mut needed = first.visit(A);
                     while needed.is_none() && Instant::now() < until {

@@ -1,12 +1,12 @@
-//! How many calls of a gate are handled at a time.
+//! Limits: how many calls of a gate are handled at a time.
 //!
-//! A gate has a limit where its provider has said one, and on a pool of several threads, where it may have
-//! all but one of them.
+//! A gate has a limit if its provider has set one, and in a pool of several threads, where it may use all of them
+//! but one.
 //!
-//! What the provider has said is about calls: all of them, from the moment their handlers begin until these
-//! have ended and the calls were answered, whichever comes last. What holds on a pool is about its threads:
-//! a call has one until its handler has returned, also where it is answered later, and visitors bring their
-//! own.
+//! A limit that the provider has set is about calls: each counts from the moment when its handler begins until the
+//! handler has returned and the call was answered, whichever comes last. The limit of a pool is about its threads:
+//! a call counts until its handler has returned, even if it is answered later, and direct calls do not count,
+//! because they bring their own threads.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -22,14 +22,14 @@ use super::options::GateOptions;
 use super::outstanding::Outstanding;
 use crate::base::chain::thread_number;
 
-/// How many calls of a gate are handled at a time, and who waits for that.
+/// The limit of a gate, and the calls that wait for it.
 pub(crate) struct Limit {
     permits: Permits,
     gate: Arc<str>,
     owner: OwnerNow,
 }
 
-/// The plugin whose gate it is, in its current membership.
+/// The plugin to which a gate belongs, in its current membership.
 #[derive(Clone)]
 pub(super) struct OwnerNow(Arc<ArcSwap<Owner>>);
 
@@ -38,7 +38,7 @@ impl OwnerNow {
         OwnerNow(Arc::new(ArcSwap::from_pointee(owner)))
     }
 
-    /// There is a membership more, which is the current one from here on.
+    /// Notes the new current membership.
     pub(super) fn set(&self, owner: Owner) {
         self.0.store(Arc::new(owner));
     }
@@ -52,13 +52,13 @@ impl OwnerNow {
 pub(crate) struct Owner {
     pub(crate) bus: u64,
     pub(crate) plugin: u64,
-    /// What wakes its dispatcher.
+    /// The doorbell of its dispatcher.
     pub(crate) bell: Arc<Doorbell>,
-    /// What its dispatcher has left to be answered by others.
+    /// The calls that its dispatcher has taken and that others will answer.
     pub(crate) outstanding: Arc<Outstanding>,
 }
 
-/// How many calls of a gate of a plugin with this dispatch are handled at a time.
+/// The limit of a gate with these options, for a plugin with this dispatch.
 pub(super) fn at_a_time(options: GateOptions, dispatch: Dispatch) -> Option<u32> {
     match (options.calls_at_a_time(), dispatch) {
         (Some(calls), _) => Some(calls),
@@ -76,13 +76,13 @@ impl Limit {
         }
     }
 
-    /// Changes it, from the next call on; without one for as many calls as there can be.
+    /// Changes the limit, from the next call on; `None` lifts it.
     pub(super) fn change(&self, calls: Option<u32>) {
         self.permits.set_limit(calls.unwrap_or(u32::MAX));
         self.wake_visitors();
     }
 
-    /// Takes a permit for a call, if there is one for it.
+    /// Takes a permit for a call, if it can have one.
     pub(super) fn enter(&self, chain: u64, asks: Asks) -> Option<Taken> {
         match self.permits.take(chain, asks, thread_number) {
             Entry::Full => None,
@@ -91,12 +91,12 @@ impl Limit {
         }
     }
 
-    /// The same for a call whose end is known elsewhere.
+    /// As [`Limit::enter`], for a call that ends elsewhere.
     pub(crate) fn permit(self: &Arc<Limit>, chain: u64, asks: Asks) -> Option<Permit> {
         Some(self.keep(self.enter(chain, asks)?))
     }
 
-    /// Leaves what a call has to who knows when it ends.
+    /// Hands a call's permit over to the code that knows when the call ends.
     pub(super) fn keep(self: &Arc<Limit>, taken: Taken) -> Permit {
         Permit {
             limit: self.clone(),
@@ -109,18 +109,18 @@ impl Limit {
         self.permits.could_take(chain, asks)
     }
 
-    /// Calls wait in the dispatcher's queue, which is looked at once more after this.
+    /// Notes that calls wait in the dispatcher's queue. The dispatcher looks at the queue once more after this.
     pub(super) fn queue(&self) {
         self.permits.queue();
     }
 
-    /// None waits there any more.
+    /// Notes that no call waits there any more.
     pub(super) fn unqueue(&self) {
         self.permits.unqueue();
     }
 
-    /// Tries `attempt`, for a visitor, until it gives something or `sleep` says that the time is up. It is
-    /// told the word to sleep on, and whether that has changed.
+    /// Repeats `attempt` for a direct call, until it returns something or `sleep` says that the time is up. `sleep`
+    /// gets the word to sleep on, and a function that tells whether that has changed.
     pub(crate) fn visit_until<T>(
         &self,
         attempt: impl FnMut() -> Option<T>,
@@ -138,15 +138,15 @@ impl Limit {
         outcome
     }
 
-    /// Has those that wait in this process look again.
+    /// Has direct calls that wait look again.
     #[cold]
     pub(super) fn wake_visitors(&self) {
         self.permits.change();
         futex::wake_private(self.permits.word());
     }
 
-    /// Gives a permit back; whether calls wait in the dispatcher's queue, to which this thread returns or
-    /// of which it tells another.
+    /// Gives a permit back. Returns whether calls wait in the dispatcher's queue; this thread then looks there, or
+    /// wakes another one.
     pub(super) fn end(&self, taken: Taken) -> bool {
         let Taken(Some(number)) = taken else {
             return false;
@@ -168,12 +168,12 @@ impl std::fmt::Debug for Limit {
     }
 }
 
-/// What a call under way has of its gate's limit: a permit, or none where another call of its chain has one.
+/// A call's share in its gate's limit: a permit, or nothing if another call of its chain has one.
 #[derive(Debug)]
 #[must_use = "it is given back to the limit"]
 pub(crate) struct Taken(Option<u8>);
 
-/// The same, given back when it is dropped.
+/// A call's share in its gate's limit, which is given back when this is dropped.
 #[derive(Debug)]
 #[must_use = "the call counts as long as this is there"]
 pub(crate) struct Permit {
@@ -182,7 +182,7 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    /// The handler of the call has returned, and has left it to be answered later.
+    /// Notes that the call's handler has returned, and has left the answer for later.
     pub(super) fn leave(&self) {
         if let Some(Taken(Some(number))) = self.taken {
             self.limit.permits.leave(number);
@@ -203,7 +203,7 @@ static ALL: Mutex<Vec<Weak<Limit>>> = Mutex::new(Vec::new());
 
 fn note(limit: &Arc<Limit>) {
     let mut all = ALL.lock();
-    // Now and then, so that gates that come and go are forgotten.
+    // Only now and then; so gates that come and go are forgotten.
     if all.len().is_power_of_two() {
         all.retain(|limit| limit.strong_count() > 0);
     }
@@ -216,12 +216,12 @@ pub(crate) struct HeldPermit {
     pub(crate) bus: u64,
     pub(crate) plugin: u64,
     pub(crate) gate: Arc<str>,
-    /// How many permits the gate has; 0 where others than those who hold them may answer its calls.
+    /// How many permits the gate has; 0 if calls may also be answered by threads that hold none.
     pub(crate) of: u32,
 }
 
-/// The limits of which the handlers on this thread's stack have permits. It looks at every limit of the
-/// process: for threads that have waited for long.
+/// The limits of which handlers on this thread's stack have permits. Looks at all limits of the process, so it is
+/// only for threads that have waited long.
 fn of_this_thread() -> Vec<Arc<Limit>> {
     let me = thread_number();
     let all: Vec<_> = ALL.lock().iter().filter_map(Weak::upgrade).collect();
@@ -229,7 +229,7 @@ fn of_this_thread() -> Vec<Arc<Limit>> {
     held.filter(|limit| limit.permits.is_held_by(me)).collect()
 }
 
-/// What the handlers on this thread's stack keep from others of the limited gates of all plugins.
+/// The permits that the handlers on this thread's stack keep from others.
 pub(crate) fn held_here() -> Vec<HeldPermit> {
     let held = of_this_thread();
     let held = held.iter().map(|limit| {
@@ -247,34 +247,34 @@ pub(crate) fn held_here() -> Vec<HeldPermit> {
     held.collect()
 }
 
-/// How many permits the gates had at a moment of which the handlers on this thread's stack have one.
+/// The gates of which handlers on this thread's stack have permits, and how many permits each gate had at a moment.
 #[derive(Clone, Default)]
 pub(super) struct Had(Vec<(Arc<Limit>, u32)>);
 
 impl Had {
-    /// As it is now.
+    /// As of now.
     pub(super) fn here() -> Had {
         let held = of_this_thread().into_iter();
         let held = held.map(|limit| (limit.clone(), limit.permits.limit()));
         Had(held.collect())
     }
 
-    /// Whether they have as many.
+    /// Whether these gates still have as many permits.
     pub(super) fn is_as_it_was(&self) -> bool {
         let mut all = self.0.iter();
         all.all(|(limit, then)| limit.permits.limit() == *then)
     }
 }
 
-/// The limits of a plugin's gates by name: one that is withdrawn and comes back while calls of it are
-/// under way has the same.
+/// The limits of a plugin's gates, by name. A gate that is withdrawn and comes back while calls of it are under way
+/// keeps its limit.
 #[derive(Default)]
 pub(super) struct Limits {
     by_gate: Mutex<HashMap<Arc<str>, Weak<Limit>>>,
 }
 
 impl Limits {
-    /// The limit of a gate as it is to be from now on.
+    /// The limit of a gate from now on.
     pub(super) fn of(
         &self,
         gate: &Arc<str>,
@@ -288,7 +288,7 @@ impl Limits {
         }
         let limit = Arc::new(Limit::new(owner, gate.clone(), calls?));
         note(&limit);
-        // Now and then, so that gates that come and go are forgotten.
+        // Only now and then; so gates that come and go are forgotten.
         if by_gate.len().is_power_of_two() {
             by_gate.retain(|_, limit| limit.strong_count() > 0);
         }
@@ -296,7 +296,7 @@ impl Limits {
         Some(limit)
     }
 
-    /// Has everybody look again who waits in this process, because the plugin closes.
+    /// Has all direct calls that wait look again, because the plugin closes.
     pub(super) fn wake_visitors(&self) {
         let limits: Vec<_> = self.by_gate.lock().values().cloned().collect();
         let limits = limits.iter().filter_map(Weak::upgrade);

@@ -17,10 +17,10 @@ use crate::link::own_memory::OwnMemory;
 pub(crate) struct LinkedGates {
     gates: Arc<ProvidedGates>,
     peers: Mutex<Vec<Arc<PeerGrants>>>,
-    /// Changes after everything else has, the gates included.
+    /// Incremented after each change of anything else here, including the gates.
     version: Version,
     memory: Arc<OwnMemory>,
-    /// Those of all plugins that the dispatcher serves.
+    /// The changes of all plugins that the dispatcher serves.
     changes: Arc<Changes>,
 }
 
@@ -37,7 +37,7 @@ impl Follows for LinkedGates {
 }
 
 impl LinkedGates {
-    /// One membership more through which the gates can be called: the current one, whose owner that is.
+    /// Makes the gates callable in one more membership, which is the current one; `owner` is the plugin there.
     pub(crate) fn new(
         gates: &Arc<ProvidedGates>,
         memory: &Arc<OwnMemory>,
@@ -55,13 +55,14 @@ impl LinkedGates {
         linked
     }
 
-    /// The plugin's feeds have changed, or one of them is to be looked at.
+    /// Has the dispatcher look at the plugin's feeds, because their list has changed or one has something.
     pub(crate) fn feeds_changed(&self) {
         self.changes.changed();
         self.memory.bell.ring();
     }
 
-    /// Has the dispatcher look at what there is to do; what to ask [`LinkedGates::has_looked`] with.
+    /// Has the dispatcher look whether there is something to do. Returns the version to pass to
+    /// [`LinkedGates::has_looked`].
     pub(crate) fn have_it_look(&self) -> u64 {
         self.changes.changed();
         let version = self.changes.version();
@@ -69,12 +70,12 @@ impl LinkedGates {
         version
     }
 
-    /// Whether the dispatcher has looked since.
+    /// Whether the dispatcher has looked since that version.
     pub(crate) fn has_looked(&self, version: u64) -> bool {
         self.changes.has_noted(version)
     }
 
-    /// How many turns of calls have ended.
+    /// How many calls have ended their turns.
     pub(super) fn turns_ended(&self) -> u64 {
         self.memory.status.calls()
     }
@@ -106,7 +107,7 @@ impl LinkedGates {
         peers.iter().find(|peer| peer.link().end() == end).cloned()
     }
 
-    /// Lets a peer call a gate under an index; false where this side has let the link go.
+    /// Grants a gate to a peer, under an index. Returns `false` if this side has dropped the link.
     pub(crate) fn grant(&self, end: LinkEnd, index: u16, grant: Grant) -> bool {
         let peer = self.peer(end);
         if let Some(peer) = &peer {
@@ -116,7 +117,7 @@ impl LinkedGates {
         peer.is_some()
     }
 
-    /// A peer may not call what it called under some indexes.
+    /// Revokes grants of a peer by index.
     pub(crate) fn revoke(&self, end: LinkEnd, indexes: &[u16]) {
         if let Some(peer) = self.peer(end) {
             peer.revoke(indexes);
@@ -124,7 +125,7 @@ impl LinkedGates {
         }
     }
 
-    /// A peer may not call some gates any more, by their names.
+    /// Revokes a peer's grants of these gates.
     pub(crate) fn revoke_gates(&self, end: LinkEnd, gates: &[Arc<str>]) {
         if let Some(peer) = self.peer(end) {
             peer.revoke_gates(gates);
@@ -137,13 +138,13 @@ impl LinkedGates {
         peer.callable(|name| self.gates.look_up(name))
     }
 
-    /// What of that has changed, where the gates have not, since there were so many changes of the peer's grants;
-    /// `None` where that is not known.
+    /// What has changed in that since the given number of changes of the peer's grants, if the gates have not
+    /// changed; `None` if that is not known any more.
     pub(crate) fn changes(&self, peer: &PeerGrants, changes: u64) -> Option<Changed> {
         peer.changed(changes, |name| self.gates.look_up(name))
     }
 
-    /// Which of the gates that a peer may call are re-entrant, by index; empty where none of this plugin's is.
+    /// For each index, whether the peer's gate there is re-entrant; empty if no gate of this plugin is.
     pub(crate) fn reentrant(&self, peer: &PeerGrants) -> Vec<bool> {
         match self.gates.any_reentrant() {
             true => peer.which(|name| self.gates.is_reentrant(name)),
@@ -153,7 +154,7 @@ impl LinkedGates {
 
     /// What the peer at the other end of a link may call under an index now.
     pub(crate) fn granted(&self, end: LinkEnd, index: u16) -> Callable {
-        // A link that this side has let go leads nowhere; the other side will hear of it.
+        // A link that this side has dropped leads nowhere; the other side will be told.
         self.peer(end).map_or(Callable::Absent, |peer| {
             peer.callable_as(index, |name| self.gates.look_up(name))
         })
@@ -164,12 +165,12 @@ impl LinkedGates {
         self.version.seen()
     }
 
-    /// The number, unless the membership closes.
+    /// The version; `None` if the membership closes.
     pub(crate) fn open_version(&self) -> Option<u64> {
         self.version.seen_open()
     }
 
-    /// The peers of this membership are served no more.
+    /// Stops serving the peers of this membership.
     pub(crate) fn close(&self) {
         self.version.close();
         self.changes.changed();

@@ -1,4 +1,4 @@
-//! A plugin as its dispatcher serves it.
+//! A plugin, as its dispatcher serves it.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,25 +12,25 @@ use crate::events::feeds::Feeds;
 use crate::link::Link;
 use crate::link::own_memory::OwnMemory;
 
-/// Tells the control side that a peer broke the protocol.
+/// Reports to the membership that a peer broke the protocol.
 pub(crate) type Report = Box<dyn Fn(&Link, &Error) + Send + Sync>;
 
-/// Is told that the dispatcher has let a plugin go.
+/// Called when the dispatcher has let a plugin go.
 pub(crate) type OnLetGo = Box<dyn Fn() + Send + Sync>;
 
-/// One of the plugins that a dispatcher serves: mostly its only one, or one of a group.
+/// One of the plugins that a dispatcher serves: its only one, or one of a group.
 pub(crate) struct Member {
     pub(crate) provided: Arc<LinkedGates>,
     pub(crate) memory: Arc<OwnMemory>,
-    /// Those of the plugin, also at its other brokers.
+    /// The plugin's feeds, which are the same at its other brokers.
     pub(crate) feeds: Arc<Feeds>,
     pub(crate) identity: Identity,
     report: Report,
-    /// Its version of which the scheduler has taken note. Written behind the scheduler's lock.
+    /// The plugin's version that the scheduler has noticed. Only written under the scheduler's lock.
     noted: AtomicU64,
-    /// Whether the scheduler has forgotten its links, which it then never looks at again.
+    /// Whether the scheduler has dropped its links and will not look at them again.
     has_ended: AtomicBool,
-    /// 0 until the dispatcher has let it go, then 1; who drops the plugin waits for that.
+    /// 1 once the dispatcher has let the plugin go, 0 before. A thread that drops the plugin sleeps on it.
     is_let_go: AtomicU32,
     on_let_go: OnceLock<OnLetGo>,
 }
@@ -54,34 +54,34 @@ impl Member {
         }
     }
 
-    /// Has something done when the dispatcher has let it go, by whichever thread finds that out. It must not
-    /// wait. Said before it may be let go, and once.
+    /// Sets a function that is called when the dispatcher has let the plugin go, on whichever thread notices. It
+    /// must not wait. To be called once, before the plugin may be let go.
     pub(crate) fn on_let_go(&self, what: OnLetGo) {
         let _ = self.on_let_go.set(what);
     }
 
-    /// Whether its links, grants or gates have changed since the scheduler asked last.
+    /// Whether its links, grants or gates have changed since the last call.
     pub(super) fn has_changed(&self) -> bool {
         let version = self.provided.version();
         self.noted.swap(version, Ordering::Relaxed) != version
     }
 
-    /// Says what the peer of one of its links did.
+    /// Reports a violation by the peer of one of its links.
     pub(super) fn report(&self, link: &Link, error: &Error) {
         (self.report)(link, error);
     }
 
-    /// The scheduler has forgotten its links.
+    /// Notes that the scheduler has dropped its links.
     pub(super) fn end(&self) {
         self.has_ended.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it has. Asked behind the scheduler's lock.
+    /// Whether the scheduler has dropped its links. To be called under the scheduler's lock.
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended.load(Ordering::Relaxed)
     }
 
-    /// The dispatcher runs none of its handlers, and will not any more.
+    /// Notes that the dispatcher runs none of its handlers, and will not any more.
     pub(super) fn let_go(&self) {
         let was_let_go = self.is_let_go.swap(1, Ordering::Release) == 1;
         futex::wake_private(&self.is_let_go);
@@ -90,12 +90,12 @@ impl Member {
         }
     }
 
-    /// Whether it has.
+    /// Whether the dispatcher has let it go.
     pub(crate) fn is_let_go(&self) -> bool {
         self.is_let_go.load(Ordering::Acquire) != 0
     }
 
-    /// Waits for that.
+    /// Waits until the dispatcher has let it go.
     pub(super) fn await_let_go(&self) {
         while self.is_let_go.load(Ordering::Acquire) == 0 {
             futex::wait_any(&[Awaited::private(&self.is_let_go, 0)], u64::MAX);

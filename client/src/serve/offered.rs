@@ -1,4 +1,4 @@
-//! What brokers are told of what a plugin provides.
+//! The types that brokers are told of gates and topics.
 
 use callgate_layout::control::{MAX_TEXT, Shape};
 use callgate_layout::schema::Head;
@@ -8,20 +8,20 @@ use callgate_layout::{Encodings, Signature};
 use crate::base::error::Result;
 use crate::base::types::no_schema;
 
-/// What a half of a gate takes and gives.
+/// The types of one half of a gate, or of a topic.
 #[derive(Clone, Debug)]
 pub(crate) struct Types {
     pub(crate) shape: Shape,
-    /// The bytes of its schema.
+    /// The canonical bytes of the schema.
     pub(crate) schema: Vec<u8>,
 }
 
 impl Types {
-    /// What has this signature, in these encodings.
+    /// The types of a signature, in these encodings.
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT` for types that have no schema.
+    /// `INVALID_ARGUMENT` for types whose schema is too large.
     pub(crate) fn of(signature: &Signature, encodings: Encodings) -> Result<Types> {
         let schema = signature.to_bytes().map_err(no_schema)?;
         let head = Head::of(&schema).map_err(no_schema)?;

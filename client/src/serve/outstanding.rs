@@ -1,12 +1,12 @@
-//! Calls that were taken and that no handler on a stack will answer: their answers were left for later, or
-//! wait for space; or they are of re-entrant gates and wait to be run.
+//! Calls that were taken and that no handler on a stack will answer: their answers were left for later, or wait for
+//! space, or they are calls of re-entrant gates that wait to be run.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Those of all plugins of a dispatcher.
+/// Such calls of all plugins of a dispatcher.
 #[derive(Debug, Default)]
 pub(crate) struct Outstanding {
-    /// Whether any link may have answers that wait for space, or something to say of them.
+    /// Whether a link may have answers that wait for space, or errors to be logged about them.
     pub(crate) may_be_late: AtomicBool,
     count: AtomicUsize,
     /// Whether calls of re-entrant gates were taken that could not run yet.
@@ -14,7 +14,7 @@ pub(crate) struct Outstanding {
 }
 
 impl Outstanding {
-    /// A link has another number of them than before.
+    /// Updates the count for a link.
     pub(super) fn recount(&self, before: usize, now: usize) {
         match now >= before {
             true => self.count.fetch_add(now - before, Ordering::Relaxed),
@@ -26,12 +26,12 @@ impl Outstanding {
         self.has_reentrant.store(has_reentrant, Ordering::Relaxed);
     }
 
-    /// Whether calls of re-entrant gates wait, for a permit where somebody waits with the turn.
+    /// Whether calls of re-entrant gates wait for permits while another chain waits with the turn.
     pub(super) fn has_reentrant(&self) -> bool {
         self.has_reentrant.load(Ordering::Relaxed)
     }
 
-    /// Whether there are any.
+    /// Whether there are any answers left for later or late.
     pub(super) fn are_any(&self) -> bool {
         self.count.load(Ordering::Relaxed) != 0
     }

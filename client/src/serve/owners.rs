@@ -1,4 +1,4 @@
-//! Whose a turn is, or a pool's threads: for who tells the broker of a wait.
+//! The plugins to which a turn lock or a pool's threads belong, for threads that report a wait to the broker.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::outstanding::Outstanding;
 use crate::base::chain::thread_number;
 
-/// A plugin, as all buses know it.
+/// Names a plugin across buses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     /// The number of its bus.
@@ -26,17 +26,17 @@ pub(crate) struct Owners {
     has_reentrant: AtomicBool,
     /// See [`Owners::pumped_by`].
     pumped_by: AtomicU64,
-    /// How their dispatcher sleeps that found nothing to serve, while it does.
+    /// While their dispatcher sleeps because it found nothing to serve: the values at which it has looked.
     rest: Mutex<Option<Rest>>,
 }
 
-/// A dispatcher's thread that has looked at everything that it could serve, and sleeps as long as nothing of this
+/// A dispatcher's thread has looked at everything that it could serve, and sleeps while none of these values
 /// changes.
 #[derive(Debug)]
 pub(crate) struct Rest {
-    /// Its bells and their values before it looked.
+    /// Its bells, with their values before it looked.
     pub(super) bells: Vec<(Arc<Doorbell>, u32)>,
-    /// How often the turn lock had changed before it looked; `None` where nothing waited for that.
+    /// The turn lock's count of changes before it looked; `None` if no call waited for that.
     pub(super) turns: Option<u32>,
 }
 
@@ -46,17 +46,17 @@ struct State {
     outstanding: Arc<Outstanding>,
 }
 
-/// Stands for the number of a thread where several have pumped.
+/// Takes the place of a thread's number if several threads have pumped.
 const SEVERAL: u64 = u64::MAX;
 
 impl Owners {
-    /// From now on it is these.
+    /// Replaces the plugins.
     pub(super) fn set(
         &self,
         plugins: impl Iterator<Item = Identity>,
         outstanding: &Arc<Outstanding>,
     ) {
-        // Its dispatcher wakes up and looks at others, too.
+        // The dispatcher will wake up and look at the new ones too.
         self.set_rest(None);
         let mut state = self.state.lock();
         state.plugins = plugins.collect();
@@ -77,12 +77,12 @@ impl Owners {
         self.has_reentrant.load(Ordering::Relaxed)
     }
 
-    /// Whether a call of such a gate was taken and waits to be run.
+    /// Whether a call of a re-entrant gate was taken and waits to be run.
     pub(super) fn has_queued_reentrant(&self) -> bool {
         self.state.lock().outstanding.has_reentrant()
     }
 
-    /// This thread pumps.
+    /// Notes that this thread pumps.
     pub(super) fn note_pumping(&self) {
         let by = match self.pumped_by() {
             0 => thread_number(),
@@ -92,29 +92,29 @@ impl Owners {
         self.pumped_by.store(by, Ordering::Relaxed);
     }
 
-    /// The turn lock is another dispatcher's from here on.
+    /// Forgets who has pumped, because another dispatcher uses the turn lock from here on.
     pub(super) fn forget_pumping(&self) {
         self.pumped_by.store(0, Ordering::Relaxed);
     }
 
-    /// The number of the only thread that has ever pumped; 0 where none has, and one that no thread has where
+    /// The number of the only thread that has ever pumped; 0 if none has, and a number that no thread has if
     /// several have.
     pub(super) fn pumped_by(&self) -> u64 {
         self.pumped_by.load(Ordering::Relaxed)
     }
 
-    /// Whether other threads than this have pumped, and so may do it next.
+    /// Whether other threads than this have pumped, and so may pump again.
     pub(super) fn may_others_pump(&self) -> bool {
         !matches!(self.pumped_by(), by if by == 0 || by == thread_number())
     }
 
-    /// Their dispatcher sleeps so, or it does no longer.
+    /// Notes that their dispatcher sleeps with these values, or with `None` that it does not sleep.
     pub(super) fn set_rest(&self, rest: Option<Rest>) {
         *self.rest.lock() = rest;
     }
 
-    /// Whether their dispatcher has found nothing to serve, and nothing has come in since; `turns` is how often
-    /// the turn lock has changed.
+    /// Whether their dispatcher has found nothing to serve, and nothing has come in since. `turns` is the turn
+    /// lock's present count of changes.
     pub(super) fn is_at_rest(&self, turns: u32) -> bool {
         self.rest.lock().as_ref().is_some_and(|rest| {
             let is_as_it_was = |(bell, then): &(Arc<Doorbell>, u32)| bell.value() == *then;
@@ -122,8 +122,8 @@ impl Owners {
         })
     }
 
-    /// What a thread holds that has one of so many turns or threads of theirs, as the broker of a bus is
-    /// told; `None` where no plugin of theirs is on that bus.
+    /// What a thread holds that has one of `of` turns or threads of theirs, as the broker of a bus is told; `None`
+    /// if none of the plugins is on that bus.
     pub(crate) fn held(&self, bus: u64, of: u32) -> Option<Held> {
         let state = self.state.lock();
         let plugin = state
@@ -131,7 +131,7 @@ impl Owners {
             .iter()
             .find(|plugin| plugin.bus == bus)?
             .plugin;
-        // Others than those who hold it may answer calls.
+        // Calls may also be answered by threads that hold none.
         let of = match state.outstanding.are_any() {
             true => 0,
             false => of,
@@ -148,7 +148,7 @@ impl Owners {
 mod tests {
     use super::*;
 
-    /// A thread that pumps was taken for the only one that does, where another one would pump next.
+    /// A thread that pumped was taken for the only one, although another one would pump next.
     #[test]
     fn whoever_has_pumped_may_do_it_again() {
         let owners = Owners::default();

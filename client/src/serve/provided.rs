@@ -1,9 +1,8 @@
-//! The gates that this plugin provides: what the program changes and the dispatcher reads.
+//! The gates that this plugin provides: changed by the program, read by the dispatcher.
 //!
-//! They outlive brokers: each membership has the links through which they are called
-//! (`linked.rs`). Changes are rare and made under locks; each bumps the version of every
-//! membership. The dispatcher works on private copies and takes new ones when a version has moved, so that no call
-//! takes a lock.
+//! They outlive brokers: each membership has the links through which they are called (`linked.rs`). Changes are
+//! rare and made under locks; each increments the version of every membership. The dispatcher works on private
+//! copies, and renews them when a version has changed, so no call takes a lock.
 
 mod prefixes;
 
@@ -31,7 +30,7 @@ pub(crate) use prefixes::is_prefix;
 pub(crate) struct Offer {
     pub(crate) gate: Arc<str>,
     pub(crate) kind: CallKind,
-    /// So that a late answer does not concern its successor.
+    /// The number of the registration, so that a late answer does not change a later one.
     pub(crate) registration: u64,
     pub(crate) types: Arc<Types>,
     /// The record of the status page in which the gate's calls are counted.
@@ -39,7 +38,8 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
-    /// The record by which the gate is provided, by a plugin that had it in that life or comes anew.
+    /// The record that asks a broker to register the gate. `life` is the life that it had, if the plugin has come
+    /// back.
     pub(crate) fn record(
         &self,
         (request, life): (u32, Option<u64>),
@@ -63,29 +63,29 @@ impl Offer {
 /// What runs the calls of one half of a gate or a prefix.
 pub(crate) struct Serving {
     pub(crate) handler: Arc<dyn ErasedHandler>,
-    /// Which names there are under a prefix; all, where nothing is said.
+    /// The names that exist under a prefix; `None` if all do.
     pub(crate) names: Option<Names>,
 }
 
 /// A membership through whose links gates are called.
 pub(super) trait Follows: Send + Sync {
-    /// Makes its dispatcher take new copies of the gates, and direct callers look again.
+    /// Has its dispatcher renew its copies of the gates, and direct callers look again.
     fn changed(&self);
 
-    /// A gate begins to be counted in a record of its status page.
+    /// Clears a record of its status page, in which a gate begins to be counted.
     fn clear_record(&self, record: u16);
 }
 
-/// What a plugin provides.
+/// The gates that a plugin provides.
 pub(crate) struct ProvidedGates {
     gates: Mutex<HashMap<Arc<str>, Gate>>,
-    /// What was said of gates by name, whether they are provided or not. Locked after grants and `gates`, and nothing is
-    /// locked while it is.
+    /// The options of gates by name, whether they are provided or not. This lock is taken after those of grants and
+    /// `gates`, and no other lock is taken while it is held.
     options: Mutex<HashMap<Arc<str>, GateOptions>>,
     limits: Limits,
-    /// The memberships through whose links they are called, the latest last.
+    /// The memberships through whose links the gates are called, the newest last.
     followers: Mutex<Vec<Weak<dyn Follows>>>,
-    /// How often gates changed. Counted after that and before followers hear of it.
+    /// How often gates have changed. Incremented after the change and before followers are told.
     changes: Mutex<u64>,
     next_registration: AtomicU64,
     dispatch: Dispatch,
@@ -93,7 +93,7 @@ pub(crate) struct ProvidedGates {
 }
 
 impl ProvidedGates {
-    /// Those of a plugin that has one membership, and no links yet.
+    /// No gates, for a plugin that has one membership and no links yet.
     pub(crate) fn new(dispatch: Dispatch, owner: Owner) -> ProvidedGates {
         ProvidedGates {
             gates: Mutex::default(),
@@ -107,7 +107,7 @@ impl ProvidedGates {
         }
     }
 
-    /// They can be called through the links of one membership more, which is the current one from here on.
+    /// Makes the gates callable in one more membership, which is the current one from here on.
     pub(super) fn add_follower(&self, follower: Weak<dyn Follows>, owner: Owner) {
         self.owner.set(owner);
         let mut all = self.followers.lock();
@@ -120,7 +120,7 @@ impl ProvidedGates {
         all.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Makes the dispatcher take new copies, and direct callers look again.
+    /// Has the dispatcher renew its copies, and direct callers look again.
     fn changed(&self) {
         *self.changes.lock() += 1;
         for follower in self.followers() {
@@ -128,13 +128,13 @@ impl ProvidedGates {
         }
     }
 
-    /// How often gates changed, at least as far as this thread has heard of it.
+    /// How often gates have changed, at least as far as this thread has been told.
     pub(crate) fn changes(&self) -> u64 {
         *self.changes.lock()
     }
 
-    /// Puts a handler behind one half of a gate. Gives the number of this registration, which takes it away
-    /// again, and what brokers are told of it.
+    /// Adds a handler for one half of a gate. Returns what brokers are told of it, with the number of the
+    /// registration, which is needed to remove it.
     pub(crate) fn insert(
         &self,
         name: &Arc<str>,
@@ -180,7 +180,8 @@ impl ProvidedGates {
         })
     }
 
-    /// A broker lets others call it, in this life of the gate. Whether it was lost, and no other half of the gate is.
+    /// Notes that a broker has registered a half, in this life of the gate. Returns `true` if the gate was lost and
+    /// no half of it is lost any more.
     pub(crate) fn offered(&self, offer: &Offer, life: u64) -> bool {
         let was_lost = self.change(offer, |old, half| {
             *old = Some(life);
@@ -194,11 +195,12 @@ impl ProvidedGates {
         !self.is_lost(&offer.gate)
     }
 
-    /// Another plugin provides the gate: whoever calls it here is refused. Whether no half of it was lost before.
+    /// Notes that another plugin provides the gate; calls of it are refused here. Returns whether it is the first
+    /// half that is lost.
     pub(crate) fn lost(&self, offer: &Offer) -> bool {
         let is_first = !self.is_lost(&offer.gate);
         let lost = |life: &mut Option<u64>, half: &mut Half| {
-            // That life is over; the next one is another.
+            // That life has ended; the gate's next one gets another number.
             *life = Some(0);
             half.is_lost = true;
         };
@@ -209,18 +211,18 @@ impl ProvidedGates {
         is_news && is_first
     }
 
-    /// Whether a half of a gate is another plugin's now.
+    /// Whether another plugin has a half of the gate now.
     fn is_lost(&self, name: &str) -> bool {
         let gates = self.gates.lock();
         gates.get(name).is_some_and(Gate::is_lost)
     }
 
-    /// No broker is asked for it any more, because one has refused it for good.
+    /// Asks no later broker for this half, because a broker has refused it for good.
     pub(crate) fn refused(&self, offer: &Offer) {
         self.change(offer, |_, half| half.is_offered = false);
     }
 
-    /// The broker lets nobody call it any more, because the plugin closes.
+    /// Notes that no broker has the half registered any more, because the plugin closes.
     pub(crate) fn withdrawn(&self, name: &str, kind: CallKind) {
         let mut gates = self.gates.lock();
         if let Some(half) = gates
@@ -231,7 +233,7 @@ impl ProvidedGates {
         }
     }
 
-    /// Changes one half of a gate and what belongs to the gate, if that is still registered.
+    /// Changes one half of a gate and the gate's life, if this registration is still there.
     fn change<T>(
         &self,
         offer: &Offer,
@@ -244,12 +246,12 @@ impl ProvidedGates {
         (half.registration == offer.registration).then(|| change(life, half))
     }
 
-    /// Whether it is still to be provided.
+    /// Whether the plugin still provides this half.
     pub(crate) fn has(&self, offer: &Offer) -> bool {
         self.change(offer, |_, _| ()).is_some()
     }
 
-    /// All that a broker has agreed to, and which life of the gate that was.
+    /// The halves that a broker has registered, each with the life of its gate.
     pub(crate) fn offered_before(&self) -> Vec<(Offer, u64)> {
         let mut gates = self.gates.lock();
         let mut all = Vec::new();
@@ -272,7 +274,7 @@ impl ProvidedGates {
         all
     }
 
-    /// Takes a handler out. It may still be running.
+    /// Removes a handler and returns it. It may still be running.
     #[must_use = "what a handler has captured may come back here when it is dropped, or panic"]
     pub(crate) fn remove(&self, offer: &Offer) -> Option<Half> {
         let mut gates = self.gates.lock();
@@ -288,14 +290,14 @@ impl ProvidedGates {
         };
         drop(gates);
         self.changed();
-        // They are told that it is gone.
+        // Direct calls that wait find that the gate is gone.
         if let Some(limit) = over.as_ref().and_then(Gate::limit) {
             limit.wake_visitors();
         }
         gone
     }
 
-    /// Says how calls of a gate are run from now on.
+    /// Sets the options of a gate, from the next call on.
     pub(crate) fn set_options(&self, name: &Arc<str>, options: GateOptions) {
         let mut gates = self.gates.lock();
         self.options.lock().insert(name.clone(), options);
@@ -311,7 +313,7 @@ impl ProvidedGates {
         self.limits.of(name, &self.owner, calls)
     }
 
-    /// A gate begins to be counted in a record.
+    /// Clears a record in which a gate begins to be counted.
     fn clear_record(&self, record: u16) {
         for follower in self.followers() {
             follower.clear_record(record);
@@ -322,7 +324,7 @@ impl ProvidedGates {
         self.options.lock().get(name).copied().unwrap_or_default()
     }
 
-    /// All that is provided.
+    /// All halves that are provided.
     pub(crate) fn all(&self) -> Vec<(Arc<str>, CallKind)> {
         let gates = self.gates.lock();
         let mut all = Vec::new();
@@ -332,26 +334,26 @@ impl ProvidedGates {
         all
     }
 
-    /// Takes all handlers out.
+    /// Removes and returns all gates.
     pub(crate) fn take_gates(&self) -> HashMap<Arc<str>, Gate> {
         let gates = std::mem::take(&mut *self.gates.lock());
         *self.changes.lock() += 1;
         gates
     }
 
-    /// Whether any gate is re-entrant, or will be when it is provided.
+    /// Whether any gate is re-entrant, or will be once it is provided.
     pub(super) fn any_reentrant(&self) -> bool {
         let options = self.options.lock();
         options.values().any(|options| options.is_reentrant())
     }
 
-    /// Has everybody look again who waits for a permit, because the plugin closes.
+    /// Has all direct calls that wait for a permit look again, because the plugin closes.
     pub(super) fn wake_visitors(&self) {
         self.limits.wake_visitors();
     }
 }
 
-/// A record of the status page that no gate has.
+/// A record of the status page that no gate uses.
 fn free_record(gates: &HashMap<Arc<str>, Gate>) -> Option<u16> {
     let taken = |taken, gate: &Gate| taken | gate.record().map_or(0, |record| 1_u128 << record);
     let taken = gates.values().fold(0, taken);

@@ -1,5 +1,5 @@
-//! How a dispatcher stands, for who asks from outside: made up from what links and status pages show anyway, by a thread
-//! that needs none of the dispatcher's locks.
+//! The pulse of a dispatcher, for a broker that asks. It is computed from links and status pages, by a thread that
+//! takes none of the dispatcher's locks.
 
 use callgate_layout::control::Pulse;
 use callgate_layout::{clock, ring, slot};
@@ -7,16 +7,17 @@ use callgate_layout::{clock, ring, slot};
 use super::grants::PeerGrants;
 use super::linked::LinkedGates;
 
-/// A link's share of a pulse.
+/// A link's part of a pulse.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Beat {
     /// Whether there are calls that were not taken.
     has_untaken: bool,
-    /// How long the caller of a call still waits that was taken.
+    /// How long the caller of a call that was taken will still wait, in nanoseconds.
     busy_for: u64,
 }
 
-/// How the dispatcher stands that serves all of these. It is waiting only where it has not looked for anything `since`.
+/// The pulse of the dispatcher that serves all of these. Untaken calls only count if it has not looked since the
+/// last question.
 pub(crate) fn pulse<'a>(of: impl Iterator<Item = &'a LinkedGates>, has_looked: bool) -> Pulse {
     let mut pulse = Pulse::default();
     for linked in of {
@@ -30,8 +31,8 @@ pub(crate) fn pulse<'a>(of: impl Iterator<Item = &'a LinkedGates>, has_looked: b
     pulse
 }
 
-/// Published were as many calls as were answered, are under way and wait to be taken. A peer that lies about its ring
-/// can as well publish calls.
+/// The calls that the peer has published are those that are answered, under way, or not taken. A peer that lies
+/// about its ring could as well publish calls.
 fn beat(peer: &PeerGrants) -> Beat {
     let link = peer.link();
     if link.is_gone() {
@@ -57,7 +58,7 @@ fn beat(peer: &PeerGrants) -> Beat {
         let of_slot = published.iter().filter(|call| call.slot == slot);
         match ring::latest(of_slot.copied()) {
             Some(call) => clock::from_tick(call.deadline, now).saturating_sub(now),
-            // So many calls were made since that its entry bears another one: nobody knows.
+            // So many calls were made since that the entry has been used again: the deadline is unknown.
             None => u64::MAX,
         }
     });

@@ -1,7 +1,7 @@
-//! Where a plugin's calls come in: its links' rings, looked at in turn, and the calls that were taken
-//! while another chain had the thread, or of a gate that has as many calls under way as it may.
+//! The scheduler: where a plugin's calls come in. It looks at the links' rings in turn, and keeps the calls that
+//! were taken while another chain had the turn, or while their gate had reached its limit.
 //!
-//! Nothing here runs a handler or drops one, so it is only ever borrowed for a moment.
+//! Nothing here runs or drops a handler, so it is only ever borrowed for a moment.
 
 mod closing;
 mod fairness;
@@ -33,41 +33,41 @@ pub(crate) use feeds::BATCH as FEED_BATCH;
 pub(crate) use links::Members;
 pub(crate) use wanted::Wanted;
 
-/// Calls that are put from the rings into the queues at a time.
+/// How many calls are moved from the rings into the queues at a time.
 const TAKE_IN: u32 = 16;
 
-/// Why a peer's results found no room, to be logged.
+/// Why there was no space for results to a peer, to be logged.
 pub(crate) type Notes = Vec<(Arc<Link>, Vec<Error>)>;
 
-/// A peer broke the protocol.
+/// A link whose peer broke the protocol, and how.
 pub(crate) type Broken = (Arc<Link>, Violation);
 
 pub(crate) struct Scheduler {
     version: u64,
     sides: Vec<Incoming>,
-    /// Those from which no more calls are taken.
+    /// The links from which no more calls are taken.
     closed: Vec<Incoming>,
-    /// Calls that were taken and could not run.
+    /// Calls that were taken and could not run yet.
     queues: Queues,
     fairness: Fairness,
     feeds: FeedTurns,
-    /// Whether calls are looked for once in a while only.
+    /// Whether calls are only looked for from time to time, by a pump.
     is_pumped: bool,
-    /// Whether there is a call that the last look did not come by.
+    /// Whether there is a call that the last look did not reach.
     is_missing: bool,
-    /// Whether calls are answered by several threads together.
+    /// Whether several threads answer calls in parallel.
     together: bool,
     outstanding: Arc<Outstanding>,
     next_key: u64,
-    /// Frames of nested calls that are not in use.
+    /// Frames for nested calls that are not in use.
     spare: Vec<Frame>,
-    /// Plugins from whose links no more calls are taken, and that are owed answers; and those of them that are owed
-    /// none any more.
+    /// Plugins that drain: no more calls are taken from their links, and some are not answered yet. And those that
+    /// have drained.
     draining: Arc<Vec<Arc<Member>>>,
     drained: Vec<Arc<Member>>,
-    /// Plugins that are served no more and whose handlers may be under way on a stack.
+    /// Plugins that are served no more and whose handlers may still run on a stack.
     left: Vec<Arc<Member>>,
-    /// What is to be said of their links.
+    /// Errors to be logged for their links.
     notes: Notes,
 }
 
@@ -93,13 +93,13 @@ impl Scheduler {
         }
     }
 
-    /// The change after which it last took note of links.
+    /// The version of the changes that it has noticed.
     #[inline]
     pub(crate) fn version(&self) -> u64 {
         self.version
     }
 
-    /// The links' incoming sides, and those of links from which no more calls are taken.
+    /// The incoming sides of the links, and those of links from which no more calls are taken.
     pub(crate) fn sides(&self) -> (&[Incoming], &[Incoming]) {
         (&self.sides, &self.closed)
     }
@@ -108,42 +108,42 @@ impl Scheduler {
         self.sides.iter().chain(&self.closed)
     }
 
-    /// The plugin whose link that is, if it is still there.
+    /// The plugin to which a link belongs, if the link is still here.
     pub(crate) fn member(&self, link: &Arc<Link>) -> Option<Arc<Member>> {
         let is_it = |side: &&Incoming| Arc::ptr_eq(side.link(), link);
         Some(self.all_sides().find(is_it)?.member().clone())
     }
 
-    /// The link that a call came through, if it is still there.
+    /// The link through which a call came, if it is still here.
     pub(crate) fn link(&self, key: u64) -> Option<Arc<Link>> {
         let side = self.all_sides().find(|side| side.key() == key)?;
         Some(side.link().clone())
     }
 
-    /// The plugins that were parted with, for who knows that no handler of theirs is under way.
+    /// Takes the plugins that were parted with. The caller knows that none of their handlers runs.
     pub(crate) fn take_left(&mut self) -> Vec<Arc<Member>> {
         std::mem::take(&mut self.left)
     }
 
-    /// Whether anything lies in a ring.
+    /// Whether a ring has a call.
     #[inline]
     pub(crate) fn has_call(&self) -> bool {
         self.sides.iter().any(Incoming::has_call)
     }
 
-    /// Whether there is any call that can run, or may. The next look finds it, wherever it is.
+    /// Whether there is a call that can run, or may be able to. The next look then looks everywhere.
     pub(crate) fn has_work(&mut self) -> bool {
         self.is_missing = self.has_call();
         self.is_missing || self.has_queued(Wanted::Any)
     }
 
-    /// Has the next look find what there is, wherever it is, because this thread was woken for it.
+    /// Has the next look look everywhere, because this thread was woken for something.
     pub(crate) fn miss_nothing(&mut self) {
         self.is_missing = true;
         self.feeds.miss_nothing();
     }
 
-    /// Whether a call that was taken before can run, unless it has to wait for its turn.
+    /// Whether a queued call can run, apart from waiting for its turn.
     #[inline]
     pub(crate) fn has_queued(&self, wanted: Wanted) -> bool {
         self.queues.has_runnable(wanted)
@@ -154,13 +154,13 @@ impl Scheduler {
         self.all_sides().any(Incoming::has_reentrant)
     }
 
-    /// Whether a call of such a gate was taken before.
+    /// Whether a call of a re-entrant gate is queued.
     pub(crate) fn has_queued_reentrant(&self) -> bool {
         self.queues.has_reentrant()
     }
 
-    /// Takes the next call that is wanted into `call`, if this look finds one. Others that are found on
-    /// the way are queued, and so stay in order.
+    /// Takes the next wanted call into `call`, if this look finds one. Other calls that are found on the way are
+    /// queued, so that they stay in order.
     #[inline(always)]
     pub(crate) fn next(
         &mut self,
@@ -180,13 +180,13 @@ impl Scheduler {
         self.next_of_all(call, wanted)
     }
 
-    /// Whether a look is to miss nothing, because nobody looks again at once.
+    /// Whether a look has to look everywhere, because no other look follows at once.
     #[inline]
     fn is_thorough(&mut self, wanted: Wanted) -> bool {
         self.is_pumped || wanted != Wanted::Any || std::mem::take(&mut self.is_missing)
     }
 
-    /// The same where calls wait in the queues.
+    /// As [`Scheduler::next`], while calls are queued.
     #[cold]
     fn next_of_all(
         &mut self,
@@ -208,9 +208,8 @@ impl Scheduler {
         }
     }
 
-    /// Takes the next call that is wanted from the queues, if one can run. Where threads are many, or
-    /// after a number of calls, those that came in meanwhile are put into the queues first, so that their gates
-    /// have their turns.
+    /// Takes the next wanted call from the queues, if one can run. If there are several threads, or after a number
+    /// of calls, first moves calls that came in meanwhile into the queues, so that their gates get their turns.
     pub(crate) fn next_queued(
         &mut self,
         call: &mut IncomingCall,
@@ -231,8 +230,7 @@ impl Scheduler {
         Some(Ok(()))
     }
 
-    /// Whether a call that begins a chain has to wait behind others of its gate, which may have no more
-    /// under way.
+    /// Whether a call that begins a chain has to wait behind others of its gate, whose limit is reached.
     #[cold]
     fn has_to_wait(&mut self, call: &IncomingCall) -> bool {
         call.envelope.chain.is_none() && {
@@ -241,8 +239,8 @@ impl Scheduler {
         }
     }
 
-    /// Puts a call off that cannot run yet: behind those that came before it, or where it was taken from the
-    /// queues, in front of those that came after it. Notes the limit that it met.
+    /// Puts off a call that cannot run yet: behind those that came before it, or, if it was taken from the queues,
+    /// in front of those that came after it. Notes the limit that was reached.
     #[cold]
     pub(crate) fn put_off(&mut self, call: &IncomingCall, limit: Option<&Arc<Limit>>) {
         let gate = self.gate(call);
@@ -250,7 +248,7 @@ impl Scheduler {
         self.note_reentrant();
     }
 
-    /// Has those who wait with a turn know whether calls of re-entrant gates lie in the queues.
+    /// Publishes whether calls of re-entrant gates are queued, for threads that wait with a turn.
     fn note_reentrant(&self) {
         self.outstanding.set_reentrant(self.queues.has_reentrant());
     }
@@ -290,7 +288,7 @@ impl Scheduler {
         })
     }
 
-    /// Answers a call that was taken here and cannot be run.
+    /// Answers a call that was taken here and cannot be run with an error.
     #[cold]
     pub(crate) fn refuse(&mut self, call: &IncomingCall, error: &Error) {
         if let Some(side) = self.side(call) {
@@ -310,7 +308,7 @@ impl Scheduler {
         }
     }
 
-    /// When the next late answer's time is up; at once where a plugin has drained.
+    /// When the next late answer's time is up; 0 if a plugin has drained.
     #[inline]
     pub(crate) fn late_deadline(&mut self) -> Option<u64> {
         match self.outstanding.may_be_late.load(Ordering::Relaxed) {
@@ -321,7 +319,7 @@ impl Scheduler {
 
     #[cold]
     fn find_late(&mut self) -> Option<u64> {
-        // Cleared before the look, because other threads may have answers that come too late for it.
+        // Cleared before the look, because other threads may add answers that this look does not see.
         self.outstanding.may_be_late.store(false, Ordering::Relaxed);
         self.note_drained();
         let drained = (!self.drained.is_empty()).then_some(0);
@@ -341,7 +339,7 @@ impl Scheduler {
         self.all_sides().for_each(|side| side.answers().settle());
     }
 
-    /// What is to be said of links whose results found no space.
+    /// Takes the errors of results that had no space.
     pub(crate) fn take_notes(&mut self) -> Notes {
         let mut notes = self.take_parting_notes();
         notes.extend(
@@ -351,7 +349,7 @@ impl Scheduler {
         notes
     }
 
-    /// The same of links whose plugin is served no more.
+    /// Takes the errors for links whose plugin is served no more.
     pub(crate) fn take_parting_notes(&mut self) -> Notes {
         std::mem::take(&mut self.notes)
     }
@@ -366,7 +364,7 @@ impl Scheduler {
         self.spare.push(frame);
     }
 
-    /// Lets go of frames that are not in use.
+    /// Takes the frames that are not in use.
     pub(crate) fn take_spare(&mut self) -> Vec<Frame> {
         std::mem::take(&mut self.spare)
     }

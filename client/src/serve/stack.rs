@@ -1,4 +1,4 @@
-//! What the handlers on a thread's stack hold: the turn of each, and the call that it serves.
+//! What the handlers on a thread's stack hold: each a turn, and the call that it serves.
 
 use std::cell::Cell;
 
@@ -12,7 +12,7 @@ use crate::base::chain;
 struct Entry {
     /// The turn lock of its plugin; `None` in a pool, which has no turns.
     turn_lock: Option<&'static TurnLock>,
-    /// The name of its call, where that came through a link and is answered when the handler returns; or 0.
+    /// The name of its call, if that came through a link and is answered when the handler returns; otherwise 0.
     call: u64,
 }
 
@@ -22,13 +22,13 @@ const EMPTY: Entry = Entry {
 };
 
 thread_local! {
-    /// That of each handler on this thread's stack, and of the one that is about to run. What stands
-    /// above is left from others.
+    /// An entry for each handler on this thread's stack, and one for the handler that is about to run. Entries
+    /// above these are left from earlier handlers.
     static ENTRIES: [Cell<Entry>; MAX_DEPTH as usize] =
         const { [const { Cell::new(EMPTY) }; MAX_DEPTH as usize] };
 }
 
-/// Notes what the handler holds which this thread runs next.
+/// Notes what the handler holds that this thread runs next.
 #[inline]
 pub(crate) fn hold(turn_lock: Option<&'static TurnLock>, call: u64) {
     ENTRIES.with(|entries| {
@@ -38,7 +38,7 @@ pub(crate) fn hold(turn_lock: Option<&'static TurnLock>, call: u64) {
     });
 }
 
-/// The handler that this thread runs answers its call later: others may do that while it runs.
+/// Notes that the running handler's call is answered later: other threads may answer it while the handler runs.
 pub(crate) fn leave_for_later() {
     ENTRIES.with(|entries| {
         let entry = chain::nesting()
@@ -54,8 +54,8 @@ pub(crate) fn leave_for_later() {
     });
 }
 
-/// Whether the handler on this thread, of this chain, runs on top of a wait of another one: of this thread, or
-/// of one whose turn it has.
+/// Whether the handler on this thread, in this chain, runs on top of another chain's wait: a wait of this thread,
+/// or one of the chain whose turn was lent.
 pub(crate) fn is_on_top(chain: u64) -> bool {
     chain::is_above_another(chain)
         || ENTRIES.with(|entries| {
@@ -67,7 +67,7 @@ pub(crate) fn is_on_top(chain: u64) -> bool {
         })
 }
 
-/// Does something with the turn lock of each handler on this thread's stack, from the bottom to the top.
+/// Passes the turn lock of each handler on this thread's stack to `work`, from the bottom to the top.
 #[inline]
 pub(crate) fn each_turn_lock(work: impl FnMut(&'static TurnLock)) {
     ENTRIES.with(|entries| {
@@ -83,7 +83,7 @@ pub(crate) fn has(turn_lock: &TurnLock) -> bool {
     is_there
 }
 
-/// The names of the calls that they serve.
+/// The names of the calls that these handlers serve.
 pub(crate) fn calls() -> Vec<u64> {
     ENTRIES.with(|entries| {
         let entries = entries.iter().take(chain::nesting()).map(Cell::get);

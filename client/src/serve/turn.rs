@@ -1,13 +1,12 @@
-//! The turn lock: which chain may run a plugin's handlers.
+//! The turn lock: decides which chain may run a plugin's handlers.
 //!
-//! Handlers of one dispatcher never run at the same time, and calls between plugins of one process
-//! run on their caller's thread: so there is a lock that belongs to a *chain*: what comes back in
-//! the chain of a handler that waits may run meanwhile, on whatever thread.
+//! Handlers of one dispatcher never run at the same time, and calls between plugins of one process run on their
+//! caller's thread. So there is a lock that belongs to a *chain*: calls that come back in the chain of a waiting
+//! handler may run meanwhile, on whatever thread.
 //!
-//! A dispatcher's thread keeps the turn lock between two calls, so that a call costs it two plain
-//! stores and no locked instruction. It lets go before it sleeps, and offers the turn lock when a
-//! caller in this process wants it. The state and the steps of waiting are [`Turns`]; here is how
-//! threads sleep.
+//! A dispatcher's thread keeps the turn lock between two calls, so that a call costs it two plain stores and no
+//! locked instruction. It releases the lock before it sleeps, and offers it when a caller in this process wants it.
+//! The state and the steps of waiting are in [`Turns`]; this module adds how threads sleep.
 
 use std::cell::RefCell;
 use std::ops::Deref;
@@ -25,18 +24,18 @@ use crate::serve::owners::Owners;
 
 pub(crate) use callgate_layout::turns::Turn;
 
-/// Looks at a turn that is to come back before sleeping: most are only about to be ended.
+/// How often a lent turn is looked at before the thread sleeps: most come back very soon.
 const LOOKS: u32 = 100;
 
-/// Who may run handlers.
+/// A turn lock, with the plugins to which it belongs.
 #[derive(Debug, Default)]
 pub(crate) struct TurnLock {
     turns: CachePadded<Turns>,
     owners: Owners,
 }
 
-/// A plugin's turn lock. Turn locks live for ever, so that a thread can note those that it has without
-/// counting references; when a plugin is gone, the next one gets its turn lock.
+/// The turn lock of a dispatcher. Turn locks live for ever, so that a thread can note those that it has without
+/// counting references. When a dispatcher is gone, a later one gets its turn lock.
 #[derive(Debug)]
 pub(crate) struct Lease(&'static TurnLock);
 
@@ -48,7 +47,7 @@ impl Lease {
         Lease(spare.unwrap_or_else(|| Box::leak(Box::default())))
     }
 
-    /// The turn lock itself, which outlives its plugin.
+    /// The turn lock itself, which outlives the dispatcher.
     #[inline]
     pub(crate) fn turn_lock(&self) -> &'static TurnLock {
         self.0
@@ -75,20 +74,20 @@ impl Drop for Lease {
 
 /// How a thread waits for a turn.
 pub(crate) trait Waiter {
-    /// Whether it gives up, after it has looked for its turn.
+    /// Whether it gives up; asked after it has looked for its turn.
     fn is_over(&mut self) -> bool;
 
-    /// Sleeps until the turn lock `has_changed`, or something else has that this waits for.
+    /// Sleeps until the turn lock `has_changed`, or something else has for which this waits.
     fn sleep(&mut self, has_changed: impl Fn() -> bool, changes: Awaited<'_>);
 
-    /// The wait for the turn is over. What the thread has lent meanwhile may not be back yet.
+    /// The wait for the turn has ended. Turns that the thread has lent meanwhile may not be back yet.
     fn end(&mut self) {}
 }
 
-/// How long a thread waits for a turn, and what else ends that.
+/// How long a thread waits for a turn, and what else ends the wait.
 #[derive(Clone, Copy)]
 pub(crate) struct Patience<'a> {
-    /// Nanoseconds of the monotonic clock.
+    /// In nanoseconds of the monotonic clock.
     pub(crate) deadline: u64,
     pub(crate) cancel: Option<&'a CancelToken>,
     pub(crate) backoff: &'a Backoff,
@@ -118,27 +117,27 @@ impl Waiter for Patience<'_> {
 }
 
 impl TurnLock {
-    /// Begins a chain's turn on the dispatcher's thread; `None` while it is not its turn.
+    /// Begins a chain's turn on the dispatcher's thread; `None` while another chain has the turn.
     #[inline]
     pub(crate) fn begin(&self, chain: u64) -> Option<Turn> {
         self.turns.begin(chain, thread_number)
     }
 
-    /// Begins a chain's turn on a thread that is no dispatcher's; `None` while it is not its turn.
+    /// Begins a chain's turn on any other thread; `None` while another chain has the turn.
     #[inline]
     pub(crate) fn visit(&self, chain: u64) -> Option<Turn> {
         self.turns.visit(chain, thread_number())
     }
 
-    /// Begins a turn on top of what another chain lends, for a call of a re-entrant gate; `None` where none
-    /// lends anything.
+    /// Begins a turn on top of one that another chain lends, for a call of a re-entrant gate; `None` if no turn is
+    /// lent.
     #[cold]
     pub(crate) fn begin_on_top(&self) -> Option<Turn> {
         self.turns.visit_on_top(thread_number())
     }
 
-    /// As [`TurnLock::visit`], waiting; where it `is_reentrant`, also for a turn [on top](TurnLock::begin_on_top)
-    /// of another chain's.
+    /// As [`TurnLock::visit`], waiting. If it `is_reentrant`, also for a turn [on top](TurnLock::begin_on_top) of
+    /// another chain's.
     #[cold]
     pub(crate) fn visit_until(
         &self,
@@ -169,29 +168,29 @@ impl TurnLock {
         self.tell_if(self.turns.end(turn));
     }
 
-    /// Whether a chain's turn could begin on the dispatcher's thread, which is this one.
+    /// Whether a chain's turn could begin on the dispatcher's thread, which is the caller's.
     pub(crate) fn could_begin(&self, chain: u64) -> bool {
         self.turns.could_begin(chain, thread_number())
     }
 
-    /// This thread is about to wait for an answer, if it is the one that has the chain's turn.
+    /// Lends the chain's turn, because this thread is about to wait; `None` if this thread does not have it.
     pub(crate) fn begin_lending(&self, chain: u64) -> Option<Lent> {
         let (lent, is_awaited) = self.turns.begin_lending(chain, thread_number())?;
         self.tell_if(is_awaited);
         Some(lent)
     }
 
-    /// Lends what was taken back once more, because this thread has to wait for another turn lock.
+    /// Lends a turn again that was taken back, because this thread has to wait for another turn lock.
     pub(crate) fn lend(&self, lent: Lent) {
         self.tell_if(self.turns.lend(lent));
     }
 
-    /// Takes back what was lent; false while somebody else has it.
+    /// Takes a lent turn back. Returns `false` while another thread has it.
     pub(crate) fn end_lending(&self, lent: Lent) -> bool {
         self.turns.end_lending(lent, thread_number())
     }
 
-    /// Waits until what was lent may have come back.
+    /// Waits until a lent turn may have come back.
     #[cold]
     pub(crate) fn await_return(&self, lent: Lent) {
         let is_back = || {
@@ -206,13 +205,13 @@ impl TurnLock {
         });
     }
 
-    /// Whether a caller in this process wants it.
+    /// Whether a caller in this process wants the turn lock.
     #[inline]
     pub(crate) fn is_wanted(&self) -> bool {
         self.turns.is_wanted()
     }
 
-    /// The plugins whose handlers it orders.
+    /// The plugins to which it belongs.
     pub(crate) fn owners(&self) -> &Owners {
         &self.owners
     }
@@ -233,28 +232,28 @@ impl TurnLock {
         self.tell_if(self.turns.offer());
     }
 
-    /// The dispatcher lets go, because it has nothing to do.
+    /// The dispatcher releases the turn lock, because it has nothing to do.
     pub(crate) fn release(&self) {
         self.tell_if(self.turns.release());
     }
 
-    /// Who has the turn lock; `None` where the dispatcher, which is this thread, could take it.
+    /// The chain that has the turn lock; `None` if the dispatcher, on whose thread this is, could take it.
     pub(crate) fn holder(&self) -> Option<u64> {
         self.turns.holder(thread_number)
     }
 
-    /// Waits on the dispatcher's thread, which this is, while somebody else has it.
+    /// Waits on the dispatcher's thread while another chain has the turn lock.
     pub(crate) fn await_turn(&self, dispatcher: &mut impl Dispatching) {
         let is_awaited = self.turns.await_turn(thread_number(), dispatcher);
         self.tell_if(is_awaited);
     }
 
-    /// How often there was a change that somebody waited for.
+    /// The count of changes for which somebody has waited.
     pub(crate) fn seen(&self) -> u32 {
         self.turns.seen()
     }
 
-    /// Counts this thread as one that sleeps until there is a change. Afterwards it looks once more.
+    /// Counts this thread as one that sleeps until there is a change. The thread then looks once more.
     pub(crate) fn watch(&self) -> Watch<'_> {
         self.turns.watch()
     }

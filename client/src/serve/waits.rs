@@ -1,16 +1,16 @@
 //! Waits that last: the broker is told of them, and says which of them are in vain.
 //!
-//! The records and their order stand in `layout/src/control/waits.rs`. Here is who does what:
+//! The records and their order are described in `layout/src/control/waits.rs`. Here is who does what:
 //!
-//! | who | does | and where that fails |
+//! | who | does | if that fails |
 //! |---|---|---|
-//! | the waiting thread | sends `Waiting` once it has slept for 50 ms | it tries again after as long, or never where nobody hears it |
-//! | the control thread | puts a question to the waiting thread, and wakes it | of a wait that is over it says so to the broker |
-//! | the waiting thread | looks at everything that could end its wait, then sends `Confirmed` | the wait is over, and another one begins |
-//! | the waiting thread | sends `Over` before it runs a handler on top of its wait, and when it has ended | that is kept, and goes before the next `Waiting` |
+//! | the waiting thread | sends `Waiting` once it has slept for 50 ms | it tries again after as long, or never if there will be no broker |
+//! | the control thread | passes a question to the waiting thread, and wakes it | if the wait is over, it tells the broker so |
+//! | the waiting thread | looks at everything that could end its wait, then sends `Confirmed` | the wait counts as over, and another one begins |
+//! | the waiting thread | sends `Over` before it runs a handler on top of its wait, and when the wait has ended | the record is kept, and sent before the next `Waiting` |
 //!
-//! Nobody waits for the broker here: a record is sent if its socket has room for it. An `Over` that is lost
-//! does no harm but that the broker asks once in vain.
+//! Nobody waits for the broker here: a record is sent if its socket has room for it. If an `Over` is lost, the only
+//! harm is that the broker asks once in vain.
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -27,53 +27,53 @@ use crate::base::error::{Error, Result};
 
 /// How long a wait lasts before the broker is told of it, in nanoseconds.
 const LASTING: u64 = 50_000_000;
-/// After how long it is tried again while there is no broker.
+/// After how long a report is tried again while there is no broker, in nanoseconds.
 const AWAY: u64 = 1_000_000_000;
 
-/// A plugin, as its waits know it.
+/// A plugin, as far as its waits are concerned.
 pub(crate) trait Reporter: Send + Sync {
     /// The number of its bus.
     fn bus(&self) -> u64;
 
-    /// Those of its waits that the broker was told of.
+    /// The plugin's waits of which the broker was told.
     fn waits(&self) -> &ReportedWaits;
 
     /// Sends a record if the broker's socket has room for it now.
     ///
     /// # Errors
     ///
-    /// `OVERLOADED` where it has none, `NOT_READY` where another broker is to come.
+    /// `OVERLOADED` if it has none; `NOT_READY` if there is no broker now.
     fn tell(&self, record: WaitToBroker) -> Result<()>;
 }
 
-/// What the broker says of a wait.
+/// What the broker says about a wait.
 #[derive(Clone, Debug)]
 pub(crate) enum Word {
-    /// Whether it stands, in this round.
+    /// It asks whether the wait still stands, in this round.
     Confirm(u64),
-    /// It is in vain.
+    /// The wait is in vain.
     Deadlock(Error),
 }
 
-/// The waits of a plugin that the broker was told of.
+/// The waits of a plugin of which the broker was told.
 #[derive(Default)]
 pub(crate) struct ReportedWaits(Mutex<Table>);
 
 #[derive(Default)]
 struct Table {
-    /// The last number that a wait was given.
+    /// The last number that was given to a wait.
     last: u64,
     waits: HashMap<u64, Arc<Mailbox>>,
-    /// Waits that are over and of which the broker could not be told that.
+    /// Waits that are over, which the broker could not be told yet.
     unsent: Vec<u64>,
 }
 
-/// Where the control thread puts what the broker says of a wait.
+/// Where the control thread puts what the broker says about a wait.
 struct Mailbox {
     word: Mutex<Option<Word>>,
-    /// Changes when there is something.
+    /// Counts changes; the waiting thread sleeps on it among other words.
     changes: AtomicU32,
-    /// The broker that was told of the wait has ended.
+    /// Whether the broker that was told of the wait has ended.
     is_forgotten: AtomicBool,
     /// Wakes a thread that sleeps on something else.
     wake: Option<Wake>,
@@ -83,7 +83,7 @@ struct Mailbox {
 pub(crate) type Wake = Box<dyn Fn() + Send + Sync>;
 
 impl ReportedWaits {
-    /// Puts something to the thread of a wait, and wakes it; false where the wait is over.
+    /// Passes the broker's word to the waiting thread, and wakes it. Returns `false` if the wait is over.
     pub(crate) fn put(&self, wait: u64, word: Word) -> bool {
         let Some(mailbox) = self.0.lock().waits.get(&wait).cloned() else {
             return false;
@@ -92,7 +92,7 @@ impl ReportedWaits {
         true
     }
 
-    /// There is another broker, which was told of none of them: each is told again.
+    /// Forgets all reports, because there is another broker, which was told of none: each wait is reported again.
     pub(crate) fn forget(&self) {
         let waits = {
             let mut table = self.0.lock();
@@ -129,11 +129,11 @@ impl ReportedWaits {
     fn end(&self, reporter: &dyn Reporter, number: u64) {
         let mut table = self.0.lock();
         if table.waits.remove(&number).is_none() {
-            // Told to a broker that has ended.
+            // The broker that was told has ended.
             return;
         }
         table.unsent.push(number);
-        // What could not be sent goes before the next wait.
+        // What cannot be sent now is sent before the next wait.
         let _ = table.send_unsent(reporter);
     }
 }
@@ -143,7 +143,7 @@ impl Table {
         while let Some(wait) = self.unsent.last().copied() {
             match reporter.tell(WaitToBroker::Over { wait }) {
                 Err(error) if error.code() == Code::Overloaded => return Err(error),
-                // A broker that is gone has forgotten it.
+                // A broker that has ended has forgotten it.
                 _ => self.unsent.pop(),
             };
         }
@@ -155,7 +155,7 @@ impl Mailbox {
     fn put(&self, word: Word) {
         {
             let mut before = self.word.lock();
-            // Whoever was told that it is in vain is asked nothing more.
+            // A thread that was told that its wait is in vain is asked nothing more.
             if !matches!(*before, Some(Word::Deadlock(_))) {
                 *before = Some(word);
             }
@@ -177,7 +177,7 @@ impl Mailbox {
     }
 }
 
-/// What the broker is told of a wait.
+/// The description of a wait for the broker.
 pub(crate) struct About {
     pub(crate) chain: u64,
     pub(crate) callee: u64,
@@ -185,7 +185,7 @@ pub(crate) struct About {
     pub(crate) needs: Needs,
     pub(crate) holds: Vec<Held>,
     pub(crate) serves: Vec<u64>,
-    /// The turns that the thread has, as they stand now.
+    /// The turns that the thread has, at this moment.
     pub(crate) standstill: Standstill,
 }
 
@@ -203,14 +203,14 @@ impl About {
     }
 }
 
-/// A wait of this thread, of which the broker is told if it lasts.
+/// A wait of this thread. The broker is told of it if it lasts.
 pub(crate) struct Wait<'a> {
     reporter: Whose<'a>,
     at: At,
     report: Option<Report>,
 }
 
-/// Whose wait it is.
+/// The plugin to which a wait belongs.
 enum Whose<'a> {
     Borrowed(&'a dyn Reporter),
     Kept(Arc<dyn Reporter>),
@@ -229,7 +229,7 @@ impl<'a> Deref for Whose<'a> {
 }
 
 impl Wait<'static> {
-    /// One that keeps the plugin whose it is.
+    /// A wait that holds a reference to its plugin.
     pub(crate) fn keeping(reporter: Arc<dyn Reporter>) -> Wait<'static> {
         Wait {
             reporter: Whose::Kept(reporter),
@@ -242,17 +242,17 @@ impl Wait<'static> {
 /// When the broker is to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
-    /// So long after the thread first sleeps.
+    /// Some time after the thread first sleeps.
     Later,
     Time(u64),
     Never,
 }
 
-/// A wait that the broker was told of.
+/// A wait of which the broker was told.
 struct Report {
     number: u64,
     mailbox: Arc<Mailbox>,
-    /// How often something was in the mailbox when that was looked into last.
+    /// The value of the mailbox's count at the last look.
     seen: u32,
     standstill: Standstill,
 }
@@ -266,7 +266,7 @@ impl<'a> Wait<'a> {
         }
     }
 
-    /// Until when to sleep at most, for a thread that is about to.
+    /// Until when a thread may sleep that is about to, so that the broker is told in time.
     pub(crate) fn until(&mut self, now: u64) -> u64 {
         if self.report.is_some() {
             return u64::MAX;
@@ -281,13 +281,13 @@ impl<'a> Wait<'a> {
         }
     }
 
-    /// Tells the broker of the wait if it has lasted; `about` is `None` where the thread keeps nothing from
+    /// Tells the broker of the wait, if it has lasted. `about` returns `None` if the thread keeps nothing from
     /// others.
     pub(crate) fn tell(&mut self, now: u64, about: impl FnOnce() -> Option<About>) {
         self.tell_waking(now, about, None);
     }
 
-    /// The same for a thread that is woken in another way than by the word that it is given.
+    /// As [`Wait::tell`], for a thread that does not sleep on [`Wait::word`] and is woken by `wake`.
     pub(crate) fn tell_waking(
         &mut self,
         now: u64,
@@ -300,7 +300,7 @@ impl<'a> Wait<'a> {
         }
         self.at = match about() {
             None => At::Never,
-            // Something runs in a turn that this thread lent.
+            // Something is running in a turn that this thread has lent.
             Some(about) if !about.standstill.stands() => At::Time(now + LASTING),
             Some(about) => match self.reporter.waits().report(&*self.reporter, &about, wake) {
                 Ok(report) => {
@@ -314,13 +314,13 @@ impl<'a> Wait<'a> {
         };
     }
 
-    /// A word that changes when the broker says something, beside the others that a thread sleeps on.
+    /// A word that changes when the broker says something; the thread sleeps on it among others.
     pub(crate) fn word(&self) -> Option<Awaited<'_>> {
         let report = self.report.as_ref()?;
         Some(Awaited::private(&report.mailbox.changes, report.seen))
     }
 
-    /// Whether the broker has said something since it was [heard](Wait::heard) last.
+    /// Whether the broker has said something since the last [`Wait::heard`].
     #[inline]
     pub(crate) fn is_asked(&self) -> bool {
         let is_new = |report: &Report| {
@@ -330,22 +330,22 @@ impl<'a> Wait<'a> {
         self.report.as_ref().is_some_and(is_new)
     }
 
-    /// What the broker says, if anything. To be followed by a look at everything that could end the wait.
+    /// Takes what the broker says, if anything. The caller then looks at everything that could end the wait.
     #[inline]
     pub(crate) fn heard(&mut self) -> Option<Word> {
         let report = self.report.as_mut()?;
-        // Before the look, so that nothing that comes after it is slept through.
+        // Read before the look, so that changes after it end the sleep.
         report.seen = report.mailbox.changes.load(Ordering::Acquire);
         if report.mailbox.is_forgotten.load(Ordering::Relaxed) {
-            // If it lasts, the next broker is told.
+            // If the wait lasts, the next broker is told.
             self.over();
             return None;
         }
         report.mailbox.word.lock().take()
     }
 
-    /// Answers a question after that look, which found nothing: the wait stands, unless something ran in a
-    /// turn that the thread lent.
+    /// Answers a question after a look that found nothing: the wait stands, unless something has run in a turn that
+    /// the thread has lent.
     pub(crate) fn confirm(&mut self, round: u64) {
         let Some(report) = &self.report else {
             return;
@@ -358,7 +358,8 @@ impl<'a> Wait<'a> {
         }
     }
 
-    /// The wait is over, or something is about to run on top of it. If it goes on, that is another wait.
+    /// Ends the wait, or prepares for running something on top of it. If the thread goes on to wait, that is
+    /// another wait.
     #[inline]
     pub(crate) fn over(&mut self) {
         self.at = At::Later;

@@ -50,7 +50,7 @@ impl Allowance {
 mod tests {
     use super::*;
 
-    /// A loop of calls to a gate that nobody provides would have its plugin sent away for too many requests.
+    /// A loop of calls to a gate that nobody provides got its plugin sent away, for too many requests.
     #[test]
     fn so_many_at_once_and_then_64_a_second() {
         let (allowance, now) = (Allowance::new(), Instant::now());

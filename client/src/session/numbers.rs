@@ -67,8 +67,8 @@ impl MembershipId {
 mod tests {
     use super::*;
 
-    /// A gate that had been open since before the numbers came round lost its number to another one,
-    /// and the broker ended the session.
+    /// A gate that had been open since before the numbers wrapped around lost its number to another one, and the
+    /// broker ended the session.
     #[test]
     fn numbers_in_use_are_passed_over() {
         let numbers = Numbers {

@@ -114,7 +114,7 @@ mod tests {
     use super::*;
     use callgate_layout::Code;
 
-    /// The control thread waited for the broker to read, and did not hear of its peers' deaths.
+    /// The control thread waited for the broker to read, and did not notice its peers' deaths.
     #[test]
     fn records_wait_in_order_and_nobody_waits_for_them() {
         let (ours, theirs) = fdpass::pair().unwrap();
@@ -139,8 +139,8 @@ mod tests {
         assert!(outgoing.is_empty());
     }
 
-    /// Another thread's record came before those that the control thread had sent earlier, because the
-    /// socket had room again.
+    /// Another thread's record overtook records that the control thread had queued earlier, because the socket had
+    /// room again.
     #[test]
     fn nobody_overtakes_what_waits() {
         let (ours, theirs) = fdpass::pair().unwrap();
@@ -168,7 +168,7 @@ mod tests {
         assert!(last && came == sent + 1, "{came} of {sent}");
     }
 
-    /// Whoever never reads must not fill this process's memory.
+    /// A broker that never reads must not fill this process's memory.
     #[test]
     fn what_waits_is_bounded() {
         let (ours, _theirs) = fdpass::pair().unwrap();

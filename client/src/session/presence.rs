@@ -211,7 +211,7 @@ mod tests {
         assert!(presence.check().is_ok());
     }
 
-    /// The end of an old connection, of which was heard late, was taken for that of the new one.
+    /// The late news that an old connection had ended was taken for the end of the new one.
     #[test]
     fn the_end_of_another_connection_is_none() {
         let presence = Presence::default();
@@ -232,7 +232,7 @@ mod tests {
             error.message(),
             "the broker has ended; the last attempt: somebody has the name"
         );
-        // It is about the last loss alone.
+        // The text only covers the last loss.
         presence.back();
         presence.lost(&gone("once more"), || true);
         assert_eq!(presence.check().unwrap_err().message(), "once more");

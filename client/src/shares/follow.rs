@@ -108,3 +108,47 @@ impl Follow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use callgate_layout::Code;
+
+    use super::*;
+
+    /// Each look at a share that had not changed asked the broker once more.
+    #[test]
+    fn a_broker_is_asked_once_until_it_has_answered() {
+        let follow = Follow::default();
+        assert!(follow.begin_watch(1, 10));
+        assert!(!follow.begin_watch(1, 11));
+        assert!(follow.begin_watch(2, 12), "another broker is asked anew");
+        let why = || Some(Error::new(Code::PermissionDenied, "no"));
+        follow.answered(10, why());
+        assert!(
+            !follow.begin_watch(2, 13),
+            "that was the other one's answer"
+        );
+        assert!(follow.refused().is_none());
+        follow.answered(12, why());
+        assert!(follow.refused().is_some() && follow.refused().is_none());
+        assert!(follow.begin_watch(2, 14));
+        assert_eq!(
+            (follow.end_watch(), follow.end_watch()),
+            (Some((2, 14)), None)
+        );
+    }
+
+    /// Who had followed a share and did not any more was remembered for as long as its plugin lived.
+    #[test]
+    fn who_follows_no_more_is_forgotten() {
+        let (all, stays) = (Follows::default(), Arc::default());
+        all.add(&stays);
+        for _ in 0..3 {
+            all.add(&Arc::default());
+        }
+        assert_eq!(all.0.lock().len(), 2);
+        let before = stays.seen();
+        all.changed();
+        assert_ne!(stays.seen(), before);
+    }
+}

@@ -1,4 +1,4 @@
-//! What the broker is told of shares that are let go, and what is found by a tag.
+//! What the broker is told when shares are let go, and what a tag finds.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Weak};
@@ -17,7 +17,7 @@ use super::table::{Found, Table};
 use super::used::{Known, Place, TellsBroker, Used, Version};
 use callgate_layout::Code;
 
-/// What a broker was told.
+/// The records that a broker was sent.
 #[derive(Default)]
 struct Broker(Mutex<Vec<ShareToBroker>>);
 
@@ -66,7 +66,7 @@ impl Scene {
         used
     }
 
-    /// A version that the broker has sent, whose number is `number`, and 100 more with the broker.
+    /// A version that the broker has sent: its number is `number`, and `number` + 100 at the broker.
     fn version(&self, used: &Arc<Used>, number: u64) -> Arc<Version> {
         self.page.store(number);
         let bytes = (number as u32).to_le_bytes();
@@ -81,7 +81,7 @@ impl Scene {
         self.table.find::<u32>(TAG, false)
     }
 
-    /// What it was told since the last time.
+    /// The records since the last call.
     fn told(&self) -> Vec<ShareToBroker> {
         std::mem::take(&mut *self.broker.0.lock())
     }
@@ -140,7 +140,7 @@ fn the_last_guard_lets_version_and_share_go() {
     assert_eq!(scene.told(), []);
     assert!(Arc::ptr_eq(&scene.find().unwrap(), &b));
     drop(b);
-    // It is the newest one, which goes with the share.
+    // It is the newest version, which ends with the use of the share.
     assert_eq!(scene.told(), [RELINQUISH]);
     assert!(scene.find().is_none());
     assert!(matches!(scene.table.look(TAG), Found::Nothing));
@@ -162,14 +162,14 @@ fn a_superseded_version_is_done_with_its_last_guard() {
     assert_eq!(scene.told(), [RELINQUISH]);
 }
 
-/// A version that was let go while it was the newest one stayed charged to this plugin for ever.
+/// A version that was let go while it was the newest stayed charged to this plugin for ever.
 #[test]
 fn what_was_let_go_too_early_is_done_with_the_next() {
     let scene = Scene::new();
     let used = scene.used();
     drop(scene.version(&used, 1));
     assert_eq!(scene.told(), []);
-    // The same one, sent once more, owes nothing.
+    // The same version, sent once more, leaves nothing owed.
     drop(scene.version(&used, 1));
     let second = scene.version(&used, 2);
     assert_eq!(scene.told(), [done(1)]);
@@ -190,7 +190,7 @@ fn nobody_is_told_where_no_broker_knows_the_use() {
     assert_eq!(held.shown.to_native(), 1);
     drop((used, held));
     assert_eq!(scene.told(), []);
-    // Nor where that one has gone.
+    // Nor if the broker has ended.
     let mut place = scene.place(1);
     let gone: Weak<Broker> = Weak::new();
     place.broker = gone;
@@ -221,7 +221,7 @@ fn the_next_broker_has_numbers_of_its_own() {
     assert_eq!(scene.told(), [ShareToBroker::Relinquish { share: 9 }]);
 }
 
-/// A share of another incarnation whose version has the same number was taken for the one that was held.
+/// A version of another incarnation of the share with the same number was taken for the one that was held.
 #[test]
 fn another_share_of_the_same_number_is_another_one() {
     let scene = Scene::new();

@@ -108,6 +108,7 @@ fn a_slice_is_an_array_of_numbers() {
     assert_eq!(wider[..], [0, 0, 9]);
     // It lies in the version itself, which its maker is not needed for.
     let same: Share<[u16]> = reader.shares().get(TAG).unwrap();
+    assert_eq!(same.to_value().unwrap(), [0, 0, 9]);
     drop((made, maker));
     let floats: Share<[f64]> = reader.shares().get(TAG).unwrap();
     assert_eq!(floats[..], [0.0, 0.0, 9.0]);

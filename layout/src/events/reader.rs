@@ -2,8 +2,8 @@
 
 use super::run::Run;
 use super::{
-    HEAD, LEAST_CAPACITY, OLDEST, RECORD_HEADER, RING_HEADER, STARVING, STATE, most_payload, place,
-    record_len,
+    ALIGNMENT, HEAD, Header, LEAST_CAPACITY, NEXT, OLDEST, RECORD_HEADER, RING_HEADER, STARVING,
+    STATE, most_payload, place, record_len,
 };
 use crate::atomic::{Ordering, fence};
 use crate::buffer::OutOfMemory;
@@ -53,7 +53,7 @@ impl RingReader {
     pub fn new(ring: ReadView, position: u64, number: u64) -> Option<RingReader> {
         let capacity = ring.len().checked_sub(RING_HEADER)? as u64;
         let is_ring = capacity.is_power_of_two() && capacity >= LEAST_CAPACITY;
-        let can_be = position.is_multiple_of(8) && position <= MOST && number <= MOST;
+        let can_be = position.is_multiple_of(ALIGNMENT) && position <= MOST && number <= MOST;
         (is_ring && can_be).then(|| RingReader {
             ring,
             capacity,
@@ -118,8 +118,7 @@ impl RingReader {
         let Some(header) = run.header() else {
             return false;
         };
-        let can_be = header.len <= most_payload(self.capacity) && header.kind <= 1;
-        if !can_be || header.number != self.number {
+        if header.len > most_payload(self.capacity) || header.number != self.number as u32 {
             return false;
         }
         let len = run.take(&header);
@@ -171,7 +170,7 @@ impl RingReader {
     #[inline]
     fn copy(&self, run: &mut Run) -> Result<(), OutOfMemory> {
         let (at, left) = place(self.position, self.capacity);
-        let first = self.ring.load64(at, Ordering::Relaxed) as u32 as usize;
+        let first = Header::len_of(self.ring.load64(at, Ordering::Relaxed));
         let first = record_len(first.min(most_payload(self.capacity)));
         let most = MOST_BYTES.min(self.capacity);
         let len = (MOST_EVENTS * first).min(most).max(first);
@@ -197,18 +196,13 @@ impl RingReader {
                 Taken::Nothing
             });
         }
-        if head < self.position || !head.is_multiple_of(8) || head > MOST {
+        if head < self.position || !head.is_multiple_of(ALIGNMENT) || head > MOST {
             return Some(Taken::Broken(
                 "an end of its records that lies before what was read, or nowhere",
             ));
         }
         self.head = head;
         None
-    }
-
-    fn word(&self, position: u64) -> u64 {
-        let (at, _) = place(position, self.capacity);
-        self.ring.load64(at, Ordering::Relaxed)
     }
 
     /// The record at the reader's place was written over. Goes on at the oldest one; the number there says how many were
@@ -218,15 +212,19 @@ impl RingReader {
         // OLDEST-MOVED, acquire, with the load before this: the oldest record was published when it became that.
         fence(Ordering::Acquire);
         let head = self.ring.load64(HEAD, Ordering::Relaxed);
-        if oldest >= head || !(oldest | head).is_multiple_of(8) || head > MOST {
+        if oldest >= head || !(oldest | head).is_multiple_of(ALIGNMENT) || head > MOST {
             return Taken::Broken("an oldest record that lies behind the newest, or nowhere");
         }
-        let number = self.word(oldest + 8);
+        let next = self.ring.load64(NEXT, Ordering::Relaxed);
+        let (at, _) = place(oldest, self.capacity);
+        let low = Header::number_of(self.ring.load64(at, Ordering::Relaxed));
         // OLDEST-MOVED, the reader's fence. EVENT-PUBLISHED, acquire, with the load of the head.
         fence(Ordering::Acquire);
         if self.ring.load64(OLDEST, Ordering::Relaxed) != oldest {
             return Taken::Again;
         }
+        // The last number before `next` that has this low half.
+        let number = next.wrapping_sub(u64::from((next as u32).wrapping_sub(low)));
         // Each of them took the bytes of a record at least.
         let most = (oldest - self.position) / RECORD_HEADER;
         let lost = number.checked_sub(self.number);
@@ -258,5 +256,5 @@ impl RingReader {
 /// Where a ring ends, and the number of its next event, as its sender says.
 pub fn shown(ring: &ReadView) -> (u64, u64) {
     let head = ring.load64(HEAD, Ordering::Acquire);
-    (head, ring.load64(super::NEXT, Ordering::Relaxed))
+    (head, ring.load64(NEXT, Ordering::Relaxed))
 }

@@ -2,15 +2,11 @@
 
 use core::ops::Range;
 
-use super::{Kind, RECORD_HEADER, record_len};
+use super::{Header, Kind, RECORD_HEADER, record_len};
 use crate::buffer::{Buffer, OutOfMemory};
 
-/// Payloads begin at multiples of this.
-const ALIGNMENT: usize = 16;
 /// Bytes of a record before its payload.
 const HEADER: usize = RECORD_HEADER as usize;
-/// Where the first record begins, so that its payload need not be moved.
-const FIRST: usize = HEADER.next_multiple_of(ALIGNMENT) - HEADER;
 
 /// A piece of a ring in private memory: it was copied and looked at as a whole, and its events are taken one by one.
 #[derive(Debug, Default)]
@@ -23,28 +19,6 @@ pub struct Run {
     payload: Range<usize>,
     is_unfit: bool,
     time: u64,
-}
-
-/// What stands before a payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) len: usize,
-    pub(super) kind: u32,
-    pub(super) number: u64,
-    pub(super) time: u64,
-}
-
-impl Header {
-    /// That of a record which begins with these words.
-    #[inline]
-    pub(super) fn new([first, number, time]: [u64; 3]) -> Header {
-        Header {
-            len: first as u32 as usize,
-            kind: (first >> 32) as u32,
-            number,
-            time,
-        }
-    }
 }
 
 impl Run {
@@ -74,7 +48,7 @@ impl Run {
 
     /// Whether nothing was taken yet.
     pub(super) fn is_whole(&self) -> bool {
-        self.next == FIRST
+        self.next == 0
     }
 
     /// Where so many bytes of records are copied to, in the place of what was there. They are not taken before
@@ -83,21 +57,20 @@ impl Run {
     pub(super) fn room(&mut self, len: usize) -> Result<&mut [u8], OutOfMemory> {
         self.clear();
         self.payload = 0..0;
-        let bytes = self.buffer.renew(FIRST + len)?;
-        Ok(&mut bytes[FIRST..])
+        self.buffer.renew(len)
     }
 
     /// The copy was looked at, and is whole.
     #[inline]
     pub(super) fn show(&mut self) {
-        (self.next, self.end) = (FIRST, self.buffer.len());
+        (self.next, self.end) = (0, self.buffer.len());
     }
 
     /// The header of the next record; `None` where there is not even that.
     #[inline]
     pub(super) fn header(&self) -> Option<Header> {
         let words = self.buffer.get(self.next..self.end)?.as_chunks::<8>().0;
-        let words = words.first_chunk::<3>()?;
+        let words = words.first_chunk::<2>()?;
         Some(Header::new(words.map(u64::from_ne_bytes)))
     }
 
@@ -111,24 +84,12 @@ impl Run {
         }
         let begin = self.next + HEADER;
         self.payload = begin..begin + header.len;
-        (self.is_unfit, self.time) = (header.kind != 0, header.time);
+        (self.is_unfit, self.time) = (header.is_unfit, header.time);
         self.next = next;
-        if !begin.is_multiple_of(ALIGNMENT) {
-            self.align();
-        }
         Some(len)
     }
 
-    /// Moves the payload to a multiple of 16: over its header, which was read.
-    #[inline]
-    fn align(&mut self) {
-        let Range { start, end } = self.payload;
-        let to = start & !(ALIGNMENT - 1);
-        self.buffer.copy_within(start..end, to);
-        self.payload = to..to + (end - start);
-    }
-
-    /// The payload of the event that was taken last, at a multiple of 16.
+    /// The payload of the event that was taken last, at a multiple of 16, as it lay in the ring.
     #[inline]
     pub fn payload(&self) -> &[u8] {
         &self.buffer[self.payload.clone()]

@@ -45,7 +45,7 @@ const END: usize = FEEDS + 4 * CURSORS as usize;
 // The byte table above, held against the code: whoever changes it changes the version.
 #[cfg(not(callgate_loom))]
 const _: () = {
-    assert!(crate::control::VERSION == 11);
+    assert!(crate::control::VERSION == 12);
     assert!(TOPICS == 4096 && FEEDS == 69_632 && END == pages::DOORBELL_LEN);
 };
 

@@ -3,8 +3,8 @@
 use super::ahead::Ahead;
 use super::marks::{At, Marks};
 use super::{
-    Extent, HEAD, Kind, NEXT, OLDEST, RECORD_HEADER, RING_HEADER, STARVING, STATE, most_payload,
-    place, record_len,
+    ALIGNMENT, Extent, HEAD, Header, Kind, NEXT, OLDEST, RECORD_HEADER, RING_HEADER, STARVING,
+    STATE, most_payload, place, record_len,
 };
 use crate::atomic::{Ordering, fence};
 use crate::geometry::CELL_LEN;
@@ -146,7 +146,7 @@ impl RingWriter {
     fn record_at(&self, position: u64) -> u64 {
         let (at, _) = place(position, self.capacity);
         let word = self.ring.as_read().load64(at, Ordering::Relaxed);
-        record_len(word as u32 as usize)
+        record_len(Header::len_of(word))
     }
 
     /// Writes the next event, for which [there is room](RingWriter::has_room) and which is no longer than
@@ -154,18 +154,19 @@ impl RingWriter {
     #[inline]
     pub fn push(&mut self, kind: Kind, time: u64, payload: &[u8]) {
         debug_assert!(payload.len() <= self.most() && self.has_room(payload.len()));
-        let kind = match kind {
-            Kind::Event => 0,
-            Kind::Unfit => 1_u64 << 32,
-        };
         let len = record_len(payload.len());
         let End { end, next, .. } = self.written;
         let (at, left) = place(end, self.capacity);
+        let header = Header {
+            len: payload.len(),
+            is_unfit: kind == Kind::Unfit,
+            number: next as u32,
+            time,
+        };
+        self.ring.store_words(at, header.words());
         if (left as u64) < len {
-            self.push_around(kind, time, payload);
+            self.push_around(payload);
         } else {
-            let header = [kind | payload.len() as u64, next, time];
-            self.ring.store_words(at, header);
             self.write(at + RECORD_HEADER as usize, payload);
         }
         let at = At {
@@ -197,28 +198,21 @@ impl RingWriter {
         }
     }
 
-    /// Writes a record that goes on at the ring's beginning.
+    /// Writes the payload of the next record where that goes on at the ring's beginning.
     #[cold]
-    fn push_around(&mut self, kind: u64, time: u64, payload: &[u8]) {
-        let End { end, next, .. } = self.written;
-        let head = [kind | payload.len() as u64, next, time];
-        for (word, position) in head.into_iter().zip((end..).step_by(8)) {
-            let (at, _) = place(position, self.capacity);
-            self.ring.store64(at, word, Ordering::Relaxed);
-        }
-        let (at, left) = place(end + RECORD_HEADER, self.capacity);
+    fn push_around(&mut self, payload: &[u8]) {
+        let (at, left) = place(self.written.end + RECORD_HEADER, self.capacity);
         let (first, rest) = payload.split_at(left.min(payload.len()));
         self.write(at, first);
         self.write(RING_HEADER, rest);
     }
 
-    /// Writes a payload or a part of it, and zeros up to a multiple of eight bytes.
+    /// Writes a payload or a part of it, and zeros up to the next record.
     #[inline]
     fn write(&self, at: usize, bytes: &[u8]) {
-        if !bytes.len().is_multiple_of(8) {
-            // What is copied at once does not fill up its last word.
-            self.ring
-                .store64(at + (bytes.len() & !7), 0, Ordering::Relaxed);
+        let rest = bytes.len() % ALIGNMENT as usize;
+        if rest != 0 {
+            self.ring.store_words(at + bytes.len() - rest, [0; 2]);
         }
         self.ring.copy_in_by_pairs(at, bytes);
     }
@@ -258,22 +252,20 @@ impl RingWriter {
             let (at, _) = place(position, self.capacity);
             self.ring.as_read().load64(at, Ordering::Relaxed)
         };
-        let head = word(position);
-        let kind = if head >> 32 == 0 {
-            Kind::Event
-        } else {
-            Kind::Unfit
+        let header = Header::new([word(position), word(position + 8)]);
+        let kind = match header.is_unfit {
+            false => Kind::Event,
+            true => Kind::Unfit,
         };
         into.clear();
-        into.resize(head as u32 as usize, 0);
+        into.resize(header.len, 0);
         let (at, left) = place(position + RECORD_HEADER, self.capacity);
-        let (first, rest) = into.split_at_mut(left.min(head as u32 as usize));
+        let (first, rest) = into.split_at_mut(left.min(header.len));
         self.ring.as_read().copy_out(at, first);
         if !rest.is_empty() {
             self.ring.as_read().copy_out(RING_HEADER, rest);
         }
-        let next = position + record_len(head as u32 as usize);
-        Some((kind, word(position + 16), next))
+        Some((kind, header.time, position + record_len(header.len)))
     }
 
     /// Counts one more of the sender's threads that wait for cursors. Afterwards it looks at the cursors once more, and may

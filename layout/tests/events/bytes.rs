@@ -27,21 +27,19 @@ fn a_ring_has_the_bytes_that_are_written_down() {
     let (shared, mut writer) = ring(1024, 7);
     assert_eq!(words64(&shared, 0, 2), [0, 7]);
     writer.push(Kind::Event, 0x1122_3344_5566_7788, b"an event");
-    writer.push(Kind::Unfit, 9, b"not a number");
+    writer.push(Kind::Unfit, 9, b"not a number, nor a text");
     assert_eq!(words64(&shared, 0, 2), [0, 7], "before it is published");
     writer.publish();
-    assert_eq!(words64(&shared, 0, 2), [72, 9]);
+    assert_eq!(words64(&shared, 0, 2), [80, 9]);
     let record = [
-        &[8, 0, 0, 0, 0, 0, 0, 0][..],
-        &[7, 0, 0, 0, 0, 0, 0, 0],
+        &[8, 0, 0, 0, 7, 0, 0, 0][..],
         &[0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11],
-        b"an event",
-        &[12, 0, 0, 0, 1, 0, 0, 0],
-        &[8, 0, 0, 0, 0, 0, 0, 0],
+        b"an event\0\0\0\0\0\0\0\0",
+        &[24, 0, 0, 0x80, 8, 0, 0, 0],
         &[9, 0, 0, 0, 0, 0, 0, 0],
-        b"not a number\0\0\0\0",
+        b"not a number, nor a text\0\0\0\0\0\0\0\0",
     ];
-    assert_eq!(shared.read(4096, 72), record.concat());
+    assert_eq!(shared.read(4096, 80), record.concat());
     assert_eq!(words64(&shared, 64, 1), [0]);
     assert!(writer.forget(1, 32));
     assert_eq!(words64(&shared, 64, 1), [32]);
@@ -160,6 +158,6 @@ fn only_lengths_of_rings_are_lengths_of_rings() {
         assert_eq!(capacity_of(wrong), None, "{wrong}");
     }
     let (_, writer) = ring(MIN_CAPACITY as usize, 0);
-    let sixteen = MIN_CAPACITY as usize / 4 - 24;
+    let sixteen = MIN_CAPACITY as usize / 4 - 16;
     assert_eq!(RingWriter::most(&writer), sixteen);
 }

@@ -6,18 +6,18 @@ use callgate_layout::events::{Kind, RingReader, Run, Taken};
 
 use super::{payload, ring, send, take};
 
-/// Each word of a record, and each byte of its payload, can be the first at the ring's beginning.
+/// Each sixteen bytes of a record can be the first at the ring's beginning.
 #[test]
-fn a_record_goes_on_at_the_beginning_after_any_of_its_words() {
-    for len in [0_usize, 1, 7, 8, 9, 33, 232] {
-        for before in (0..=24 + len.div_ceil(8) * 8).step_by(8) {
+fn a_record_goes_on_at_the_beginning_after_any_of_its_pieces() {
+    for len in [0_usize, 1, 7, 8, 9, 33, 240] {
+        for before in (0..=16 + len.div_ceil(16) * 16).step_by(16) {
             let (shared, mut writer) = ring(1024, 0);
             let mut reader = RingReader::new(shared.readable(), 0, 0).unwrap();
             // Fillers up to so many bytes before the end.
             let (mut left, mut number) = (1024 - before, 0);
             while left > 0 {
                 let record = if left > 256 { 128 } else { left };
-                let filler = payload(number, record - 24);
+                let filler = payload(number, record - 16);
                 send(&mut writer, &filler);
                 assert_eq!(take(&mut reader), (number, filler));
                 (left, number) = (left - record, number + 1);
@@ -55,17 +55,17 @@ fn who_was_overtaken_by_a_sender_that_died_knows_what_it_has_lost() {
     let (shared, mut writer) = ring(1024, 50);
     let mut reader = RingReader::new(shared.readable(), 0, 50).unwrap();
     for number in 0..4 {
-        send(&mut writer, &payload(number, 232));
+        send(&mut writer, &payload(number, 240));
     }
     // As much as it may, in a batch.
-    while writer.has_room(232) || writer.forget(writer.needed(232), u64::MAX) {
-        writer.push(Kind::Event, 0, &payload(9, 232));
+    while writer.has_room(240) || writer.forget(writer.needed(240), u64::MAX) {
+        writer.push(Kind::Event, 0, &payload(9, 240));
     }
     drop(writer);
     let mut run = Run::default();
     assert_eq!(reader.take(&mut run), Taken::Lost(3));
     assert_eq!(run.payload().len(), 0, "nothing is left of what was torn");
-    assert_eq!(take(&mut reader), (53, payload(3, 232)));
+    assert_eq!(take(&mut reader), (53, payload(3, 240)));
     assert_eq!(reader.take(&mut run), Taken::Nothing);
     assert!(!reader.has_news());
 }

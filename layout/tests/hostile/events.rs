@@ -4,22 +4,22 @@ use super::*;
 use callgate_layout::events::{self, Kind, RING_HEADER, Run, Taken};
 
 const CAPACITY: usize = 256;
-const MOST: usize = CAPACITY / 4 - 24;
+const MOST: usize = CAPACITY / 4 - 16;
 const WIDE: [u64; 16] = [
     0,
     1,
     7,
     8,
-    24,
+    16,
     MOST as u64 + 1,
     CAPACITY as u64,
-    CAPACITY as u64 + 8,
+    CAPACITY as u64 + 16,
     1 << 32,
-    2 << 32,
+    1 << 31 | 8,
     u32::MAX as u64,
-    u64::MAX / 2 - 7,
+    u64::MAX / 2 - 15,
     u64::MAX / 2 + 1,
-    u64::MAX - 7,
+    u64::MAX - 15,
     u64::MAX - 1,
     u64::MAX,
 ];
@@ -62,7 +62,7 @@ fn take_all(ring: &ReadView, (position, number): (u64, u64)) {
             Taken::Event => {
                 let len = run.payload().len();
                 assert!(len <= MOST);
-                let record = (len as u64 + 24).div_ceil(8) * 8;
+                let record = (len as u64 + 16).div_ceil(16) * 16;
                 let place = (before + record, at + 1);
                 assert_eq!((reader.position(), reader.number()), place);
             }
@@ -90,7 +90,7 @@ fn one_wrong_word_of_a_ring_does_no_harm() {
     let (head, next) = events::shown(&ring.inbox);
     let begin: Vec<(u64, u64)> = [
         (0, 0),
-        (32, 1),
+        (16, 1),
         (head - 64, next - 2),
         (head, next),
         (head, next - 1),
@@ -115,7 +115,7 @@ fn a_place_that_cannot_be_does_no_harm() {
     let ring = honest();
     for position in WIDE {
         let reader = events::RingReader::new(ring.inbox.clone(), position, 0);
-        let can_be = position % 8 == 0 && position <= u64::MAX / 2;
+        let can_be = position % 16 == 0 && position <= u64::MAX / 2;
         assert_eq!(reader.is_some(), can_be, "{position}");
         for number in WIDE {
             take_all(&ring.inbox, (position, number));
@@ -144,10 +144,10 @@ proptest! {
         ring.write(RING_HEADER, &bytes);
         let words = [(0, head), (64, oldest)];
         for (((at, tame), wild), is_wild) in words.into_iter().zip(wild).zip(is_wild) {
-            let word = if is_wild { wild } else { tame / 8 * 8 };
+            let word = if is_wild { wild } else { tame / 16 * 16 };
             ring.write(at, &word.to_le_bytes());
         }
-        take_all(&ring.inbox, (place.0 / 8 * 8, place.1));
+        take_all(&ring.inbox, (place.0 / 16 * 16, place.1));
     }
 }
 
@@ -169,14 +169,14 @@ fn a_ring_that_changes_all_the_time_does_no_harm() {
                 let word = match turn >> 8 & 3 {
                     0 => WIDE[(turn >> 24) % WIDE.len()],
                     1 => (turn >> 24) as u64 % 41,
-                    _ => (turn >> 24) as u64 % 128 * 8,
+                    _ => (turn >> 24) as u64 % 64 * 16,
                 };
                 file.write_all_at(&word.to_le_bytes(), at as u64).unwrap();
             }
         }
     });
     for turn in 0..30_000_u64 {
-        take_all(writer.as_read(), (turn % 128 * 8, turn % 41));
+        take_all(writer.as_read(), (turn % 64 * 16, turn % 41));
     }
     is_over.store(true, Ordering::Relaxed);
     liar.join().unwrap();

@@ -8,7 +8,7 @@ use callgate_layout::view::WriteView;
 
 const CAPACITY: usize = 256;
 /// The longest payload.
-const MOST: usize = CAPACITY / 4 - 24;
+const MOST: usize = CAPACITY / 4 - 16;
 /// Where an input's words go before its records: head, next, oldest, state.
 const WORDS: [usize; 4] = [0, 8, 64, 128];
 
@@ -43,7 +43,7 @@ pub(super) fn take(mut input: &[u8]) {
     };
     let mut run = Run::default();
     // Each look takes at least one more record, or has others looked at first.
-    for _ in 0..input.len() / 16 + 2 * CAPACITY / 24 {
+    for _ in 0..input.len() / 16 + 2 * CAPACITY / 16 {
         let before = (reader.position(), reader.number());
         let has_news = reader.has_news();
         let taken = reader.take(&mut run);
@@ -69,7 +69,7 @@ fn check(taken: Taken, reader: &RingReader, before: (u64, u64), len: usize) -> b
     match taken {
         Taken::Event => {
             assert!(len <= MOST);
-            let record = (len as u64 + 24).next_multiple_of(8);
+            let record = (len as u64 + 16).next_multiple_of(16);
             assert_eq!((position, number), (before.0 + record, before.1 + 1));
             true
         }

@@ -46,6 +46,7 @@ fn shown(plugin: &PluginStatus) -> Value {
         "stray": counts.stray_responses,
         "published": counts.published,
         "unheard": counts.failed_unheard,
+        "pauses": counts.pauses,
     })
 }
 

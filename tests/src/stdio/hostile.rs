@@ -32,6 +32,7 @@ fn go(kind: &str, request: &Value) {
     match kind {
         "floods-frames" => endless(|n| say(&json!({"type": "pong", "nonce": n}))),
         "floods-log" => endless(|_| put_log(&[b'x'; 8192])),
+        "floods-events" => floods_events(),
         "floods-line" => endless(|_| put(&[b'x'; 8192])),
         "large-lines" => large_lines(),
         "large-frames" => large_frames(),
@@ -81,6 +82,12 @@ fn put_log(bytes: &[u8]) {
     if std::io::stderr().lock().write_all(bytes).is_err() {
         exit(74);
     }
+}
+
+/// Events of 64 bytes on one topic.
+fn floods_events() {
+    let payload = "x".repeat(62);
+    endless(|_| say(&json!({"type": "events.publish", "topic": "chaos.one", "payload": payload})));
 }
 
 /// Log lines on stdout that are as long as may be.

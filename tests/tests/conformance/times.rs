@@ -120,7 +120,7 @@ pub(crate) fn a_nested_call_ends_with_the_call_that_its_handler_serves(mode: Mod
     let outcomes = setup.open::<(), Vec<String>>("S.Outcomes");
     let patient = setup.open::<(), ()>("S.Patient");
     let start = Instant::now();
-    let (mut all, mut is_open) = (Vec::new(), false);
+    let mut all = Vec::new();
     await_that("the other side has both gates, too", || {
         // The time that its handler has, which is much less than what that gives its calls.
         let hasty = patient.with_timeout(Duration::from_millis(200));
@@ -129,11 +129,9 @@ pub(crate) fn a_nested_call_ends_with_the_call_that_its_handler_serves(mode: Mod
             all = outcomes.invoke(()).unwrap();
             !all.is_empty()
         });
-        is_open = all[2] == "OK" && !all[..2].iter().any(|one| one.contains("NOT_READY"));
-        // Without those gates the handler would be done in its time.
-        let ends_in_time = outcome.is_ok() == (mode == Mode::Direct);
-        assert!(ends_in_time || !is_open, "{outcome:?}");
-        is_open
+        let is_open = all[2] == "OK" && !all[..2].iter().any(|one| one.contains("NOT_READY"));
+        // Its caller is not always back in time to find that there is no answer yet.
+        is_open && outcome.is_ok() == (mode == Mode::Direct)
     });
     assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
     let whose = "of the call that this handler serves";

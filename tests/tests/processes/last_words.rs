@@ -54,12 +54,13 @@ fn end_of_a_topic(broker: &Broker, host: &Plugin, context: &Value) -> Error {
         .expect("it is gone")
 }
 
-/// Nobody waits for that: most of the callers are told before anybody knows how the process has ended.
+/// Most callers were told that it had gone before anybody knew how.
 #[test]
-fn callers_are_told_how_a_program_has_ended_where_that_is_known_in_time() {
+fn callers_are_told_how_a_program_has_ended() {
     let (broker, host) = host();
     let hang = host.subscriber::<(u64,), ()>("P.Hang").unwrap();
-    for _ in 0..200 {
+    let mut told = 0;
+    for _ in 0..40 {
         let child = broker.spawn("P", provider("P")).unwrap();
         child.wait_ready(PATIENCE).unwrap();
         hang.wait_ready(PATIENCE).unwrap();
@@ -70,11 +71,12 @@ fn callers_are_told_how_a_program_has_ended_where_that_is_known_in_time() {
             calling.join().unwrap()
         });
         child.wait(PATIENCE).unwrap().unwrap();
+        assert_eq!(error.code(), Code::ProviderGone, "{error}");
         if let Some(context) = error.context() {
-            assert_eq!(error.code(), Code::ProviderGone, "{error}");
             assert_eq!(*context, json!({ "exit": { "signal": 9 } }), "{error}");
-            return;
+            told += 1;
         }
     }
-    panic!("nobody was told how it has ended");
+    // All of them, where the machine has time for the broker in these milliseconds. It was a quarter.
+    assert!(told > 20, "{told} of 40 were told");
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use callgate_client::dynamic::{Gate, Sent};
 use callgate_client::{Plugin, Result};
-use callgate_tests::proc::private_memory;
+use callgate_tests::proc::{self, private_memory};
 use serde_json::{Value, json};
 
 use crate::scene::{Scene, echo, open};
@@ -76,6 +76,13 @@ impl Attack {
         private_memory(self.scene.host().id())
     }
 
+    /// Nanoseconds that the host's loop and the culprit have run.
+    fn ran(&mut self) -> (u64, u64) {
+        let (host, culprit) = (self.scene.host().id(), self.culprit()["pid"].as_u64());
+        let of_loop = proc::ran(host, "callgate-runtim");
+        (of_loop, culprit.map_or(0, |pid| proc::ran(pid as u32, "")))
+    }
+
     /// Has the culprit do it, and does not wait for an answer.
     pub(crate) fn go(&mut self) {
         self.open
@@ -107,7 +114,12 @@ impl Attack {
     /// Calls the calm plugin meanwhile.
     #[track_caller]
     pub(crate) fn calm_is_served(&mut self, what: &str) {
+        let ran = self.ran();
+        let begun = Instant::now();
         let (during, most) = self.p99();
+        let of_time = |ns: u64| ns as f64 / begun.elapsed().as_nanos() as f64 * 100.0;
+        let now = self.ran();
+        let (of_loop, of_culprit) = (now.0.saturating_sub(ran.0), now.1.saturating_sub(ran.1));
         let ratio = during.as_secs_f64() / self.before.as_secs_f64();
         let grown = most.saturating_sub(self.memory);
         println!(
@@ -115,6 +127,11 @@ impl Attack {
             self.before,
             self.memory >> 10,
             grown >> 10
+        );
+        println!(
+            "{what}: the loop ran {:.0} % of the time, the culprit {:.0} %",
+            of_time(of_loop),
+            of_time(of_culprit)
         );
         assert!(during < MOST, "others wait {during:?}");
         assert!(grown < MEMORY, "{grown} bytes more");

@@ -16,6 +16,24 @@ fn frames_without_end() {
     let frames = attack.culprit()["frames"].as_u64().unwrap();
     println!("{frames} frames were read");
     assert!(frames > 1000, "{frames}");
+    assert!(attack.culprit()["pauses"].as_u64().unwrap() > 0);
+    let (own, _) = attack.log();
+    let text = |line: &serde_json::Value| line["begin"].as_str().unwrap_or("").to_owned();
+    let named = own.iter().any(|line| text(line).contains("not read from"));
+    assert!(named, "{own:?}");
+}
+
+/// What an honest plugin can send at most, too: it is read all the same, at a share of the time.
+#[test]
+fn events_without_end() {
+    let more = json!({"runtime_capabilities": ["events.publish:chaos.*"]});
+    let mut attack = Attack::with("floods-events", &more, &[]);
+    attack.go();
+    attack.calm_is_served("floods events");
+    let culprit = attack.culprit();
+    println!("{} events were sent", culprit["published"]);
+    assert!(culprit["published"].as_u64().unwrap() > 100, "{culprit}");
+    assert_eq!(culprit["restarts"], 0);
 }
 
 #[test]

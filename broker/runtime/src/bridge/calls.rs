@@ -229,8 +229,8 @@ impl Calls {
         }
     }
 
-    /// Gives a child's answer to who asked, if the request is open.
-    pub(super) fn answer(&self, response: &Response<'_>) {
+    /// Gives a child's answer to who asked; false where no such request is open.
+    pub(super) fn answer(&self, response: &Response<'_>) -> bool {
         let Some(asker) = self.take_answered(&response.id) else {
             self.counts.stray_responses.add(1);
             tracing::debug!(
@@ -239,12 +239,13 @@ impl Calls {
                 "an answer to no open request"
             );
             self.tell.complain(&|| stray(&response.id));
-            return;
+            return false;
         };
         match &response.outcome {
             Ok(result) => asker.result(result),
             Err(failure) => asker.fail(of_child(failure)),
         }
+        true
     }
 
     /// Tells who asked that the child's answer is none, if the request is open.

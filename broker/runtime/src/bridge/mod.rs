@@ -4,6 +4,7 @@
 //! |---|---|
 //! | the group's dispatcher | handlers: writes requests into the child's pipe, and puts events into queues |
 //! | the loop | frames of the child: answers callers, sends service calls and events; polls futures, moves events, looks at deadlines |
+//! | `callgate-long` | the same for one long frame, while the loop leaves the bridge alone |
 //! | two workers | what waits for the broker: connecting, offering, closing; and, on the other, what may wait for peers too: opening gates, offering topics, subscribing |
 //!
 //! `calls` (with `table`, `ids`) is the way to the child, `services` (with `cache`) the way from it, `topics` and
@@ -65,7 +66,7 @@ pub(crate) struct Bridge {
     shared: Shared,
     calls: Arc<Calls>,
     stdin: Stdin,
-    /// What the loop alone uses.
+    /// What the loop alone uses, or who takes in a frame for it.
     own: Mutex<Own>,
 }
 
@@ -178,12 +179,18 @@ impl Bridge {
         Ok(())
     }
 
-    /// Takes in a frame of the child's. On the loop.
-    pub(crate) fn on_frame(&self, frame: &Incoming<'_>) {
+    /// Takes in a frame of the child's; true where it is an answer that somebody waits for. On the loop, or on another thread while the loop
+    /// leaves this bridge alone.
+    pub(crate) fn on_frame(&self, frame: &Incoming<'_>) -> bool {
         // Nothing of the loop's is needed for the most frequent one.
         if let Incoming::Response(response) = frame {
             return self.calls.answer(response);
         }
+        self.on_unasked(frame);
+        false
+    }
+
+    fn on_unasked(&self, frame: &Incoming<'_>) {
         let own = &mut *self.own.lock();
         if let Err(denied) = self.shared.rights.check(frame) {
             return own.out.deny(frame, &denied, &self.shared);
@@ -219,7 +226,7 @@ impl Bridge {
     }
 
     /// Takes in that a frame could not be read: whoever waits for an answer to it, or for the one that it was to be, is told so.
-    /// On the loop.
+    /// On the same thread as [`Bridge::on_frame`].
     pub(crate) fn on_malformed(&self, frame: &Malformed) {
         let (Some(kind), Some(id)) = (&frame.kind, &frame.id) else {
             return;

@@ -11,6 +11,7 @@ use nix::unistd::pipe2;
 
 use super::hearing::Manners;
 use super::life::{Life, Linked, Process, Speech};
+use super::pace::Pace;
 use super::plan::Plan;
 use super::settings::Limits;
 use super::source::Source;
@@ -72,6 +73,7 @@ impl Beginning {
             manners: Manners::new(has_serve_ready, self.limits.malformed_frames),
             turn_at: None,
             pings: 0,
+            is_lent: false,
         };
         let streams = (Stream::Stdout, stdout, stderr);
         Ok(self.life(Process::Own(child), Some(speech), streams))
@@ -112,6 +114,10 @@ impl Beginning {
             stderr: Source::new(stderr, Stream::Stderr, limits),
             closed: None,
             is_in_line: false,
+            pace: Pace::new(&self.limits),
+            paused: None,
+            judged_at: None,
+            has_ended: false,
         })
     }
 }

@@ -30,6 +30,9 @@ pub struct Counts {
     pub lost_events: u64,
     /// Events that it could not handle, as it says.
     pub deliver_errors: u64,
+    /// How often its output was not read for a while, because what nobody had asked it for took more of the runtime's time than
+    /// [`Limits::unasked_percent`](crate::Limits::unasked_percent).
+    pub pauses: u64,
 }
 
 impl Counts {

@@ -5,18 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::counts::Counts;
 use super::journal::Journal;
+use super::taken::{Taken, take_in};
 use crate::bridge::Bridge;
-use crate::frame::{DeliverError, Incoming, Line, Malformed, parse};
+use crate::frame::{Large, Line, Malformed};
 use crate::log::LogStream;
 
 /// Malformed frames are counted for so long.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// The most bytes that are logged of what a child says of an event.
-const MOST_OF_ERROR: usize = 1000;
-
-/// The most bytes that are logged of a malformed frame.
-const MOST_OF_FRAME: usize = 160;
 /// The most types of frames without an id that are logged of one life, each once.
 const MOST_TYPES: usize = 16;
 
@@ -89,6 +85,11 @@ impl Manners {
         count == 1 || self.is_too_bad()
     }
 
+    /// Whether it is not being killed for what it wrote before.
+    pub(super) fn is_heard(&self) -> bool {
+        !self.is_too_bad()
+    }
+
     /// Notes a frame of a type that nobody knows; true for the first one of each type, but for those beyond the most that are noted.
     fn is_news(&mut self, kind: &str) -> bool {
         self.unknown.len() < MOST_TYPES && self.unknown.insert(kind.to_owned())
@@ -107,6 +108,10 @@ pub(super) struct Hearing<'a> {
     /// `None` of a plugin that links the client, whose lines are all for the log.
     pub(super) speaker: Option<Speaker<'a>>,
     pub(super) news: Vec<News>,
+    /// Whether another thread can read a long frame.
+    pub(super) lends: bool,
+    /// A long frame for another thread.
+    pub(super) large: Option<Large>,
 }
 
 /// A child whose frames are heard.
@@ -116,77 +121,86 @@ pub(super) struct Speaker<'a> {
 }
 
 impl Hearing<'_> {
-    pub(super) fn hear(&mut self, stream: LogStream, line: Line<'_>) {
-        match (line, &mut self.speaker) {
-            (Line::Log { text, is_cut }, _) => {
+    /// Takes in a line; true where it is an answer that somebody waits for.
+    pub(super) fn hear(&mut self, stream: LogStream, line: Line<'_>) -> bool {
+        match line {
+            Line::Log { text, is_cut } => {
                 self.journal.write(stream, &text, is_cut);
+                false
             }
-            (Line::Frame(frame), Some(speaker)) => {
-                self.counts.frames += 1;
-                match parse(frame) {
-                    Ok(frame) => self.news.extend(speaker.frame(&frame, self.journal)),
-                    Err(malformed) => {
-                        self.counts.malformed_frames += 1;
-                        self.news
-                            .extend(speaker.malformed((frame, &malformed), self.journal));
-                    }
-                }
+            Line::Frame(frame) => self.frame(frame),
+            Line::Large(large) if self.lends => {
+                self.large = Some(large);
+                false
             }
-            // Its splitter finds no frames.
-            (Line::Frame(_), None) => {}
+            Line::Large(large) => self.frame(large.frame()),
         }
+    }
+
+    fn frame(&mut self, frame: &[u8]) -> bool {
+        // Of a plugin that links the client, the splitter finds no frames.
+        let Some(speaker) = &self.speaker else {
+            return false;
+        };
+        let is_heard = speaker.manners.is_heard();
+        let taken = take_in(speaker.bridge, frame, is_heard);
+        self.take(taken)
+    }
+
+    /// Takes in what a frame was; true where it is an answer that somebody waits for.
+    pub(super) fn take(&mut self, taken: Taken) -> bool {
+        self.counts.frames += 1;
+        if matches!(taken, Taken::Malformed(..)) {
+            self.counts.malformed_frames += 1;
+        }
+        let is_awaited = matches!(taken, Taken::Awaited);
+        if let Some(speaker) = &mut self.speaker {
+            self.news.extend(speaker.act_on(taken, self.journal));
+        }
+        is_awaited
     }
 }
 
 impl Speaker<'_> {
-    fn frame(&mut self, frame: &Incoming<'_>, journal: &Journal) -> Option<News> {
-        match frame {
-            Incoming::Ready => match self.manners.ready() {
+    fn act_on(&mut self, taken: Taken, journal: &Journal) -> Option<News> {
+        match taken {
+            Taken::Ready => match self.manners.ready() {
                 Some(serves) => serves.then_some(News::Serves),
                 None => {
                     journal.say("it said `ready` more than once; that is ignored");
                     None
                 }
             },
-            Incoming::ServeReady => self.manners.serve_ready().then_some(News::Serves),
-            Incoming::Pong { nonce } => {
-                tracing::trace!(nonce, "pong");
-                Some(News::Answered)
-            }
-            Incoming::Unknown { kind } => {
-                if self.manners.is_news(kind) {
+            Taken::ServeReady => self.manners.serve_ready().then_some(News::Serves),
+            Taken::Pong => Some(News::Answered),
+            Taken::Unknown(kind) => {
+                if self.manners.is_news(&kind) {
                     journal.say(&format!(
                         "a frame of the type {kind:?} without an `id` is no call; it and all like it are ignored"
                     ));
                 }
-                self.bridge.on_frame(frame);
                 None
             }
-            // It is being killed for what it wrote before.
-            _ if self.manners.is_too_bad() => None,
-            Incoming::DeliverError(failed) => {
-                journal.say(&could_not_handle(failed));
-                self.bridge.on_frame(frame);
+            Taken::CouldNotHandle(text) => {
+                journal.say(&text);
                 None
             }
-            frame => {
-                self.bridge.on_frame(frame);
-                None
+            Taken::Malformed(malformed, beginning) => {
+                self.malformed((&beginning, &malformed), journal)
             }
+            Taken::Awaited | Taken::Other => None,
         }
     }
 
     fn malformed(
         &mut self,
-        (frame, malformed): (&[u8], &Malformed),
+        (beginning, malformed): (&str, &Malformed),
         journal: &Journal,
     ) -> Option<News> {
         let was_too_bad = self.manners.is_too_bad();
         if self.manners.is_notable(Instant::now()) && !was_too_bad {
-            let beginning = beginning(frame);
             journal.say(&format!("{malformed}; it is dropped: {beginning}"));
         }
-        self.bridge.on_malformed(malformed);
         let is_new = self.manners.is_too_bad() && !was_too_bad;
         is_new.then(|| {
             let most = self.manners.most_malformed;
@@ -196,26 +210,6 @@ impl Speaker<'_> {
             }
         })
     }
-}
-
-/// The first bytes of a frame, with what a terminal would obey written out.
-fn beginning(frame: &[u8]) -> String {
-    let (first, rest) = frame.split_at(frame.len().min(MOST_OF_FRAME));
-    let cut = if rest.is_empty() { "" } else { " […]" };
-    let first = String::from_utf8_lossy(first);
-    // Not those that JSON is full of.
-    let escape = |symbol: char| match symbol {
-        '"' | '\'' | '\\' => symbol.to_string(),
-        _ => symbol.escape_debug().to_string(),
-    };
-    let first: String = first.chars().map(escape).collect();
-    format!("{first}{cut}")
-}
-
-/// What is logged of an event that a child could not handle.
-fn could_not_handle(failed: &DeliverError<'_>) -> String {
-    let error = &failed.error[..failed.error.floor_char_boundary(MOST_OF_ERROR)];
-    format!("it could not handle the event {}: {error}", failed.id)
 }
 
 #[cfg(test)]
@@ -251,16 +245,6 @@ mod tests {
         let notable = [(); 4].map(|()| manners.is_notable(later));
         assert_eq!(notable, [true, false, false, true]);
         assert!(manners.is_too_bad());
-    }
-
-    /// A line of the log said where a frame was wrong, and not which one it was.
-    #[test]
-    fn a_malformed_frame_is_known_by_its_beginning() {
-        assert_eq!(beginning(br#"{"a": 'b\n'}"#), r#"{"a": 'b\n'}"#);
-        assert_eq!(beginning(b"\x1b[2J\xff"), "\\u{1b}[2J\u{fffd}");
-        let long = "é".repeat(MOST_OF_FRAME);
-        let told = beginning(long.as_bytes());
-        assert_eq!(told, format!("{} […]", "é".repeat(MOST_OF_FRAME / 2)));
     }
 
     #[test]

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use callgate::supervision::{Exit, Watchdog};
 use callgate::{Asked, BrokerHandle};
 use mio::unix::SourceFd;
-use mio::{Interest, Registry};
+use mio::{Interest, Registry, Token};
 
 use super::hearing::Manners;
+use super::pace::Pace;
 use super::settings::Limits;
 use super::source::Source;
+use super::spending::Watch;
 use super::tokens::{Part, token};
 use super::way_back::WayBack;
 use crate::bridge::Bridge;
@@ -35,6 +37,13 @@ pub(super) struct Life {
     pub(super) closed: Option<Closed>,
     /// Whether it is in line to be read from.
     pub(super) is_in_line: bool,
+    pub(super) pace: Pace,
+    /// Until when it is not read from, because its budget is used up.
+    pub(super) paused: Option<Instant>,
+    /// How far its stdout has to be read before its course takes in the time.
+    pub(super) judged_at: Option<u64>,
+    /// Whether its process has ended while another thread had a frame of it.
+    pub(super) has_ended: bool,
 }
 
 /// How a process is reached, by who started it.
@@ -61,6 +70,8 @@ pub(super) struct Speech {
     /// When it is the bridge's turn.
     pub(super) turn_at: Option<Instant>,
     pub(super) pings: u64,
+    /// Whether another thread has a frame of it, and its bridge.
+    pub(super) is_lent: bool,
 }
 
 /// A pipe that a child has closed.
@@ -151,19 +162,59 @@ impl Life {
         }
         let stdin = self.speech.as_ref().and_then(|speech| speech.stdin.raw());
         watch(stdin, Part::Stdin, Interest::WRITABLE)?;
-        watch(self.stdout.raw(), Part::Stdout, Interest::READABLE)?;
-        watch(self.stderr.raw(), Part::Stderr, Interest::READABLE)
+        self.streams(|stream, token| stream.watch(registry, token))
     }
 
-    /// Whether its stdout is to be read from: not while answers wait for a child that does not read.
+    /// Does something with both output streams and the tokens under which they are watched.
+    pub(super) fn streams(&self, act: impl Fn(&Source, Token) -> io::Result<()>) -> io::Result<()> {
+        act(&self.stdout, token(self.number, Part::Stdout))?;
+        act(&self.stderr, token(self.number, Part::Stderr))
+    }
+
+    /// Whether another thread has a frame of it.
+    pub(super) fn is_lent(&self) -> bool {
+        self.speech.as_ref().is_some_and(|speech| speech.is_lent)
+    }
+
+    /// Whether its stdout is to be read from: not while answers wait for a child that does not read, and not behind a frame that another
+    /// thread reads.
     pub(super) fn is_heard(&self) -> bool {
         let speech = self.speech.as_ref();
-        speech.is_none_or(|speech| !speech.bridge.is_busy())
+        speech.is_none_or(|speech| !speech.is_lent && !speech.bridge.is_busy())
     }
 
-    /// Whether there is something to read.
+    /// Whether there is something to read now.
     pub(super) fn has_something(&self) -> bool {
-        self.stderr.can_be_read() || (self.stdout.can_be_read() && self.is_heard())
+        let has_something =
+            || self.stderr.can_be_read() || (self.stdout.can_be_read() && self.is_heard());
+        self.paused.is_none() && has_something()
+    }
+
+    /// Measures what reading it takes: exactly, where it has used up much.
+    pub(super) fn watch_reading(&self, now: Instant) -> Watch {
+        match self.pace.is_low(now) {
+            true => Watch::run(),
+            false => Watch::passed(now, self.pace.most_at_once()),
+        }
+    }
+
+    /// Whether it may have said something before this was asked first that was not read yet, and will be. Once that was read, this is
+    /// asked anew.
+    pub(super) fn is_to_be_read_first(&mut self) -> bool {
+        let mark = self.judged_at.take();
+        let mark = mark.unwrap_or_else(|| self.stdout.taken() + self.stdout.capacity());
+        self.judged_at = Some(mark).filter(|_| self.is_behind(mark));
+        self.judged_at.is_some()
+    }
+
+    /// Whether its course takes in the time only after more was read.
+    pub(super) fn is_judged_later(&self) -> bool {
+        self.judged_at.is_some_and(|mark| self.is_behind(mark))
+    }
+
+    fn is_behind(&self, mark: u64) -> bool {
+        let is_unread = self.stdout.can_be_read() && self.stdout.taken() < mark;
+        self.is_lent() || (is_unread && self.is_heard())
     }
 
     /// It has closed a pipe, unless it is just ending. One that does not speak needs none.
@@ -178,7 +229,8 @@ impl Life {
     pub(super) fn next(&self, limits: &Limits) -> Option<Instant> {
         let closed = self.closed.map(|closed| closed.at);
         let speech = self.speech.as_ref().and_then(|speech| speech.next(limits));
-        [closed, speech].into_iter().flatten().min()
+        let all = [closed, speech, self.paused];
+        all.into_iter().flatten().min()
     }
 }
 
@@ -193,8 +245,11 @@ impl Speech {
         }
     }
 
-    /// Gives the bridge its turn.
+    /// Gives the bridge its turn, unless another thread has it: then afterwards.
     pub(super) fn take_turn(&mut self, now: Instant) {
+        if self.is_lent {
+            return;
+        }
         self.way_back.begins_turn();
         self.turn_at = self.bridge.sweep(now);
     }
@@ -202,6 +257,7 @@ impl Speech {
     fn next(&self, limits: &Limits) -> Option<Instant> {
         let stuck_since = self.stdin.stuck_since();
         let stuck_until = stuck_since.and_then(|since| since.checked_add(limits.stuck_for));
-        [stuck_until, self.turn_at].into_iter().flatten().min()
+        let turn_at = self.turn_at.filter(|_| !self.is_lent);
+        [stuck_until, turn_at].into_iter().flatten().min()
     }
 }

@@ -200,6 +200,11 @@ impl Supervisor {
         let Some(life) = plugin.and_then(|plugin| plugin.life_of(number)) else {
             return;
         };
+        if life.is_lent() {
+            // What it has left comes behind that frame.
+            life.has_ended = true;
+            return;
+        }
         let Some(exit) = life.process.look() else {
             return;
         };

@@ -92,6 +92,7 @@ impl Supervisor {
 
     /// A plugin's time has come.
     pub(super) fn look_at(&mut self, name: &Name, now: Instant) {
+        self.go_on(name, now);
         let limits = &self.settings.limits;
         let Some(plugin) = self.plugins.get_mut(name) else {
             return;
@@ -100,7 +101,7 @@ impl Supervisor {
             self.feed(name, event, now);
         }
         if let Some(plugin) = self.plugins.get_mut(name) {
-            let effects = plugin.course.tick(now);
+            let effects = plugin.tick(now);
             self.carry_out(name, effects, now);
         }
     }

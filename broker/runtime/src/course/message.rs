@@ -1,6 +1,7 @@
 //! What the loop is told by other threads.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use callgate::supervision::State;
 use crossbeam_channel::Sender;
@@ -9,6 +10,7 @@ use super::Name;
 use super::life::Life;
 use super::plan::Plan;
 use super::status::PluginStatus;
+use super::taken::Taken;
 use super::way_back::Notice;
 use crate::bridge::Bridge;
 use crate::log::PluginLog;
@@ -25,6 +27,12 @@ pub(super) enum Message {
     Offered {
         life: u64,
         outcome: Result<(), String>,
+    },
+    /// The thread for long frames has taken one in, in this time.
+    TakenIn {
+        life: u64,
+        taken: Taken,
+        spent: Duration,
     },
     /// The session of a plugin's last life is closed: its name is free.
     Closed {

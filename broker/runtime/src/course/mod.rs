@@ -1,18 +1,22 @@
-//! Driving the courses of all plugins: one loop for their pipes, ends and timers, one worker for what may block.
+//! Driving the courses of all plugins: one loop for their pipes, ends and timers, workers for what may block.
 //!
 //! The loop alone owns a child's course, the reading ends of its pipes and its pidfd. The worker gets jobs with the number of a life
 //! and gives back results with it; the result of a life that is over is dropped, and a child that was started too late is killed.
 
+mod asks;
 mod beginning;
 mod counts;
 mod hearing;
 mod journal;
 mod last_words;
+mod lending;
 mod life;
 mod lives;
 mod looking;
 mod mailbox;
 mod message;
+mod pace;
+mod pausing;
 mod plan;
 mod plugin;
 mod reading;
@@ -20,9 +24,11 @@ mod requests;
 mod running;
 mod settings;
 mod source;
+mod spending;
 mod status;
 mod supervisor;
 mod surroundings;
+mod taken;
 mod timers;
 mod tokens;
 mod way_back;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use callgate::listing;
-use callgate::supervision::{Course, State, Status};
+use callgate::supervision::{Course, Effect, State, Status};
 use crossbeam_channel::Sender;
 
 use super::counts::Counts;
@@ -35,6 +35,8 @@ pub(super) struct Plugin {
     /// What begins the next life, after that.
     pub(super) next_life: Option<Job>,
     pub(super) awaited: VecDeque<Awaited>,
+    /// When its log was told last that it is not read from all the time.
+    pub(super) told_of_pause: Option<Instant>,
 }
 
 /// What there is of a plugin's process.
@@ -66,6 +68,7 @@ impl Plugin {
             is_closing: false,
             next_life: None,
             awaited: VecDeque::new(),
+            told_of_pause: None,
         }
     }
 
@@ -137,11 +140,29 @@ impl Plugin {
 
     /// When it is to be looked at although nothing happens.
     pub(super) fn next(&self, limits: &Limits) -> Option<Instant> {
-        let life = match &self.present {
-            Present::Alive(life) => life.next(limits),
-            _ => None,
+        let (course, life) = match &self.present {
+            Present::Alive(life) if self.judges() && life.is_judged_later() => {
+                (None, life.next(limits))
+            }
+            Present::Alive(life) => (self.course.next(), life.next(limits)),
+            _ => (self.course.next(), None),
         };
-        [self.course.next(), life].into_iter().flatten().min()
+        [course, life].into_iter().flatten().min()
+    }
+
+    /// Whether its course waits for what the child says: that it is ready, or an answer.
+    fn judges(&self) -> bool {
+        matches!(self.course.state(), State::Starting | State::Ready)
+    }
+
+    /// What its course does because of the time. Not before everything was read that the child may have said by then: what lies in its
+    /// pipe does not count as missing, however slowly it is read.
+    pub(super) fn tick(&mut self, now: Instant) -> Vec<Effect> {
+        let is_due = self.course.next().is_some_and(|at| at <= now);
+        if is_due && self.judges() && self.life().is_some_and(Life::is_to_be_read_first) {
+            return Vec::new();
+        }
+        self.course.tick(now)
     }
 
     /// Tells those who wait for the state that it is in.

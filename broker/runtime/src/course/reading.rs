@@ -9,8 +9,9 @@ use super::hearing::{Hearing, News, Speaker};
 use super::life::Life;
 use super::plugin::{Plugin, Present};
 use super::source::Source;
+use super::spending::Weights;
 use super::supervisor::{SHARE, Supervisor};
-use crate::frame::Line;
+use crate::frame::{Large, Line};
 use crate::log::LogStream;
 
 /// How much of a stream is read after a child's end: more than a pipe holds, 64 KiB unless its writer made it larger, of lines that are
@@ -18,16 +19,24 @@ use crate::log::LogStream;
 const LAST: usize = 4 << 20;
 
 /// A child's streams, and what their lines lead to.
-struct Heard<'a> {
+pub(super) struct Heard<'a> {
     stdout: &'a mut Source,
     stderr: &'a mut Source,
     /// Whether its stdout is to be read from.
     is_heard: bool,
-    hearing: Hearing<'a>,
+    pub(super) hearing: Hearing<'a>,
+}
+
+/// What came of reading.
+#[derive(Default)]
+struct Read {
+    news: Vec<News>,
+    weights: Weights,
+    large: Option<Large>,
 }
 
 impl<'a> Heard<'a> {
-    fn of(plugin: &'a mut Plugin) -> Option<Heard<'a>> {
+    pub(super) fn of(plugin: &'a mut Plugin) -> Option<Heard<'a>> {
         let Present::Alive(life) = &mut plugin.present else {
             return None;
         };
@@ -47,6 +56,8 @@ impl<'a> Heard<'a> {
             counts: &mut plugin.counts,
             speaker,
             news: Vec::new(),
+            lends: true,
+            large: None,
         };
         Some(Heard {
             stdout,
@@ -57,28 +68,36 @@ impl<'a> Heard<'a> {
     }
 
     /// Reads a share of each stream.
-    fn read(mut self, buffer: &mut [u8]) -> Vec<News> {
+    fn read(mut self, buffer: &mut [u8]) -> Read {
         let hearing = &mut self.hearing;
+        let mut weights = Weights::default();
         if self.stderr.can_be_read() {
             let sink = &mut |line: Line<'_>| hearing.hear(LogStream::Stderr, line);
             // On stderr no line is too long.
-            let _ = self.stderr.read(buffer, SHARE, sink);
+            weights.add(self.stderr.read(buffer, SHARE, sink).unwrap_or_default());
         }
         if self.stdout.can_be_read() && self.is_heard {
             let sink = &mut |line: Line<'_>| hearing.hear(LogStream::Stdout, line);
-            if let Err(error) = self.stdout.read(buffer, SHARE, sink) {
-                hearing.news.push(News::Fatal {
+            match self.stdout.read(buffer, SHARE, sink) {
+                Ok(of_stdout) => weights.add(of_stdout),
+                Err(error) => hearing.news.push(News::Fatal {
                     code: "FRAME_TOO_LARGE",
                     why: error.to_string(),
-                });
+                }),
             }
         }
-        self.hearing.news
+        Read {
+            news: self.hearing.news,
+            weights,
+            large: self.hearing.large,
+        }
     }
 
     /// Reads what is left after the child's end. What it did wrong before has no consequence any more.
     fn read_last(mut self, buffer: &mut [u8]) {
         let hearing = &mut self.hearing;
+        // There is one at most in what a pipe holds, and then the child is over.
+        hearing.lends = false;
         let sink = &mut |line: Line<'_>| hearing.hear(LogStream::Stdout, line);
         let _ = self.stdout.read_last(buffer, LAST, sink);
         let sink = &mut |line: Line<'_>| hearing.hear(LogStream::Stderr, line);
@@ -96,18 +115,25 @@ impl Supervisor {
             return;
         };
         life.is_in_line = false;
-        let heard = Heard::of(plugin);
-        let news = heard
-            .map(|heard| heard.read(&mut self.buffer))
-            .unwrap_or_default();
-        let is_fatal = news.iter().any(|news| matches!(news, News::Fatal { .. }));
-        if let Some(life) = plugin.life_of(number)
-            && life.stdout.has_ended()
-            && !is_fatal
-        {
-            life.has_closed("it has closed its stdout", Instant::now());
+        let watch = life.watch_reading(Instant::now());
+        let Some(heard) = Heard::of(plugin) else {
+            return;
+        };
+        let read = heard.read(&mut self.buffer);
+        let is_fatal = |news: &News| matches!(news, News::Fatal { .. });
+        let is_fatal = read.news.iter().any(is_fatal);
+        if let Some(life) = plugin.life_of(number) {
+            if life.stdout.has_ended() && !is_fatal {
+                life.has_closed("it has closed its stdout", Instant::now());
+            }
+            let (spent, weights) = (watch.spent(), read.weights);
+            life.stdout.spend(weights.unfinished_of(spent));
+            self.charge(name, number, weights.unasked_of(spent));
         }
-        self.act_on(name, number, news);
+        if let Some(large) = read.large {
+            self.lend(name, number, large);
+        }
+        self.act_on(name, number, read.news);
     }
 
     /// Reads what a child that has ended has left.
@@ -118,7 +144,7 @@ impl Supervisor {
         }
     }
 
-    fn act_on(&mut self, name: &Name, number: u64, news: Vec<News>) {
+    pub(super) fn act_on(&mut self, name: &Name, number: u64, news: Vec<News>) {
         let now = Instant::now();
         for news in news {
             match news {

@@ -28,6 +28,7 @@ impl Supervisor {
                 outcome,
             } => self.begun(&name, life, outcome),
             Message::Offered { life, outcome } => self.offered(life, outcome),
+            Message::TakenIn { life, taken, spent } => self.taken_in(life, taken, spent),
             Message::Closed { name } => self.closed(&name),
             Message::Notice { life, notice } => self.notice(life, notice, now),
             Message::Request {

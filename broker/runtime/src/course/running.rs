@@ -10,6 +10,7 @@ use callgate::supervision::State;
 use crossbeam_channel::{Sender, bounded};
 use mio::Poll;
 
+use super::asks::Asks;
 use super::mailbox::Mailbox;
 use super::message::{Found, Message, Refusal, Request};
 use super::plan::Plan;
@@ -44,7 +45,8 @@ impl Running {
             messages,
             mailbox: mailbox.clone(),
             worker: Worker::start("callgate-work")?,
-            asks: Worker::start("callgate-asks")?,
+            asks: Asks::start()?,
+            long: None,
             surroundings,
             settings: settings.clone(),
             plugins: BTreeMap::new(),

@@ -15,6 +15,7 @@ use mio::event::Event;
 use mio::{Events, Poll};
 
 use super::Name;
+use super::asks::Asks;
 use super::last_words::last_words;
 use super::mailbox::Mailbox;
 use super::message::Message;
@@ -40,7 +41,9 @@ pub(super) struct Supervisor {
     /// For starts, and for the sessions of children.
     pub(super) worker: Worker,
     /// For what children ask of others.
-    pub(super) asks: Worker,
+    pub(super) asks: Asks,
+    /// For frames that take long to read; started by the first one.
+    pub(super) long: Option<Worker>,
     pub(super) surroundings: Arc<Surroundings>,
     pub(super) settings: Arc<Settings>,
     pub(super) plugins: BTreeMap<Name, Plugin>,
@@ -83,6 +86,7 @@ impl Supervisor {
             self.read_in_turn();
             self.take_ends();
             self.tick();
+            self.asks.look(Instant::now());
             if has_read {
                 // Whoever was answered may ask the next thing, on this core: that saves this thread from sleeping and being woken.
                 thread::yield_now();
@@ -95,7 +99,7 @@ impl Supervisor {
         if !self.line.is_empty() || !self.messages.is_empty() {
             return Some(Duration::ZERO);
         }
-        let next = [self.timers.next(), self.stops_at]
+        let next = [self.timers.next(), self.stops_at, self.asks.next()]
             .into_iter()
             .flatten()
             .min();

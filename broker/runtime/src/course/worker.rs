@@ -1,9 +1,9 @@
-//! The two threads for what may block.
+//! The threads for what may block.
 //!
 //! | thread | does | waits for |
 //! |---|---|---|
 //! | `callgate-work` | starts programs, makes and closes their sessions, lets others call them | the kernel, the broker |
-//! | `callgate-asks` | what children ask of others: opens gates, offers topics, subscribes | the broker, and peers that set something up |
+//! | `callgate-asks` | what children ask of others: opens gates, offers topics, subscribes | the broker, and peers that set something up; see `asks.rs` |
 //!
 //! So a peer that stalls holds up no start. The kernel kills what a thread has started when that thread ends, so `callgate-work` lives as
 //! long as the runtime.
@@ -17,7 +17,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// How long the end of the runtime waits for the job that is under way.
-const FAREWELL: Duration = Duration::from_secs(5);
+pub(super) const FAREWELL: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -32,6 +32,15 @@ pub(super) struct Worker {
 pub(super) struct Jobs(Sender<Option<Job>>);
 
 impl Jobs {
+    pub(super) fn new(jobs: Sender<Option<Job>>) -> Jobs {
+        Jobs(jobs)
+    }
+
+    /// There are to be no more jobs behind those that there are.
+    pub(super) fn end(&self) {
+        let _ = self.0.send(None);
+    }
+
     /// Queues a job; it is dropped where the worker has ended.
     pub(super) fn run(&self, job: Job) {
         let _ = self.0.send(Some(job));
@@ -49,7 +58,7 @@ impl Worker {
                 job();
             }
         })?;
-        let jobs = Jobs(jobs);
+        let jobs = Jobs::new(jobs);
         Ok(Worker { name, jobs, ended })
     }
 
@@ -65,7 +74,7 @@ impl Worker {
 impl Drop for Worker {
     /// Ends the thread after the jobs that it has.
     fn drop(&mut self) {
-        let _ = self.jobs.0.send(None);
+        self.jobs.end();
         // One that hangs in the kernel cannot be waited for.
         if self.ended.recv_timeout(FAREWELL) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!("the thread `{}` hangs and is left behind", self.name);

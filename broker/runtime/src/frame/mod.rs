@@ -28,12 +28,14 @@ pub(crate) use incoming::{
 pub(crate) use malformed::Malformed;
 pub(crate) use outgoing::{Outgoing, TooLarge, User};
 pub(crate) use parse::parse;
-pub(crate) use splitter::{FrameTooLarge, Limits, Line, Splitter, Stream};
+pub(crate) use splitter::{FrameTooLarge, Large, Limits, Line, Splitter, Stream};
 
 /// The most bytes of a frame, both ways: neither what begins its line nor what ends it counts.
 pub(crate) const FRAME_CAP: usize = 4 << 20;
 /// The most bytes of a log line; what is longer is cut.
 pub(crate) const LOG_LINE_CAP: usize = 64 << 10;
+/// The most bytes of a frame's line that the loop itself reads: 100 µs' worth. What is longer another thread reads.
+pub(crate) const LENT_CAP: usize = 64 << 10;
 /// The most bytes of an `id` and of a `type`, without quotes and escapes.
 pub(crate) const NAME_CAP: usize = 256;
 /// How deep a frame may be nested; its own braces are the first level.

@@ -8,7 +8,7 @@ use std::mem;
 
 use memchr::memchr;
 
-use super::{FRAME_CAP, LOG_LINE_CAP};
+use super::{FRAME_CAP, LENT_CAP, LOG_LINE_CAP};
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +34,8 @@ pub(crate) struct Limits {
     pub(crate) frame: usize,
     /// Of a log line; what is longer is cut there. On stdout never more than `frame`.
     pub(crate) log_line: usize,
+    /// Of the line of a frame that is given where it lies; a longer one that came in several pieces is given away.
+    pub(crate) lent: usize,
 }
 
 impl Default for Limits {
@@ -41,6 +43,7 @@ impl Default for Limits {
         Limits {
             frame: FRAME_CAP,
             log_line: LOG_LINE_CAP,
+            lent: LENT_CAP,
         }
     }
 }
@@ -50,12 +53,37 @@ impl Default for Limits {
 pub(crate) enum Line<'a> {
     /// What stands behind the mark.
     Frame(&'a [u8]),
+    /// A frame that takes long to read.
+    Large(Large),
     Log {
         /// What is not UTF-8 is replaced.
         text: Cow<'a, str>,
         /// The line was longer.
         is_cut: bool,
     },
+}
+
+impl Line<'_> {
+    /// How many bytes it has.
+    pub(crate) fn length(&self) -> usize {
+        match self {
+            Line::Frame(frame) => frame.len(),
+            Line::Large(large) => large.0.len(),
+            Line::Log { text, .. } => text.len(),
+        }
+    }
+}
+
+/// A long frame, with all of its line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Large(Vec<u8>);
+
+impl Large {
+    /// What stands behind the mark.
+    pub(crate) fn frame(&self) -> &[u8] {
+        let line = self.0.strip_suffix(b"\r").unwrap_or(&self.0);
+        line.strip_prefix(MARK).unwrap_or(line)
+    }
 }
 
 /// A line on stdout goes on beyond the cap. What comes later on this stream has no meaning.
@@ -202,10 +230,11 @@ impl Splitter {
         }
     }
 
-    /// Gives each line that these bytes end to `sink`, and the beginning of one that is too long for the log.
+    /// Gives each line that these bytes end to `sink`, and the beginning of one that is too long for the log, and returns how many of them were
+    /// looked at: behind a [`Line::Large`] it stops, so that what follows can wait until that was read.
     ///
     /// An error is fatal for the child, and comes again with each later call. The lines before it were given.
-    pub(crate) fn push(&mut self, bytes: &[u8], sink: Sink<'_>) -> Result<(), FrameTooLarge> {
+    pub(crate) fn push(&mut self, bytes: &[u8], sink: Sink<'_>) -> Result<usize, FrameTooLarge> {
         let result = match self.is_over {
             true => Err(FrameTooLarge {
                 cap: self.rules.limits.frame,
@@ -232,13 +261,27 @@ impl Splitter {
         self.so_far = SoFar::default();
     }
 
-    fn split(&mut self, bytes: &[u8], sink: Sink<'_>) -> Result<(), FrameTooLarge> {
+    fn split(&mut self, bytes: &[u8], sink: Sink<'_>) -> Result<usize, FrameTooLarge> {
         let mut rest = self.pass_mark(bytes);
         while let Some(at) = memchr(b'\n', rest) {
-            self.line(&rest[..at], sink)?;
+            let is_large = self.line(&rest[..at], sink)?;
             rest = &rest[at + 1..];
+            if is_large {
+                return Ok(bytes.len() - rest.len());
+            }
         }
-        self.keep(rest, sink)
+        self.keep(rest, sink)?;
+        Ok(bytes.len())
+    }
+
+    /// Whether the line that has not ended is a frame so far.
+    pub(crate) fn is_in_frame(&self) -> bool {
+        self.rules.class(&self.kept) == Class::Frame
+    }
+
+    /// How many bytes are kept of the line that has not ended.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept.len()
     }
 
     /// Passes over the byte order mark that a stream may begin with, and gives what comes behind it.
@@ -257,8 +300,9 @@ impl Splitter {
         bytes
     }
 
-    /// The last piece of a line has come; it stays where it is if it is the only one.
-    fn line(&mut self, piece: &[u8], sink: Sink<'_>) -> Result<(), FrameTooLarge> {
+    /// The last piece of a line has come; it stays where it is if it is the only one. True where the line was a long frame.
+    fn line(&mut self, piece: &[u8], sink: Sink<'_>) -> Result<bool, FrameTooLarge> {
+        let mut is_large = false;
         if self.so_far.length == 0 {
             self.so_far.add(piece);
             self.rules.decide(&mut self.so_far, piece, sink)?;
@@ -267,13 +311,16 @@ impl Splitter {
             }
         } else {
             self.keep(piece, sink)?;
-            if !self.so_far.is_given {
+            is_large = self.is_in_frame() && self.kept.len() > self.rules.limits.lent;
+            if is_large {
+                sink(Line::Large(Large(mem::take(&mut self.kept))));
+            } else if !self.so_far.is_given {
                 self.rules.give(&self.kept, sink);
             }
             self.forget();
         }
         self.so_far = SoFar::default();
-        Ok(())
+        Ok(is_large)
     }
 
     /// Keeps a piece of a line that goes on.

@@ -22,16 +22,24 @@ pub enum Told {
 /// What comes of some bytes on stdout that arrive in pieces of these sizes, again and again, under small limits.
 #[must_use]
 pub fn told(stdout: &[u8], sizes: &[usize], frame: usize, log_line: usize) -> Vec<Told> {
-    let mut splitter = Splitter::new(Stream::Stdout, Limits { frame, log_line });
+    let lent = frame / 2;
+    let limits = Limits {
+        frame,
+        log_line,
+        lent,
+    };
+    let mut splitter = Splitter::new(Stream::Stdout, limits);
     let (mut told, mut rest) = (Vec::new(), stdout);
     for size in sizes.iter().cycle() {
-        let (piece, after) = rest.split_at(rest.len().min((*size).max(1)));
-        let pushed = splitter.push(piece, &mut |line| told.push(line_told(line)));
-        if pushed.is_err() {
-            told.push(Told::Fatal);
+        let piece = &rest[..rest.len().min((*size).max(1))];
+        match splitter.push(piece, &mut |line| told.push(line_told(line))) {
+            Ok(count) => rest = &rest[count..],
+            Err(_) => {
+                told.push(Told::Fatal);
+                break;
+            }
         }
-        rest = after;
-        if pushed.is_err() || rest.is_empty() {
+        if rest.is_empty() {
             break;
         }
     }
@@ -40,10 +48,14 @@ pub fn told(stdout: &[u8], sizes: &[usize], frame: usize, log_line: usize) -> Ve
 }
 
 fn line_told(line: Line<'_>) -> Told {
-    let frame = match line {
-        Line::Log { text, is_cut } => return Told::Log(text.into_owned(), is_cut),
-        Line::Frame(frame) => frame,
-    };
+    match line {
+        Line::Log { text, is_cut } => Told::Log(text.into_owned(), is_cut),
+        Line::Frame(frame) => frame_told(frame),
+        Line::Large(large) => frame_told(large.frame()),
+    }
+}
+
+fn frame_told(frame: &[u8]) -> Told {
     let bytes = frame.to_vec();
     match parse(frame) {
         Err(malformed) => Told::Malformed(bytes, malformed.to_string()),

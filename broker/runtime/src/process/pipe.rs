@@ -36,6 +36,12 @@ impl Pipe {
         self.fd.as_raw_fd()
     }
 
+    /// The most bytes that can lie in it; its writer can change that.
+    pub(crate) fn capacity(&self) -> u64 {
+        let capacity = fcntl(&self.fd, FcntlArg::F_GETPIPE_SZ).unwrap_or(0);
+        u64::try_from(capacity).unwrap_or(0)
+    }
+
     /// Reads what is there, as much as `buffer` takes.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> Progress {
         loop {

@@ -8,4 +8,6 @@ mod hosts;
 mod life;
 mod manners;
 mod names;
+mod pacing;
 mod scene;
+mod still;

@@ -22,11 +22,12 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new() -> Scene {
+        Scene::on(Broker::builder())
+    }
+
+    pub(crate) fn on(broker: callgate::Builder) -> Scene {
         Scene {
-            broker: Broker::builder()
-                .without_socket()
-                .start()
-                .expect("a broker"),
+            broker: broker.without_socket().start().expect("a broker"),
             folder: TempDir::new().expect("a folder"),
         }
     }

@@ -93,7 +93,7 @@ mod tests {
         std::iter::from_fn(|| queue.next(&waiting)).collect()
     }
 
-    /// A version was registered only when all files that a reader had wanted were copied.
+    /// A version was registered only after all files that a reader wanted had been copied.
     #[test]
     fn what_saves_goes_before_what_loads() {
         let mut queue = Queue::new();
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(found, [Next::Job(9), Next::Load(1), Next::Load(2)]);
     }
 
-    /// Who wants many files would have others wait for all of them.
+    /// A plugin that wants many files must not make others wait for all of them.
     #[test]
     fn loads_go_by_the_plugins_that_wait_for_them() {
         let mut queue: Queue<u32, u32> = Queue::new();
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(queue.turns.len(), 1);
     }
 
-    /// A reader that wants and forgoes would have files copied for nobody.
+    /// A plugin that wants files and gives up its wishes must not have them copied for nobody.
     #[test]
     fn what_nobody_waits_for_is_not_loaded() {
         let mut queue: Queue<u32, u32> = Queue::new();

@@ -38,7 +38,7 @@ impl Closing {
 mod tests {
     use super::*;
 
-    /// Descriptors of superseded versions waited to be closed, as many as memory was allowed: nobody could have come any more.
+    /// As many descriptors of superseded versions waited to be closed as memory allowed, so that no plugin could have connected any more.
     #[test]
     fn what_waits_to_be_closed_is_bounded() {
         let mut closing = Closing::default();

@@ -239,7 +239,7 @@ mod tests {
 
     use super::*;
 
-    /// Its maker was blamed for what the kernel, or somebody who looked at its memory, did at that moment.
+    /// A maker was blamed for what the kernel, or a process that looked at its memory, did at that moment.
     #[test]
     fn what_is_in_use_for_a_moment_is_sealed_and_what_stays_so_is_not() {
         let (busy, done) = (io::ErrorKind::ResourceBusy, None);

@@ -1,4 +1,4 @@
-//! Makers that lie: only what nobody can change any more, and is all there, goes to readers; and only the making ends.
+//! Makers that lie: readers get only memory that nobody can change and that is allocated in full. Only the making ends.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -16,7 +16,7 @@ use crate::support::{Peer, bus, code_of};
 
 const LEN: u64 = 64 << 10;
 
-/// One maker lies in some way, and the next one in the row, which is honest, makes it.
+/// One maker lies in this way, and the next one in the row, which is honest, makes the share.
 fn lies(lie: impl FnOnce(&mut Peer, &ToWrite)) -> (Code, String) {
     let bus = bus();
     let (mut liar, mut honest) = (bus.plugin("liar"), bus.plugin("honest"));
@@ -38,7 +38,7 @@ fn lies(lie: impl FnOnce(&mut Peer, &ToWrite)) -> (Code, String) {
     honest.writes(2);
     let had = honest.have();
     assert_eq!(had.version.maker, "honest");
-    // It is its making that has ended, and nothing else.
+    // Only the making has ended, and nothing else of the plugin.
     liar.send(want(2, "t", false));
     assert_eq!(
         bytes_of(liar.have().memory.as_ref().unwrap()),
@@ -48,7 +48,7 @@ fn lies(lie: impl FnOnce(&mut Peer, &ToWrite)) -> (Code, String) {
     (code_of(&failure), failure.message)
 }
 
-/// Who keeps a map for writing could change what others take for a plain slice.
+/// A maker that keeps a map for writing could change what others read as a plain slice.
 #[test]
 fn a_map_for_writing_that_is_kept_is_found() {
     let mut kept = None;
@@ -61,7 +61,7 @@ fn a_map_for_writing_that_is_kept_is_found() {
     assert!(message.contains("mapped for writing"), "{message}");
 }
 
-/// Readers would allocate what is missing, each page that they look at.
+/// Readers would allocate the missing pages by looking at them.
 #[test]
 fn pages_that_are_not_there_are_found() {
     let (code, message) = lies(|_, _| {});
@@ -72,7 +72,7 @@ fn pages_that_are_not_there_are_found() {
         file.write_all_at(&[1; 4096], LEN - 4096).unwrap();
     });
     assert_eq!(code, Code::Protocol);
-    // Written, and taken away again.
+    // Written, and freed again.
     let (code, message) = lies(|_, memory| {
         memory.fill(1);
         let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
@@ -80,13 +80,13 @@ fn pages_that_are_not_there_are_found() {
     });
     assert_eq!(code, Code::Protocol);
     assert!(message.contains("61440"), "{message}");
-    // Sealed by its maker, so that the broker has only to look.
+    // Sealed by its maker, so that the broker only has to check.
     let (code, message) = lies(|_, memory| memfd::seal_for_good(memory.file.as_fd()).unwrap());
     assert_eq!(code, Code::Protocol);
     assert!(message.contains("only 0 are allocated"), "{message}");
 }
 
-/// Who seals the seals would keep the broker from its own.
+/// A maker that seals the seals could keep the broker from adding its own.
 #[test]
 fn seals_of_the_maker_s_own_are_found() {
     let (code, message) = lies(|_, memory| {
@@ -97,7 +97,7 @@ fn seals_of_the_maker_s_own_are_found() {
     assert!(message.contains("cannot be sealed"), "{message}");
 }
 
-/// A maker that seals it as the broker does has done no harm.
+/// A maker that seals the memory as the broker does has done no harm.
 #[test]
 fn a_maker_may_seal_what_it_has_written() {
     let bus = bus();
@@ -115,7 +115,7 @@ fn a_maker_may_seal_what_it_has_written() {
     ));
 }
 
-/// A plugin that says it has written what was never sent to it could have something else registered for it.
+/// A plugin that acknowledges memory which it was never sent could have other memory registered.
 #[test]
 fn what_is_not_its_own_ends_its_session() {
     let bus = bus();
@@ -124,7 +124,7 @@ fn what_is_not_its_own_ends_its_session() {
     let making = maker.create();
     liar.send(ShareToBroker::Written { making });
     assert_eq!(code_of(&liar.ended()), Code::Protocol);
-    // Before its descriptor has left the queue, it cannot have been written.
+    // It cannot have written memory whose descriptor is still in the queue.
     maker.takes = false;
     for number in 0..16 {
         let tag = format!("filled.{number}");

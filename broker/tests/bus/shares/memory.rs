@@ -1,4 +1,4 @@
-//! Where the memory of shares is charged, and that it goes.
+//! To whom the memory of shares is charged, and that it is freed.
 
 use callgate::BusLimits;
 use callgate_layout::control::{Failure, ShareToBroker, ShareToPlugin, ToPlugin};
@@ -10,7 +10,7 @@ use crate::support::{Bus, bus, bus_with, code_of, eventually};
 
 const MIB: u64 = 1 << 20;
 
-/// A bus on which so many MiB of shares may be, and a plugin may have so many.
+/// A bus with these limits, in MiB: for the shares of all plugins, and for those of each.
 fn limited(bus_share_mib: u32, share_mib: u32) -> Bus {
     bus_with(|builder| {
         builder.limits(BusLimits {
@@ -21,7 +21,7 @@ fn limited(bus_share_mib: u32, share_mib: u32) -> Bus {
     })
 }
 
-/// A reader that says that it has let go, and has not, holds memory at the bus's charge; nobody else pays for it.
+/// Memory that a reader holds although it says that it has let go is charged to the bus, and to no other plugin.
 #[test]
 fn what_is_held_is_charged_to_the_bus() {
     let bus = limited(3, 2);
@@ -35,7 +35,7 @@ fn what_is_held_is_charged_to_the_bus() {
     let version = read.version.version;
     maker.send(ShareToBroker::Done { version });
     reader.send(ShareToBroker::Done { version });
-    // Two MiB are held: one more goes, and then no more.
+    // Two MiB are held: one more version fits, and then no more.
     maker.publishes("t", (MIB, 3));
     reader.send(publish(9, "u", MIB));
     assert_eq!(code_of(&reader.refused()), Code::Overloaded);
@@ -53,7 +53,7 @@ fn what_is_held_is_charged_to_the_bus() {
     });
 }
 
-/// A reader that keeps old versions pays for them itself, and is sent no more from some point on.
+/// A reader that keeps old versions is charged for them, and at some point is sent no more.
 #[test]
 fn who_keeps_old_versions_is_refused_newer_ones() {
     let bus = limited(100, 2);
@@ -85,7 +85,7 @@ fn who_keeps_old_versions_is_refused_newer_ones() {
     reader.version();
 }
 
-/// Who waits for a share that is made would wait for ever for a maker that has died.
+/// Plugins that wait for a share must not wait for ever for a maker that has died.
 #[test]
 fn the_next_one_makes_it_whenever_the_maker_goes() {
     let bus = bus();

@@ -1,4 +1,4 @@
-//! What a plugin returns to the next broker, and what it may not send.
+//! What a plugin returns to the next broker, and which descriptors it may not send.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,7 +14,7 @@ use crate::support::{bus, code_of, inode};
 
 const LEN: u64 = 300_000;
 
-/// Users keep what they have, and new ones are sent the memory that the maker has, for reading alone.
+/// Users keep what they have, and new ones are sent the maker's memory, for reading only.
 #[test]
 fn what_is_returned_is_found_again() {
     let bus = bus();
@@ -50,7 +50,7 @@ fn what_is_returned_is_found_again() {
     }
     had.send(again);
     assert!(had.have().memory.is_none(), "it has it");
-    // Who comes first has the tag.
+    // The first plugin to return a share has the tag.
     let mut late = bus.plugin("late");
     late.send_with(returned(6, "t", LEN), &[&sealed(LEN as usize)]);
     assert_eq!(code_of(&late.refused()), Code::AlreadyProvided);
@@ -59,7 +59,7 @@ fn what_is_returned_is_found_again() {
     is_well(&bus);
 }
 
-/// What others would map must be memory that nobody can change, nor take away.
+/// Memory that others map must be such that nobody can change it or take it away.
 #[test]
 fn what_is_no_sealed_memory_is_refused() {
     let bus = bus();
@@ -106,14 +106,14 @@ fn what_is_no_sealed_memory_is_refused() {
         Code::Protocol,
         "nothing came along"
     );
-    // It is as if there had been no share.
+    // Afterwards there is no share, as before.
     maker.send(want(21, "t", false));
     assert_eq!(code_of(&maker.refused()), Code::NotReady);
     maker.makes("t", (1, 1));
     is_well(&bus);
 }
 
-/// A peer that sends descriptors could fill the broker's table.
+/// A plugin that sends descriptors could fill the broker's table.
 #[test]
 fn nothing_else_has_a_descriptor() {
     let bus = bus();

@@ -1,4 +1,4 @@
-//! Plugins that drain: what was taken is run and answered, and everything else certainly did not run.
+//! Draining plugins: calls that were taken are run and answered, and all others certainly did not run.
 
 mod scene;
 
@@ -13,8 +13,8 @@ use crate::api::group::Group;
 use crate::handler::responder::Responder;
 use scene::{MODES, PATIENCE, builder, drain, expect_let_go, scene};
 
-/// A call that found its provider closed ended the link for calls of other threads whose handlers ran, and was
-/// said to have run perhaps.
+/// A call that found its provider closed ended the link for calls of other threads whose handlers were running, and
+/// these calls were reported as perhaps run.
 #[test]
 fn under_load_each_call_is_answered_or_certainly_did_not_run() {
     for (dispatch, is_sent) in MODES
@@ -70,7 +70,7 @@ fn under_load_each_call_is_answered_or_certainly_did_not_run() {
     }
 }
 
-/// The first of several such calls finds the provider closed, and the others no provider.
+/// The first of several such calls finds the provider closed; the others find no provider.
 fn assert_unrun(error: &Error) {
     let codes = [Code::ProviderGone, Code::NotReady];
     assert!(codes.contains(&error.code()), "{error}");
@@ -83,7 +83,7 @@ fn send(gate: &Gate, n: u32) -> Result<u32> {
     Ok(archived(&answer))
 }
 
-/// A handler is under way, another call waits behind it, and a third has none of it: `drain` waits for no
+/// One handler runs, another call waits behind it, and a third finds the provider closed: `drain` waits for no
 /// handler.
 #[test]
 fn what_was_taken_is_run_and_answered() {
@@ -115,7 +115,7 @@ fn what_was_taken_is_run_and_answered() {
             }
             scope.spawn(|| {
                 entering.lock().recv_timeout(PATIENCE).unwrap();
-                // The other call is in the ring by then, or in a handler.
+                // By then the other call is in the ring, or in a handler.
                 while scene.in_flight() < 2 {
                     thread::yield_now();
                 }
@@ -135,7 +135,7 @@ fn what_was_taken_is_run_and_answered() {
     }
 }
 
-/// Handlers leave their answers for later, and whoever has the responders is waited for.
+/// Handlers leave their answers for later; the drain waits for their responders.
 #[test]
 fn responders_are_waited_for() {
     for dispatch in MODES {
@@ -184,7 +184,7 @@ fn responders_are_waited_for() {
     }
 }
 
-/// Results that find no room in the link wait for it, also where no more calls are taken.
+/// Results that find no space in the link wait for it, even if no more calls are taken.
 #[test]
 fn results_that_wait_for_room_are_waited_for() {
     for dispatch in MODES {
@@ -223,7 +223,7 @@ fn results_that_wait_for_room_are_waited_for() {
     }
 }
 
-/// Nobody serves, and nobody is waited for.
+/// No thread serves, and no call has to be waited for.
 #[test]
 fn a_plugin_without_a_thread_is_let_go_at_once() {
     for dispatch in MODES {
@@ -235,7 +235,7 @@ fn a_plugin_without_a_thread_is_let_go_at_once() {
         }
         scene.expect_let_go();
         let handler = |n: u32| n;
-        // A gate that is provided then is another membership's.
+        // A gate that is provided after that belongs to another membership.
         scene
             .provider
             .provide("Provider.New", handler)
@@ -244,7 +244,7 @@ fn a_plugin_without_a_thread_is_let_go_at_once() {
     }
 }
 
-/// What lies in the ring of a pump that is not pumped is run by the next pump, and no more.
+/// Calls in the ring of a pump that is not pumped are run by the next pump; later calls are not.
 #[test]
 fn a_pump_runs_what_was_taken_when_it_is_pumped() {
     let scene = scene(Dispatch::Pump);

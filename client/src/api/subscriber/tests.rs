@@ -7,7 +7,7 @@ use crate::api::plugin::Plugin;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const GATE: &str = "Child.Double";
-/// The test below that is the plugin's program.
+/// The test below that serves as the plugin's program.
 const PROGRAM: &str = "api::subscriber::tests::plugin_process";
 
 fn program() -> Command {
@@ -20,7 +20,7 @@ fn program() -> Command {
 #[test]
 #[ignore = "a program that another test starts"]
 fn plugin_process() {
-    // Nobody started it where all ignored tests are run.
+    // When all ignored tests are run, no host has started this one.
     if std::env::var_os("CALLGATE_FD").is_none() {
         return;
     }
@@ -29,9 +29,8 @@ fn plugin_process() {
     plugin.wait_closed();
 }
 
-/// A host kills a plugin, waits for its end, starts it again and waits for its gate: where its own
-/// control thread had not yet read of the end, the gate was said to be ready, and the call that
-/// followed went to the dead one.
+/// A host kills a plugin, waits for its end, starts it again and waits for its gate. If the host's own control
+/// thread had not yet read of the end, the gate counted as ready, and the next call went to the dead plugin.
 #[test]
 fn a_gate_whose_provider_has_ended_is_not_ready_before_the_news_of_it_is_read() {
     let broker = Broker::builder().without_socket().start().unwrap();

@@ -1,5 +1,5 @@
-//! A direct call that cannot begin at once: another chain has the provider's turn, or as many calls of the
-//! gate are under way as it may have.
+//! A direct call that cannot begin at once: another chain has the provider's turn, or the gate has reached its
+//! limit of calls.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -25,27 +25,27 @@ use crate::serve::stack;
 use crate::serve::turn::{Patience, Turn, TurnLock, Waiter};
 use crate::serve::waits::About;
 
-/// What a direct call has while its handler runs.
+/// What a direct call holds while its handler runs.
 pub(super) struct Admitted {
     pub(super) turn: Option<Turn>,
-    /// `None` where the gate has no limit any more.
+    /// `None` if the gate has no limit any more.
     pub(super) permit: Option<Permit>,
 }
 
-/// What became of an attempt to begin.
+/// The outcome of an attempt to begin.
 enum Attempt {
     Admitted(Admitted),
-    /// As many calls are under way as this allows.
+    /// This limit is reached.
     Full(Arc<Limit>),
     Failed(Error),
 }
 
-/// A call that waits until fewer calls of its gate are under way.
+/// The wait of a call until fewer calls of its gate are under way.
 struct Wait<'a> {
     visit: &'a Visit<'a>,
     chain: u64,
     asks: Asks,
-    /// What the gate was meanwhile, the last as it is now.
+    /// The gate's states meanwhile; the last one is the present state.
     renewed: &'a mut Vec<Local>,
 }
 
@@ -64,7 +64,7 @@ impl Visit<'_> {
         self.gained(turn, waiter.failure())
     }
 
-    /// How this call waits, whose time is counted: the broker is told if that lasts.
+    /// How this call waits, now that its deadline is computed. The broker is told if the wait lasts.
     fn waiter(&self, chain: u64, needs: Needs) -> AdmissionWait<'_, impl Fn() -> Option<About>> {
         let patience = Patience {
             deadline: self.due.get(),
@@ -74,14 +74,14 @@ impl Visit<'_> {
         let callee = self.local.provider.identity.plugin;
         let is_reentrant = self.local.callable.is_reentrant();
         let about = move || match needs {
-            // What a re-entrant gate waits for is no other's wait.
+            // A re-entrant gate does not wait for the waits of other chains, so its wait for the turn is in no circle.
             Needs::Turn if is_reentrant => None,
             _ => lasting::about(self.by, chain, (callee, needs)),
         };
         AdmissionWait::new(patience, &*self.by.reporter, about)
     }
 
-    /// What a call needs that waits for a permit, and has given its turn back meanwhile.
+    /// What a call needs that waits for a permit, and that has given its turn back meanwhile.
     fn needs(&self) -> Needs {
         match self.local.callable.is_reentrant() || self.local.dispatcher.is_pool() {
             true => Needs::Permit,
@@ -115,8 +115,8 @@ impl Visit<'_> {
         self.cancel.is_some_and(CancelToken::is_cancelled)
     }
 
-    /// Takes a permit for a call that has its turn. Where it has to wait for one, it gives the turn back
-    /// meanwhile: who has the permit may need that.
+    /// Takes a permit for a call that has its turn. If it has to wait for one, it gives the turn back meanwhile,
+    /// because the call that has the permit may need the turn.
     #[cold]
     pub(super) fn admit(
         &self,
@@ -143,8 +143,8 @@ impl Visit<'_> {
             renewed,
         };
         let turn_lock = dispatcher.turn_lock();
-        // A handler of the same plugin is below on this thread, and the turn for this call is the one that
-        // was lent: it goes back to where that waits for it.
+        // If a handler of the same plugin lies below on this thread's stack, the turn of this call is the one that
+        // that handler has lent. So it is given back to it.
         let is_own = stack::has(turn_lock);
         let wait = || {
             let mut admitted = wait.run(limit)?;
@@ -153,11 +153,11 @@ impl Visit<'_> {
             }
             Ok(admitted)
         };
-        // What comes back in the chain may run meanwhile.
+        // Other calls of the chain may run meanwhile.
         let has_turn = |admitted: &Admitted| admitted.turn.is_some();
         let mut admitted = lending::lend_until(wait, has_turn, (turn_lock, chain))?;
         if is_own {
-            // This thread has it.
+            // This thread's handler has the turn.
             let turn = dispatcher.visit(chain);
             admitted.turn = turn.or_else(|lock| self.await_turn(lock, chain, *due).map(Some))?;
         }
@@ -165,7 +165,7 @@ impl Visit<'_> {
     }
 }
 
-/// Why a call did not begin in time.
+/// The text of the error for a call that did not begin in time.
 #[cold]
 fn full() -> String {
     let text = "as many calls of the gate as may be were handled until the deadline";
@@ -179,8 +179,7 @@ fn full() -> String {
 }
 
 impl Wait<'_> {
-    /// Waits until the call may begin; for one limit after the other, where the gate comes back with
-    /// another one.
+    /// Waits until the call may begin. If the gate gets another limit meanwhile, waits for that one.
     fn run(&mut self, mut limit: Arc<Limit>) -> Result<Admitted> {
         let visit = self.visit;
         let waiter = RefCell::new(visit.waiter(self.chain, visit.needs()));
@@ -216,8 +215,8 @@ impl Wait<'_> {
         Err(waiter.into_inner().failure().unwrap_or_else(too_late))
     }
 
-    /// Tries to begin. `before` is done before it waits for another chain's turn to end, and says whether
-    /// it does; `None` where it does not.
+    /// Tries to begin. Before it waits for another chain's turn to end, it calls `before`, and gives up with `None`
+    /// if that returns `false`.
     fn attempt(&mut self, before: impl FnOnce() -> bool) -> Option<Attempt> {
         let visit = self.visit;
         let dispatcher = &visit.local.dispatcher;
@@ -236,7 +235,7 @@ impl Wait<'_> {
         Some(self.attempt_in(turn))
     }
 
-    /// Tries to begin in its turn.
+    /// Tries to begin, having the turn.
     fn attempt_in(&mut self, turn: Option<Turn>) -> Attempt {
         let visit = self.visit;
         let dispatcher = &visit.local.dispatcher;

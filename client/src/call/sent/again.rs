@@ -1,4 +1,4 @@
-//! Sending calls once more, when the broker has said how their gates stand.
+//! Sending calls once more after the broker has told how their gates stand.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::base::thread::discard;
 use crate::link::Link;
 
 impl Shared {
-    /// Has the broker asked about calls that were refused, and sends those once more about whose gates it
-    /// has answered. To be called where nothing is locked: what is asked may wait a moment for room in the
-    /// broker's socket, and a gate that is dropped here drops what it leads to. Whether there was no room, so that
-    /// some are to be asked about in the next look.
+    /// Asks the broker about calls that were refused, and sends those again about whose gates it has answered. To
+    /// be called without a lock: asking may wait a moment for room in the broker's socket, and a gate that is
+    /// dropped here may drop the program's values. Returns whether there was no room, so that some questions have
+    /// to be asked at the next look.
     pub(super) fn look_at_asking(&self, outcomes: &mut Outcomes) -> bool {
         let asking: Vec<_> = {
             let state = self.state.lock();
@@ -34,7 +34,8 @@ impl Shared {
             let gate = gate.and_then(|gate| gate.upgrade());
             let stands = match (&gate, question) {
                 (None, _) => Standing::Unknown,
-                // One that has no room is enough for a look: each waits a moment for it.
+                // Once the socket was full, no more is asked in this look, because each question waits a moment for
+                // room.
                 _ if asks_later => continue,
                 (Some(gate), None) => gate.ask(),
                 (Some(gate), Some(question)) => gate.look(question, call),

@@ -1,6 +1,6 @@
-//! Calls whose gate was absent or refused them, and certainly did not run: the broker is asked how the gate
-//! stands now, and then they are sent once more. No thread waits for the answer: whoever hears it wakes the
-//! thread that looks after sent calls.
+//! Calls that certainly did not run, because their gate was absent or refused them. The broker is asked how the
+//! gate stands now, and then they are sent once more. No thread waits for the answer: the control thread, which
+//! reads it, wakes the thread that looks after sent calls.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -13,24 +13,24 @@ use super::completion::Completion;
 use crate::base::error::{Error, Result};
 use crate::link::Link;
 
-/// The gate of a call, which may stand otherwise than its plugin knows.
+/// The gate of a call, whose state may differ from what the plugin knows.
 pub(crate) trait Asks: Send + Sync {
-    /// Asks the broker how it stands, and does not wait for the answer.
+    /// Asks the broker for its state, and does not wait for the answer.
     fn ask(&self) -> Standing;
 
-    /// Looks what became of a question.
+    /// Looks whether a question was answered.
     fn look(&self, question: u64, call: (CallKind, Encoding)) -> Standing;
 }
 
-/// What is known of how a gate stands.
+/// What is known of a gate's state.
 pub(crate) enum Standing {
-    /// The question of this number is to be answered.
+    /// The question with this number waits for its answer.
     Asked(u64),
-    /// It was answered: the way that calls take now.
+    /// The question was answered: the way for calls, or why there is none.
     Told(Result<(Arc<Link>, u16)>),
-    /// The broker's socket is full: the question is to be sent later.
+    /// The broker's socket is full; the question has to be sent later.
     Later,
-    /// There is no broker now; the next one is to be asked.
+    /// There is no broker now; the next one has to be asked.
     Away,
     /// Nobody will answer.
     Unknown,
@@ -43,20 +43,20 @@ pub(super) struct Refused {
     pub(super) error: Error,
 }
 
-/// A call that waits for the answer.
+/// A call that waits for the broker's answer.
 pub(super) struct Asking {
     pub(super) call: Outbound,
     pub(super) completion: Arc<Completion>,
-    /// What it fails with unless the gate stands otherwise.
+    /// The error of the call if the broker knows no way either.
     pub(super) error: Error,
-    /// Not owned: it belongs to those who wait for the call, and is theirs to drop.
+    /// A weak reference: the gate belongs to the program's handles, and must be dropped by those.
     pub(super) gate: Option<Weak<dyn Asks>>,
-    /// `None` until the broker was asked.
+    /// The number of the question; `None` until the broker was asked.
     pub(super) question: Option<u64>,
 }
 
 impl Asking {
-    /// A call about which the broker is to be asked. It is asked about each call once.
+    /// Makes such a call. The broker is asked once about each call.
     pub(super) fn new(refused: Refused) -> Asking {
         let Refused {
             mut call,
@@ -85,5 +85,5 @@ impl std::fmt::Debug for Asking {
     }
 }
 
-/// The calls that wait for an answer, by number.
+/// The calls that wait for the broker's answer, by number.
 pub(super) type AskingCalls = BTreeMap<u64, Asking>;

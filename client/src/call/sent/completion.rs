@@ -1,4 +1,4 @@
-//! Where the outcome of a call that was sent is put, and who is told.
+//! Completions: where the outcome of a sent call is put, and who is woken for it.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -10,17 +10,17 @@ use crate::base::bytes::Bytes;
 use crate::base::error::{Error, Result};
 use crate::link::Link;
 
-/// A call that failed, and the link that it went through, if it did.
+/// A call that failed, and the link through which it went, if any.
 #[derive(Debug)]
 pub(crate) struct Lost {
     pub(crate) error: Error,
     pub(crate) link: Option<Arc<Link>>,
 }
 
-/// What came of a call.
+/// The outcome of a call.
 pub(crate) type Outcome = Result<Bytes, Lost>;
 
-/// The place of one call's outcome.
+/// The outcome of one call, once it has come.
 #[derive(Debug, Default)]
 pub(crate) struct Completion {
     state: Mutex<State>,
@@ -37,8 +37,8 @@ enum State {
 }
 
 impl Completion {
-    /// Puts the outcome there, and tells the thread that waits for it. Gives back the waker of a task that
-    /// does: to be woken where nothing is locked, because it may do anything.
+    /// Puts the outcome in, and wakes a thread that waits for it. Returns the waker of a task that waits for it;
+    /// the caller calls that without a lock, because it runs code of the program.
     pub(super) fn complete(&self, outcome: Outcome) -> Option<Waker> {
         let before = std::mem::replace(&mut *self.state.lock(), State::Over(outcome));
         self.change.notify_all();
@@ -48,8 +48,8 @@ impl Completion {
         }
     }
 
-    /// Waits for the outcome and takes it; `None` where there is none by then, or when the thread is
-    /// [nudged](Completion::nudge) and `is_called` by something else.
+    /// Waits for the outcome and takes it; `None` if there is none by then, or if `is_called` is true after a
+    /// [nudge](Completion::nudge).
     pub(super) fn wait(&self, until: Instant, is_called: impl Fn() -> bool) -> Option<Outcome> {
         let mut state = self.state.lock();
         loop {
@@ -64,17 +64,17 @@ impl Completion {
         }
     }
 
-    /// Has the thread that waits look at what else it is called by, which is there already.
+    /// Has the waiting thread look at `is_called`, which is true already.
     pub(super) fn nudge(&self) {
-        // Locked, so that it does not fall asleep after it has looked.
+        // Locked, so that the thread is not just between its look and its sleep.
         drop(self.state.lock());
         self.change.notify_all();
     }
 
     /// Takes the outcome, or has the waker called as soon as there is one.
     pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Outcome> {
-        // Cloned before anything is locked, and the one before it dropped when nothing is any more: both
-        // run code of the program's.
+        // The new waker is cloned before the lock is taken, and the old one dropped after it was released: both run
+        // code of the program.
         let waker = context.waker().clone();
         let mut state = self.state.lock();
         let before = match std::mem::replace(&mut *state, State::Taken) {

@@ -1,4 +1,5 @@
-//! Tasks that wait for events: the thread that looks after sent calls sleeps on the same bells.
+//! Tasks that wait for events: the thread that looks after sent calls also looks after them, and sleeps on the same
+//! bells.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,7 +34,7 @@ impl SentCalls {
 }
 
 impl Shared {
-    /// Wakes tasks for which there are events, and has the sources of others ring.
+    /// Wakes the tasks for which there are events, and arms the sources of the others.
     pub(super) fn look_at_feeds(&self) {
         if !self.has_pulled.load(Ordering::Relaxed) {
             return;

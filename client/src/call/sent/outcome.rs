@@ -1,7 +1,7 @@
 //! Waiting on a thread for the outcome of a call that was sent.
 //!
-//! Inside a handler the thread keeps its plugin's turn meanwhile and serves nobody, so that what comes back
-//! to the plugin stands still: the broker is told of such a wait if it lasts, as of others.
+//! Inside a handler the thread keeps its plugin's turn meanwhile and serves nobody. Calls that lead back to the
+//! plugin cannot run, so the broker is told of such a wait if it lasts, as of others.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,24 +20,25 @@ use crate::serve::dispatcher::serving_thread;
 use crate::serve::stack;
 use crate::serve::waits::{About, Wait, Word};
 
-/// How long it takes at most, on a machine that is busy, to put an outcome where it belongs.
+/// How long it may take on a busy machine until an outcome is in its completion.
 const SOON: Duration = Duration::from_millis(50);
 
-/// A call whose outcome a thread waits for.
+/// A call for whose outcome a thread waits.
 pub(crate) struct Awaited<'a> {
     pub(crate) origin: &'a Origin,
     pub(crate) number: u64,
-    /// Nanoseconds of the monotonic clock.
+    /// In nanoseconds of the monotonic clock.
     pub(crate) deadline: u64,
     pub(crate) completion: &'a Arc<Completion>,
 }
 
-/// Where a call lay when the broker was told of the wait for it: one that is refused may be sent again.
+/// The slot of the call when the broker was told of the wait. A call that is refused may be sent again, in another
+/// slot.
 type Place = Option<(Arc<Link>, Ticket)>;
 
 impl SentCalls {
-    /// Waits for a call's outcome, until its deadline: also where a waker of the program's keeps the thread
-    /// that looks after calls.
+    /// Waits for a call's outcome, until its deadline even if a waker of the program's keeps the thread busy that
+    /// looks after calls.
     pub(crate) fn wait(&self, call: &Awaited<'_>) -> Outcome {
         if let Some(chain) = chain::current()
             && stack::is_on_top(chain.id)
@@ -69,17 +70,17 @@ impl SentCalls {
             if let Some((_, outcome)) = self.shared.state.lock().end(call.number) {
                 return outcome;
             }
-            // The thread has the outcome, and puts it there before it wakes anybody.
+            // That thread has the outcome already, and puts it in before it calls any waker.
             until += SOON;
         }
     }
 
-    /// Gives a call up that is waited for on top of another chain's wait.
+    /// Gives up a call for which a thread would wait on top of another chain's wait.
     fn refuse_wait(&self, call: &Awaited<'_>) -> Outcome {
         let ended = self.shared.state.lock().end(call.number);
         match ended {
             Some((_, outcome)) => given_up(buried_after_sending(), outcome),
-            // The thread has the outcome.
+            // The thread that looks after calls has the outcome already.
             None => {
                 let soon = Instant::now() + SOON;
                 let outcome = call.completion.wait(soon, || false);
@@ -90,7 +91,7 @@ impl SentCalls {
     }
 }
 
-/// An error for a call that was given up: whether it may have run is said by what it came to.
+/// The error of a call that was given up. Its outcome tells whether it may have run.
 fn given_up(error: Error, outcome: Outcome) -> Outcome {
     let lost = outcome.err();
     let error = match &lost {
@@ -102,7 +103,7 @@ fn given_up(error: Error, outcome: Outcome) -> Outcome {
 }
 
 impl Awaited<'_> {
-    /// Until when to sleep at most, so that the broker is told of the wait if it lasts: on a thread that may
+    /// Until when to sleep, at most, so that the broker is told of the wait if it lasts. Only on a thread that may
     /// keep something from others.
     fn nap(&self, wait: &mut Wait<'_>) -> Option<Instant> {
         let keeps = chain::current().is_some() || serving_thread::dispatchers().is_some();
@@ -111,7 +112,7 @@ impl Awaited<'_> {
         Instant::now().checked_add(nap)
     }
 
-    /// Tells the broker of the wait if it has lasted, and notes where the call lies.
+    /// Tells the broker about the wait, if it has lasted, and notes the slot of the call.
     fn tell(&self, shared: &Shared, (wait, place): (&mut Wait<'_>, &mut Place)) {
         let call = self.completion.clone();
         let wake = Box::new(move || call.nudge());
@@ -124,15 +125,15 @@ impl Awaited<'_> {
         wait.tell_waking(clock::now(), about, Some(wake));
     }
 
-    /// What the broker is told. The call begins a chain of its own, in which nothing is served here meanwhile;
-    /// the wait is one of the handler's chain, or of one that nobody else is in.
+    /// Describes the wait for the broker. The call began a chain of its own, of which nothing is served here
+    /// meanwhile; the wait belongs to the handler's chain, or outside of handlers to a chain of its own.
     fn about(&self, link: &Link, ticket: Ticket) -> Option<About> {
         let chain = chain::current().unwrap_or_else(chain::fresh);
         lasting::outcome((self.origin, link), ticket, chain)
     }
 
-    /// Answers what the broker said, after a look for the outcome, which was not there; the outcome, if there
-    /// is one.
+    /// Answers the broker's record, after a look that has found no outcome. Returns the outcome if the broker's
+    /// record ends the wait.
     fn answer(
         &self,
         word: Word,
@@ -166,8 +167,7 @@ mod tests {
 
     use super::*;
 
-    /// A call that was given up was said not to have run where it may have, so that its caller made it
-    /// once more.
+    /// A call that was given up was reported as not run although it may have run, so its caller repeated it.
     #[test]
     fn a_call_that_was_given_up_may_have_run_unless_it_certainly_did_not() {
         let error = |code| Error::new(code, "");

@@ -1,5 +1,5 @@
-//! The pages on whose bells the thread sleeps that looks after sent calls: one, and for a while another one when
-//! the plugin has come back to a new broker.
+//! The doorbell pages on whose bells the thread sleeps that looks after sent calls: one, and for a while a second
+//! one after the plugin has come back to a new broker.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -9,19 +9,19 @@ use callgate_layout::sys::futex::{self, Awaited};
 
 use crate::link::own_memory::SentBell;
 
-/// The pages, and how they were before the last look.
+/// The pages, with the values of their bells before the last look.
 #[derive(Default)]
 pub(super) struct Pages {
-    /// The value of the word that changes with them.
+    /// The value of the word that counts changes of the pages.
     changes: Option<u32>,
     all: Vec<Page>,
 }
 
 struct Page {
     bell: Arc<SentBell>,
-    /// The value of its bell for sent calls.
+    /// The value of the bell for sent calls.
     seen: u32,
-    /// The value of its plugin's own bell, which rings for space.
+    /// The value of the plugin's own bell, which rings when space is released.
     space: u32,
 }
 
@@ -36,10 +36,10 @@ impl Page {
 }
 
 impl Pages {
-    /// Notes how they are, before a look; `find` finds them, if the word has changed.
+    /// Notes the values before a look. If the pages have changed, `find` finds them.
     pub(super) fn note(&mut self, changes: u32, find: impl FnOnce() -> Vec<Arc<SentBell>>) {
         if self.changes != Some(changes) {
-            // First, because nobody else may have them any more.
+            // Dropped first, because these may be the last references to the pages.
             self.all.clear();
             self.changes = Some(changes);
             let page = |bell| Page {
@@ -55,8 +55,8 @@ impl Pages {
         }
     }
 
-    /// Sleeps until one of the bells is rung, or the word that changes with them is no longer as it was noted;
-    /// where calls wait for `space`, for that as well.
+    /// Sleeps until one of the bells is rung, or the pages change. If calls wait for `space`, also until that may
+    /// have been released.
     pub(super) fn sleep(&self, changes: &AtomicU32, space: bool, until: u64) {
         if let ([page], false) = (self.all.as_slice(), space)
             && let Some(word) = page.word()

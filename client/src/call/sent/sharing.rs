@@ -1,13 +1,13 @@
-//! Whose calls are sent together: those of one plugin, or of a group's plugins that have one doorbell. They
-//! share the thread that looks after them, and its bell: there are 63 bells on a page, and a group may have
-//! more plugins.
+//! Which calls are sent together: those of one plugin, or of all plugins of a group that have one doorbell. They
+//! share the thread that looks after them, and its bell, because there are only 63 bells on a page, and a group may
+//! have more plugins.
 
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::SentCalls;
-/// A plugin's share in the calls that are sent together.
+/// A plugin's handle on the calls that are sent together.
 #[derive(Debug)]
 pub(crate) struct Sender {
     calls: Arc<SentCalls>,
@@ -15,12 +15,12 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// The first of those that share a doorbell, or the only one.
+    /// The handle of the first, or only, plugin with a doorbell.
     pub(crate) fn first() -> Sender {
         Sender::of(Arc::new(SentCalls::new()))
     }
 
-    /// One more of them; `None` where the last one before it has closed, and the thread with it.
+    /// The handle of one more plugin; `None` if the last plugin before it has closed, and the thread has ended.
     pub(crate) fn one_more(calls: Arc<SentCalls>) -> Option<Sender> {
         let mut state = calls.shared.state.lock();
         if state.is_closing {
@@ -42,8 +42,8 @@ impl Sender {
         &self.calls
     }
 
-    /// Sends no more, after all links of the plugin have ended: the thread finds them gone, and tells of
-    /// their calls. The last plugin waits for that, and for the end of the thread.
+    /// Ends the plugin's sending, after all its links have ended: the thread finds them gone, and reports their
+    /// calls. The last plugin waits for that, and for the end of the thread.
     pub(crate) fn close(&self) {
         if self.is_open.swap(false, Ordering::Relaxed) {
             self.calls.leave();
@@ -61,7 +61,8 @@ impl Deref for Sender {
 
 impl Drop for Sender {
     fn drop(&mut self) {
-        // Of a plugin that could not be started. In a forked child the lock may be somebody else's.
+        // For a plugin that could not be started. In a forked child the lock may be held by a thread that does not
+        // exist there.
         if self.calls.fork.is_here() {
             self.close();
         }

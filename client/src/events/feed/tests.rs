@@ -34,7 +34,7 @@ impl Wakes for Nobody {
     fn wake(&self) {}
 }
 
-/// Runs handlers as if it always were their turn.
+/// Runs handlers as if it were always their turn.
 struct Free;
 
 impl Runner for Free {
@@ -43,7 +43,7 @@ impl Runner for Free {
     }
 }
 
-/// A source's ring at one broker, and what the feed has of it.
+/// A source's ring at one broker, and what the feed knows of it.
 struct Ring {
     writer: RingWriter,
     memory: ReadView,
@@ -137,7 +137,7 @@ impl Scene {
         assert!(self.feed.bring(Incoming::Place(Box::new(place))).is_none());
     }
 
-    /// Takes all there is; what was told since the last time.
+    /// Takes everything that is there. Returns what the handlers were told since the last call.
     fn take(&self) -> Vec<String> {
         for _ in 0..1000 {
             if !self.feed.take(16, &mut Free).is_more {
@@ -168,7 +168,7 @@ fn events_of_two_brokers_are_had_once_and_the_older_ring_is_dropped() {
     scene.start(&new, 2, (0, 1));
     send(&mut [&mut old, &mut new], "c");
     assert_eq!(scene.take(), ["1:b", "2:c"]);
-    // The first look at the newer ring passes over what was had.
+    // The first look at the newer ring skips the events that were already taken.
     send(&mut [&mut new], "d");
     assert_eq!(scene.take(), ["3:d"]);
     assert_eq!(Arc::strong_count(&old.end), 1, "the older place is kept");
@@ -214,7 +214,7 @@ fn what_was_published_is_taken_before_the_end_is_told() {
     assert!(!scene.feed.has_next() && scene.feed.is_over());
 }
 
-/// What was still there of a ring that had been written over was passed over, and not counted as lost.
+/// The events that were left of an overwritten ring were skipped, and not counted as lost.
 #[test]
 fn what_is_left_of_a_ring_that_was_written_over_is_taken_before_the_end_is_told() {
     let (mut scene, mut one) = (scene(), ring(0));
@@ -252,7 +252,7 @@ fn places_of_a_membership_that_is_over_are_dropped() {
     assert_eq!(scene.take(), ["gone BROKER_GONE"]);
 }
 
-/// With three brokers in a row, what lay between the second ring and the first was lost in silence.
+/// With three brokers in a row, the events between the second ring and the first were lost without notice.
 #[test]
 fn what_lies_before_the_second_of_three_rings_is_told() {
     let (mut scene, old) = (scene(), ring(0));
@@ -266,8 +266,8 @@ fn what_lies_before_the_second_of_three_rings_is_told() {
     assert_eq!(scene.take(), ["lost 5", "5:f"]);
 }
 
-/// Where the dispatcher looked at a feed at that moment, how far it had come was forgotten, and a source that came back with a
-/// history was heard twice.
+/// If the dispatcher looked at the feed at that moment, the feed's position was forgotten, and a source that came
+/// back with a history was heard twice.
 #[test]
 fn how_far_a_feed_came_is_known_also_while_somebody_looks_at_it() {
     let (mut scene, mut one) = (scene(), ring(3));
@@ -282,7 +282,7 @@ fn how_far_a_feed_came_is_known_also_while_somebody_looks_at_it() {
     assert_eq!(scene.feed.reached(), Some(4));
 }
 
-/// Where the control thread said something at that moment, the end was not told.
+/// If the control thread left something at that moment, the end was not told.
 #[test]
 fn the_end_is_told_whatever_the_control_thread_does_meanwhile() {
     for _ in 0..300 {
@@ -311,7 +311,7 @@ fn the_end_is_told_whatever_the_control_thread_does_meanwhile() {
     }
 }
 
-/// Whoever was not let hear a source any more went on as long as that always had another event.
+/// A feed whose right to hear the source was revoked went on for as long as the source had another event each time.
 #[test]
 fn a_feed_that_has_ended_takes_nothing_that_is_sent_after_that() {
     struct Sends<'a>(&'a mut Ring);

@@ -19,7 +19,7 @@ fn want(found: Found) -> (u8, u32) {
     }
 }
 
-/// Asks for an extent for so many bytes, and has it.
+/// Asks for an extent for this many bytes, and gets it.
 fn extent(extents: &Extents, len: usize) -> u8 {
     let (number, size) = want(extents.find(len, Ok(u32::MAX)));
     assert!(extents.mapped(number, memory(size)));
@@ -46,7 +46,7 @@ fn space_is_taken_where_there_is_some() {
     assert!(extents.take(MIB).is_some());
 }
 
-/// One extent as large as needed, and more as long as all together are within the share.
+/// A single extent may be as large as needed; more are asked for while all together stay within the share.
 #[test]
 fn more_is_asked_for_as_far_as_the_share_goes() {
     let extents = Extents::default();
@@ -59,7 +59,7 @@ fn more_is_asked_for_as_far_as_the_share_goes() {
     extents.forget_wanted();
     assert!(matches!(extents.find(2 * MIB, Ok(2)), Found::Wait));
     drop(space);
-    // Idle, it is given back for one that is large enough, which then may be larger than the share.
+    // An idle extent is returned in favour of one that is large enough, which then may exceed the share.
     let Found::Return(extent) = extents.find(4 * MIB, Ok(2)) else {
         panic!("the idle one is in the way");
     };
@@ -85,7 +85,7 @@ fn what_is_not_wanted_any_more_is_not_taken() {
     assert!(extents.are_any());
 }
 
-/// Who waits for an extent in vain is told at its deadline who keeps it waiting.
+/// A caller that waits in vain for an extent is told at its deadline who has delayed it.
 #[test]
 fn who_is_late_with_an_extent_is_known() {
     let extents = Extents::default();
@@ -109,7 +109,7 @@ fn a_refusal_holds_for_what_is_as_large_and_does_not_fit() {
     );
     extent(&extents, MIB);
     let space = extents.take(MIB);
-    // What would fit waits for the space that is taken.
+    // A payload that fits an extent in use waits for space there.
     assert!(matches!(extents.find(MIB, Err(refusal())), Found::Wait));
     assert!(matches!(
         extents.find(2 * MIB, Err(refusal())),
@@ -117,7 +117,7 @@ fn a_refusal_holds_for_what_is_as_large_and_does_not_fit() {
     ));
     let (_, _) = want(extents.find(4 * MIB, Ok(9)));
     extents.refused(refusal());
-    // Less than was refused is asked for at once.
+    // A smaller extent than the refused one is asked for at once.
     let (number, len) = want(extents.find(2 * MIB, Ok(9)));
     assert!(
         extents.mapped(number, memory(len)),
@@ -126,7 +126,8 @@ fn a_refusal_holds_for_what_is_as_large_and_does_not_fit() {
     drop(space);
 }
 
-/// The broker closes the connection of who asks for an extent that it has not been given back yet.
+/// The broker closes the connection of a plugin that asks for an extent under a number which it has not returned
+/// yet.
 #[test]
 fn an_extent_that_is_given_back_keeps_its_number_until_then() {
     let extents = Extents::default();
@@ -143,7 +144,7 @@ fn an_extent_that_is_given_back_keeps_its_number_until_then() {
     drop(space);
     let mut more = extents.take_idle();
     assert_eq!(more.iter().map(Extent::number).collect::<Vec<_>>(), [first]);
-    // The broker could not be told of this one; it knows the other one still.
+    // The broker could not be told of this one, and it still knows the other one.
     extents.keep(more.remove(0));
     assert_eq!(extents.taken_mib(), 1);
     let third = want(extents.find(2 * MIB, Ok(9))).0;

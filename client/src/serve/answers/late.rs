@@ -1,5 +1,5 @@
-//! Answers that are not published at once: those that found no space, and those that a handler leaves
-//! for later.
+//! Answers that are not published at once: those for which there was no space, and those that a handler leaves for
+//! later.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::handler::responder::{AnswerLater, Deferred};
 use crate::link::Link;
 use crate::serve::limits::Permit;
 
-/// Bytes of late answers that are kept for one link; a single one may be larger.
+/// How many bytes of late answers are kept for one link. A single answer may be longer.
 const MAX_LATE: usize = 8 << 20;
 
-/// Results without space that are noted for one link before somebody says so: as many as there can be
-/// answers of one moment.
+/// How many errors of results without space are kept for one link until they are logged: as many as answers can be
+/// due at one moment.
 const MAX_NOTES: usize = 64;
 
 /// An answer that waits for space in this side's memory.
@@ -32,35 +32,34 @@ pub(super) struct Late {
     pub(super) deadline: u64,
 }
 
-/// What is kept of answers that are not published yet.
+/// The answers of a link that are not published yet.
 #[derive(Default)]
 pub(super) struct Kept {
     late: VecDeque<Late>,
-    /// Whether late answers count as waiting for space.
+    /// Whether this end of the link counts as waiting for space because of late answers.
     waits: bool,
     /// The calls whose answers are left for later.
     deferred: Vec<Open>,
-    /// How many of both count as outstanding.
+    /// How many of both count in [`Outstanding`](super::super::outstanding::Outstanding).
     counted: usize,
-    /// Whether the link's service is over: nothing is published any more.
+    /// Whether the link is served no more, so that nothing may be published.
     is_over: bool,
-    /// Why results found no space, to be logged where nothing is borrowed: who listens may call
-    /// this very plugin.
+    /// Why there was no space for results; logged when nothing is borrowed, because a subscriber of the log may
+    /// call this very plugin.
     notes: Vec<Error>,
 }
 
 /// A call whose answer is left for later.
 struct Open {
     ticket: Ticket,
-    /// What it counts as under way by, where its gate has a limit.
+    /// The call's permit, if its gate has a limit.
     permit: Option<Arc<Permit>>,
-    /// Whether its answer is being published, and nobody else may do that.
+    /// Whether a thread is publishing the answer, so that no other may.
     is_answered: bool,
 }
 
 impl Answers {
-    /// Leaves the answer to a call that was taken for later: somebody else is to publish it, on any
-    /// thread.
+    /// Leaves the answer to a call for later: its responder publishes it, on any thread.
     pub(in crate::serve) fn defer(&self, ticket: Ticket, permit: Option<Arc<Permit>>) {
         let bit = 1 << ticket.slot;
         let mut kept = self.kept.lock();
@@ -74,29 +73,29 @@ impl Answers {
         self.change(&self.busy, bit, false);
     }
 
-    /// How many calls were left for later and are not answered.
+    /// How many calls are left for later and not answered.
     pub(in crate::serve) fn left_for_later(&self) -> usize {
         self.kept.lock().deferred.len()
     }
 
-    /// No more calls are taken from this peer: the dispatcher is to be told of answers.
+    /// From here on the dispatcher is told of each answer, because it takes no more calls from this peer.
     pub(in crate::serve) fn is_waited_for(&self) {
         self.is_waited_for.store(true, Ordering::Relaxed);
     }
 
-    /// A call was answered, perhaps the last one. Whoever looks after late answers looks.
+    /// Notes that a call was answered, perhaps the last one: the thread that looks after late answers looks.
     pub(in crate::serve) fn may_be_last(&self) {
         self.outstanding.may_be_late.store(true, Ordering::Relaxed);
     }
 
-    /// Counts what is kept anew.
+    /// Updates the count of outstanding answers.
     fn recount(&self, kept: &mut Kept) {
         let now = kept.deferred.len() + kept.late.len();
         let before = std::mem::replace(&mut kept.counted, now);
         self.outstanding.recount(before, now);
     }
 
-    /// What a call is to be told in whose slot the last answer was left for later.
+    /// Checks a call in a slot whose last answer was left for later: it is a violation if that answer has not come.
     #[cold]
     pub(super) fn look_at_later(&self, busy: u64, slot: u8) -> Result<(), Violation> {
         let again = Violation("a call in a slot whose last call is not answered yet");
@@ -111,7 +110,7 @@ impl Answers {
         Ok(())
     }
 
-    /// The answer to a call that was left for later is about to be published.
+    /// Notes that the answer to a call that was left for later is about to be published.
     #[cold]
     pub(super) fn end_later(&self, slot: u8, place: Place) {
         {
@@ -120,13 +119,13 @@ impl Answers {
                 .retain(|deferred| deferred.ticket.slot != slot);
             self.recount(&mut kept);
         }
-        // Where it holds space, the slot's next call frees that.
+        // If the answer takes space, the slot's next call frees that space.
         if place == Place::Inline {
             self.later.fetch_and(!(1 << slot), Ordering::Relaxed);
         }
     }
 
-    /// From here on nobody else answers the call.
+    /// Takes the right to answer a call that was left for later: from here on no other thread answers it.
     fn take_deferred(&self, ticket: Ticket) -> Result<()> {
         if let Some(reason) = self.link.reason() {
             return Err(reason.clone());
@@ -138,7 +137,7 @@ impl Answers {
                 deferred.is_answered = true;
                 let permit = deferred.permit.take();
                 drop(kept);
-                // Others may wait for it.
+                // Dropped without the lock, because that wakes calls that wait for it.
                 drop(permit);
                 Ok(())
             }
@@ -182,7 +181,7 @@ impl Answers {
         self.outstanding.may_be_late.store(true, Ordering::Relaxed);
     }
 
-    /// When the next late answer's time is up: at once where there is something to say about one.
+    /// When the next late answer's time is up; 0 if there are errors to be logged.
     pub(in crate::serve) fn late_deadline(&self) -> Option<u64> {
         let kept = self.kept.lock();
         if !kept.notes.is_empty() {
@@ -191,14 +190,14 @@ impl Answers {
         kept.late.iter().map(|late| late.deadline).min()
     }
 
-    /// Why results found no space since this was asked last; `None` where none did.
+    /// Takes the errors of results without space since the last call; `None` if there are none.
     pub(in crate::serve) fn take_notes(&self) -> Option<(Arc<Link>, Vec<Error>)> {
         let notes = std::mem::take(&mut self.kept.lock().notes);
         (!notes.is_empty()).then(|| (self.link.clone(), notes))
     }
 
-    /// Publishes the late answers for which there is space now, in order, and an error for each
-    /// whose time is up. Also takes back what the peer has released.
+    /// Publishes late answers for which there is space now, in order, and an error for each one whose time is up.
+    /// Also frees what the peer has released.
     pub(in crate::serve) fn settle(&self) {
         let held = self.in_blocks.load(Ordering::Relaxed) | self.later.load(Ordering::Relaxed);
         let has_late = self.has_late.load(Ordering::Relaxed);
@@ -211,10 +210,10 @@ impl Answers {
         }
         let late = std::mem::take(&mut self.kept.lock().late);
         let (now, mut left) = (clock::now(), VecDeque::new());
-        // Still counted as waiting meanwhile, so that nothing that comes free is missed.
+        // This end still counts as waiting meanwhile, so that no release is missed.
         for mut late in late {
             let to = (late.ticket, late.by);
-            // None overtakes one that still waits.
+            // No answer overtakes one that still waits.
             if left.is_empty() && self.publish(to, late.ok, &mut late.reply) {
                 late.reply.clear(Some(&self.link));
             } else if now >= late.deadline {
@@ -227,7 +226,7 @@ impl Answers {
         self.put_back(left);
     }
 
-    /// Keeps answers that still wait, before those that came meanwhile.
+    /// Puts answers that still wait back in front of those that came meanwhile.
     fn put_back(&self, mut left: VecDeque<Late>) {
         let mut kept = self.kept.lock();
         left.append(&mut kept.late);
@@ -240,7 +239,7 @@ impl Answers {
         }
     }
 
-    /// Answers everything that is left, because the plugin closes. What is published after that finds
+    /// Answers everything that is left with an error, because the plugin closes. Responders that answer later find
     /// the plugin closed.
     pub(in crate::serve) fn refuse_all(&self) {
         let (late, deferred) = self.end();
@@ -255,12 +254,12 @@ impl Answers {
         }
     }
 
-    /// The link has ended: nobody reads answers any more.
+    /// Drops everything that is left, because the link has ended and nobody reads answers.
     pub(in crate::serve) fn end_unanswered(&self) {
         drop(self.end());
     }
 
-    /// The link's service is over. Gives back what has not been answered.
+    /// Ends the link's service. Returns what was not answered.
     fn end(&self) -> (VecDeque<Late>, Vec<Ticket>) {
         let mut kept = self.kept.lock();
         kept.is_over = true;
@@ -301,7 +300,7 @@ impl AnswerLater for Answers {
                 reply,
                 deadline,
             });
-            // The dispatcher publishes it as soon as there is space.
+            // Wakes the dispatcher, which publishes the answer as soon as there is space.
             self.link.wake_waiting();
         } else if self.is_waited_for.load(Ordering::Relaxed) {
             self.may_be_last();

@@ -1,5 +1,5 @@
-//! Copies of what may be called: when they are out of date, new ones are taken, and the old ones dropped
-//! where nothing is borrowed or locked.
+//! Copies of what may be called: renewed when they are out of date. The old ones are dropped where nothing is
+//! borrowed or locked.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,14 +17,14 @@ pub(crate) struct Old {
     tables: Vec<Table>,
     spare: Vec<Frame>,
     feeds: Vec<Arc<Feed>>,
-    /// Plugins of whose handlers none is under way here any more, once these copies are dropped, and
-    /// what is to be said of their links.
+    /// Plugins that are let go once these copies are dropped, because then none of their handlers runs here; and
+    /// the errors to be logged for their links.
     left: Vec<Arc<Member>>,
     notes: Notes,
 }
 
 impl Dispatcher {
-    /// Takes new copies of links, grants and gates if any of them changed.
+    /// Renews the copies of links, grants and gates if any of them has changed.
     #[inline]
     pub(super) fn refresh(&self, door: &Door<'_>, frame: &mut Frame) {
         if let Some(old) = self.take_copies(door, frame) {
@@ -32,7 +32,7 @@ impl Dispatcher {
         }
     }
 
-    /// The same; gives the old ones back.
+    /// As [`Dispatcher::refresh`], but returns the old copies.
     #[inline]
     pub(super) fn take_copies(&self, door: &Door<'_>, frame: &mut Frame) -> Option<Old> {
         let version = self.changes.version();
@@ -45,7 +45,7 @@ impl Dispatcher {
         door.with(|scheduler| {
             self.refresh_scheduler(scheduler, version);
             let tables = frame.refresh(scheduler.sides(), version);
-            // The frame may have been in use when a link's calls ended.
+            // The frame may have been in use when a link's last call ended.
             scheduler.may_have_drained();
             self.old_copies(scheduler, tables)
         })
@@ -64,7 +64,7 @@ impl Dispatcher {
         }
     }
 
-    /// As [`Dispatcher::refresh`], with a call in the frame, which is answered where its plugin is
+    /// As [`Dispatcher::refresh`], with a call in the frame. The call is answered with an error if its plugin is
     /// served no more.
     #[inline(always)]
     pub(super) fn refresh_for_call(&self, door: &Door<'_>, frame: &mut Frame) {
@@ -74,7 +74,7 @@ impl Dispatcher {
         }
     }
 
-    /// Lets go of copies that are out of date, where nothing is borrowed or locked.
+    /// Drops copies that are out of date; called where nothing is borrowed or locked.
     #[cold]
     pub(crate) fn discard_copies(&self, old: Old) {
         let Old {
@@ -89,9 +89,9 @@ impl Dispatcher {
         left.iter().for_each(|member| member.let_go());
     }
 
-    /// Keeps a frame for the next call. One of a plugin that closes is dropped, handlers and all,
-    /// and so is one that went out of date in use: nobody would look at it until the next change.
-    /// Says besides what its calls have left to be said.
+    /// Keeps a frame for the next call. If the plugin closes, or the frame is out of date, it is dropped with its
+    /// handlers instead, because nobody would renew it before the next change. Also logs the errors that its calls
+    /// have left.
     pub(super) fn keep_frame(&self, door: &Door<'_>, frame: Frame) {
         let (old, notes, is_owed_less) = door.with(|scheduler| {
             let notes = scheduler.take_notes();
@@ -111,7 +111,7 @@ impl Dispatcher {
         }
     }
 
-    /// Has the scheduler take note of plugins and links that came and went.
+    /// Has the scheduler notice plugins and links that came and went.
     pub(super) fn refresh_scheduler(&self, scheduler: &mut Scheduler, version: u64) {
         if version == scheduler.version() {
             return;

@@ -1,32 +1,32 @@
 //! A dispatcher's thread that shares its core with callers.
 //!
-//! Where there are more callers than cores, some wait for the core of the dispatcher's thread. They run when
-//! that gives way, make one call each, and wait again; whoever is awake on another core is answered at once
-//! and goes on. Nothing evens that out, because all cores are equally busy. So a thread that shares its core
-//! moves to another one every few milliseconds: then others are next to it.
+//! If there are more callers than cores, some of them wait for the core of the dispatcher's thread. They run when
+//! it yields, make one call each, and wait again, while callers on other cores are answered at once and go on. The
+//! kernel does not even that out, because all cores are equally busy. So a thread that shares its core moves to
+//! another core every few milliseconds, where it shares with other callers.
 
 use callgate_layout::clock;
 use callgate_layout::sys::cores;
 
-/// So many calls that were there at once come from callers that waited for this thread's core.
+/// If at least this many calls had come in at once, they come from callers that waited for this thread's core.
 const MANY: u32 = 3;
-/// The time between two moves at least, in nanoseconds. A move takes some 10 µs.
+/// The least time between two moves, in nanoseconds. A move takes about 10 µs.
 const PERIOD: u64 = 2_000_000;
-/// What was measured over a longer time says nothing of now.
+/// Measurements over a longer time than this, in nanoseconds, say nothing about the present.
 const LONG: u64 = 100_000_000;
-/// Others had its core for such a part of its time: they make a call each, and wait again.
+/// The core counts as shared if others had it for at least one part in this many of the time.
 const SHARED: u64 = 256;
 
-/// How busy the core of a thread is that never sleeps.
+/// How busy the core is on which a thread runs that never sleeps.
 #[derive(Debug, Default)]
 pub(super) struct Crowd {
-    /// When that was looked at last, and how long the thread had run by then; 0 where it slept since.
+    /// When that was looked at last, and how long the thread had run by then; 0 if it has slept since.
     since: u64,
     ran: u64,
 }
 
 impl Crowd {
-    /// Takes note that so many calls were there at once, and moves this thread if it is time.
+    /// Notes that this many calls had come in at once, and moves this thread if it is time.
     #[inline]
     pub(super) fn met(&mut self, calls: u32) {
         if calls >= MANY {
@@ -34,7 +34,7 @@ impl Crowd {
         }
     }
 
-    /// This thread has slept: its core was others' without harm.
+    /// Notes that this thread has slept, so others had its core without harm.
     pub(super) fn slept(&mut self) {
         self.since = 0;
     }
@@ -47,7 +47,7 @@ impl Crowd {
         }
     }
 
-    /// Whether others had this thread's core for a part of the time since the last look.
+    /// Whether others had this thread's core for part of the time since the last look.
     fn is_shared(&mut self, now: u64, ran: u64) -> bool {
         let (passed, running) = (now - self.since, ran.saturating_sub(self.ran));
         (self.since, self.ran) = (now, ran);

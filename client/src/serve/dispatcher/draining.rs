@@ -1,5 +1,5 @@
-//! Plugins that are served on until what was taken for them is answered, and from whose links no more is
-//! taken.
+//! Draining plugins: no more calls are taken from their links, and they are served until the calls that were taken
+//! are answered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,20 +8,21 @@ use super::{Dispatch, Dispatcher, Door};
 use crate::serve::member::Member;
 use crate::serve::scheduler::Scheduler;
 
-/// How long another thread may keep the scheduler that only looks at it. One that runs a handler keeps it for
-/// longer, and looks at what has changed when that has ended.
+/// How long to wait for the scheduler's lock: a thread that only looks holds it for a shorter time. One that runs a
+/// handler holds it for longer, and looks at the changes afterwards by itself.
 const MOMENT: Duration = Duration::from_millis(1);
 
 impl Dispatcher {
-    /// Takes no more calls from a plugin's links. What was taken is run and answered, and then the plugin is let
-    /// go. This does not wait for handlers: whoever runs one that keeps the scheduler does the rest.
+    /// Takes no more calls from a plugin's links. Calls that were taken are run and answered, and then the plugin
+    /// is let go. This does not wait for handlers: if a thread that runs one holds the scheduler, that thread does
+    /// the rest.
     pub(crate) fn drain(&self, member: &Arc<Member>) {
         if self.announce_drain(member) {
             self.look_at_draining();
         }
     }
 
-    /// Has the scheduler take note of plugins that drain, where no other thread is about to.
+    /// Has the scheduler notice plugins that drain, unless another thread is about to.
     pub(super) fn look_at_draining(&self) {
         let door = match self.dispatch {
             Dispatch::Pool(_) => Some(Door::Shared(&self.scheduler)),

@@ -1,4 +1,4 @@
-//! The end of a dispatcher, and of the service of one plugin of several.
+//! The end of a dispatcher, and of the service of one plugin of a group.
 
 use callgate_layout::sys::futex::{self, Awaited};
 
@@ -11,15 +11,15 @@ use crate::serve::stack;
 use crate::serve::turn::Patience;
 
 impl Dispatcher {
-    /// Says that this dispatcher is to end; whether nobody did so before.
+    /// Tells the dispatcher to end. Returns whether this is the first time.
     pub(crate) fn close(&self) -> bool {
         let is_first = self.changes.close();
         self.bells.ring();
         is_first
     }
 
-    /// Answers everything that is left for a plugin of a group whose end was announced, on a thread that
-    /// serves here or while none does. Gives back what is to be discarded outside of all locks.
+    /// Answers everything that is left for a plugin of a group whose end was announced. Called on a thread that
+    /// serves here, or while no thread does. Returns the copies that the caller has to drop without a lock.
     pub(crate) fn part_here(&self) -> Old {
         let version = self.changes.version();
         self.door().with(|scheduler| {
@@ -28,9 +28,9 @@ impl Dispatcher {
         })
     }
 
-    /// Waits until no handler of a plugin of a group is under way any more, whose end was announced: on the
-    /// thread that serves, which says so when none of the group's handlers is under way there; then on
-    /// those of other plugins of this process, of which those that begin from now on find it closed.
+    /// Waits until no handler of a group's plugin runs any more, after its end was announced. First for the serving
+    /// thread, which lets the plugin go when no handler of the group runs on it; then for direct calls by other
+    /// plugins of this process. Direct calls that begin from now on find the plugin closed.
     pub(crate) fn await_parting(&self, member: &Member) {
         member.await_let_go();
         let chain = chain::current().unwrap_or_else(chain::fresh).id;
@@ -49,7 +49,7 @@ impl Dispatcher {
     pub(crate) fn finish(&self) {
         self.announce_all_ends();
         if self.is_visited() {
-            // Who calls from now on need not wait for that.
+            // Calls that come in from now on are refused without waiting for those handlers.
             self.close_leaving();
         }
         self.await_visits();
@@ -64,26 +64,26 @@ impl Dispatcher {
         self.discard(spare);
     }
 
-    /// Whether another plugin of this process may run a handler.
+    /// Whether another plugin of this process may be running a handler.
     fn is_visited(&self) -> bool {
         self.visits.seen() != 0 || self.turn_lock.holder().is_some()
     }
 
-    /// Takes no more calls from links of plugins whose end was announced, and says so.
+    /// Takes no more calls from links of plugins whose end was announced, and tells the peers.
     fn close_leaving(&self) {
         let leaving = self.leaving();
         self.door()
             .with(|scheduler| leaving.iter().for_each(|member| scheduler.close(member)));
     }
 
-    /// Waits for a handler that another plugin of this process runs, unless this is its chain, or runs on top
-    /// of it.
+    /// Waits for a handler that another plugin of this process runs, unless this thread is in its chain, or runs on
+    /// top of it.
     fn await_visits(&self) {
         if stack::has(&self.turn_lock) {
             return;
         }
         if let Dispatch::Pool(_) = self.dispatch {
-            // Inside a handler, which may be the one that would be waited for.
+            // Not inside a handler, because that may be the one for which this would wait.
             if chain::current().is_none() {
                 self.await_end_of_visits();
             }
@@ -101,7 +101,7 @@ impl Dispatcher {
         }
     }
 
-    /// Waits for a turn as long as it takes.
+    /// Waits for a turn without a deadline.
     fn without_end(&self) -> Patience<'_> {
         Patience {
             deadline: u64::MAX,
@@ -116,7 +116,7 @@ impl Dispatcher {
         }
     }
 
-    /// Waits until no visitor runs a handler of this pool, which closes.
+    /// Waits until no other plugin runs a handler of this pool, which is closing.
     pub(super) fn await_end_of_visits(&self) {
         self.visits.await_end(|left| {
             let left = Awaited::private(self.visits.word(), left);

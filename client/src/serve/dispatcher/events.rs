@@ -22,7 +22,7 @@ struct Running<'a> {
     dispatcher: &'a Dispatcher,
     /// `None` in a pool, which has no turns.
     turn_lock: Option<&'static TurnLock>,
-    /// When a pump is to return.
+    /// When a pump has to return, in nanoseconds of the monotonic clock.
     until: Option<u64>,
 }
 
@@ -74,7 +74,7 @@ impl Dispatcher {
         self.has_feeds.load(Ordering::Relaxed)
     }
 
-    /// As [`Dispatcher::serve_round`], where there are feeds: a batch of calls and a batch of events by turns.
+    /// As [`Dispatcher::serve_round`], with feeds: alternates between a batch of calls and a batch of events.
     #[inline(never)]
     pub(super) fn serve_round_with_feeds(
         &self,
@@ -98,7 +98,7 @@ impl Dispatcher {
         served
     }
 
-    /// Serves calls until it is the turn of a feed. How many, and whether the round is over.
+    /// Serves calls until it is a feed's turn. Returns how many, and whether the round is over.
     fn serve_batch(&self, door: &Door<'_>, frame: &mut Frame, until: Option<u64>) -> (u32, bool) {
         let most = door.with(|scheduler| scheduler.calls_before_feeds());
         let (mut calls, mut is_over) = (0, false);
@@ -111,7 +111,7 @@ impl Dispatcher {
         (calls, is_over)
     }
 
-    /// Takes a batch of events of the feed whose turn it is; returns how many there were.
+    /// Takes a batch of events of the feed whose turn it is. Returns how many there were.
     pub(super) fn serve_feed(&self, door: &Door<'_>, until: Option<u64>) -> u32 {
         let Some(feed) = door.with(Scheduler::next_feed) else {
             return 0;
@@ -133,7 +133,7 @@ impl Dispatcher {
             let lists = door.with(|scheduler| scheduler.feed_lists());
             lists.iter().for_each(|list| list.forget_over());
         } else if taken.is_more && self.is_pool() {
-            // The thread that looks for work may have found the feed taken, and sleep.
+            // The thread that looks for work may have found this feed taken, and gone to sleep.
             self.wake_leader();
         }
         taken.events

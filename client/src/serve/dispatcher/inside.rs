@@ -1,4 +1,4 @@
-//! For threads that wait inside a chain: they serve its calls, publish late answers, and park.
+//! For threads that wait inside a chain: they serve the chain's calls, publish late answers, and park.
 
 use super::{Dispatch, Dispatcher, Door, Handled};
 use crate::base::chain;
@@ -20,20 +20,20 @@ impl Dispatcher {
         })
     }
 
-    /// Whether a call that was taken before waits for what a chain lets in, and may run now.
+    /// Whether a call in the queues that the thread may serve can run now.
     pub(super) fn may_run_queued(&self, scheduler: &Scheduler, wanted: Wanted) -> bool {
         scheduler.has_queued(wanted)
             && match (self.dispatch, wanted) {
                 (Dispatch::Pool(_), _) | (_, Wanted::Any) => true,
-                // What a re-entrant gate's call borrows is what the chain's own would.
+                // A call of a re-entrant gate can borrow the turn whenever a call of the chain itself can.
                 (_, Wanted::Chain(chain) | Wanted::Inside(chain)) => {
                     self.turn_lock.could_begin(chain)
                 }
             }
     }
 
-    /// Which calls a thread serves that waits inside a chain. In a pool those of re-entrant gates only where no
-    /// other thread is free: on that one their handlers may wait for calls of their own.
+    /// Which calls a thread serves that waits inside a chain. In a pool, calls of re-entrant gates only if no other
+    /// thread is free, because on a free thread their handlers may wait for calls of their own.
     fn wanted_inside(&self, chain: u64) -> Wanted {
         match self.is_pool() && self.has_free_thread() {
             true => Wanted::Chain(chain),
@@ -41,13 +41,13 @@ impl Dispatcher {
         }
     }
 
-    /// Whose turns are waited for beside the bell: calls of this chain may be queued for one.
+    /// The turn lock on which a thread sleeps besides the bells: calls of its chain may be queued for a turn.
     pub(crate) fn turn_lock(&self) -> &'static TurnLock {
         self.turn_lock.turn_lock()
     }
 
     /// Whether this thread, which [serves here](Dispatcher::is_mine), keeps others from being served while it
-    /// waits: one of a dispatcher inside a handler, and one that pumps where no other ever does.
+    /// waits: a dispatcher's thread inside a handler, or the only thread that ever pumps.
     pub(crate) fn is_kept_here(&self) -> bool {
         match self.dispatch {
             Dispatch::Thread | Dispatch::Pool(_) => chain::nesting() > 0,
@@ -55,15 +55,15 @@ impl Dispatcher {
         }
     }
 
-    /// Serves one call of a chain, if there is one, on this thread, which waits inside it; `before` is done
-    /// before its handler runs. What else comes in is queued, and free threads are told.
+    /// Serves one call of a chain, if there is one, on this thread, which waits inside the chain. Calls `before`
+    /// before the handler runs. Other calls that come in are queued, and free threads are woken.
     pub(crate) fn serve_chain(&self, chain: u64, before: impl FnOnce()) -> bool {
         let Some(door) = self.try_door() else {
             return false;
         };
         let version = self.changes.version();
         let mut frame = door.with(|scheduler| {
-            // New links may bring calls of this chain.
+            // New links may have calls of this chain.
             self.refresh_scheduler(scheduler, version);
             scheduler.frame()
         });
@@ -81,14 +81,14 @@ impl Dispatcher {
         // The thread goes on waiting.
         round::end();
         self.settle_late(&door);
-        // Outside of a dispatcher's loop nobody keeps the token.
+        // Only the dispatcher's loop keeps the turn between calls.
         self.turn_lock.release();
         self.keep_frame(&door, frame);
         found
     }
 
-    /// Publishes late answers for which there is room now; when the next one's time is up. Nobody
-    /// else does it while the only thread that serves waits inside a handler.
+    /// Publishes late answers for which there is space now. Returns the deadline of the next one. No other thread
+    /// does this while the only serving thread waits inside a handler.
     pub(super) fn settle_late(&self, door: &Door<'_>) -> Option<u64> {
         door.with(Scheduler::late_deadline)?;
         self.settle_now(door)
@@ -101,15 +101,16 @@ impl Dispatcher {
         door.with(Scheduler::late_deadline)
     }
 
-    /// The same where nothing is locked or borrowed but the door: says besides which results found
-    /// no room.
+    /// As [`Dispatcher::settle_late`], if nothing is locked or borrowed except the door: also logs which results
+    /// had no space.
     pub(super) fn settle_aloud(&self, door: &Door<'_>) {
         if self.settle_late(door).is_some() {
             self.say(door.with(Scheduler::take_notes));
         }
     }
 
-    /// Logs what was noted. Who listens may call, even this very plugin.
+    /// Logs errors. The turn is released first, because a subscriber of the log may call anything, even this very
+    /// plugin.
     pub(super) fn say(&self, notes: Notes) {
         if notes.is_empty() {
             return;

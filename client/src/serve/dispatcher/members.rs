@@ -1,7 +1,7 @@
 //! The plugins that a dispatcher serves, and the doorbells that wake it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use arc_swap::ArcSwap;
 use callgate_layout::pages::Doorbell;
@@ -11,17 +11,17 @@ use super::Dispatcher;
 use crate::serve::member::Member;
 use crate::serve::scheduler::Members;
 
-/// The plugins of a dispatcher, and how many of its threads wait for its bells.
+/// The plugins of a dispatcher, and how many of its threads sleep on its bells.
 #[derive(Default)]
 pub(super) struct Parked {
     pub(super) threads: u32,
-    /// Those whose status pages say whether any thread waits.
+    /// The plugins that are served; their status pages say whether a thread sleeps.
     members: Arc<Vec<Arc<Member>>>,
-    /// Those from whose links no more calls are taken, and that are still owed answers.
+    /// The plugins that drain: no more calls are taken from their links, and some calls are not answered yet.
     draining: Arc<Vec<Arc<Member>>>,
-    /// Whether the scheduler has not taken note of one of these.
+    /// Whether the scheduler has not noticed all of the draining ones yet.
     is_new: bool,
-    /// Those that the scheduler has not parted with yet.
+    /// The plugins that the scheduler still has to part with.
     leaving: Vec<Arc<Member>>,
 }
 
@@ -31,11 +31,11 @@ type DoorbellList = Arc<Vec<Arc<Doorbell>>>;
 #[derive(Default)]
 pub(super) struct Doorbells {
     all: ArcSwap<Vec<Arc<Doorbell>>>,
-    /// Changes when the others do, and stands for a bell where there is none.
+    /// Counts changes of the list; a thread sleeps on it if there is not exactly one bell.
     none: AtomicU32,
 }
 
-/// The doorbells for which a thread is about to wait.
+/// The doorbells on which a thread is about to sleep.
 pub(crate) struct AwaitedBells<'a> {
     all: DoorbellList,
     none: &'a AtomicU32,
@@ -43,7 +43,7 @@ pub(crate) struct AwaitedBells<'a> {
 }
 
 impl AwaitedBells<'_> {
-    /// The words to wait for, while they are as they are now.
+    /// The words to sleep on, with their present values.
     pub(crate) fn words(&self) -> impl Iterator<Item = Awaited<'_>> {
         let none = match self.all.len() {
             1 => None,
@@ -53,13 +53,13 @@ impl AwaitedBells<'_> {
         bells.chain(none)
     }
 
-    /// The bells, and their values now.
+    /// The bells with their present values.
     pub(super) fn values(&self) -> Vec<(Arc<Doorbell>, u32)> {
         let bells = self.all.iter();
         bells.map(|bell| (bell.clone(), bell.value())).collect()
     }
 
-    /// The only one, if it is.
+    /// The bell, if there is only one.
     pub(super) fn only(&self) -> Option<&Doorbell> {
         match self.all.as_slice() {
             [bell] => Some(bell),
@@ -69,7 +69,7 @@ impl AwaitedBells<'_> {
 }
 
 impl Doorbells {
-    /// Rings all of them.
+    /// Rings all bells.
     pub(super) fn ring(&self) {
         self.ring_these(&self.all.load());
     }
@@ -81,7 +81,7 @@ impl Doorbells {
     }
 
     fn heard(&self) -> AwaitedBells<'_> {
-        // Read before the others, so that no change of theirs is slept through.
+        // Read before the list, so that a change of the list ends the sleep.
         let seen = self.none.load(Ordering::Acquire);
         AwaitedBells {
             all: self.all.load_full(),
@@ -90,7 +90,7 @@ impl Doorbells {
         }
     }
 
-    /// Puts the bells of these plugins in the place of those that there were, which are given back.
+    /// Replaces the bells by those of these plugins. Returns the old ones.
     fn replace<'a>(&self, members: impl Iterator<Item = &'a Arc<Member>>) -> DoorbellList {
         let mut bells: Vec<Arc<Doorbell>> = Vec::new();
         for member in members {
@@ -114,8 +114,8 @@ impl Dispatcher {
         self.members_changed(&parked);
     }
 
-    /// A plugin is served no more: the next look at what has changed tells its peers so, and answers what is
-    /// left. Until then its status page stays as it is.
+    /// Announces that a plugin is served no more: the next look at changes tells its peers, and answers what is
+    /// left. Until then its status page stays unchanged.
     pub(crate) fn announce_end(&self, member: &Arc<Member>) {
         let mut parked = self.parked.lock();
         take_out(&mut parked.members, member);
@@ -124,7 +124,7 @@ impl Dispatcher {
         self.members_changed(&parked);
     }
 
-    /// The same for all plugins, because the dispatcher ends.
+    /// Announces that for all plugins, because the dispatcher ends.
     pub(super) fn announce_all_ends(&self) {
         let mut parked = self.parked.lock();
         let members = std::mem::take(&mut parked.members);
@@ -134,8 +134,8 @@ impl Dispatcher {
         self.members_changed(&parked);
     }
 
-    /// From now on no more calls are taken from a plugin's links: the next look at what has changed tells its peers
-    /// so. False where the plugin is served no more, or drains already.
+    /// Announces that a plugin drains: the next look at changes takes no more calls from its links, and tells its
+    /// peers. Returns `false` if the plugin is not served any more, or drains already.
     pub(super) fn announce_drain(&self, member: &Arc<Member>) -> bool {
         let mut parked = self.parked.lock();
         if !take_out(&mut parked.members, member) {
@@ -147,7 +147,7 @@ impl Dispatcher {
         true
     }
 
-    /// These are owed nothing any more.
+    /// Removes plugins that have drained.
     pub(super) fn forget_drained(&self, drained: &[Arc<Member>]) {
         let mut parked = self.parked.lock();
         for member in drained {
@@ -156,12 +156,12 @@ impl Dispatcher {
         self.members_changed(&parked);
     }
 
-    /// The plugins that are to be parted with.
+    /// The plugins that the scheduler still has to part with.
     pub(super) fn leaving(&self) -> Vec<Arc<Member>> {
         self.parked.lock().leaving.clone()
     }
 
-    /// Whether a plugin drains of which the scheduler has not taken note.
+    /// Whether a plugin drains that the scheduler has not noticed yet.
     pub(super) fn has_new_draining(&self) -> bool {
         self.parked.lock().is_new
     }
@@ -172,28 +172,28 @@ impl Dispatcher {
         let identities = all().map(|member| member.identity);
         self.turn_lock.owners().set(identities, &self.outstanding);
         self.changes.changed();
-        // Who waits for those that there were, or falls asleep on them, looks at what has changed.
+        // Rung too, so that a thread that sleeps on the old bells, or is about to, looks at the changes.
         self.bells.ring_these(&before);
         self.bells.ring();
     }
 
-    /// The doorbells for which a thread waits that serves here. To be read before [`Dispatcher::begin_park`].
+    /// The doorbells on which a serving thread sleeps. To be read before [`Dispatcher::begin_park`].
     pub(crate) fn bells(&self) -> AwaitedBells<'_> {
         self.bells.heard()
     }
 
-    /// Announces that a thread is about to wait for the bells. Afterwards it looks once more.
+    /// Announces that a thread is about to wait for the bells. Afterwards it looks once more: after the fence of
+    /// `Status::park`, and in a group without plugins, which no peer calls, after this lock, which whoever looks for
+    /// threads that are parked takes as well.
     pub(crate) fn begin_park(&self) {
         let mut parked = self.parked.lock();
         parked.threads += 1;
         for member in parked.members.iter() {
             member.memory.status.park(&member.memory.bell);
         }
-        // WORK-OR-PARKED, as in `Status::park`, for a group without plugins.
-        fence(Ordering::SeqCst);
     }
 
-    /// The thread looks by itself again.
+    /// Takes that back: the thread is awake.
     pub(crate) fn end_park(&self) {
         let mut parked = self.parked.lock();
         parked.threads -= 1;
@@ -204,7 +204,7 @@ impl Dispatcher {
         }
     }
 
-    /// The plugins that there are, for the scheduler to take note of.
+    /// The present plugins, for the scheduler.
     pub(super) fn take_members(&self) -> Members {
         let mut parked = self.parked.lock();
         parked.is_new = false;
@@ -216,7 +216,7 @@ impl Dispatcher {
     }
 }
 
-/// Takes a plugin out of a list; whether it was there.
+/// Removes a plugin from a list. Returns whether it was there.
 fn take_out(members: &mut Arc<Vec<Arc<Member>>>, member: &Arc<Member>) -> bool {
     let place = members.iter().position(|other| Arc::ptr_eq(other, member));
     place.is_some_and(|place| {

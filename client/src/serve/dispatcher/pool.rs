@@ -1,4 +1,4 @@
-//! The loop of a pool's threads: one looks for work, and when it has some, the next one looks in its place.
+//! The loop of a pool's threads: one looks for work, and when it has some, another one looks in its place.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,22 +11,22 @@ use crate::events::feed::Feed;
 use crate::serve::frame::Frame;
 use crate::serve::scheduler::{Broken, Notes, Scheduler, Wanted};
 
-/// What the one thread of a pool found that looks for calls.
+/// What the one thread of a pool that looks for work has found.
 enum Found {
     Call(Result<(), Broken>),
     /// A feed that has events.
     Feed(Arc<Feed>),
-    /// Copies that are out of date, to be dropped.
+    /// Copies that are out of date, which have to be dropped.
     Old(Old),
-    /// Something to log.
+    /// Errors to be logged.
     Notes(Notes),
     /// The plugin closes.
     End,
 }
 
 impl Dispatcher {
-    /// One thread looks for calls; when it has one, the next one looks in its place. Who waits for
-    /// that has no frame, and so keeps no handler that is withdrawn meanwhile.
+    /// The body of a pool's threads: one looks for calls, and when it has one, the next one looks in its place. A
+    /// thread that waits for that has no frame, so it keeps no handler that is withdrawn meanwhile.
     pub(super) fn run_in_pool(&self) {
         let door = self.door();
         loop {
@@ -57,8 +57,8 @@ impl Dispatcher {
         self.busy.load(Ordering::Relaxed) < self.running.load(Ordering::Relaxed)
     }
 
-    /// Wakes the threads of a pool that wait inside chains, where no other one looks for calls any more and
-    /// one is queued that may run on top of such a wait.
+    /// Wakes the threads of a pool that wait inside chains, if no other thread looks for calls any more and a call
+    /// is queued that may run on top of such a wait.
     pub(super) fn tell_waiting(&self, door: &Door<'_>) {
         if self.turn_lock.owners().has_reentrant()
             && !self.has_free_thread()
@@ -68,8 +68,8 @@ impl Dispatcher {
         }
     }
 
-    /// Serves a call that waited in the queues, if one may run now: the call that this thread ended may have
-    /// been what it waited for, and the thread that looks for calls may sleep.
+    /// Serves a call from the queues, if one can run now: it may have waited for the call that this thread has just
+    /// ended, and the thread that looks for calls may sleep.
     fn serve_queued(&self, door: &Door<'_>) -> bool {
         if self.changes.is_closing() || !door.with(|scheduler| scheduler.has_queued(Wanted::Any)) {
             return false;
@@ -96,7 +96,7 @@ impl Dispatcher {
         handled
     }
 
-    /// Waits for something that is to be done while another thread looks.
+    /// Waits for work that can be done while another thread looks in this one's place.
     fn find_work(&self, door: &Door<'_>, frame: &mut Frame) -> Found {
         while !self.changes.is_closing() {
             if let Some(old) = self.take_copies(door, frame) {
@@ -131,7 +131,7 @@ impl Dispatcher {
         Found::End
     }
 
-    /// A call was found while another thread looks.
+    /// Counts and returns a call that was found. While it is handled, another thread looks for work.
     fn found_call(&self, door: &Door<'_>, next: Result<(), Broken>) -> Found {
         if self.has_feeds() {
             door.with(|scheduler| scheduler.count_before_feeds(1));

@@ -1,5 +1,5 @@
-//! For which plugins a thread runs handlers while it waits inside a chain: those that it dispatches for,
-//! or pumps.
+//! The dispatchers whose handlers a thread runs while it waits inside a chain: those of which it is a serving or
+//! pumping thread.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -8,11 +8,11 @@ use std::sync::Arc;
 use super::Dispatcher;
 
 thread_local! {
-    /// The plugins whose handlers this thread may run; `None` for most threads.
+    /// The dispatchers whose handlers this thread may run; `None` for most threads.
     static DISPATCHERS: RefCell<Option<Rc<[Arc<Dispatcher>]>>> = const { RefCell::new(None) };
 }
 
-/// From now on this thread runs handlers of a plugin while it waits inside a chain.
+/// From now on this thread runs a dispatcher's handlers while it waits inside a chain.
 pub(crate) fn serve_here(dispatcher: &Arc<Dispatcher>) {
     change(|dispatchers| {
         if !dispatchers
@@ -24,7 +24,7 @@ pub(crate) fn serve_here(dispatcher: &Arc<Dispatcher>) {
     });
 }
 
-/// This thread runs no more handlers of a plugin.
+/// From now on this thread runs no more handlers of a dispatcher.
 pub(crate) fn leave_here(dispatcher: &Arc<Dispatcher>) {
     change(|dispatchers| dispatchers.retain(|other| !Arc::ptr_eq(other, dispatcher)));
 }
@@ -39,11 +39,12 @@ fn change(how: impl FnOnce(&mut Vec<Arc<Dispatcher>>)) {
         how(&mut new);
         dispatchers.replace((!new.is_empty()).then(|| new.into()))
     });
-    // Not while the list is borrowed: what a dispatcher holds may come back here when it is dropped.
+    // Dropped when the list is not borrowed any more: what a dispatcher holds may come back here when it is
+    // dropped.
     drop(old);
 }
 
-/// The plugins whose handlers this thread may run while it waits; `None` where there is none.
+/// The dispatchers whose handlers this thread may run while it waits; `None` if there are none.
 #[inline]
 pub(crate) fn dispatchers() -> Option<Rc<[Arc<Dispatcher>]>> {
     DISPATCHERS

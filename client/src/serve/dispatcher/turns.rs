@@ -1,4 +1,4 @@
-//! The dispatcher's wait while a call between plugins of this process has the turn lock.
+//! How a dispatcher waits while a direct call of another plugin of this process has the turn.
 
 use callgate_layout::clock;
 use callgate_layout::sys::futex;
@@ -9,7 +9,7 @@ use super::{Dispatcher, Door};
 use crate::serve::frame::Frame;
 use crate::serve::scheduler::Wanted;
 
-/// A thread that waits for its turn, and what it has served meanwhile.
+/// A dispatcher's thread that waits for its turn, and what it has served meanwhile.
 struct Waiting<'a> {
     dispatcher: &'a Dispatcher,
     door: &'a Door<'a>,
@@ -19,8 +19,7 @@ struct Waiting<'a> {
 }
 
 impl Dispatcher {
-    /// Waits while a call between plugins of this process has the token, and serves its chain.
-    /// Returns how many calls that were.
+    /// Waits while a direct call has the turn, and serves calls of its chain. Returns how many calls it served.
     #[cold]
     pub(super) fn await_turn(&self, door: &Door<'_>, frame: &mut Frame, until: u64) -> u32 {
         let mut waiting = Waiting {
@@ -63,12 +62,12 @@ impl Dispatching for Waiting<'_> {
     fn sleep(&mut self, holder: u64, watch: &Watch<'_>) {
         let dispatcher = self.dispatcher;
         let bells = dispatcher.bells();
-        // Before the look.
+        // Before the look for calls.
         let rest = dispatcher.rest_inside(&bells);
         let mut words: Vec<_> = bells.words().collect();
         words.push(watch.word());
         dispatcher.begin_park();
-        // Late answers are looked at only after the fence, too.
+        // Late answers are only looked at after the fence, too.
         let late = dispatcher.settle_late(self.door);
         if !self.has_news(holder) {
             let _at_rest = dispatcher.sleep_at(rest);
@@ -93,7 +92,7 @@ impl Dispatching for Waiting<'_> {
 }
 
 impl Waiting<'_> {
-    /// Serves calls of the chain that has the token, up to a number.
+    /// Serves up to `ROUND` calls of the chain that has the turn.
     fn serve_holder(&mut self, holder: u64) {
         let dispatcher = self.dispatcher;
         for _ in 0..ROUND {
@@ -109,7 +108,7 @@ impl Waiting<'_> {
         }
     }
 
-    /// Whether anything came in since the rings were looked at, or what came before may run now.
+    /// Whether anything has come in since the last look at the rings, or a queued call can run now.
     fn has_news(&self, holder: u64) -> bool {
         let dispatcher = self.dispatcher;
         dispatcher.changes.version() != self.frame.version

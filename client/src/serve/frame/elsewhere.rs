@@ -1,4 +1,4 @@
-//! Calls whose parameters do not lie in their entry, and those that are answered later.
+//! Calls whose request does not lie in the ring entry, and calls that are answered later.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::serve::gate::Gate;
 use crate::serve::limits::Permit;
 use crate::serve::stack;
 
-/// A call whose parameters do not lie inline, and what runs it.
+/// A call whose request does not lie in the ring entry, and what is needed to run it.
 pub(super) struct Large<'a> {
     pub(super) gate: &'a Gate,
     pub(super) handler: &'a dyn ErasedHandler,
@@ -53,7 +53,7 @@ impl Table {
             deadline,
         };
         stack::leave_for_later();
-        // Until the handler has ended and the call was answered, whichever comes last.
+        // The permit is held until the handler has returned and the call was answered, whichever comes last.
         let permit = permit.map(Arc::new);
         self.answers.defer(call.ticket, permit.clone());
         let answers = Arc::downgrade(&self.answers);
@@ -62,11 +62,11 @@ impl Table {
         if let Some(permit) = permit {
             permit.leave();
         }
-        // What it failed with, its responder has told.
+        // If it failed, its responder has reported that.
         Ok(Outcome::Later(failed))
     }
 
-    /// Runs a handler whose parameters do not lie inline.
+    /// Runs a handler whose request does not lie in the ring entry.
     #[cold]
     pub(super) fn run_large(
         &self,
@@ -89,7 +89,7 @@ impl Table {
         Ok(counter.counted(gate, || handler.call(context, request, reply)))
     }
 
-    /// The same of a call in JSON, which is read from a private copy.
+    /// As `run_large`, for a call in JSON, which is read from a private copy.
     #[cold]
     pub(super) fn run_large_json(
         &self,

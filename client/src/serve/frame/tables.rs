@@ -1,15 +1,15 @@
-//! Copies of what may be called, taken anew where that has changed.
+//! Copies of what may be called, renewed where it has changed.
 //!
-//! Peers decide how many grants they have and how often these change: where nothing but grants has changed, only those
-//! are copied, and not all that there are.
+//! Peers decide how many grants they have, and how often these change. If only grants have changed, only those are
+//! copied, and not all that there are.
 
 use super::Table;
 use crate::serve::grants::{Callable, Changed};
 use crate::serve::incoming::Incoming;
 use crate::serve::member::Member;
 
-/// What is copied of a link now: what was `known`, where that has not changed since. Puts what has changed of it with
-/// what is gone.
+/// The present copy for a link: the `known` one with what has changed since. The replaced parts are added to
+/// `gone`.
 pub(super) fn renewed(side: &Incoming, known: Option<Table>, gone: &mut Vec<Table>) -> Table {
     let now = side.member().provided.version();
     match known {
@@ -30,7 +30,7 @@ impl Table {
         let Member {
             provided, memory, ..
         } = &**side.member();
-        // First: what changes meanwhile is copied once more.
+        // Read first: changes in between are then copied once more.
         let of_gates = provided.gates().changes();
         let copied = provided.callable(side.peer());
         Table {
@@ -44,7 +44,7 @@ impl Table {
         }
     }
 
-    /// Which grants have changed; `None` where gates have, too, or it is not known which.
+    /// The grants that have changed; `None` if gates have changed too, or it is not known which grants have.
     fn changed(&self, side: &Incoming) -> Option<Changed> {
         let provided = &side.member().provided;
         let (of_gates, of_grants) = self.changes;
@@ -52,7 +52,7 @@ impl Table {
         is_same.then(|| provided.changes(side.peer(), of_grants))?
     }
 
-    /// The same with what has changed. What that replaces is put with what is gone.
+    /// Applies the changes. The replaced parts are added to `gone`.
     fn with(mut self, changed: Changed, version: u64, gone: &mut Vec<Table>) -> Table {
         let mut old = self.gates.split_off(changed.len.min(self.gates.len()));
         self.gates.resize_with(changed.len, || Callable::Refused);

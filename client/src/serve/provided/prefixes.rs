@@ -1,7 +1,8 @@
-//! Prefixes: what stands behind all names under one, unless the plugin provides a gate of that very name.
+//! Prefixes: a prefix provides all names under it, except those that the plugin also provides as gates of their
+//! own.
 //!
-//! A prefix ends in `.`, and no gate's name does, so both are keys of one map. The gate behind a name is the one
-//! of the longest prefix, by that name: its calls are counted, limited and run as those of the prefix.
+//! A prefix ends in `.`, and no gate's name does, so both are keys of one map. The gate for a name is that of the
+//! longest prefix, under the name that is called; its calls are counted, limited and run as calls of the prefix.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,12 +14,12 @@ use crate::serve::gate::{Gate, Names};
 use crate::serve::grants::Grant;
 use crate::serve::guard::guarded;
 
-/// Whether this is the name of a prefix.
+/// Whether this name is that of a prefix.
 pub(crate) fn is_prefix(name: &str) -> bool {
     name.ends_with('.')
 }
 
-/// The gate of that name, or else the longest prefix over it.
+/// The gate of this name, or otherwise that of the longest prefix over it.
 fn resolve<'g>(gates: &'g HashMap<Arc<str>, Gate>, name: &str) -> Option<&'g Gate> {
     let prefixes = name.rmatch_indices('.').map(|(at, _)| &name[..=at]);
     let mut all = std::iter::once(name).chain(prefixes);
@@ -26,20 +27,20 @@ fn resolve<'g>(gates: &'g HashMap<Arc<str>, Gate>, name: &str) -> Option<&'g Gat
 }
 
 impl ProvidedGates {
-    /// The gate of that name, also where a prefix stands for it.
+    /// The gate for a name, which may be that of a prefix.
     pub(crate) fn look_up(&self, name: &Arc<str>) -> Option<Gate> {
         let gates = self.gates.lock();
         resolve(&gates, name).map(|gate| gate.named(name))
     }
 
-    /// Whether the gate of that name is re-entrant.
+    /// Whether the gate for this name is re-entrant.
     pub(crate) fn is_reentrant(&self, name: &str) -> bool {
         let gates = self.gates.lock();
         resolve(&gates, name).is_some_and(|gate| gate.options().is_reentrant())
     }
 
-    /// Whether others can call one half of a gate, as far as this plugin is concerned; `None` where it is for a predicate to
-    /// say, which has said it to the broker.
+    /// Whether this plugin lets others call one half of the gate for a name; `None` if a predicate decides that,
+    /// which has told the broker.
     pub(crate) fn offers(&self, name: &str, kind: CallKind) -> Option<bool> {
         let gates = self.gates.lock();
         let Some(gate) = resolve(&gates, name) else {
@@ -52,8 +53,8 @@ impl ProvidedGates {
         }
     }
 
-    /// A grant without the halves of a prefix that have no such name; `None` where neither has. Runs code of the
-    /// program's, with nothing locked.
+    /// Removes from a grant the halves of a prefix that have no such name; `None` if neither has it. Runs code of
+    /// the program, without a lock.
     pub(crate) fn named(&self, grant: Grant) -> Option<Grant> {
         let names = {
             let gates = self.gates.lock();
@@ -66,7 +67,7 @@ impl ProvidedGates {
         };
         let has = |half: &Option<(u64, Names)>| {
             let half = half.as_ref();
-            // One that panics says no.
+            // A predicate that panics counts as `false`.
             half.is_none_or(|(_, names)| {
                 guarded(&grant.gate, || Ok(names(&grant.gate))).unwrap_or(false)
             })

@@ -1,5 +1,5 @@
-//! Links from which no more calls are taken: what was taken is still run and answered, or it is answered
-//! without being run where the plugin ends.
+//! Links from which no more calls are taken. Calls that were taken are still run and answered, or, if the plugin
+//! ends, answered without being run.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,15 +11,15 @@ use crate::serve::incoming::Incoming;
 use crate::serve::member::Member;
 
 impl Scheduler {
-    /// Takes no more calls from a plugin's links, and puts those into the queues that lie in its rings. To be
-    /// followed by saying so on each of these links.
+    /// Takes no more calls from a plugin's links, and moves the calls that are in their rings into the queues. The
+    /// caller then tells the peer of each of these links.
     fn close_rings(&mut self, member: &Arc<Member>) {
         if member.has_ended() {
             return;
         }
-        // Before the last look.
+        // Before the last look at the rings.
         member.memory.status.close();
-        // Links may have come since the last look at what has changed.
+        // Links may have come since changes were last noticed.
         self.refresh_links(member);
         let is_its = |side: &mut Incoming| Arc::ptr_eq(side.member(), member);
         let first = self.closed.len();
@@ -37,7 +37,7 @@ impl Scheduler {
         }
     }
 
-    /// Takes no more calls from a plugin's links, and says so. What was taken goes on.
+    /// Takes no more calls from a plugin's links, and tells the peers. Calls that were taken go on.
     pub(crate) fn close(&mut self, member: &Arc<Member>) {
         self.close_rings(member);
         let is_its = |side: &&mut Incoming| Arc::ptr_eq(side.member(), member);
@@ -47,7 +47,7 @@ impl Scheduler {
         }
     }
 
-    /// Forgets the links of plugins that drain and are owed nothing any more.
+    /// Drops the links of draining plugins whose calls are all answered.
     pub(super) fn note_drained(&mut self) {
         if self.draining.is_empty() {
             return;
@@ -66,8 +66,8 @@ impl Scheduler {
         }
     }
 
-    /// A call may have been answered that was taken from a link from which no more are, or a plugin has drained. Whether
-    /// anybody is to look at that.
+    /// Notes that a call may have been answered that came from a link from which no more are taken, or that a
+    /// plugin has drained. Returns whether a thread has to look at that.
     pub(crate) fn may_have_drained(&self) -> bool {
         let drains = !self.draining.is_empty() || !self.drained.is_empty();
         if drains {
@@ -76,12 +76,12 @@ impl Scheduler {
         drains
     }
 
-    /// Those that are owed nothing any more, since this was asked last.
+    /// Takes the plugins that have drained since the last call.
     pub(crate) fn take_drained(&mut self) -> Vec<Arc<Member>> {
         std::mem::take(&mut self.drained)
     }
 
-    /// Answers everything that is left for a plugin without running it, and forgets its links.
+    /// Answers everything that is left for a plugin without running it, and drops its links.
     pub(super) fn part_with(&mut self, member: &Arc<Member>) {
         self.close_rings(member);
         let is_its = |side: &Incoming| Arc::ptr_eq(side.member(), member);
@@ -96,7 +96,7 @@ impl Scheduler {
         self.note_reentrant();
         for mut side in self.closed.extract_if(.., |side| is_its(side)) {
             side.answers().refuse_all();
-            // A handler may be on the stack below this.
+            // A handler may still run lower on the stack, and answer later.
             side.say_closed(!side.owes());
             self.notes.extend(side.answers().take_notes());
         }

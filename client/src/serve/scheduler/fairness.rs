@@ -1,29 +1,29 @@
-//! In which order a dispatcher looks at its links for calls.
+//! The order in which a dispatcher looks at its links for calls.
 //!
-//! A few links are looked at by turns. Of many, a look takes in those that brought calls lately and a
-//! few of the others, or else the calls of one would wait while a thousand quiet rings are looked at.
-//! After each batch of calls all of them are looked at once, so that a busy few cannot keep the rest
-//! out; and before a dispatcher sleeps it looks at all of them anyway.
+//! A few links are looked at in turn. If there are many, a look only covers those that brought calls lately and a
+//! few of the others; otherwise calls would wait while a thousand quiet rings are looked at. After each batch of
+//! calls all links are looked at once, so that a few busy ones cannot keep the others out. Before a dispatcher
+//! sleeps, it looks at all links anyway.
 
-/// Calls taken from one link, or from those that are looked at first, before the others have a turn.
+/// How many calls are taken from one link, or from those that are looked at first, before it is the others' turn.
 const BATCH: u32 = 16;
-/// So many links are all looked at each time.
+/// Up to this many links are all looked at each time.
 const FEW: usize = 16;
-/// So many that brought calls lately are looked at first where there are more.
+/// If there are more: how many that brought calls lately are looked at first.
 const RECENT: usize = 8;
-/// So many of the others come along with each look.
+/// How many of the others are added to each look.
 const WINDOW: usize = 8;
 
-/// Whose turn it is.
+/// The links' turns.
 #[derive(Debug)]
 pub(crate) struct Fairness {
-    /// Where the next look at all begins.
+    /// Where the next look at all links begins.
     turn: usize,
-    /// How many calls there were since the last turn.
+    /// How many calls were taken since the last turn.
     taken: u32,
     /// The links that brought calls lately, in no order; `usize::MAX` for none.
     recent: [usize; RECENT],
-    /// Which of them is looked at first, and which is the next to be forgotten.
+    /// The index in `recent` of the link that is looked at first, and of the one that is replaced next.
     first: usize,
     oldest: usize,
 }
@@ -39,8 +39,8 @@ impl Fairness {
         }
     }
 
-    /// Links came and went, and there are `len` now: their places have changed. Whose turn it is stays
-    /// more or less the same, or else the first would have it again after each change.
+    /// Called when links came and went: there are `len` now, and their indexes have changed. The turn stays about
+    /// where it was, because otherwise the first link would have it again after each change.
     pub(crate) fn renumber(&mut self, len: usize) {
         self.recent = [usize::MAX; RECENT];
         if self.turn >= len {
@@ -48,8 +48,8 @@ impl Fairness {
         }
     }
 
-    /// Looks at links for a call; `None` where none that was looked at has one. All `len` are looked
-    /// at where the look is to be `thorough`.
+    /// Looks at links for a call; `None` if none that was looked at has one. With `thorough`, looks at all `len`
+    /// links.
     #[inline(always)]
     pub(crate) fn look<T>(
         &mut self,
@@ -73,7 +73,7 @@ impl Fairness {
         self.look_at_others(len, some, look)
     }
 
-    /// By turns of a batch each.
+    /// Looks at all links in turn, a batch each.
     #[inline(always)]
     fn look_at_all<T>(
         &mut self,
@@ -140,7 +140,7 @@ impl Fairness {
         }
     }
 
-    /// What was found last has had its turn: of a few, the next look begins with the one behind it.
+    /// Ends the turn of the link that was found last: with few links, the next look begins with the one after it.
     pub(crate) fn pass_on(&mut self, len: usize) {
         if len <= FEW {
             self.pass(len);
@@ -159,7 +159,8 @@ impl Fairness {
 mod tests {
     use super::*;
 
-    /// Serves so many calls of links of which some always have one; how many each had.
+    /// Serves this many calls of links, of which the busy ones always have one. Returns how many calls each link
+    /// had.
     fn serve(busy: &[usize], len: usize, calls: usize) -> Vec<usize> {
         let (mut fairness, mut served) = (Fairness::new(), vec![0; len]);
         let mut looks = 0;
@@ -174,7 +175,7 @@ mod tests {
         served
     }
 
-    /// One link that was never quiet kept all others out.
+    /// One link that was never quiet kept all others from being served.
     #[test]
     fn of_few_and_of_many_links_every_busy_one_is_served() {
         for (busy, len) in [
@@ -212,7 +213,7 @@ mod tests {
         assert!(at_once == 1 && seen <= RECENT);
     }
 
-    /// Whoever made gates come and go kept the turn of the first link for ever.
+    /// A peer that made gates come and go gave the first link the turn for ever.
     #[test]
     fn changes_do_not_begin_the_rounds_anew() {
         for len in [3, 100] {
@@ -227,7 +228,7 @@ mod tests {
         }
     }
 
-    /// A link's calls lie side by side: who looks at another link for each of them reads more.
+    /// The calls of one link lie side by side in memory; looking at another link for each call reads more memory.
     #[test]
     fn of_few_links_each_has_a_turn_of_a_batch() {
         let mut fairness = Fairness::new();

@@ -10,22 +10,22 @@ use crate::events::feed::Feed;
 use crate::events::feeds::Feeds;
 use crate::serve::member::Member;
 
-/// Calls that are served before it is the turn of a feed that has events, and events of one feed before it is that of
-/// another one, or of calls.
+/// How many calls are served before it is the turn of a feed that has events, and how many events of one feed are
+/// taken before it is the turn of another feed, or of calls.
 pub(crate) const BATCH: u32 = 16;
 
-/// The feeds, and whose turn it is.
+/// The feeds, and their turns.
 pub(super) struct FeedTurns {
-    /// The lists of the plugins, and their numbers when they were copied.
+    /// The plugins' lists of feeds, with their versions when they were copied.
     lists: Vec<(Arc<Feeds>, u64)>,
     all: Vec<Arc<Feed>>,
     fairness: Fairness,
     /// How many calls were served since a feed had its turn.
     calls: u32,
-    /// Whether the next look is to miss nothing.
+    /// Whether the next look has to look everywhere.
     is_missing: bool,
-    /// Those that are in no list any more, to be dropped where nothing is borrowed: they may have the last of a
-    /// handler.
+    /// Feeds that are in no list any more, to be dropped where nothing is borrowed: they may hold the last
+    /// reference to a handler.
     old: Vec<Arc<Feed>>,
 }
 
@@ -45,7 +45,7 @@ impl FeedTurns {
         self.is_missing = true;
     }
 
-    /// Takes note of feeds that came and went.
+    /// Notices feeds that came and went.
     pub(super) fn refresh<'a>(&mut self, members: impl Iterator<Item = &'a Arc<Member>>) {
         let mut lists: Vec<(Arc<Feeds>, u64)> = Vec::new();
         for member in members {
@@ -103,7 +103,7 @@ impl Scheduler {
         self.feeds.next(self.is_pumped)
     }
 
-    /// The same where calls have had their turn.
+    /// As [`Scheduler::next_feed`], but only after calls have had their turn.
     pub(crate) fn due_feed(&mut self) -> Option<Arc<Feed>> {
         match self.calls_before_feeds() {
             0 => self.next_feed(),
@@ -111,7 +111,7 @@ impl Scheduler {
         }
     }
 
-    /// How many calls are served before it is the turn of a feed.
+    /// How many calls are served before it is a feed's turn.
     pub(crate) fn calls_before_feeds(&self) -> u32 {
         BATCH.saturating_sub(self.feeds.calls)
     }
@@ -138,7 +138,8 @@ impl Scheduler {
         self.feeds.all.iter().any(|feed| feed.has_next())
     }
 
-    /// For a thread that has said that it sleeps: has all sources ring it, and looks once more whether any feed has something.
+    /// For a thread that has announced that it sleeps: arms all sources, and looks once more whether any feed has
+    /// something.
     pub(crate) fn arm_feeds(&mut self) -> bool {
         self.feeds.all.iter().for_each(|feed| feed.arm());
         events::all_armed();
@@ -148,7 +149,7 @@ impl Scheduler {
         found
     }
 
-    /// The lists of the feeds.
+    /// The plugins' lists of feeds.
     pub(crate) fn feed_lists(&self) -> Vec<Arc<Feeds>> {
         self.feeds
             .lists
@@ -157,7 +158,7 @@ impl Scheduler {
             .collect()
     }
 
-    /// Feeds that are in no list any more.
+    /// Takes the feeds that are in no list any more.
     pub(crate) fn take_old_feeds(&mut self) -> Vec<Arc<Feed>> {
         std::mem::take(&mut self.feeds.old)
     }

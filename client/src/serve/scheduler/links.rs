@@ -1,4 +1,4 @@
-//! Plugins and links that come and go: whose calls are looked for.
+//! Noticing plugins and links that come and go.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use crate::serve::member::Member;
 #[derive(Default)]
 pub(crate) struct Members {
     pub(crate) served: Arc<Vec<Arc<Member>>>,
-    /// No more calls are taken from their links.
+    /// Those from whose links no more calls are taken.
     pub(crate) draining: Arc<Vec<Arc<Member>>>,
-    /// What is left to do for these is answered without running it.
+    /// Those whose calls are all answered now without being run.
     pub(crate) leaving: Vec<Arc<Member>>,
 }
 
 impl Scheduler {
-    /// Takes note of plugins and links that came and went, if anything changed.
+    /// Notices plugins and links that came and went, if anything has changed.
     pub(crate) fn refresh(&mut self, members: Members, version: u64) {
         let Members {
             served,
@@ -56,7 +56,7 @@ impl Scheduler {
         self.note_reentrant();
     }
 
-    /// Takes note of a plugin's links that came and went.
+    /// Notices a plugin's links that came and went.
     pub(super) fn refresh_links(&mut self, member: &Arc<Member>) {
         let peers = member.provided.peers();
         let is_there = |side: &Incoming| {

@@ -1,8 +1,8 @@
-//! Calls that were taken and cannot run yet, in a queue for each gate: those of other chains than the one
-//! that has the thread, and those of gates that have as many calls under way as they may.
+//! The queues: calls that were taken and cannot run yet, in a queue for each gate. Another chain has the turn, or
+//! the gate has reached its limit.
 //!
-//! Gates have turns of one call, so that one with many calls does not keep those of another waiting. There
-//! are no more calls here than the links have slots.
+//! Gates have turns of one call, so that a gate with many calls does not keep those of another waiting. There are
+//! never more calls here than the links have slots.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,37 +11,37 @@ use super::wanted::Wanted;
 use crate::serve::exchange::IncomingCall;
 use crate::serve::limits::Limit;
 
-/// Calls that are taken from the queues before the rings are looked at again, where handlers run one at a
-/// time: each call that comes in through a queue is copied twice more.
+/// How many calls are taken from the queues before the rings are looked at again, if handlers run one at a time. It
+/// bounds the calls that come in through a queue, each of which is copied twice more.
 const BATCH: u32 = 16;
-/// Queues of gates for which no call waits whose memory is kept.
+/// For how many empty queues the memory is kept.
 const SPARE: usize = 8;
 
 /// A gate of one of the plugins that are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct GateId {
-    /// Where the plugin lies in memory.
+    /// The address of the plugin in memory.
     pub(super) member: usize,
-    /// `None` for calls of something that was never granted.
+    /// `None` for calls of an index that was never granted.
     pub(super) gate: Option<Arc<str>>,
 }
 
 /// The calls that wait for one gate.
 struct Queue {
     gate: GateId,
-    /// Where it has as many calls under way as it may, or had.
+    /// The limit that its calls have met, if any.
     limit: Option<Arc<Limit>>,
     calls: VecDeque<IncomingCall>,
-    /// How many of them were made inside chains.
+    /// How many of the calls were made inside chains.
     in_chains: usize,
 }
 
-/// All of them.
+/// The queues of all gates.
 #[derive(Default)]
 pub(super) struct Queues {
-    /// None of them is empty.
+    /// None of these is empty.
     queues: Vec<Queue>,
-    /// Whose turn it is.
+    /// The index of the queue whose turn it is.
     turn: usize,
     /// How many calls were taken since the rings were looked at.
     taken: u32,
@@ -51,13 +51,13 @@ pub(super) struct Queues {
 }
 
 impl Queue {
-    /// The first call that is wanted and can run.
+    /// The index of the first call that is wanted and can run.
     fn runnable(&self, wanted: Wanted) -> Option<usize> {
         let can_run = |call: &IncomingCall| {
             let could_enter = |limit: &Arc<Limit>| limit.could_enter(call.chain.id, call.asks());
             wanted.has(call) && self.limit.as_ref().is_none_or(could_enter)
         };
-        // Where the first cannot run, only one that comes back in a chain can.
+        // If the first call cannot run, only a call that comes back in a chain can.
         match (wanted, self.calls.front()) {
             (Wanted::Any, Some(first)) if can_run(first) => Some(0),
             (Wanted::Any, _) if self.in_chains == 0 => None,
@@ -78,8 +78,8 @@ impl Queues {
         self.queues.is_empty()
     }
 
-    /// Puts a call behind the others of its gate, or in front of them where it was taken from there. A
-    /// limit that it met is noted.
+    /// Puts a call behind the others of its gate, or, if it was taken from there, in front of them. Notes the limit
+    /// that it has met.
     pub(super) fn push(&mut self, gate: GateId, call: &IncomingCall, limit: Option<&Arc<Limit>>) {
         let known = self.queues.iter().position(|queue| queue.gate == gate);
         let at = known.unwrap_or_else(|| {
@@ -107,13 +107,13 @@ impl Queues {
         }
     }
 
-    /// Whether calls of a gate wait because it has as many under way as it may.
+    /// Whether calls of a gate wait because its limit is reached.
     pub(super) fn is_blocked(&self, gate: &GateId) -> bool {
         let queue = self.queues.iter().find(|queue| queue.gate == *gate);
         queue.is_some_and(|queue| queue.limit.is_some() && queue.runnable(Wanted::Any).is_none())
     }
 
-    /// Whether a call is wanted and can run.
+    /// Whether there is a call that is wanted and can run.
     pub(super) fn has_runnable(&self, wanted: Wanted) -> bool {
         let mut queues = self.queues.iter();
         queues.any(|queue| queue.runnable(wanted).is_some())
@@ -124,7 +124,7 @@ impl Queues {
         self.reentrant != 0
     }
 
-    /// Whether so many calls were taken from here that the rings are to be looked at first.
+    /// Whether so many calls were taken from here that the rings have to be looked at first.
     pub(super) fn is_ring_s_turn(&mut self) -> bool {
         let is_due = self.taken >= BATCH;
         if is_due {
@@ -133,7 +133,7 @@ impl Queues {
         is_due
     }
 
-    /// Takes the next call that is wanted and can run, of the gates in turn.
+    /// Takes the next call that is wanted and can run; the gates have turns.
     pub(super) fn take(&mut self, wanted: Wanted) -> Option<IncomingCall> {
         let len = self.queues.len();
         for nth in 0..len {
@@ -153,7 +153,7 @@ impl Queues {
         None
     }
 
-    /// Keeps the calls for which `keep` says so.
+    /// Keeps the calls for which `keep` returns `true`.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&mut IncomingCall) -> bool) {
         for at in (0..self.queues.len()).rev() {
             let Queue {
@@ -170,7 +170,7 @@ impl Queues {
         self.reentrant = calls.filter(|call| call.is_reentrant).count();
     }
 
-    /// Has the first call of each gate tried once more: the gate may have gone, or have another limit.
+    /// Has the first call of each gate tried again, because the gate may be gone or have another limit.
     pub(super) fn forget_limits(&mut self) {
         for queue in &mut self.queues {
             if let Some(limit) = queue.limit.take() {
@@ -179,7 +179,7 @@ impl Queues {
         }
     }
 
-    /// Lets go of a queue without calls.
+    /// Removes an empty queue, and keeps its memory.
     fn forget(&mut self, at: usize) {
         let Queue { limit, calls, .. } = self.queues.remove(at);
         if let Some(limit) = limit {
@@ -217,7 +217,7 @@ mod tests {
             .collect()
     }
 
-    /// The calls of one gate were all run before the first of another.
+    /// All calls of one gate were run before the first call of another.
     #[test]
     fn gates_have_their_turns_and_their_calls_stay_in_order() {
         let mut queues = Queues::default();
@@ -228,7 +228,7 @@ mod tests {
         assert!(queues.is_empty());
     }
 
-    /// A call whose turn had not come lost its place to those that came later.
+    /// A call that could not have its turn yet lost its place to later calls.
     #[test]
     fn what_is_put_back_comes_first_again() {
         let mut queues = Queues::default();

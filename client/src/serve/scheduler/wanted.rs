@@ -1,14 +1,14 @@
-//! Which calls somebody is ready to serve.
+//! The calls that a thread is ready to serve.
 
 use crate::serve::exchange::IncomingCall;
 
-/// Which calls somebody is ready to serve.
+/// The calls that a thread is ready to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     Any,
-    /// Those of one chain, because this thread waits inside it.
+    /// Calls of one chain, because the thread waits inside it.
     Chain(u64),
-    /// The same, and those of re-entrant gates, whatever their chain.
+    /// Calls of one chain, and calls of re-entrant gates of whatever chain.
     Inside(u64),
 }
 

@@ -32,8 +32,8 @@ fn a_chain_comes_back_in_and_another_does_not() {
     turn_lock.end(other);
 }
 
-/// Who had reserved the next turn got in because its chain lent one, and the reservation stayed: nobody
-/// else had a turn ever again.
+/// A thread that had reserved the next turn got a turn because its chain lent one. The reservation stayed, and no
+/// other chain had a turn ever again.
 #[test]
 fn a_reservation_ends_with_the_wait() {
     let (turn_lock, backoff) = (TurnLock::default(), Backoff::new(WaitPolicy::Park));
@@ -64,7 +64,7 @@ fn is_asleep(thread: &Path) -> bool {
     stat.rsplit_once(')').unwrap().1.starts_with(" S")
 }
 
-/// Who waits for a turn looked for it again and again, and took a processor.
+/// A thread that waited for a turn looked for it again and again, and occupied a processor.
 #[test]
 fn who_waits_for_a_turn_sleeps() {
     let (turn_lock, backoff) = (TurnLock::default(), Backoff::new(WaitPolicy::Park));
@@ -91,7 +91,7 @@ fn who_waits_for_a_turn_sleeps() {
     });
 }
 
-/// Handlers on two threads at once.
+/// Handlers ran on two threads at once.
 #[test]
 fn turns_exclude_each_other() {
     let (turn_lock, backoff) = (TurnLock::default(), Backoff::new(WaitPolicy::Adaptive));

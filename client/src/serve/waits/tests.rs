@@ -2,7 +2,7 @@ use std::cell::Cell;
 
 use super::*;
 
-/// A plugin whose broker reads its socket or does not, or is gone.
+/// A plugin whose broker reads its socket, or does not read, or has ended.
 #[derive(Default)]
 struct Plugin {
     waits: ReportedWaits,
@@ -15,7 +15,7 @@ impl Plugin {
         *self.refuses.lock() = code;
     }
 
-    /// What was sent since this was asked last: each record's name, and the wait's number.
+    /// The records that were sent since the last call: each one's name, and the number of the wait.
     fn sent(&self) -> Vec<(&'static str, u64)> {
         let sent = std::mem::take(&mut *self.sent.lock());
         let name = |record| match record {
@@ -57,7 +57,7 @@ fn about() -> Option<About> {
     })
 }
 
-/// Lets a wait last from this time on.
+/// Makes a wait last, from this time on.
 fn last(wait: &mut Wait<'_>, from: u64) {
     assert_eq!(wait.until(from), from + LASTING);
     wait.tell(from + LASTING - 1, || panic!("it has not lasted yet"));
@@ -77,7 +77,7 @@ fn a_wait_is_told_of_once_and_when_it_is_over() {
     assert_eq!(plugin.sent(), [("Waiting", 1), ("Over", 1)]);
 }
 
-/// What runs on top of a wait ends it, and what is waited for after that is another one.
+/// Running something on top of a wait ends the wait; if the thread waits on after that, it is another wait.
 #[test]
 fn a_number_stands_for_one_wait() {
     let plugin = Plugin::default();
@@ -107,7 +107,7 @@ fn who_keeps_nothing_from_others_is_told_of_never() {
     assert_eq!(plugin.sent(), []);
 }
 
-/// A broker that does not read must not be waited for, nor an end be lost that others wait for.
+/// The thread must not wait for a broker that does not read, and must not lose an end for which others wait.
 #[test]
 fn an_end_that_could_not_be_sent_goes_before_the_next_wait() {
     let plugin = Plugin::default();
@@ -155,7 +155,7 @@ fn a_question_is_answered_after_a_look() {
     assert!(!wait.is_asked() && wait.heard().is_none());
     wait.confirm(7);
     assert_eq!(plugin.sent(), [("Waiting", 1), ("Confirmed", 1)]);
-    // An answer that cannot be sent is none, and the wait another one.
+    // An answer that cannot be sent counts as none, and the wait as another one.
     plugin.refuse(Some(Code::Overloaded));
     wait.confirm(8);
     plugin.refuse(None);
@@ -163,7 +163,7 @@ fn a_question_is_answered_after_a_look() {
     assert_eq!(plugin.sent(), [("Over", 1), ("Waiting", 2)]);
 }
 
-/// A question that came right after the verdict took its place.
+/// A question that came right after the verdict replaced the verdict.
 #[test]
 fn who_waits_in_vain_is_asked_nothing_more() {
     let plugin = Plugin::default();

@@ -49,7 +49,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Has steps of some length made whenever there is time, for a while; how many.
+    /// Takes steps of this length whenever the pace allows, for this time. Returns how many.
     fn steps(pace: &mut Pace, begin: Instant, (step, span): (Duration, Duration)) -> u32 {
         let (mut now, mut steps) = (begin, 0);
         while now < begin + span {
@@ -95,7 +95,7 @@ mod tests {
         }
     }
 
-    /// A plugin that opens hundreds of gates with small types of other versions waited for nothing before.
+    /// A plugin that opened hundreds of gates with small types of other versions had to wait without need.
     #[test]
     fn hundreds_of_short_steps_are_made_at_once() {
         let (mut pace, begin) = (Pace::default(), Instant::now());
@@ -105,7 +105,7 @@ mod tests {
             assert!(pace.allows(now), "{number}");
             pace.spend(now, now + short);
         }
-        // What was not spent for a while is not saved up.
+        // Time that was not used is not saved up.
         let later = begin + Duration::from_secs(60);
         pace.spend(later, later + 50 * MS);
         assert!(!pace.allows(later + 349 * MS) && pace.allows(later + 350 * MS));

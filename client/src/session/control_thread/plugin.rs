@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
 use callgate_layout::control::{LinkEnd, ToBroker};
@@ -33,6 +33,10 @@ use crate::session::schemas::Schemas;
 /// How many records of one plugin are read before the other plugins get their turn.
 const BATCH: u32 = 64;
 
+/// How long the broker may take to say how a peer's process has ended, which it hears of as this thread does. So long those who wait
+/// for the peer are told nothing.
+const TELLING: Duration = Duration::from_millis(2);
+
 /// One membership of a plugin, with everything that the control thread watches for it: broker, peers and host.
 pub(super) struct WatchedPlugin {
     /// Its number on this thread.
@@ -47,6 +51,8 @@ pub(super) struct WatchedPlugin {
     pub(super) outboxes: HashMap<LinkEnd, WriteView>,
     /// The processes of linked peers.
     pub(super) peers: HashMap<Token, (LinkEnd, Arc<OwnedFd>)>,
+    /// Linked peers whose processes have ended, and until when the broker may say how they ended.
+    ending: Vec<(Token, Instant)>,
     /// The plugins that listen to this one's events, with their processes.
     pub(super) listeners: HashMap<Token, (Weak<Peer>, Arc<OwnedFd>)>,
     /// The plugins whose events this one hears, with their numbers and processes.
@@ -93,6 +99,7 @@ impl WatchedPlugin {
             host,
             outboxes: HashMap::new(),
             peers: HashMap::new(),
+            ending: Vec::new(),
             listeners: HashMap::new(),
             senders: HashMap::new(),
             next_tidy: None,
@@ -103,6 +110,12 @@ impl WatchedPlugin {
             asked: Vec::new(),
             looks: None,
         })
+    }
+
+    /// Returns when the thread must look at this plugin even if no event arrives.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let ending = self.ending.iter().map(|(_, until)| *until);
+        ending.chain(self.next_tidy).min()
     }
 
     /// Stops watching everything of this membership.
@@ -241,8 +254,32 @@ impl PluginWork<'_> {
     fn peer_ended(&mut self, token: Token) -> bool {
         // The broker may already have sent how the peer has ended.
         let has_more = self.read_socket();
-        let Some((end, process)) = self.plugin.peers.get(&token) else {
+        let plugin = &mut *self.plugin;
+        let Some((_, process)) = plugin.peers.get(&token) else {
             return has_more;
+        };
+        match plugin.is_connected && exit_status(process.as_fd()).is_none() {
+            // It says so in a moment, as a rule.
+            true => plugin.ending.push((token, Instant::now() + TELLING)),
+            false => self.link_of_ended(token),
+        }
+        has_more
+    }
+
+    /// Ends the links of peers that have ended, where the broker has not said in time how.
+    pub(super) fn end_untold(&mut self) {
+        let now = Instant::now();
+        let is_due = |(_, until): &mut (Token, Instant)| *until <= now;
+        let due: Vec<_> = self.plugin.ending.extract_if(.., is_due).collect();
+        for (token, _) in due {
+            self.link_of_ended(token);
+        }
+    }
+
+    /// The process at the other end of a link has ended, and nobody says more of it.
+    fn link_of_ended(&mut self, token: Token) {
+        let Some((end, process)) = self.plugin.peers.get(&token) else {
+            return;
         };
         let (end, exit) = (*end, exit_status(process.as_fd()));
         let who = self
@@ -260,7 +297,6 @@ impl PluginWork<'_> {
             None => error,
         };
         self.link_gone(end, &error);
-        has_more
     }
 
     pub(super) fn link_gone(&mut self, end: LinkEnd, reason: &Error) {
@@ -270,6 +306,7 @@ impl PluginWork<'_> {
         let is_its = |_: &Token, (other, _): &mut (LinkEnd, _)| *other == end;
         for (token, (_, process)) in plugin.peers.extract_if(is_its) {
             self.poller.unwatch(token, &process);
+            plugin.ending.retain(|(ending, _)| *ending != token);
         }
     }
 }

@@ -92,7 +92,7 @@ impl Work {
             }
             self.read_more();
             self.say_pulses();
-            self.tidy();
+            self.look_at_times();
             self.go_on_with_schemas();
         }
     }
@@ -102,7 +102,7 @@ impl Work {
         if !self.readable.is_empty() {
             return Some(Duration::ZERO);
         }
-        let next = self.plugins.values().filter_map(|plugin| plugin.next_tidy);
+        let next = self.plugins.values().filter_map(WatchedPlugin::next);
         let turn = self.pace.next().filter(|_| self.pace.is_awaited);
         let next = next.chain(turn).min()?;
         Some(next.saturating_duration_since(Instant::now()))
@@ -218,15 +218,18 @@ impl Work {
         }
     }
 
-    /// Has idle memory given back for the plugins for which that is due.
-    fn tidy(&mut self) {
+    /// Has idle memory given back, and ends the links of peers that have ended, for the plugins for which that is due.
+    fn look_at_times(&mut self) {
         let now = Instant::now();
-        let is_due = |plugin: &WatchedPlugin| plugin.next_tidy.is_some_and(|at| at <= now);
+        let is_due = |plugin: &WatchedPlugin| plugin.next().is_some_and(|at| at <= now);
         let due = self.plugins.iter().filter(|(_, plugin)| is_due(plugin));
         let due: Vec<u64> = due.map(|(number, _)| *number).collect();
         for number in due {
             if let Some(mut work) = self.work(number) {
-                work.tidy();
+                work.end_untold();
+                if work.plugin.next_tidy.is_some_and(|at| at <= now) {
+                    work.tidy();
+                }
                 work.watch_writable();
             }
         }

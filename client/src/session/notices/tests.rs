@@ -1,4 +1,4 @@
-//! What is told, in which order, and until when.
+//! Which notices are told, in which order, and until when.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -26,7 +26,7 @@ fn next(told: &Receiver<u64>) -> u64 {
     told.recv_timeout(PATIENCE).expect("it is told")
 }
 
-/// Notices whose function passes on the generations that it is told.
+/// Notices with a function that passes on the generations that it is told.
 fn listened() -> (Notices, Receiver<u64>) {
     let (sender, told) = unbounded();
     let notices = Notices::default();
@@ -36,7 +36,7 @@ fn listened() -> (Notices, Receiver<u64>) {
     (notices, told)
 }
 
-/// A function that says when it runs and goes on when it is let.
+/// Notices with a function that reports when it runs, and returns when the test lets it.
 struct Held {
     notices: Notices,
     runs: Receiver<u64>,
@@ -75,7 +75,7 @@ fn events_are_told_in_order_by_another_thread() {
     }
 }
 
-/// One thread more for each plugin would cost memory for nothing.
+/// A permanent thread for each plugin would cost memory for nothing.
 #[test]
 fn the_thread_lives_only_while_there_is_something_to_tell() {
     let (notices, told) = listened();
@@ -95,7 +95,7 @@ fn the_thread_lives_only_while_there_is_something_to_tell() {
     }
 }
 
-/// A panic of the program's ended the thread, and nothing was told from then on.
+/// A panic of the program's function ended the thread, and nothing was told after that.
 #[test]
 fn a_panic_ends_nothing() {
     let (sender, told) = unbounded();
@@ -126,7 +126,7 @@ fn another_function_takes_the_place_of_the_first() {
     assert!(first.recv_timeout(PATIENCE).is_err());
 }
 
-/// A plugin that was dropped had a function of its program's still running, with what that borrowed gone.
+/// After a plugin was dropped, a function of its program was still running, although what it borrowed was gone.
 #[test]
 fn closing_waits_for_the_function_and_drops_what_is_left() {
     let held = held();
@@ -153,7 +153,7 @@ fn closing_waits_for_the_function_and_drops_what_is_left() {
     assert!(told.recv_timeout(PATIENCE).is_err(), "nor is another one");
 }
 
-/// A function that dropped its own plugin would wait for itself.
+/// A function that dropped its own plugin waited for itself.
 #[test]
 fn the_function_may_close_and_tell_and_be_replaced() {
     let (sender, told) = unbounded();
@@ -181,7 +181,7 @@ fn the_function_may_close_and_tell_and_be_replaced() {
     assert!(told.recv_timeout(PATIENCE).is_err(), "it is closed");
 }
 
-/// Events for a function that does not return took memory without end.
+/// Events for a function that did not return took more and more memory.
 #[test]
 fn of_many_events_the_last_are_kept() {
     let held = held();

@@ -1,4 +1,4 @@
-//! Connecting by a path that changes its meaning, and to others' sockets.
+//! Connecting by a path whose meaning changes, and to sockets of other users.
 
 use std::fs::{create_dir, remove_dir_all, rename};
 use std::os::unix::fs::symlink;
@@ -58,7 +58,7 @@ fn refusal(outcome: Result<BrokerName>) -> Error {
     outcome.map(|name| name.to_string()).unwrap_err()
 }
 
-/// A plugin that came back after the user had changed a link was on another bus than before.
+/// A plugin that came back after the user had changed a symbolic link was on another bus than before.
 #[test]
 fn a_link_that_is_changed_leads_nowhere_else() {
     let scratch = Scratch::new("link");
@@ -97,7 +97,8 @@ fn a_relative_path_is_made_absolute() {
     }
 }
 
-/// A path that was short by a link could be connected to, and not again without the link.
+/// A plugin could connect by a path that a symbolic link made short, but could not come back, because the path
+/// without the link was too long.
 #[test]
 fn a_long_directory_is_reached_by_a_short_link() {
     let scratch = Scratch::new("long");
@@ -111,7 +112,7 @@ fn a_long_directory_is_reached_by_a_short_link() {
     assert_eq!(direct.code(), Code::InvalidArgument, "as the broker says");
 }
 
-/// What is no name of a socket.
+/// Paths that do not end in a name for a socket.
 #[test]
 fn a_path_without_a_name_is_refused() {
     for path in ["", "/", "..", "/tmp/.."] {
@@ -120,7 +121,7 @@ fn a_path_without_a_name_is_refused() {
     }
 }
 
-/// The directory was this user's when the plugin connected first, and is writable by others when it
+/// The directory belonged only to this user when the plugin first connected, and is writable by others when it
 /// comes back.
 #[test]
 fn the_directory_is_looked_at_each_time() {
@@ -143,7 +144,7 @@ fn the_directory_is_looked_at_each_time() {
     );
 }
 
-/// Whose process listens is known by the kernel, and not by the file.
+/// The kernel knows whose process listens; the socket's file does not tell.
 #[test]
 fn a_listener_of_another_user_is_refused() {
     const NAME: &str = "session::place::tests::listens_on_its_standard_input";
@@ -159,7 +160,7 @@ fn a_listener_of_another_user_is_refused() {
     let mut test = Command::new(&program);
     test.args(["--exact", NAME, "--nocapture", "--ignored"]);
     test.current_dir("/").uid(65534).gid(65534);
-    // Who calls `listen` is the one who listens, also when it has ended and another has the socket.
+    // The process that calls `listen` counts as the listener, even if it has ended and another has the socket.
     let outcome = test
         .stdin(Stdio::from(others.try_clone().unwrap()))
         .output();
@@ -172,12 +173,12 @@ fn a_listener_of_another_user_is_refused() {
     for word in ["belongs to user 65534", "bus.sock", "remove that socket"] {
         assert!(why.message().contains(word), "{why}");
     }
-    // Each attempt looks.
+    // Each attempt checks.
     listen(&others, Backlog::new(8).unwrap()).unwrap();
     connected(&place).unwrap();
 }
 
-/// Not a test by itself: the other user of the one above.
+/// Not a test by itself: the other user's process for the test above.
 #[test]
 #[ignore = "the process that another test starts"]
 fn listens_on_its_standard_input() {

@@ -39,7 +39,7 @@ fn differs(schema: u64) -> GateState {
     })
 }
 
-/// What the control thread does, with numbers that count from 1.
+/// Plays the control thread, with request numbers that count from 1.
 #[derive(Default)]
 struct Scene {
     schemas: Schemas,
@@ -52,7 +52,7 @@ impl Scene {
         last.get()
     }
 
-    /// The schema and the offset that are asked for next, where nothing is left to compare.
+    /// The schema and the offset that are asked for next, once nothing is left to compare.
     fn next(&mut self) -> Option<(u64, u32)> {
         match self.step()? {
             Step::Ask(fetch) => Some(asked(&fetch)),
@@ -65,7 +65,7 @@ impl Scene {
         self.schemas.step(|| Scene::number(last))
     }
 
-    /// Compares what can be compared; what can be shown then.
+    /// Compares what can be compared. Returns the gates that can be shown then.
     fn compare(&mut self) -> Vec<News> {
         let mut all = Vec::new();
         while self.schemas.is_step_due() {
@@ -104,7 +104,8 @@ fn converts(news: &News) -> bool {
     matches!(news.verdicts, [Some(Verdict::Converts { .. }), None])
 }
 
-/// Who had asked how a gate stands was told before its types had been compared, and found it absent.
+/// A thread that had asked for a gate's state was answered before the types had been compared, and found the gate
+/// absent.
 #[test]
 fn an_answer_waits_for_the_types_that_it_leads_to() {
     let (mut scene, gate) = (Scene::default(), gate());
@@ -138,12 +139,12 @@ fn a_schema_comes_in_parts_and_is_fetched_once() {
     assert!(next.is_none() && news.is_empty());
     let news = scene.compare();
     assert!(news.len() == 2 && news.iter().all(converts));
-    // From here on it is known.
+    // From here on the verdict is known.
     let news = scene.schemas.take_in(OPEN, &gate, differs(3));
     assert!(news.is_some_and(|news| converts(&news)));
 }
 
-/// The types of two openers may differ in nothing but a default: one can do without what the other needs.
+/// The types of two openers may differ only in a default: one can do without a field that the other needs.
 #[test]
 fn types_with_and_without_a_default_are_compared_each_by_itself() {
     #[crate::gate_type]
@@ -187,7 +188,7 @@ fn newer_news_take_the_place_of_those_that_are_held() {
     let news = news.expect("there is nothing to compare");
     assert!(news.is_synced && news.state.function == Availability::Absent);
     assert!(scene.whole(&signature_of::<(u64,), u64>()).is_empty());
-    // Other types meanwhile: the answer to the old fetch is none for them.
+    // The gate has other types meanwhile, for which the answer to the old fetch does not count.
     assert!(scene.schemas.take_in(OPEN, &gate, differs(4)).is_none());
     assert_eq!(scene.next(), Some((4, 0)));
     assert!(scene.schemas.take_in(OPEN, &gate, differs(5)).is_none());
@@ -209,7 +210,7 @@ fn what_cannot_be_opened_or_is_closed_is_not_compared() {
     assert_eq!(scene.next(), None);
 }
 
-/// A number was given to another gate, to which the answer belonged that the first one had been waiting for.
+/// A gate's number was given to another gate, which then got the answer for which the first one had waited.
 #[test]
 fn an_answer_to_another_gate_of_the_same_number_is_not_held() {
     let (mut scene, first, second) = (Scene::default(), gate(), gate());
@@ -248,7 +249,7 @@ fn what_a_broker_refuses_or_sends_wrongly_fails_the_half_that_needs_it() {
     assert_eq!(scene.part(9, b"abc").0, Some((3, 3)));
     let (next, news) = scene.part(8, b"abc");
     assert!(next.is_none() && news.len() == 1, "another length");
-    // What is no schema is its provider's.
+    // An invalid schema is its provider's fault.
     assert!(scene.schemas.take_in(OPEN, &gate, differs(3)).is_none());
     assert_eq!(scene.next(), Some((3, 0)));
     scene.part(3, b"abc");
@@ -278,7 +279,7 @@ fn nothing_is_left_when_the_connection_is_over() {
     assert!(!scene.schemas.is_fetch(1) && !scene.schemas.forget(OPEN));
 }
 
-/// One schema after the other, and one opener after the other, would otherwise fill the memory.
+/// Many schemas, or many openers, one after the other, would otherwise fill the memory.
 #[test]
 fn what_is_kept_is_bounded() {
     let (mut scene, gate) = (Scene::default(), gate());
@@ -293,7 +294,7 @@ fn what_is_kept_is_bounded() {
         assert_eq!(scene.whole(&signature_of::<(u64,), u64>()).len(), 1);
     }
     assert_eq!(scene.schemas.known.kept(), known::MOST_KEPT);
-    // The outcomes of comparing last longer than the schemas.
+    // Verdicts are kept longer than schemas.
     assert!(scene.schemas.take_in(OPEN, &gate, differs(0)).is_some());
 }
 
@@ -323,7 +324,7 @@ fn one_gate_is_compared_in_a_step() {
     assert!(!scene.schemas.is_step_due() && scene.step().is_none());
 }
 
-/// Whoever provided a gate again and again could have kept others' gates from ever being compared.
+/// A plugin that provided a gate again and again could have kept others' gates from ever being compared.
 #[test]
 fn a_gate_with_another_schema_stands_behind_those_that_wait() {
     let (mut scene, first, second) = (Scene::default(), gate(), gate());
@@ -337,7 +338,7 @@ fn a_gate_with_another_schema_stands_behind_those_that_wait() {
     assert_eq!(scene.next(), Some((3, 0)));
     assert!(scene.schemas.take_in(OPEN, &first, differs(5)).is_none());
     assert_eq!(scene.next(), Some((4, 0)), "it is nobody's any more");
-    // Who waits for the same schema as before keeps its place.
+    // A gate that waits for the same schema as before keeps its place.
     assert!(
         scene
             .schemas
@@ -351,7 +352,7 @@ fn a_gate_with_another_schema_stands_behind_those_that_wait() {
     assert_eq!(scene.next(), Some((5, 0)));
 }
 
-/// A schema that came in vain costs nothing but its parts.
+/// A schema for which no gate waits any more costs nothing except its parts.
 #[test]
 fn what_nobody_waits_for_any_more_is_not_decoded() {
     let (mut scene, gate) = (Scene::default(), gate());
@@ -364,7 +365,7 @@ fn what_nobody_waits_for_any_more_is_not_decoded() {
     assert_eq!(scene.schemas.known.kept(), 0);
 }
 
-/// The gate for which a schema was asked is closed before it is there: others need it as well.
+/// The gate for which a schema was fetched is closed before it has come, but other gates need the schema too.
 #[test]
 fn a_schema_is_fetched_on_for_others() {
     let (mut scene, first, second) = (Scene::default(), gate(), gate());

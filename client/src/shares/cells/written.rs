@@ -181,7 +181,7 @@ mod tests {
 
     use super::*;
 
-    /// Memory of a cell: as its writer and its readers have it.
+    /// The memory of a cell, as its writer and its readers have it.
     fn memory() -> (WriteView, ReadView) {
         let len = cell_len(1) as usize;
         let file = memfd::create("test-cell", len).unwrap();
@@ -190,7 +190,8 @@ mod tests {
         (WriteView::new(write).unwrap(), ReadView::new(read))
     }
 
-    /// What a hostile writer had left was copied as it was, and readers named the next writer, which had written nothing.
+    /// What a hostile writer had left was copied unchecked, and readers blamed the next writer, which had written
+    /// nothing.
     #[test]
     fn what_the_writer_before_has_left_is_checked() {
         for (left, copied) in [(1, Copied::Value), (7, Copied::Nothing)] {

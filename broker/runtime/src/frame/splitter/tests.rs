@@ -20,6 +20,7 @@ enum Kept {
 fn keep(line: Line<'_>) -> Kept {
     match line {
         Line::Frame(frame) => Kept::Frame(frame.to_vec()),
+        Line::Large(large) => Kept::Frame(large.frame().to_vec()),
         Line::Log {
             text,
             is_cut: false,
@@ -36,16 +37,24 @@ fn lines<'p>(
 ) -> Vec<Kept> {
     let (mut splitter, mut lines) = (Splitter::new(stream, limits), Vec::new());
     for piece in pieces {
-        if splitter
-            .push(piece, &mut |line| lines.push(keep(line)))
-            .is_err()
-        {
+        if !push_all(&mut splitter, piece, &mut lines) {
             lines.push(Kept::Fatal);
             break;
         }
     }
     splitter.end(&mut |line| lines.push(keep(line)));
     lines
+}
+
+/// Goes on behind each long frame; false where the stream is at fault.
+fn push_all(splitter: &mut Splitter, mut piece: &[u8], lines: &mut Vec<Kept>) -> bool {
+    loop {
+        match splitter.push(piece, &mut |line| lines.push(keep(line))) {
+            Ok(count) if count == piece.len() => return true,
+            Ok(count) => piece = &piece[count..],
+            Err(_) => return false,
+        }
+    }
 }
 
 fn stdout(bytes: &[u8]) -> Vec<Kept> {
@@ -249,7 +258,7 @@ fn stdout_without_a_line_break_is_cut_once_and_fatal_at_the_cap() {
         splitter.push(bytes, &mut |line| found.push(keep(line)))
     };
     for _ in 0..FRAME_CAP / 1024 {
-        assert_eq!(push(&mut splitter, &[b'.'; 1024]), Ok(()));
+        assert_eq!(push(&mut splitter, &[b'.'; 1024]), Ok(1024));
         assert!(splitter.kept.capacity() <= LOG_LINE_CAP + 1);
     }
     let fatal = Err(FrameTooLarge { cap: FRAME_CAP });
@@ -267,7 +276,7 @@ fn a_frame_takes_no_more_memory_than_the_cap_and_gives_it_back() {
     let (mut most, mut frames) = (0, 0);
     for piece in line("IPC:", FRAME_CAP, "\n").chunks(10_000) {
         let pushed = splitter.push(piece, &mut |line| {
-            frames += usize::from(matches!(line, Line::Frame(frame) if frame.len() == FRAME_CAP));
+            frames += usize::from(keep(line) == Kept::Frame(vec![b'x'; FRAME_CAP]));
         });
         assert!(pushed.is_ok());
         most = most.max(splitter.kept.capacity());
@@ -276,6 +285,36 @@ fn a_frame_takes_no_more_memory_than_the_cap_and_gives_it_back() {
     let allowed = FRAME_CAP + "IPC:\r".len();
     assert!((FRAME_CAP..=allowed).contains(&most), "{most}");
     assert!(splitter.kept.capacity() <= KEPT_ROOM);
+}
+
+/// A frame of 4 MiB was read where it was found, and all other plugins waited for that.
+#[test]
+fn a_long_frame_is_given_away_and_what_follows_waits() {
+    let limits = Limits {
+        lent: 8,
+        ..Limits::default()
+    };
+    let mut splitter = Splitter::new(Stream::Stdout, limits);
+    let mut found = Vec::new();
+    let mut push = |splitter: &mut Splitter, bytes: &[u8]| {
+        let count = splitter.push(bytes, &mut |line| {
+            let is_large = matches!(line, Line::Large(_));
+            found.push((is_large, keep(line)));
+        });
+        count.unwrap()
+    };
+    // What ends in the piece that it began in takes no copy.
+    assert_eq!(push(&mut splitter, b"IPC:12345678\nIPC:1"), 18);
+    assert_eq!(push(&mut splitter, b"2345\r\nnext\n"), 6);
+    assert_eq!(push(&mut splitter, b"next\nIPC:1"), 10);
+    assert_eq!(push(&mut splitter, b"234\n"), 4);
+    let expected = [
+        (false, frame("12345678")),
+        (true, frame("12345")),
+        (false, log("next")),
+        (false, frame("1234")),
+    ];
+    assert_eq!(found, expected);
 }
 
 /// Each piece of a line was looked through from the line's beginning: a child that wrote single bytes took the loop for itself.
@@ -318,11 +357,11 @@ proptest! {
     fn any_pieces_of_any_bytes_are_the_lines_of_the_model(
         bytes in streams(),
         sizes in vec(0_usize..9, 1..20),
-        (frame, log_line) in (MARK.len()..30, 0_usize..40),
+        (frame, log_line, lent) in (MARK.len()..30, 0_usize..40, 0_usize..30),
         is_stdout in any::<bool>(),
     ) {
         let stream = if is_stdout { Stream::Stdout } else { Stream::Stderr };
-        let limits = Limits { frame, log_line };
+        let limits = Limits { frame, log_line, lent };
         let (mut pieces, mut rest) = (Vec::new(), &bytes[..]);
         for size in sizes {
             let (piece, after) = rest.split_at(size.min(rest.len()));

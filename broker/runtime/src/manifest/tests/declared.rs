@@ -116,8 +116,8 @@ fn permissions_that_are_capabilities_count() {
         "backend": { "entry": "main.py" },
         "permissions": ["data.kv:self", "chat.moderate", { "of": "a host" }, "events.publish:*"],
     });
-    let folder = super::folder_with("manifest.json", &document.to_string());
-    let manifest = crate::Manifest::read(folder.path()).expect("a manifest");
+    let folder = folder_with("manifest.json", &document.to_string());
+    let manifest = Manifest::read(folder.path()).expect("a manifest");
     assert_eq!(manifest.runtime_capabilities(), ["data.kv:self"]);
     assert!(manifest.policy().may_call("data.kv"));
     assert!(!manifest.policy().may_send("chat.message"));

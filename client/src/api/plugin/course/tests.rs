@@ -13,7 +13,7 @@ impl<T: Clone> Course<T> {
     }
 }
 
-/// A membership, of which a test says how it stands.
+/// A membership whose answers the test sets.
 #[derive(Clone, Debug)]
 struct Fake(Rc<Facts>);
 
@@ -44,7 +44,7 @@ impl Used for Fake {
     }
 }
 
-/// One that is used for all that there is.
+/// A membership in which everything is used.
 fn busy(number: usize) -> Fake {
     let fake = fake(number);
     fake.0.heard.set(true);
@@ -119,7 +119,7 @@ fn a_membership_without_links_costs_no_other_its_own() {
     assert_eq!(numbers(&due.close), [1]);
 }
 
-/// A source went on at the new broker alone, and who had not come there yet missed what it sent.
+/// A source went on only at the new broker, so listeners that had not come there yet missed what it sent.
 #[test]
 fn a_membership_without_links_is_used_while_somebody_listens() {
     let now = Instant::now();
@@ -172,8 +172,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 proptest! {
-    /// Whatever happens: at most two memberships with links are used besides those that close, each is closed once
-    /// and before it is over, none is over that is not let go, and in the end nothing is left.
+    /// In every order of events: at most two memberships with links are used besides those that close; each is
+    /// closed once and before it is over; none is over that was not let go; and in the end none is left.
     #[test]
     fn each_membership_is_closed_once_and_let_go_once(events in events()) {
         let mut now = Instant::now();

@@ -1,4 +1,4 @@
-//! Two plugins of this process, of which one is to drain.
+//! Two plugins of this process, one of which is to drain.
 
 use std::thread;
 use std::time::Instant;
@@ -36,7 +36,7 @@ pub(super) fn scene(dispatch: Dispatch) -> Scene {
     }
 }
 
-/// What the dispatcher has of a plugin.
+/// The dispatcher's view of a plugin.
 pub(super) fn member(plugin: &Plugin) -> Arc<Member> {
     plugin.core.member()
 }
@@ -60,7 +60,7 @@ impl Scene {
         subscriber
     }
 
-    /// Pumps until `is_over`, where the provider has no thread of its own.
+    /// Pumps until `is_over`, if the provider has no thread of its own.
     pub(super) fn pump_until(&self, is_over: impl Fn() -> bool) {
         while self.provider.core.group.dispatcher.dispatch() == Dispatch::Pump && !is_over() {
             let soon = Instant::now() + Duration::from_millis(5);
@@ -68,7 +68,7 @@ impl Scene {
         }
     }
 
-    /// Calls of the caller's that are under way.
+    /// The caller's calls that are under way.
     pub(super) fn in_flight(&self) -> u32 {
         self.caller.state.membership().links()[0]
             .pending()
@@ -83,7 +83,7 @@ impl Scene {
         expect_let_go(&self.provider);
     }
 
-    /// Every call on the link goes on: it has not ended for anybody.
+    /// All calls on the link go on: it has not ended at either side.
     pub(super) fn expect_links(&self) {
         let links = [&self.provider, &self.caller].map(|plugin| plugin.state.membership().links());
         assert!(links.iter().flatten().all(|link| !link.is_gone()));

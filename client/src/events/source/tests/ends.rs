@@ -36,7 +36,8 @@ fn a_source_that_ends_says_so_behind_its_last_event() {
     assert_eq!(scene.source.listeners(), 0);
 }
 
-/// Who had not come to the new broker yet missed what was sent meanwhile, and who had come heard it twice.
+/// Listeners that had not come to the new broker yet missed what was sent meanwhile, and those that had come heard
+/// it twice.
 #[test]
 fn a_source_writes_for_both_brokers_under_the_same_numbers() {
     let scene = Scene::new(settings());
@@ -44,7 +45,7 @@ fn a_source_writes_for_both_brokers_under_the_same_numbers() {
     let mut before = Ear::new(&scene, &old, (1, false));
     scene.send(0, "one").unwrap();
     scene.place(NEXT);
-    // The numbers of rings are each broker's own.
+    // Each broker has its own numbers for rings.
     let new = scene.ring((NEXT, 1), Encoding::Archive);
     let mut after = Ear::new(&scene, &new, (1, false));
     scene.send(1, "both").unwrap();
@@ -93,12 +94,13 @@ fn a_ring_that_nobody_reads_is_written_no_more() {
     scene.source.unlisten(ring.key, ear.feed);
     scene.source.drop_ring(ring.key);
     (0..10).for_each(|number| scene.send(number, "not heard").unwrap());
-    // Numbers go on where they were.
+    // The numbers continue.
     let ring = scene.ring((HERE, 2), Encoding::Archive);
     assert_eq!(Ear::new(&scene, &ring, (2, false)).start, (0, 1));
 }
 
-/// Both rings have one topic word: dropping the one took the arming of those away who slept at the other, and they slept for ever.
+/// Both rings have one topic word. Dropping one ring disarmed the word, so listeners that slept at the other ring
+/// were never woken.
 #[test]
 fn who_sleeps_at_one_ring_hears_events_after_the_other_one_was_dropped() {
     let scene = Scene::new(settings());

@@ -146,7 +146,7 @@ impl Scene {
     pub(super) fn fill(&self, text: &str) -> u32 {
         let record = {
             let archive = archive_of(&(0, text.to_owned()));
-            (24 + archive.len()).next_multiple_of(8)
+            (16 + archive.len()).next_multiple_of(16)
         };
         let count = (self.source.settings().capacity as usize / record) as u32;
         (0..count).for_each(|number| self.send(number, text).unwrap());

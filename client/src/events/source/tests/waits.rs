@@ -1,4 +1,4 @@
-//! Who waits for whom, and how long.
+//! Which waits for listeners there are, and how long they last.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,7 +13,7 @@ use super::scene::{Ear, HERE, Heard, Ring, STANDS_STILL, Scene, settings};
 const TEXT: &str = "a text that is as long as all the others";
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A source whose ring is full of what its listeners have not handled.
+/// A source whose ring is full of events that its listeners have not handled.
 fn full(settings: Settings, ears: u64) -> (Scene, Ring, Vec<Ear>) {
     let scene = Scene::new(settings);
     let ring = scene.ring((HERE, 1), Encoding::Archive);
@@ -23,7 +23,7 @@ fn full(settings: Settings, ears: u64) -> (Scene, Ring, Vec<Ear>) {
     (scene, ring, ears)
 }
 
-/// Sends one event more, which finds no room, and does something meanwhile. How long it took.
+/// Sends one more event, which finds no room, and runs `then` meanwhile. Returns how long that took.
 fn while_it_waits(scene: &Scene, ears: &mut [Ear], then: impl FnOnce(&mut [Ear])) -> Duration {
     let (begun, is_sent) = (Instant::now(), AtomicBool::new(false));
     thread::scope(|scope| {
@@ -42,7 +42,7 @@ fn while_it_waits(scene: &Scene, ears: &mut [Ear], then: impl FnOnce(&mut [Ear])
     begun.elapsed()
 }
 
-/// How long some events take.
+/// Returns how long it takes to send some events.
 fn time_of(scene: &Scene, count: u32) -> Duration {
     let begun = Instant::now();
     (0..count).for_each(|number| scene.send(number, TEXT).unwrap());
@@ -83,7 +83,8 @@ fn who_stands_still_costs_a_second_once() {
     assert!(took < PATIENCE, "{took:?}");
 }
 
-/// Each feed had a second of its own: a plugin with ten of them, or that subscribed anew each time, held its sender up for ten.
+/// Each feed had a budget of its own: a plugin with ten feeds, or one that subscribed anew each time, delayed its
+/// sender for ten seconds.
 #[test]
 fn a_plugin_costs_a_second_however_many_feeds_it_has() {
     let (scene, ring, mut ears) = full(settings(), 1);
@@ -158,7 +159,7 @@ fn nobody_waits_for_who_is_gone() {
     }
 }
 
-/// The source looked again and again at one whose position is in the middle of an event, and did not sleep meanwhile.
+/// The source looked again and again, without sleeping, at a listener whose position was in the middle of an event.
 #[test]
 fn who_lies_about_its_position_holds_nobody_up() {
     let (scene, _ring, ears) = full(settings(), 1);
@@ -172,7 +173,8 @@ fn who_lies_about_its_position_holds_nobody_up() {
     assert_eq!(scene.source.listeners(), 0);
 }
 
-/// Where there are more listeners than processors, each of them is in the way for most of the time, and does its best.
+/// If there are more listeners than processors, each of them is in the way most of the time, although it never
+/// pauses.
 #[test]
 fn who_is_waited_for_without_a_budget_loses_nothing_while_it_moves_on() {
     let (scene, _ring, mut ears) = full(
@@ -201,7 +203,7 @@ fn who_is_waited_for_without_a_budget_loses_nothing_while_it_moves_on() {
     assert_eq!(heard + rest.len() as u64, ears[0].reader.number());
 }
 
-/// It held its sender up for a timeout with each event.
+/// Such a listener delayed its sender for a timeout with each event.
 #[test]
 fn who_stands_still_without_a_budget_costs_a_timeout_once() {
     let (scene, _ring, mut ears) = full(
@@ -218,7 +220,8 @@ fn who_stands_still_without_a_budget_costs_a_timeout_once() {
     assert!(is_lost(&mut ears[0]));
 }
 
-/// For one whose position is in the middle of an event, a quarter of the ring was given up at once, also what others had not handled.
+/// Because of a listener whose position was in the middle of an event, a quarter of the ring was given up at once,
+/// including events that others had not handled.
 #[test]
 fn who_lies_about_its_position_makes_nobody_else_lose() {
     let (scene, _ring, mut ears) = full(settings(), 2);
@@ -235,7 +238,7 @@ fn who_lies_about_its_position_makes_nobody_else_lose() {
 
 #[test]
 fn several_threads_wait_and_lose_nothing() {
-    // On a busy machine the thread that takes may be away for longer than a budget lasts.
+    // On a busy machine the taking thread may be away for longer than a budget lasts.
     let patient = Settings {
         budgets: false,
         send_timeout: Duration::from_secs(120),
@@ -271,7 +274,8 @@ fn several_threads_wait_and_lose_nothing() {
     assert!(numbers.len() > 15_000);
 }
 
-/// A handler that sent to a plugin of its own thread waited for itself, until that had no budget left.
+/// A handler that sent to a plugin which runs on its own thread waited for itself, until that plugin had no budget
+/// left.
 #[test]
 fn nobody_waits_for_who_waits_for_this_thread() {
     let scene = Scene::new(Settings {
@@ -310,7 +314,7 @@ fn flushing_waits_until_everything_is_handled() {
         while !ears[0].reader.is_starving() {
             thread::yield_now();
         }
-        // What comes later is not waited for.
+        // Later events are not waited for.
         scene.send(2, TEXT).unwrap();
         ears[0].take();
         ears[0].handled();
@@ -361,7 +365,7 @@ fn who_sleeps_is_woken_and_nobody_else() {
     scene.doorbell.arm(0);
     scene.send(3, TEXT).unwrap();
     assert_eq!(rings(), ([1, 0, 0], 1));
-    // Once for each time that somebody says so.
+    // Each listener is woken once for each time that it has announced its sleep.
     scene.send(4, TEXT).unwrap();
     assert_eq!(rings(), ([1, 0, 0], 1));
     dispatched.status.awake();
@@ -371,7 +375,7 @@ fn who_sleeps_is_woken_and_nobody_else() {
     assert_eq!(rings(), ([1, 0, 0], 1));
 }
 
-/// Who slept was taken note of, and then not woken where nobody could be waited for.
+/// A sleeping listener was found, and then not woken if the wait would have been in vain.
 #[test]
 fn who_sleeps_is_woken_where_a_wait_would_be_in_vain() {
     let scene = Scene::new(settings());

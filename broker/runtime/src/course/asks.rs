@@ -1,0 +1,215 @@
+//! The thread for what children ask of others, and its helpers.
+//!
+//! A job may wait for a peer that stands still, for some seconds, and a bridge has one job at a time. Where one takes long and others wait, the
+//! loop has another thread take those over, so that no child's peer keeps the rest of them waiting. A thread that has nothing to do for a
+//! while ends; there is one while nothing happens.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
+use parking_lot::{Condvar, Mutex};
+
+use super::worker::{FAREWELL, Job, Jobs};
+
+const NAME: &str = "callgate-asks";
+/// How long no job may be done while some wait, before another thread comes to help.
+const STALLED: Duration = Duration::from_millis(20);
+/// How long a helper waits for something to do.
+const IDLE: Duration = Duration::from_secs(1);
+/// The most threads.
+const MOST: usize = 64;
+
+pub(super) struct Asks {
+    jobs: Jobs,
+    shared: Arc<Shared>,
+    /// Since when jobs wait and none is done, and how many had been done by then.
+    waits: Option<(Instant, u64)>,
+}
+
+struct Shared {
+    jobs: Jobs,
+    queue: Receiver<Option<Job>>,
+    done: AtomicU64,
+    threads: Mutex<usize>,
+    /// Tells of the end of a thread.
+    fewer: Condvar,
+}
+
+/// A thread that is counted.
+struct Counted(Arc<Shared>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        *self.0.threads.lock() -= 1;
+        self.0.fewer.notify_all();
+    }
+}
+
+impl Asks {
+    pub(super) fn start() -> io::Result<Asks> {
+        let (jobs, queue) = unbounded();
+        let jobs = Jobs::new(jobs);
+        let shared = Arc::new(Shared {
+            jobs: jobs.clone(),
+            queue,
+            done: AtomicU64::new(0),
+            threads: Mutex::new(0),
+            fewer: Condvar::new(),
+        });
+        start_thread(&shared, None)?;
+        Ok(Asks {
+            jobs,
+            shared,
+            waits: None,
+        })
+    }
+
+    pub(super) fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    /// When it is to be looked whether a thread has to help.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.waits.map(|(since, _)| since + STALLED)
+    }
+
+    /// Has another thread help where jobs wait and none is done. In each turn of the loop.
+    pub(super) fn look(&mut self, now: Instant) {
+        if self.shared.queue.is_empty() {
+            self.waits = None;
+            return;
+        }
+        let done = self.shared.done.load(Ordering::Relaxed);
+        match self.waits {
+            Some((since, before)) if before == done && now < since + STALLED => {}
+            Some((_, before)) if before == done => {
+                if *self.shared.threads.lock() < MOST
+                    && let Err(error) = start_thread(&self.shared, Some(IDLE))
+                {
+                    tracing::debug!(%error, "no thread for what plugins ask of others");
+                }
+                self.waits = Some((now, done));
+            }
+            _ => self.waits = Some((now, done)),
+        }
+    }
+}
+
+/// Starts a thread, which ends where it has had nothing to do for so long.
+fn start_thread(shared: &Arc<Shared>, patience: Option<Duration>) -> io::Result<()> {
+    *shared.threads.lock() += 1;
+    let counted = Counted(shared.clone());
+    let thread = thread::Builder::new().name(NAME.into());
+    thread.spawn(move || counted.0.work(patience)).map(drop)
+}
+
+impl Shared {
+    /// Does jobs until there are to be no more, or there was none for so long.
+    fn work(&self, patience: Option<Duration>) {
+        loop {
+            let job = match patience {
+                None => self.queue.recv().map_err(RecvTimeoutError::from),
+                Some(patience) => self.queue.recv_timeout(patience),
+            };
+            match job {
+                Ok(Some(job)) => {
+                    job();
+                    self.done.fetch_add(1, Ordering::Relaxed);
+                }
+                // It is for all threads.
+                Ok(None) => return self.jobs.end(),
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+impl Drop for Asks {
+    /// Ends the threads after the jobs that they have.
+    fn drop(&mut self) {
+        self.jobs.end();
+        let until = Instant::now() + FAREWELL;
+        let mut threads = self.shared.threads.lock();
+        while *threads > 0 {
+            if self
+                .shared
+                .fewer
+                .wait_until(&mut threads, until)
+                .timed_out()
+            {
+                tracing::warn!("a thread `{NAME}` hangs and is left behind");
+                return;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Asks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asks").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::bounded;
+
+    /// Time that nothing takes unless it hangs.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// One peer that stood still had all children wait for what they had asked of others.
+    #[test]
+    fn jobs_that_stall_keep_no_other_waiting() {
+        let mut asks = Asks::start().expect("a thread");
+        let now = Instant::now();
+        asks.look(now);
+        assert_eq!(asks.next(), None, "nothing waits");
+        let (go_on, stalled) = bounded::<()>(0);
+        let (done, is_done) = bounded(1);
+        for _ in 0..3 {
+            let stalled = stalled.clone();
+            asks.jobs().run(Box::new(move || {
+                // Until the test lets them go on.
+                let _ = stalled.recv();
+            }));
+        }
+        asks.jobs()
+            .run(Box::new(move || done.send(()).expect("it is awaited")));
+        let mut now = now;
+        let begun = Instant::now();
+        while is_done.try_recv().is_err() {
+            asks.look(now);
+            now = asks.next().map_or(now, |next| next.max(now));
+            assert!(begun.elapsed() < PATIENCE, "it waits for the others");
+            thread::yield_now();
+        }
+        drop(go_on);
+        drop(asks);
+    }
+
+    #[test]
+    fn helpers_end_and_the_first_thread_stays() {
+        let mut asks = Asks::start().expect("a thread");
+        let threads = |asks: &Asks| *asks.shared.threads.lock();
+        start_thread(&asks.shared, Some(Duration::from_millis(1))).expect("a thread");
+        let begun = Instant::now();
+        while threads(&asks) > 1 {
+            assert!(begun.elapsed() < PATIENCE, "it stays");
+            thread::yield_now();
+        }
+        let (done, is_done) = bounded(1);
+        asks.jobs()
+            .run(Box::new(move || done.send(()).expect("it is awaited")));
+        is_done
+            .recv_timeout(PATIENCE)
+            .expect("the first one is there");
+        asks.look(Instant::now());
+        assert_eq!((threads(&asks), asks.next()), (1, None));
+    }
+}

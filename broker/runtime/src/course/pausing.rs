@@ -1,0 +1,65 @@
+//! Children that are not read from for a while, because they write more than they may that nobody has asked for.
+
+use std::time::{Duration, Instant};
+
+use super::Name;
+use super::supervisor::Supervisor;
+
+/// How often a child's log is told at most.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+impl Supervisor {
+    /// Takes out of a child's budget what it had the loop spend on what nobody has asked for. Where that is used up, the child is not read
+    /// from until there is some again.
+    pub(super) fn charge(&mut self, name: &Name, number: u64, spent: Duration) {
+        let plugin = self.plugins.get_mut(name);
+        let Some(plugin) = plugin.filter(|_| !spent.is_zero()) else {
+            return;
+        };
+        let now = Instant::now();
+        let Some(life) = plugin.life_of(number) else {
+            return;
+        };
+        let Some(until) = life.pace.charge(spent, now) else {
+            return;
+        };
+        let was_paused = life.paused.replace(until).is_some();
+        if was_paused {
+            return;
+        }
+        let registry = self.poll.registry();
+        if let Err(error) = life.streams(|stream, token| stream.watch_not(registry, token)) {
+            tracing::error!("plugin `{name}` cannot be left alone for a while: {error}");
+        }
+        plugin.counts.pauses += 1;
+        let last = plugin.told_of_pause;
+        if last.is_none_or(|last| now.saturating_duration_since(last) >= TELL_EVERY) {
+            plugin.told_of_pause = Some(now);
+            let percent = self.settings.limits.unasked_percent;
+            plugin.journal.say(&format!(
+                "it writes more log lines, events, calls or answers that nobody has asked for than it may: it is not read from for a while, so that \
+                 they take {percent} % of the runtime's time at most"
+            ));
+            tracing::warn!(
+                "plugin `{name}` floods the runtime with what nobody has asked it for, and is read more slowly"
+            );
+        }
+    }
+
+    /// Reads from a plugin again whose pause is over.
+    pub(super) fn go_on(&mut self, name: &Name, now: Instant) {
+        let life = self.plugins.get_mut(name).and_then(|plugin| plugin.life());
+        let Some(life) = life else {
+            return;
+        };
+        if life.paused.take_if(|until| *until <= now).is_none() {
+            return;
+        }
+        let registry = self.poll.registry();
+        if let Err(error) = life.streams(|stream, token| stream.watch_again(registry, token)) {
+            tracing::error!("plugin `{name}` cannot be watched any more: {error}");
+        }
+        let number = life.number;
+        self.queue_up(number);
+    }
+}

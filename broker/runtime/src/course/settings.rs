@@ -55,9 +55,9 @@ pub(crate) struct Settings {
 
 /// Who is told whenever a plugin's state is another one.
 #[derive(Clone, Default)]
-pub(crate) struct OnChange(Option<Call>);
+pub(crate) struct OnChange(Option<Arc<Hears>>);
 
-type Call = Arc<dyn Fn(&PluginStatus) + Send + Sync>;
+type Hears = dyn Fn(&PluginStatus) + Send + Sync;
 
 impl OnChange {
     pub(crate) fn new(call: impl Fn(&PluginStatus) + Send + Sync + 'static) -> OnChange {

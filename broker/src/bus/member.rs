@@ -63,7 +63,7 @@ pub(super) struct Farewell {
 }
 
 impl Member {
-    /// Whether it has said what those are to be told who are told that it is gone.
+    /// Whether it has said its last words, which its peers are told when it has ended.
     pub(crate) fn has_last_words(&self) -> bool {
         self.farewell.is_some()
     }

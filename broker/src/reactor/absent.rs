@@ -116,8 +116,10 @@ impl Reactor {
     fn suspects(&self, gate: &str) -> Vec<Suspect<'_>> {
         let supervised = self.supervised.iter();
         let supervised = supervised.filter(|(name, supervised)| {
-            // A program that runs is to blame only for gates with its own name.
-            supervised.state() != State::Ready || is_by_name(gate, name)
+            // A program that runs is to blame only for gates with its own name. So is a runtime's plugin that has no process yet: its
+            // policy is set right before that, and until then it could provide anything.
+            let is_others = supervised.state() == State::Ready || supervised.is_being_launched();
+            !is_others || is_by_name(gate, name)
         });
         let supervised = supervised.map(|(name, supervised)| Suspect {
             name: name.into(),

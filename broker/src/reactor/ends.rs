@@ -1,4 +1,4 @@
-//! The end of a session: of a plugin that went, was sent away, or whose process has ended.
+//! The end of a session: the plugin has closed it, the broker ends it, or the plugin's process has ended.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::id::PluginId;
 use crate::shown::shown;
 use crate::supervision::Exit;
 
-/// How long a process may take to end that has closed its connection, until others are told that the plugin is gone.
+/// How long the broker waits for the end of a process that has closed its connection, before it tells others that the plugin is gone.
 const ENDING: Duration = Duration::from_millis(5);
 
 impl Reactor {
@@ -22,8 +22,8 @@ impl Reactor {
         self.end(id, &process_gone(None), now);
     }
 
-    /// Ends a session that cannot go on. The kernel closes the connection of a process that ends a moment before anybody can know how
-    /// it has ended: of a program that this broker has started, that is awaited, so that those who are told can be told that, too.
+    /// Ends a session that has failed. When a process ends, the kernel closes its connection a moment before anybody can know how it has
+    /// ended. If this broker has started the process, it waits for that, so that the plugin's peers are told how it has ended, too.
     pub(super) fn lose(&mut self, id: PluginId, failure: &Failure, now: Instant) {
         if !self.is_to_end(id, failure) {
             return self.end(id, failure, now);
@@ -37,20 +37,20 @@ impl Reactor {
         }
     }
 
-    /// Whether a session has ended because its process, which this broker has started, is ending: as far as can be known.
+    /// Whether a session has failed because its process, which this broker has started, is ending, as far as the broker can know.
     fn is_to_end(&self, id: PluginId, failure: &Failure) -> bool {
         let (Some(session), Some(tracked)) = (self.sessions.get(&id), self.children.get(&id.0))
         else {
             return false;
         };
         let member = self.bus.member(id);
-        // What has left last words has closed by itself.
+        // A plugin that has said last words has closed its connection by itself.
         let is_plugin = member.is_some_and(|member| !member.has_last_words());
         let is_gone = failure.code == Code::ProviderGone as u16;
         is_gone && is_plugin && !self.stopping && tracked.id() == session.pid && !tracked.reap()
     }
 
-    /// A plugin has closed its connection, and its process goes on for now.
+    /// A plugin has closed its connection, and its process has not ended within the time.
     pub(super) fn has_not_ended(&mut self, id: PluginId, now: Instant) {
         let session = self.sessions.get_mut(&id);
         if let Some(lost) = session.and_then(|session| session.lost.take()) {
@@ -58,7 +58,7 @@ impl Reactor {
         }
     }
 
-    /// Ends a session: says why, forgets all that was the plugin's, and tells its peers.
+    /// Ends a session: tells the plugin the reason, removes everything that it had, and tells its peers.
     pub(super) fn end(&mut self, id: PluginId, failure: &Failure, now: Instant) {
         let Some(session) = self.sessions.remove(&id) else {
             return;
@@ -79,7 +79,7 @@ impl Reactor {
         self.session_ended(id, failure, now);
     }
 
-    /// Adds how a plugin's process has ended, where it has and the broker knows by now.
+    /// Adds to a failure how the plugin's process has ended, if the broker knows that by now.
     fn with_exit(&self, session: &Session, failure: &Failure) -> Failure {
         if failure.code != Code::ProviderGone as u16 || failure.context.is_some() {
             return failure.clone();
@@ -87,7 +87,7 @@ impl Reactor {
         let tracked = self.children.get(&session.id.0);
         let exit = match tracked.filter(|tracked| tracked.id() == session.pid) {
             Some(tracked) => tracked.exit(),
-            // Of another process the kernel tells it once its parent has taken it in.
+            // The kernel tells how another process has ended once its parent has reaped it.
             None => exit_status(session.process.as_fd()).map(Exit::from),
         };
         exit.map_or_else(|| failure.clone(), |exit| process_gone(Some(exit)))
@@ -99,7 +99,7 @@ impl Reactor {
         if !gone && !self.warnings.take(now) {
             return;
         }
-        // Names and reasons may be a plugin's own words.
+        // Names and reasons may be texts of the plugin.
         let message = shown(&failure.message);
         let label = self.bus.member(session.id).map(Member::label);
         match label.as_deref().map(shown) {
@@ -114,7 +114,7 @@ impl Reactor {
     }
 }
 
-/// Why a session ends whose process has, with how it did where that is known.
+/// The failure of a session whose process has ended; with how it ended, if that is known.
 pub(super) fn process_gone(exit: Option<Exit>) -> Failure {
     let text = "its process has ended";
     match exit {

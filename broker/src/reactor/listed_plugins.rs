@@ -66,6 +66,12 @@ impl Supervised {
         self.status.state
     }
 
+    /// Whether a runtime supervises the program and is about to start its process.
+    pub(super) fn is_being_launched(&self) -> bool {
+        let status = &self.status;
+        status.takes_orders && status.state == State::Starting && status.pid.is_none()
+    }
+
     /// Whether the program will be ready without being asked for: it is starting, or will be started again.
     pub(super) fn is_coming(&self) -> bool {
         matches!(self.status.state, State::Starting | State::Waiting)
@@ -138,13 +144,13 @@ impl Supervised {
             entry.pid = self.status.pid;
             entry.state = self.listed_state();
         } else if entry.state == PluginState::Starting && self.has_ended() {
-            // Its supervisor knows before this broker does.
+            // The supervisor has noticed the end of the program's process before this broker has.
             entry.pid = None;
             entry.state = self.listed_state();
         }
     }
 
-    /// Whether no process of it runs.
+    /// Whether no process of the program is running.
     fn has_ended(&self) -> bool {
         matches!(
             self.status.state,

@@ -1,7 +1,7 @@
 //! The broker's one thread: sockets, descriptors and time around the [`Bus`].
 //!
-//! The poll is edge-triggered. A session that has something to read stands in a queue and is
-//! read in bounded batches, so that none of them starves the others. Nothing here blocks.
+//! The poll is edge-triggered. Sessions that have something to read are in a queue, and are read in bounded batches, so that none keeps the
+//! others waiting. Nothing here blocks.
 
 mod absent;
 mod accept;
@@ -73,38 +73,38 @@ use starts::Starts;
 use tokens::{DIRECTORY, Kind, parts};
 use watches::Watches;
 
-/// Records that are read from one session before it is the next one's turn.
+/// How many records are read from one session before the next one has its turn.
 const BATCH: usize = 32;
-/// How long to wait when the kernel has no descriptors or no room for them.
+/// How long to wait when the kernel has no descriptors, or no room for them.
 const SCARCITY: Duration = Duration::from_millis(50);
-/// Warnings about plugins that are logged a second, so that nobody can fill a log.
+/// How many warnings about plugins are logged a second at most, so that no plugin can fill a log.
 const WARNINGS: u32 = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Timer {
-    /// A connection must have said hello.
+    /// The deadline for the hello of a connection.
     Hello(PluginId),
-    /// Sending descriptors is tried again.
+    /// From then on, sending descriptors is tried again.
     Resend(PluginId),
-    /// Accepting is tried again.
+    /// From then on, accepting is tried again.
     Accept,
-    /// Extents that somebody held are looked at again.
+    /// From then on, memory that was still held is looked at again.
     Held,
-    /// A program must have been loaded.
+    /// The deadline for loading a program.
     Exec(u64),
-    /// A program that has closed its connection must have ended.
+    /// The deadline for the end of a program that has closed its connection.
     Closed(u64),
-    /// A plugin that has closed its connection is gone, whether its process has ended or not.
+    /// From then on, the peers of a plugin that has closed its connection are told that it is gone, even if its process has not ended.
     Gone(PluginId),
-    /// It is looked whether the socket is still there.
+    /// From then on, the broker looks whether its socket is still there.
     Socket,
-    /// A listing may be begun.
+    /// From then on, the next listing may begin.
     Listing,
-    /// Somebody waits for a sign of life.
+    /// A sign of life is due.
     Sign,
 }
 
-/// All that the thread owns.
+/// Everything that the broker's thread has.
 pub(crate) struct Reactor {
     poll: Poll,
     settings: Settings,
@@ -114,37 +114,37 @@ pub(crate) struct Reactor {
     way_back: WayBack,
     bus: Bus,
     sessions: HashMap<PluginId, Session>,
-    /// What is made of outboxes, extents, rings and versions of shares.
+    /// The memory that the broker has made: outboxes, extents, rings, cells and versions of shares.
     memory: HashMap<AnyMemory, Memory>,
     share_pages: HashMap<u64, SharePage>,
-    /// The descriptor that came with the record which is read now.
+    /// The descriptor that came with the record which is handled now.
     came: Came,
     returned: HashMap<u64, OwnedFd>,
     watches: Watches,
     held: HeldMemory,
-    /// Works on the memory of extents; `None` until there is one.
+    /// The thread that works on memory; `None` until there is such work.
     memory_helper: Option<Helper<Outcome>>,
-    /// Of persistent shares.
+    /// The files of persistent shares.
     files: Files,
-    /// Who waits for a change of policy to be in force.
+    /// Those who wait for a change of policy to be in force.
     policy_changes: HashMap<u64, Sender<Vec<String>>>,
     children: HashMap<u64, Tracked>,
     supervised: AllSupervised,
-    /// Folders of plugins that cannot be used, and why.
+    /// Folders of plugins that cannot be used, with the reasons.
     broken: AllBroken,
     pulses: Pulses,
-    /// Somebody who connected and whose process could not be looked up for want of descriptors.
+    /// A connection that was accepted, but whose process could not be looked up for want of descriptors.
     half_accepted: Option<OwnedFd>,
-    /// Whether somebody who connects waits for descriptors, and that was logged.
+    /// Whether connections wait for descriptors; that was logged.
     accepts_late: bool,
-    /// A pidfd of this very process, which its plugins have in common.
+    /// A pidfd of the broker's own process, which all plugins in it share.
     own_process: Option<Arc<OwnedFd>>,
     /// Programs that are being started.
     execs: HashMap<u64, Exec>,
     spawners: Spawners,
     starts: Starts,
     next_id: u64,
-    /// The bus's number, which its plugins are told.
+    /// The number of the bus, which plugins are told.
     number: u64,
     listings: Listings,
     timers: Deadlines<Timer>,
@@ -157,7 +157,7 @@ pub(crate) struct Reactor {
 }
 
 impl Reactor {
-    /// Takes over what the start has made.
+    /// Creates the reactor from what the builder has made.
     pub(crate) fn new(
         poll: Poll,
         settings: Settings,
@@ -172,7 +172,7 @@ impl Reactor {
         let numbers = Numbers::draw();
         let (limits, step) = (settings.limits.for_plugins(), settings.step_deadline);
         let mut bus = Bus::new(limits, step, numbers.first);
-        // Half of the processors are left to all else.
+        // Half of the processors are left for everything else.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let most = settings.limits.bus_extent_mib;
         bus.limit_extents(most, huge::unit_mib(), processors / 2);
@@ -229,8 +229,8 @@ impl Reactor {
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(256);
         while !self.stopping {
-            // Whoever acknowledged before this time is heard before deadlines are looked at,
-            // however long that takes.
+            // Deadlines are compared with the time before the poll: a plugin that has acknowledged before then is heard first, however long
+            // that takes.
             let asked = Instant::now();
             if let Err(error) = self.poll.poll(&mut events, self.patience())
                 && error.kind() != io::ErrorKind::Interrupted
@@ -248,7 +248,7 @@ impl Reactor {
         self.wind_down(&mut events);
     }
 
-    /// How long there is nothing to do unless something happens.
+    /// How long the thread can sleep unless an event comes.
     fn patience(&self) -> Option<Duration> {
         if !self.readable.is_empty() {
             return Some(Duration::ZERO);
@@ -267,7 +267,7 @@ impl Reactor {
             (Kind::Socket, id) => {
                 let id = PluginId(id);
                 if event.is_writable() {
-                    // It read what filled its socket.
+                    // The plugin has read what filled its socket.
                     self.bus.answers(id, now);
                     self.flush(id, now);
                 }
@@ -276,13 +276,13 @@ impl Reactor {
                 }
             }
             (Kind::Process, id) => self.process_ended(PluginId(id), now),
-            // Ends its session, too, which has the child's number.
+            // Also ends the child's session, which has the same number.
             (Kind::Child, id) => self.reap(id, now),
         }
         self.settle(now);
     }
 
-    /// Tells whoever wants to know that this thread serves.
+    /// Gives the sign of life that this thread serves.
     fn give_sign(&mut self, now: Instant) {
         if let Some(signs) = &self.settings.signs_of_life {
             signs.say(self.bus.members().count());
@@ -299,7 +299,7 @@ impl Reactor {
         }
     }
 
-    /// One batch for each session that stands in the queue now.
+    /// Reads one batch from each session that is in the queue now.
     fn serve_readable(&mut self, now: Instant) {
         for _ in 0..self.readable.len() {
             let Some(id) = self.readable.pop_front() else {
@@ -323,8 +323,8 @@ impl Reactor {
                     self.end(id, &Failure::new(Code::Timeout, message), now);
                 }
                 Timer::Resend(id) => {
-                    // It was late because the kernel took nothing for it, and may have nothing
-                    // left to acknowledge.
+                    // The plugin was late because the kernel had no room for what was sent to it, and it may have nothing left to
+                    // acknowledge.
                     self.bus.answers(id, now);
                     self.flush(id, now);
                 }
@@ -342,7 +342,7 @@ impl Reactor {
         self.settle(now);
     }
 
-    /// Does all that the bus wants done.
+    /// Carries out all effects of the bus, and ends all sessions that are to end.
     fn settle(&mut self, now: Instant) {
         loop {
             if let Some(effect) = self.bus.next_effect() {
@@ -363,7 +363,7 @@ impl Reactor {
         Ok(id)
     }
 
-    /// The same, under a number that was given to it before.
+    /// The same, under a number that was given before.
     fn adopt_as(&mut self, id: PluginId, connection: Connection, now: Instant) -> io::Result<()> {
         let limits = &self.settings.limits;
         let bucket = TokenBucket::new(limits.requests_per_second, limits.request_burst, now);

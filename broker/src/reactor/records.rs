@@ -1,4 +1,4 @@
-//! Records as they come in: received, decoded, and handed to the bus.
+//! Records that come in: received, decoded, and handed to the bus.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -20,7 +20,7 @@ use crate::id::PluginId;
 use crate::quota::TokenBucket;
 
 impl Reactor {
-    /// Reads a bounded number of records; says whether there may be more.
+    /// Reads a bounded number of records. Returns whether there may be more.
     pub(super) fn read_batch(&mut self, id: PluginId, now: Instant) -> bool {
         for _ in 0..BATCH {
             let Some(session) = self.sessions.get(&id) else {
@@ -159,8 +159,8 @@ impl Reactor {
         Ok(())
     }
 
-    /// The process that says hello: the one that the connection was made for or, where the broker
-    /// started that, a descendant of it. Such a one is watched from here on.
+    /// Returns the process that says hello: the one that the connection was made for or, if the broker has started that one, a descendant
+    /// of it. A descendant is watched from then on.
     fn check_sender(&mut self, id: PluginId, sender: Option<u32>) -> Result<u32, Failure> {
         let Some(session) = self.sessions.get_mut(&id) else {
             return Ok(0);
@@ -170,7 +170,8 @@ impl Reactor {
             return Ok(made_for);
         }
         let is_started = session.expected.name.is_some();
-        // The descriptor first: once it is there, the number is looked at while it is its own.
+        // The descriptor is opened first: while it is open, the process has this number, so what is read about the number is about this
+        // process.
         let process = sender.filter(|_| is_started).and_then(|pid| {
             let process = pidfd_open(pid).ok()?;
             let is_it = descends(pid, made_for) && !has_ended(process.as_fd());
@@ -193,7 +194,7 @@ impl Reactor {
         Ok(pid)
     }
 
-    /// Refuses a name that was given to a plugin which was started and has not said hello yet.
+    /// Refuses a name that a plugin was started with which has not said hello yet.
     pub(super) fn check_reserved(&self, name: &str) -> Result<(), Failure> {
         let mut sessions = self.sessions.values();
         let expected = sessions.find(|session| {
@@ -211,8 +212,7 @@ impl Reactor {
         Err(Failure::new(Code::NameTaken, message))
     }
 
-    /// Frees the name of a plugin whose end was not noticed yet; refuses the name of a living
-    /// one.
+    /// Ends the session of a plugin whose end was not noticed yet, so that its name is free. Fails if that plugin is alive.
     pub(super) fn make_way(
         &mut self,
         holder: PluginId,
@@ -225,7 +225,7 @@ impl Reactor {
         let why = if has_ended(session.process.as_fd()) {
             "its process has ended"
         } else if session.is_hung_up() {
-            // What it sent last may be unread still.
+            // There may be unread records of it.
             "it closed its connection"
         } else {
             let pid = session.pid;

@@ -1,4 +1,4 @@
-//! One connection, and the plugin behind it.
+//! One connection, and the plugin on it.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -20,19 +20,19 @@ use super::tokens::{Kind, token};
 use crate::id::PluginId;
 use crate::quota::{Quota, TokenBucket};
 
-/// The most records of a connection that are thrown away unread when it ends.
+/// How many records of a connection are read and dropped when it ends.
 const MAX_DRAINED: usize = 4096;
 
 /// A doorbell page, which several plugins of one process may share.
 #[derive(Clone, Debug)]
 pub(crate) struct DoorbellPage {
     pub(crate) file: Arc<OwnedFd>,
-    /// The plugin that it was made for.
+    /// The plugin that the page was made for.
     pub(crate) first: PluginId,
 }
 
 impl DoorbellPage {
-    /// Makes one, sealed as it is to stay.
+    /// Makes a doorbell page, with the seals that it keeps.
     fn new(first: PluginId) -> io::Result<DoorbellPage> {
         let file = memfd::create("callgate-doorbell", DOORBELL_LEN)?;
         memfd::seal_seals(file.as_fd())?;
@@ -49,7 +49,7 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// Makes both for a plugin, or only the status page where it shares a doorbell.
+    /// Makes both pages for a plugin; only the status page if it shares a doorbell.
     pub(crate) fn new(plugin: PluginId, shared: Option<DoorbellPage>) -> io::Result<Pages> {
         let doorbell = shared.map_or_else(|| DoorbellPage::new(plugin), Ok)?;
         let status = memfd::create("callgate-status", STATUS_LEN)?;
@@ -59,7 +59,7 @@ impl Pages {
         })
     }
 
-    /// The status page, to be read through a map that is gone with it.
+    /// Maps the status page for reading.
     pub(crate) fn read_status(&self) -> io::Result<ReadView> {
         let status = self.status.try_clone()?;
         let page = Mapping::read_only(status, STATUS_LEN)?;
@@ -67,19 +67,19 @@ impl Pages {
     }
 }
 
-/// Who must be at the other end of a connection that the broker itself made.
+/// What must be true of the plugin on a connection that the broker itself has made.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Expected {
     /// The process that must send the hello.
     pub(crate) sender: Option<u32>,
-    /// The name that it must say, as the program that was started.
+    /// The name that a program was started with, and that it must say.
     pub(crate) name: Option<String>,
-    /// The name that it must say, which has a policy of this connection's for as long as that lasts.
+    /// The name that the plugin must say, and that has a policy of its own for as long as this connection lasts.
     pub(crate) lent: Option<String>,
 }
 
 impl Expected {
-    /// The name that it must say.
+    /// The name that the plugin must say.
     pub(crate) fn says(&self) -> Option<&str> {
         self.name.as_deref().or(self.lent.as_deref())
     }
@@ -91,26 +91,26 @@ pub(crate) struct Session {
     pub(crate) id: PluginId,
     pub(crate) socket: OwnedFd,
     pub(crate) process: Arc<OwnedFd>,
-    /// Whether the end of the process is watched for this session: not that of this very
-    /// process, nor that of a child, which is watched as such.
+    /// Whether the end of the process is watched for this session. Not for the broker's own process, and not for a child, which is watched
+    /// as a child.
     watches_process: bool,
     pub(crate) pid: u32,
     pub(crate) expected: Expected,
     pub(crate) pages: Option<Pages>,
-    /// The doorbell that it wants to share.
+    /// The doorbell that the plugin wants to share.
     pub(crate) shares: Option<DoorbellName>,
     pub(crate) outgoing: Outgoing,
     pub(crate) bucket: TokenBucket,
-    /// Listings on their way to it.
+    /// The listings on their way to the plugin.
     pub(crate) listings: Quota,
-    /// Whether it stands in the queue of those that may have something to read.
+    /// Whether the session is in the queue of those that may have something to read.
     pub(crate) queued: bool,
-    /// Why it ends, where that is only to be said together with how its process has ended.
+    /// Why the session ends, while the broker waits to tell that together with how the process has ended.
     pub(crate) lost: Option<Failure>,
     watches_writable: bool,
 }
 
-/// What a new session is made of.
+/// The parts of a new session.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) socket: OwnedFd,
@@ -145,13 +145,13 @@ impl Session {
         }
     }
 
-    /// The doorbell of this session, if it was made for that plugin.
+    /// The doorbell page of this session, if it was made for this plugin.
     pub(crate) fn doorbell_of(&self, first: u64) -> Option<&DoorbellPage> {
         let doorbell = &self.pages.as_ref()?.doorbell;
         (doorbell.first.0 == first).then_some(doorbell)
     }
 
-    /// Watches socket and process.
+    /// Watches the socket and the process.
     pub(crate) fn watch(&self, registry: &Registry) -> io::Result<()> {
         let (socket, process) = (self.socket.as_raw_fd(), self.process.as_raw_fd());
         let readable = Interest::READABLE;
@@ -170,7 +170,7 @@ impl Session {
         )
     }
 
-    /// Watches another process than the one that the connection was made for.
+    /// Watches another process instead of the one that the connection was made for.
     pub(crate) fn replace_process(
         &mut self,
         registry: &Registry,
@@ -189,7 +189,7 @@ impl Session {
         Ok(())
     }
 
-    /// Also waits for room in the socket, or no longer does.
+    /// Begins or ends waiting for room in the socket.
     pub(crate) fn watch_writable(&mut self, registry: &Registry, wanted: bool) -> io::Result<()> {
         if wanted == self.watches_writable {
             return Ok(());
@@ -212,10 +212,10 @@ impl Session {
         fdpass::receive_one(self.socket.as_fd(), buffer)
     }
 
-    /// Says a last word if the socket takes it, and closes.
+    /// Sends a last record if the socket takes it, and closes the connection.
     pub(crate) fn close(self, registry: &Registry, last: SessionToPlugin) {
-        // Explicitly, because a copy of the descriptor that is still on its way to somebody
-        // would keep it in the poll set.
+        // Deregistered explicitly, because a copy of the descriptor that is still on its way to another process would keep it in the poll
+        // set.
         let process = self.watches_process.then(|| self.process.as_raw_fd());
         for fd in [Some(self.socket.as_raw_fd()), process]
             .into_iter()
@@ -226,28 +226,27 @@ impl Session {
         hang_up(&self.socket, last);
     }
 
-    /// Whether the plugin has closed its end, however much it sent before.
+    /// Whether the plugin has closed its end, even if records of it are unread.
     pub(crate) fn is_hung_up(&self) -> bool {
-        // The kernel always says whether it is so.
+        // `POLLHUP` is always reported.
         let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::empty())];
         let found = poll(&mut polled, PollTimeout::ZERO).is_ok();
         let events = polled[0].revents().filter(|_| found);
         events.is_some_and(|events| events.contains(PollFlags::POLLHUP))
     }
 
-    /// Whether a request is within the rate that is allowed.
+    /// Takes a request into account. Returns whether it is within the allowed rate.
     pub(crate) fn may_request(&mut self, now: Instant) -> bool {
         self.bucket.take(now)
     }
 }
 
-/// Says a last word over a socket if it takes it, and ends it for both sides.
+/// Sends a last record over a socket if that takes it, and shuts the socket down for both sides.
 pub(super) fn hang_up(socket: &OwnedFd, last: SessionToPlugin) {
     if let Ok(bytes) = ToPlugin::from(last).encode() {
         let _ = fdpass::send(socket.as_fd(), &bytes, &[]);
     }
-    // What is left unread at the close would reach the plugin as a reset connection in the
-    // place of the last word.
+    // If records were left unread at the close, the plugin would see a reset connection instead of the last record.
     let _ = shutdown(socket.as_raw_fd(), Shutdown::Both);
     let mut buffer = vec![0; MAX_RECORD];
     for _ in 0..MAX_DRAINED {

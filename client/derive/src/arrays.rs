@@ -1,10 +1,10 @@
-//! Fields with arrays, which serde knows up to 32 elements only.
+//! Fields that contain arrays: serde itself knows arrays of up to 32 elements only.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Attribute, LitStr, Type, parse_quote};
 
-/// The attribute by which serde reads and writes a field of this type; `None` where serde can do it.
+/// The attribute that lets serde read and write a field of this type. `None` if serde can do so itself.
 pub(crate) fn of_serde(ty: &Type, has_parameters: bool) -> Option<Attribute> {
     let element = match ty {
         Type::Array(array) => &array.elem,
@@ -15,7 +15,7 @@ pub(crate) fn of_serde(ty: &Type, has_parameters: bool) -> Option<Attribute> {
         if !has_parameters {
             return Some(parse_quote!(#[serde(with = #with)]));
         }
-        // serde takes no bounds from a field that says how it is read and written.
+        // For a field with an attribute of its own, serde derives no bounds.
         let text = ty.to_token_stream().to_string();
         let bound = format!("{text}: ::callgate_client::__private::json::JsonType");
         let bound = LitStr::new(&bound, proc_macro2::Span::call_site());
@@ -29,7 +29,7 @@ pub(crate) fn of_serde(ty: &Type, has_parameters: bool) -> Option<Attribute> {
     }
 }
 
-/// Whether an array, which stands in brackets, is in a type.
+/// Whether a type contains an array (tokens in brackets).
 fn has_array(tokens: TokenStream) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Group(group) => {

@@ -1,4 +1,4 @@
-//! What the macro refuses itself, with a better sentence than the compiler's.
+//! Refuses what the macro does not support, with a clearer message than the compiler's.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -11,13 +11,13 @@ use syn::{
 
 use crate::fields;
 
-/// What a field's `#[gate(…)]` and `#[serde(…)]` attributes say.
+/// The contents of a field's `#[gate(…)]` and `#[serde(…)]` attributes.
 pub(crate) struct Marks {
-    /// The name and version that stand for a foreign type.
+    /// The name and version that stand for a foreign type in the fingerprint.
     pub(crate) opaque: Option<LitStr>,
-    /// What archives the field in rkyv's place, where its type does not do so itself.
+    /// The type that archives the field (rkyv's `with`), if the field's type does not do so itself.
     pub(crate) archived_by: Option<TokenStream>,
-    /// Whether serde fills the field in where it is missing.
+    /// Whether serde fills in the field if it is missing.
     pub(crate) default: bool,
 }
 
@@ -56,13 +56,14 @@ pub(crate) fn item(input: &DeriveInput) -> Result<()> {
     }
 }
 
-/// Refuses derives below the macro of what it derives itself; those above it have been expanded before.
+/// Refuses derives of serde's and rkyv's traits below the macro, which derives them itself. Derives above the macro
+/// have been expanded before and are not seen here.
 fn nothing_derived_twice(attributes: &[Attribute]) -> Result<()> {
     let derives = attributes
         .iter()
         .filter(|attribute| attribute.path().is_ident("derive"));
     for attribute in derives {
-        // What cannot be parsed the compiler refuses.
+        // If the attribute cannot be parsed, the compiler refuses it.
         let paths = attribute
             .parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated)
             .unwrap_or_default();
@@ -87,7 +88,7 @@ fn nothing_derived_twice(attributes: &[Attribute]) -> Result<()> {
     Ok(())
 }
 
-/// Reads a field's marks, takes `#[gate(…)]` off it and refuses types that cannot travel.
+/// Reads a field's marks, removes `#[gate(…)]` from it, and refuses types that cannot travel.
 pub(crate) fn field(field: &mut Field) -> Result<Marks> {
     let mut opaque = None;
     for attribute in field
@@ -140,7 +141,7 @@ fn is_default(meta: &Meta) -> bool {
     meta.path().is_ident("default")
 }
 
-/// What stands in each of serde's attributes.
+/// The contents of each `#[serde(…)]` attribute.
 fn serde(attributes: &[Attribute]) -> impl Iterator<Item = Result<Punctuated<Meta, Token![,]>>> {
     attributes
         .iter()
@@ -148,7 +149,7 @@ fn serde(attributes: &[Attribute]) -> impl Iterator<Item = Result<Punctuated<Met
         .map(|attribute| attribute.parse_args_with(Punctuated::parse_terminated))
 }
 
-/// Refuses serde's other attributes.
+/// Refuses all attributes of serde except `default`.
 fn only_default(attributes: &[Attribute]) -> Result<()> {
     for metas in serde(attributes) {
         if let Some(other) = metas?.iter().find(|meta| !is_default(meta)) {
@@ -175,8 +176,8 @@ fn no_rkyv(attributes: &[Attribute]) -> Result<()> {
     }
 }
 
-/// Refuses attributes of serde, rkyv and ours within `cfg_attr`: the compiler takes them out for the derives only after
-/// this macro has looked at the item.
+/// Refuses attributes of serde, rkyv and this macro inside `cfg_attr`: the compiler expands `cfg_attr` for the
+/// derives only after this macro has looked at the item.
 fn nothing_hidden(attributes: &[Attribute]) -> Result<()> {
     let hidden = attributes.iter().find(|attribute| {
         let is_conditional = attribute.path().is_ident("cfg_attr");
@@ -199,7 +200,7 @@ fn names_derives(tokens: TokenStream) -> bool {
     })
 }
 
-/// Refuses what is known by its look not to travel; the rest is left to the `GateType` bound.
+/// Refuses types that can be seen not to travel. All others are checked by the `GateType` bound.
 fn travels(ty: &Type) -> Result<()> {
     let refuse = |span: Span, why: &str| Err(Error::new(span, why));
     match ty {
@@ -261,7 +262,7 @@ fn is_json_value(path: &Path) -> bool {
     names.eq(["serde_json", "Value"])
 }
 
-/// Refuses floats as keys, which have no order.
+/// Refuses floats as keys, because they have no total order.
 fn key_travels(segment: &PathSegment) -> Result<()> {
     let kinds = ["HashMap", "BTreeMap", "SortedMap", "HashSet", "BTreeSet"];
     if let PathArguments::AngleBracketed(arguments) = &segment.arguments

@@ -7,7 +7,7 @@ use syn::{Attribute, Data, DeriveInput, Error, Field, Result, parse_quote};
 
 use crate::{arrays, check, json, plain, schema};
 
-/// The item with its derives, and the implementation of `GateType`.
+/// Expands to the item with its derives and the implementation of `GateType`.
 pub(crate) fn gate_type(arguments: TokenStream, mut input: DeriveInput) -> Result<TokenStream> {
     if !arguments.is_empty() {
         return Err(Error::new_spanned(
@@ -17,7 +17,7 @@ pub(crate) fn gate_type(arguments: TokenStream, mut input: DeriveInput) -> Resul
     }
     check::item(&input)?;
     let json = json::of(&input)?;
-    // Before marks are taken off the fields.
+    // Called before the marks are removed from the fields.
     let plain = plain::of(&input)?;
     let schema = schema::of(&mut input)?;
     derive(&mut input);
@@ -50,8 +50,8 @@ fn derive(input: &mut DeriveInput) {
     });
 }
 
-/// What rkyv's implementations demand: of what archives, and of the type's parameters. By itself rkyv demands
-/// something of each field, and a type that contains itself can demand nothing of itself.
+/// The bounds of rkyv's implementations: on the serializer and the deserializer, and on the type's parameters. By
+/// default rkyv puts a bound on each field; a type that contains itself would then need a bound on itself.
 fn bounds(input: &DeriveInput) -> Attribute {
     let rkyv = quote!(::callgate_client::__private::rkyv);
     let parameters = input.generics.type_params();

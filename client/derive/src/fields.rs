@@ -1,11 +1,11 @@
-//! Types that are no gate types, but may be within fields: by what in rkyv's `with` they are archived.
+//! Types that are no gate types but may be in fields, and the rkyv `with` type that archives each.
 
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::spanned::Spanned;
 use syn::{Error, GenericArgument, PathArguments, PathSegment, Result, Type};
 
-/// What archives a field of this type; `None` for a gate type, which archives itself.
+/// The `with` type that archives a field of this type. `None` for a gate type, which archives itself.
 pub(crate) fn archived_by(ty: &Type) -> Result<Option<TokenStream>> {
     let private = quote!(::callgate_client::__private);
     match ty {

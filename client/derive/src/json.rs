@@ -9,36 +9,36 @@ use syn::{
     Variant, parse_quote,
 };
 
-/// What a field is without a member of its name.
+/// The value of a field if the JSON object has no member of its name.
 #[derive(Clone)]
 enum Missing {
-    /// What its type is then, if anything.
+    /// The value that the field's type has for this case, if any.
     ByType,
-    /// What this expression gives.
+    /// The value of this expression.
     Default(TokenStream),
-    /// What the default of the whole struct has there.
+    /// The field's value in the default of the whole struct.
     OfWhole,
 }
 
-/// A field, with the variables that stand for it.
+/// A field, with the variable that holds it in the generated code.
 struct Described {
-    /// Its name in Rust, or its position.
+    /// The field's name in Rust, or its position.
     member: syn::Member,
-    /// Its name in JSON.
+    /// The field's name in JSON.
     name: String,
-    /// The variable that holds it while it is read, and a reference to it while it is written.
+    /// The variable that holds the field's value while reading, and a reference to it while writing.
     variable: Ident,
     opaque: Option<LitStr>,
     missing: Missing,
 }
 
-/// The implementation for a struct or an enum, of which the attributes `#[gate(…)]` are still there.
+/// Makes the implementation for a struct or an enum whose `#[gate(…)]` attributes have not been removed yet.
 pub(crate) fn of(input: &DeriveInput) -> Result<TokenStream> {
     let name = input.ident.unraw().to_string();
     let (write, read) = match &input.data {
         Data::Struct(data) => of_struct(&name, &data.fields, serde_default(&input.attrs)?)?,
         Data::Enum(data) => of_enum(&name, &data.variants)?,
-        // Refused before.
+        // Refused by `check` already.
         Data::Union(_) => return Ok(TokenStream::new()),
     };
     let ident = &input.ident;
@@ -126,7 +126,7 @@ fn of_enum(
     Ok((write, read))
 }
 
-/// The pattern that takes a value apart.
+/// The pattern that destructures a value.
 fn pattern(path: &TokenStream, fields: &Fields, described: &[Described]) -> TokenStream {
     let variables = described.iter().map(|field| &field.variable);
     let members = described.iter().map(|field| &field.member);
@@ -284,7 +284,7 @@ fn read_named(
     }
 }
 
-/// Fills in what is missing from the default of the whole struct.
+/// Fills in missing fields from the default of the whole struct.
 fn fill(described: &[Described], default: &TokenStream) -> TokenStream {
     let of_whole = |field: &&Described| matches!(field.missing, Missing::OfWhole);
     let filled: Vec<_> = described.iter().filter(of_whole).collect();
@@ -303,7 +303,7 @@ fn fill(described: &[Described], default: &TokenStream) -> TokenStream {
     }
 }
 
-/// The expression for a field's value, after all members were read.
+/// The expression for a field's value after all members have been read.
 fn value_of(field: &Described) -> TokenStream {
     let (variable, name) = (&field.variable, &field.name);
     match (&field.missing, &field.opaque) {
@@ -353,7 +353,7 @@ fn opaque(field: &Field) -> Result<Option<LitStr>> {
     Ok(name)
 }
 
-/// The expression for what `#[serde(default)]` or `#[serde(default = "…")]` gives.
+/// The expression for the default that `#[serde(default)]` or `#[serde(default = "…")]` asks for.
 fn serde_default(attributes: &[Attribute]) -> Result<Option<TokenStream>> {
     let is_serde = |attribute: &&Attribute| attribute.path().is_ident("serde");
     for attribute in attributes.iter().filter(is_serde) {

@@ -12,12 +12,11 @@ mod schema;
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
-/// Makes a struct or an enum a gate type: one that travels as a parameter, a result, an event or
-/// a share.
+/// Makes a struct or an enum a gate type: a type that can be a parameter, a result, an event or a share.
 ///
-/// It derives rkyv's and serde's traits through `callgate_client` and describes the fields, so a
-/// plugin needs no other dependency for it and may forbid unsafe code. Recursive types work, and
-/// so do types with type parameters, which then are gate types for parameters that are.
+/// The macro derives rkyv's and serde's traits through `callgate_client`, and describes the fields. So a plugin
+/// needs neither crate as a dependency, and may forbid unsafe code. A type may contain itself. A type may have type
+/// parameters; it is a gate type if its parameters are.
 ///
 /// ```
 /// use callgate_client::{SortedMap, gate_type, schema_of};
@@ -40,10 +39,11 @@ use syn::{DeriveInput, parse_macro_input};
 /// assert_eq!(schema_of::<Node>().text(), "(Node)");
 /// ```
 ///
-/// Fields may also be, or contain in `Option`, `Vec`, `Box`, arrays, tuples and each other, `HashMap`, `BTreeMap`,
-/// `HashSet`, `BTreeSet`, `PathBuf` and `SystemTime`. They are written out where they stand, not by another
-/// name, and travel as `SortedMap`, as a sorted `Vec`, as `String`, and as seconds and nanoseconds since 1970.
-/// A path that is not UTF-8 or a time before 1970 makes the call fail (`TYPE_MISMATCH`).
+/// Fields may also have these types: `HashMap`, `BTreeMap`, `HashSet`, `BTreeSet`, `PathBuf` and `SystemTime`,
+/// alone or inside `Option`, `Vec`, `Box`, arrays, tuples and each other. Their names must be written out in the
+/// field, because the macro does not see through type aliases. A map travels as `SortedMap`, a set as a sorted
+/// `Vec`, a path as `String`, and a time as seconds and nanoseconds since 1970. If a path is not UTF-8, or a time
+/// is before 1970, the call fails (`TYPE_MISMATCH`).
 ///
 /// ```
 /// use callgate_client::gate_type;
@@ -59,11 +59,11 @@ use syn::{DeriveInput, parse_macro_input};
 /// }
 /// ```
 ///
-/// Of serde's attributes only `#[serde(default)]` may stand at a gate type, because the others change its JSON, and
-/// a peer with other types would not know.
+/// Of serde's attributes only `#[serde(default)]` is allowed. The others change the JSON of the type, and a peer
+/// with other types would not know of that.
 ///
-/// A field of a foreign type, which must itself derive rkyv's and serde's traits, is marked with
-/// a name and version of your choosing; these stand for it in the fingerprint:
+/// A field may have a foreign type that itself derives rkyv's and serde's traits. Mark the field with a name and a
+/// version of your choice, which stand for the type in the fingerprint:
 ///
 /// ```
 /// # use callgate_client::{gate_type, __private::{rkyv, serde}};
@@ -81,15 +81,16 @@ use syn::{DeriveInput, parse_macro_input};
 /// }
 /// ```
 ///
-/// Such a type's `Deserialize` may not fail for an archive that its `CheckBytes` accepts: rkyv leaves behind the memory of a vector
-/// or box of which an element cannot be read, and a peer could send such archives again and again.
+/// The `Deserialize` of such a type must not fail for an archive that its `CheckBytes` accepts. If an element of a
+/// vector or a box cannot be read, rkyv leaks the memory of the whole, and a peer could send such archives again
+/// and again.
 ///
-/// A struct or an enum that is the type of a field needs `#[gate_type]` as well. Where it is forgotten, the compiler says
-/// that this type "cannot travel through a gate", among errors about traits of rkyv and serde. Other derives may stand
-/// beside the macro, but not those of serde and rkyv, which it makes itself. A field that may be any JSON is a
-/// `callgate_client::Json`.
+/// If the type of a field is a struct or an enum of your own, it needs `#[gate_type]` as well. If that is
+/// forgotten, the compiler says that the type "cannot travel through a gate", among errors about traits of rkyv and
+/// serde. Other derives may be used with the macro, but not those of serde and rkyv, which it makes itself. For a
+/// field that may be any JSON, use `callgate_client::Json`.
 ///
-/// What cannot travel is refused where it stands:
+/// The macro refuses types that cannot travel:
 ///
 /// ```compile_fail
 /// #[callgate_client::gate_type]

@@ -1,4 +1,4 @@
-//! What `GateType` says of a struct that may be made of numbers alone: how it is taken out of words.
+//! The part of `GateType` for structs that may consist of numbers only: how such a struct is read from words.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -6,7 +6,8 @@ use syn::{Data, DeriveInput, Field, Fields, Member, Result};
 
 use crate::fields;
 
-/// The items for that; none for what is certainly not made of numbers. Whether it is, its fields' types say.
+/// The items for that, or nothing if the struct certainly has other fields. Whether all fields are numbers is
+/// decided by their types.
 pub(crate) fn of(input: &DeriveInput) -> Result<TokenStream> {
     let Data::Struct(data) = &input.data else {
         return Ok(TokenStream::new());
@@ -36,7 +37,7 @@ pub(crate) fn of(input: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
-/// Whether a field is a gate type, which lies in the archive as itself.
+/// Whether a field is a gate type, which is in the archive as itself.
 fn archives_itself(field: &Field) -> Result<bool> {
     let is_changed = |name: &str| field.attrs.iter().any(|one| one.path().is_ident(name));
     let by = fields::archived_by(&field.ty)?;

@@ -1,4 +1,4 @@
-//! What `GateType::schema` says of the type: the fields and variants as expressions.
+//! `GateType::schema` of the type: its fields and variants as expressions.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -8,8 +8,8 @@ use syn::{Data, DeriveInput, Fields, Result, parse_quote};
 
 use crate::check;
 
-/// The expression for what the type consists of, which reads `describer`. Takes `#[gate(…)]` off the
-/// fields on the way.
+/// The expression for the contents of the type; it uses the variable `describer`. Also removes `#[gate(…)]` from
+/// the fields.
 pub(crate) fn of(input: &mut DeriveInput) -> Result<TokenStream> {
     let default = check::serde_default(&input.attrs);
     match &mut input.data {
@@ -26,7 +26,7 @@ pub(crate) fn of(input: &mut DeriveInput) -> Result<TokenStream> {
             let variants = variants.collect::<Result<Vec<_>>>()?;
             Ok(quote!(__gate::Body::Enum(::std::vec![#(#variants),*])))
         }
-        // Refused before.
+        // Refused by `check` already.
         Data::Union(_) => Ok(TokenStream::new()),
     }
 }
@@ -40,7 +40,7 @@ fn fields(fields: &mut Fields, all_default: bool) -> Result<TokenStream> {
         };
         let default = marks.default || all_default;
         let ty = &field.ty;
-        // Errors point at the field's type; hygiene keeps lints about it out of the user's code.
+        // Errors point at the field's type. Hygiene keeps lints about that type out of the user's code.
         let span = Span::mixed_site().located_at(ty.span());
         let describer = quote!(describer);
         let schema = match (marks.opaque, &marks.archived_by) {

@@ -3,19 +3,20 @@
 //!
 //! | who | uses |
 //! |---|---|
-//! | calls a gate whose types it does not have | [`open_json`]: JSON in, JSON out; the provider converts |
-//! | has to know first what a gate takes | [`Gate::signature`], [`describe`] |
-//! | makes archives itself | [`open`], with a [`Signature`] of its own or one that was asked for |
-//! | provides a gate whose types are known at run time | [`provide_with`]: JSON, archives or both, at once or later ([`Takes`]) |
-//! | carries bytes that it does not look into | [`provide`], [`provide_later`], [`open`] |
-//! | hears events whose types it does not have | [`subscribe_json`], [`events_json`]; with types that are known at run time [`subscribe`], [`events`] |
-//! | sends events whose types are known at run time | [`topic_json`]: JSON; [`topic`]: archives |
-//! | has types in Rust, and one parameter that may be anything | a handler with a `serde_json::Value` among its parameters, and no module at all |
+//! | calls a gate without having its types | [`open_json`]: JSON in, JSON out; the provider converts |
+//! | asks first what a gate takes | [`Gate::signature`], [`describe`] |
+//! | makes archives itself | [`open`], with its own [`Signature`] or with one that it has asked for |
+//! | provides a gate whose types are known at run time | [`provide_with`]: JSON, archives or both, answered at once or later ([`Takes`]) |
+//! | carries bytes without looking into them | [`provide`](fn@provide), [`provide_later`], [`open`] |
+//! | receives events without having their types | [`subscribe_json`], [`events_json`]; if the types are known at run time, [`subscribe`], [`events`] |
+//! | sends events whose types are known at run time | [`topic_json`]: JSON; [`topic`](fn@topic): archives |
+//! | has Rust types, and one parameter that may be anything | nothing of this module: a handler may take a `serde_json::Value` |
 //!
 //! # JSON
 //!
-//! A call's parameters are an array, one element a parameter, its result is one value, and both are what serde_json would
-//! write for the types. The side with types converts, and says with a path what it cannot take:
+//! The parameters of a call are one JSON array with one element for each parameter. The result is one JSON value.
+//! Both are what serde_json would write for the types. The side that has the types converts; if a value does not
+//! fit, the error names its path:
 //!
 //! ```no_run
 //! use callgate_client::{Plugin, dynamic};
@@ -34,15 +35,15 @@
 //!
 //! # Archives
 //!
-//! What travels through a gate between equal types is an archive of its parameters, as its [`Signature`] says. Here it is
-//! given and taken as bytes that nobody looks into; who uses this answers for them. A peer with types
-//! checks every archive that it reads, so bytes that are none fail that call (`PROTOCOL`, whoever made
-//! them) and nothing else.
+//! If both sides have equal types, a gate carries archives of its parameters, as its [`Signature`] says. The
+//! functions here give and take an archive as bytes and do not check them; the code that uses them must make valid
+//! ones. A peer with types checks every archive that it reads, so invalid bytes fail only that call (with
+//! `PROTOCOL`, whichever side made them).
 //!
-//! An archive is one of rkyv 0.8 in its default format: little-endian, relative pointers of 32 bits, the
-//! root at the end of the bytes, the first byte aligned to 16. The root of a request is the *tuple* of
-//! the parameters, also of a single one; that of an answer is the result. [`encode`] makes one of
-//! gate types and [`decode`] reads one:
+//! An archive is in the default format of rkyv 0.8: little-endian, relative pointers of 32 bits, the root at the
+//! end of the bytes, the first byte aligned to 16. The root of a request is the *tuple* of the parameters, even if
+//! there is only one. The root of an answer is the result. [`encode`] makes an archive of gate types and [`decode`]
+//! reads one:
 //!
 //! ```
 //! use callgate_client::{dynamic, gate_type};
@@ -63,14 +64,15 @@
 //! # }
 //! ```
 //!
-//! What has no types in Rust says them by a [`Signature`] that it makes of [`Schema`]s.
+//! Code that has no Rust types describes them by a [`Signature`], which it builds from [`Schema`]s.
 //!
 //! # Without waiting
 //!
-//! Gates need not be waited for: [`open_json_later`]. Nor need calls: [`Gate::send`] gives a future, and one thread of the plugin looks after
-//! all that are under way. Handlers need not answer when they return: [`provide_later`], and the
-//! `later` ones of [`Takes`], hand them a [`Responder`]. Who answers many calls at a time does so
-//! [together](answer_together), and who passes many on does that [at the end of a round](at_end_of_round).
+//! Opening a gate need not wait: [`open_json_later`]. Calls need not wait: [`Gate::send`] returns a future, and one
+//! thread of the plugin looks after all calls that were sent. Handlers need not answer before they return:
+//! [`provide_later`], and the functions of [`Takes`] that end in `later`, give them a [`Responder`]. A thread that
+//! answers many calls at a time can do so [together](answer_together), and a handler that passes many calls on can
+//! do that [at the end of a round](at_end_of_round).
 //!
 //! ```no_run
 //! use callgate_client::{Plugin, dynamic, signature_of};
@@ -137,11 +139,11 @@ pub use takes::Takes;
 pub use together::{answer_together, at_end_of_round};
 pub use topic::{Topic, topic, topic_json};
 
-/// Archives a value: a tuple of parameters, or a result.
+/// Makes an archive of a value: of a tuple of parameters, or of a result.
 ///
 /// # Errors
 ///
-/// `REQUEST_TOO_LARGE` beyond 64 MiB, [`SYSTEM`](Code::System) without memory.
+/// `REQUEST_TOO_LARGE` if the archive is longer than 64 MiB, [`SYSTEM`](Code::System) if there is no memory.
 pub fn encode<T: GateType>(value: &T) -> Result<Bytes> {
     let mut buffer = Scratch::take();
     archive::serialize_vec(value, &mut buffer, None, MAX_LEN).map_err(|why| match why {
@@ -152,12 +154,12 @@ pub fn encode<T: GateType>(value: &T) -> Result<Bytes> {
     Ok(Bytes::copy(&buffer))
 }
 
-/// Checks an archive, however hostile, and makes a value of it. Where the first byte is not aligned to 16,
-/// the bytes are copied before.
+/// Checks an archive and makes a value of it. The bytes may come from a hostile peer. If the first byte is not
+/// aligned to 16, the bytes are copied first.
 ///
 /// # Errors
 ///
-/// `PROTOCOL` for bytes that are no archive of a `T`, or one that is nested more than 64 deep.
+/// `PROTOCOL` if the bytes are no archive of a `T`, or if the archive is nested more than 64 levels deep.
 pub fn decode<T: GateType>(bytes: &[u8]) -> Result<T> {
     let copy;
     let bytes = match bytes.as_ptr().addr().is_multiple_of(ALIGNMENT) {
@@ -170,7 +172,7 @@ pub fn decode<T: GateType>(bytes: &[u8]) -> Result<T> {
     archive::deserialize::<T>(archive::access::<T>(bytes)?)
 }
 
-/// Opens a gate to call it with archives: its function, where the signature has a result, or else its action.
+/// Opens a gate to call it with archives: its function if the signature has a result, otherwise its action.
 ///
 /// # Errors
 ///
@@ -185,10 +187,11 @@ pub fn open(plugin: &Plugin, gate: &str, signature: &Signature) -> Result<Gate> 
     Ok(Gate::new(shared, kind_of(signature), Encoding::Archive))
 }
 
-/// Opens a gate to call it with JSON, whatever its types: its function, or its [action](Gate::action).
+/// Opens a gate to call it with JSON, whatever its types are. Calls the gate's function; [`Gate::action`] gives its
+/// action.
 ///
-/// What the provider says of its types, [`Gate::signature`] tells. It converts the parameters to them, and its result is
-/// the JSON of what its function returns.
+/// The provider converts the parameters to its types, and the result of its function to JSON. [`Gate::signature`]
+/// returns the types.
 ///
 /// # Errors
 ///
@@ -198,11 +201,12 @@ pub fn open_json(plugin: &Plugin, gate: &str) -> Result<Gate> {
     Ok(Gate::new(shared, CallKind::Function, Encoding::Json))
 }
 
-/// Opens a gate as [`open_json`], and waits for nobody: neither for the broker nor for a provider that stands still. For threads
-/// that others wait for.
+/// Opens a gate like [`open_json`], but waits neither for the broker nor for a provider that stands still. Meant
+/// for threads that others wait for.
 ///
-/// Until the broker has said how the gate stands it is as one that nobody provides, and [`Gate::wait_ready`] waits for it.
-/// [`Gate::send`] can be used at once: the call waits for what the broker says, and no thread does.
+/// Until the broker has said how the gate stands, the gate looks as if nobody provided it; [`Gate::wait_ready`]
+/// waits for the broker. [`Gate::send`] can be used at once: the call is sent when the broker has answered, and no
+/// thread waits for that.
 ///
 /// ```no_run
 /// use callgate_client::{Plugin, dynamic};
@@ -225,25 +229,25 @@ pub fn open_json_later(plugin: &Plugin, gate: &str) -> Result<Gate> {
     Ok(Gate::new(shared, CallKind::Function, Encoding::Json))
 }
 
-/// What a gate's provider says that it takes and gives.
+/// What a gate takes and gives, according to its provider.
 #[derive(Clone, Debug)]
 pub struct Description {
-    /// Of its function, if it has one.
+    /// The signature of the gate's function, if the gate has one.
     pub function: Option<Arc<Signature>>,
-    /// Of its action, if it has one.
+    /// The signature of the gate's action, if the gate has one.
     pub action: Option<Arc<Signature>>,
 }
 
-/// Asks what a gate takes and gives, also one that takes archives alone.
+/// Asks what a gate takes and gives. Also works for a gate that takes only archives.
 ///
 /// # Errors
 ///
-/// `NOT_READY` where nobody provides the gate; otherwise as [`Plugin::subscriber`].
+/// `NOT_READY` if nobody provides the gate; otherwise as [`Plugin::subscriber`].
 pub fn describe(plugin: &Plugin, gate: &str) -> Result<Description> {
     let shared = plugin.open(gate, anything_of_both(), Encodings::BOTH)?;
     match described(&shared.gate) {
         Err(error) if error.code() == Code::NotReady => {
-            // The broker may know why nobody provides it, or that somebody does by now.
+            // The broker may know why nobody provides the gate, or that somebody provides it by now.
             shared.ask_standing();
             described(&shared.gate)
         }

@@ -1,11 +1,11 @@
-//! How to wait for something that another process is about to do: spin, yield, park.
+//! How to wait for something that another process is about to do: spin, then yield, then park.
 //!
-//! Two processes that are awake on dispatchers of their own answer within a microsecond: pure spinning
-//! is best, and shortest. When the other side was parked, its wake-up takes some 20 to 50 µs; a
-//! caller that parks too then pays a second one on the way back, so it outwaits the first. But
-//! the scheduler may have put the other side on this very dispatcher, where spinning keeps it from
-//! running: hence slices of about a microsecond with `sched_yield` between them. Whoever has
-//! waited longer than a wake-up parks.
+//! If both sides are awake on different cores, the answer comes within a microsecond, and pure spinning is fastest.
+//! If the other side was parked, waking it takes some 20 to 50 µs. A caller that parks meanwhile pays for a second
+//! wake-up when the answer comes, so it stays awake longer than the first wake-up takes. But the scheduler may have
+//! put the other side on this very core, where spinning keeps it from running. So the caller spins in slices of
+//! about a microsecond, and calls `sched_yield` between them. A thread that has waited longer than a wake-up takes
+//! parks.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,50 +13,50 @@ use std::thread;
 
 use callgate_layout::clock;
 
-/// How a plugin waits for answers, and its dispatcher for calls.
+/// How a plugin's threads wait: for answers to its calls, and for calls to its gates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitPolicy {
-    /// Spin and yield for about as long as a wake-up takes, then sleep. The default.
+    /// Spin and yield for about as long as it takes to wake a thread (10 to 150 µs, as measured), then sleep. The
+    /// default.
     #[default]
     Adaptive,
-    /// Sleep at once: no more CPU time than needed, some tens of microseconds a call.
+    /// Sleep at once. Uses the least CPU time, but each call takes some tens of microseconds longer.
     Park,
-    /// Never sleep: the shortest calls at the price of a dispatcher for each waiting thread.
+    /// Never sleep. Calls are shortest, but each waiting thread keeps a CPU core busy.
     Spin,
 }
 
-/// A slice of spinning, in nanoseconds.
+/// The length of a slice of spinning, in nanoseconds.
 const SLICE: u64 = 1_000;
-/// The time between two looks, in nanoseconds. Whoever looks takes the lines away from the side that
-/// is about to write them, and it has to fetch them back: looking all the time costs a call more than
-/// seeing its answer a little later.
+/// The time between two looks, in nanoseconds. A look moves the cache line to this core, and the side that is about
+/// to write it has to fetch it back. Looking all the time costs a call more than seeing its answer a little later.
 const BETWEEN_LOOKS: u64 = 40;
-/// After so many waits in a row in which spinning was in vain, it is left out, because the other
-/// side cannot run meanwhile or takes longer anyway; every so many waits it is tried again.
+/// After `IN_VAIN` waits in a row in which the first slice of spinning saw nothing, slices are left out: the other
+/// side cannot run meanwhile, or takes longer anyway. They are tried again in every `TRY_AGAIN`th wait.
 const IN_VAIN: u32 = 16;
 const TRY_AGAIN: u32 = 16;
-/// How long a wait takes while nothing is known of recent ones, in nanoseconds.
+/// How long a wait is assumed to take before any was measured, in nanoseconds.
 const USUAL: u32 = 25_000;
-/// To stay awake for so many times what recent waits took, within these bounds, in nanoseconds: a
-/// wake-up from dispatcher to dispatcher takes 20 µs on one machine and 80 on another; and one that came onto
-/// this very dispatcher is kept waiting by whoever stays awake much longer than usual.
+/// A thread stays awake for `TIMES` the usual length of recent waits, within the two bounds (in nanoseconds). A
+/// wake-up from core to core takes 20 µs on one machine and 80 µs on another. A thread that was woken onto this
+/// very core cannot run while this one stays awake, so staying awake much longer than usual would delay it.
 const TIMES: u32 = 2;
 const LEAST_BUDGET: u32 = 10_000;
 const MOST_BUDGET: u32 = 150_000;
-/// How long to stay awake where recent waits took longer than waking up is worth.
+/// How long to stay awake if recent waits took longer than `WORTH`, in nanoseconds.
 const SHORT_BUDGET: u32 = 2_000;
-/// Waits longer than this are not worth staying awake for.
+/// Waits longer than this are not worth staying awake for, in nanoseconds.
 const WORTH: u32 = 150_000;
 
-/// What a link's or a dispatcher's recent waits took: how long the next should stay awake.
+/// How long the recent waits of a link or a dispatcher took, and so how long the next one stays awake.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     policy: WaitPolicy,
-    /// What half of the recent waits took at most, in nanoseconds.
+    /// About the median of recent waits, in nanoseconds.
     usual: AtomicU32,
     pace: Pace,
-    /// Waits in a row in which the first slice was in vain.
+    /// How many waits in a row there were in which the first slice saw nothing.
     in_vain: AtomicU32,
 }
 
@@ -70,13 +70,13 @@ impl Backoff {
         }
     }
 
-    /// Whether waits stay awake to their ends.
+    /// Whether waits stay awake until they end.
     pub(crate) fn never_sleeps(&self) -> bool {
         self.policy == WaitPolicy::Spin
     }
 
-    /// Waits awake until `is_done`; false when it is time to park (or `give_up_at` has passed). Always inlined:
-    /// a call, which has another attempt behind its first, would have the compiler make a function of it.
+    /// Waits awake until `is_done`. Returns `false` when it is time to park, or `give_up_at` has passed. Always
+    /// inlined: a call contains a second attempt after the first, and so the compiler would make a function of it.
     #[inline(always)]
     pub(crate) fn stay_awake(&self, give_up_at: u64, mut is_done: impl FnMut() -> bool) -> bool {
         if self.policy == WaitPolicy::Park {
@@ -123,7 +123,7 @@ impl Backoff {
         }
     }
 
-    /// Looks for about a microsecond.
+    /// Spins for about a microsecond, looking again and again.
     #[inline]
     fn slice(&self, is_done: &mut impl FnMut() -> bool) -> bool {
         for _ in 0..self.pace.looks {
@@ -146,8 +146,8 @@ impl Backoff {
 
     /// Takes note of how long a wait was, parked or not. A lost update does no harm.
     ///
-    /// By steps up or down, so that it is the median that is learnt: a mean would follow the few
-    /// waits that were kept from running, which staying awake longer makes no shorter.
+    /// Moves `usual` in steps, so that it approaches the median. A mean would follow the few very long waits, in
+    /// which a thread could not run; staying awake longer does not shorten those.
     pub(crate) fn learn(&self, nanos: u64) {
         let usual = self.usual.load(Ordering::Relaxed);
         let step = usual / 16 + 1;
@@ -162,15 +162,15 @@ impl Backoff {
 /// How spinning is paced on this processor.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
-    /// Looks in a slice.
+    /// The number of looks in a slice.
     looks: u32,
-    /// Pauses between two looks.
+    /// The number of pauses between two looks.
     pauses: u32,
 }
 
 impl Pace {
-    /// A pause takes 10 to 150 ns, depending on the processor. Measured once, as the shortest of a few
-    /// tries.
+    /// A pause takes 10 to 150 ns, depending on the processor. It is measured once in a process, as the shortest of
+    /// five tries.
     fn measured() -> Pace {
         const PAUSES: u64 = 64;
         static PACE: OnceLock<Pace> = OnceLock::new();

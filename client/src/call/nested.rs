@@ -1,5 +1,4 @@
-//! Waiting for an answer on a thread that runs handlers: calls of its own chain are served
-//! meanwhile, on its stack.
+//! Waiting for an answer on a thread that runs handlers. Meanwhile it serves calls of its own chain, on its stack.
 
 use std::sync::Arc;
 
@@ -18,8 +17,8 @@ use crate::serve::round;
 use crate::serve::turn::TurnLock;
 use crate::serve::waits::{self, Word};
 
-/// Calls served before looking at deadline, link and turn: a peer that makes one after the other
-/// holds nobody for ever.
+/// How many calls are served before deadline, link and turn are looked at again: a peer that makes one call after
+/// the other must not hold the thread for ever.
 const BATCH: u32 = 16;
 
 /// A wait inside a chain.
@@ -28,20 +27,19 @@ struct Wait<'a> {
     ticket: Ticket,
     chain: u64,
     dispatchers: &'a [Arc<Dispatcher>],
-    /// As the broker knows it, if it lasts.
+    /// The wait as it is reported to the broker if it lasts.
     reported: waits::Wait<'a>,
 }
 
-/// Waits until the answer is there; an error when the link, the deadline or the caller's patience
-/// ends first.
+/// Waits until the answer has come. Fails if the link ends, or at the deadline, or when the token is cancelled.
 pub(crate) fn await_reply(
     target: &Target<'_>,
     ticket: Ticket,
     dispatchers: &[Arc<Dispatcher>],
 ) -> Result<()> {
-    // What the handler has left for the end of its round goes before its wait.
+    // What the handler has left for the end of its round is done before it waits.
     round::end();
-    // What comes back in the chain may run on other threads as long as this one waits.
+    // Calls of this chain may run on other threads while this one waits.
     let _lent = lending::lend();
     let names = target.to.link.chains(target.to.link.end());
     let begun = || names.begun_by(ticket.slot, ticket.generation);
@@ -53,7 +51,7 @@ pub(crate) fn await_reply(
         reported: waits::Wait::new(&*target.by.reporter),
     };
     loop {
-        // Before the look, which is to find everything that could end the wait.
+        // Read before the look, so that the look can confirm the wait.
         let word = wait.reported.heard();
         let found = wait.serve();
         if let Some(word) = word
@@ -72,14 +70,14 @@ pub(crate) fn await_reply(
 }
 
 impl Wait<'_> {
-    /// The plugins whose handlers this thread may run right now.
+    /// The dispatchers whose handlers this thread may run now.
     fn mine(&self) -> impl Iterator<Item = &Arc<Dispatcher>> {
         self.dispatchers
             .iter()
             .filter(|dispatcher| dispatcher.is_mine())
     }
 
-    /// Serves a number of calls at most; whether there were any.
+    /// Serves up to `BATCH` calls of the chain at each dispatcher. Returns whether there were any.
     fn serve(&mut self) -> bool {
         let Wait {
             target,
@@ -101,8 +99,8 @@ impl Wait<'_> {
         found
     }
 
-    /// Answers what the broker said, after a look that served something or did not; the outcome, if there is
-    /// one.
+    /// Answers the broker's record. `found` says whether the look after it has served a call. Returns the outcome
+    /// of the wait, if there is one.
     #[cold]
     fn answer(&mut self, word: Word, found: bool) -> Option<Result<()>> {
         let outcome = ended(self.target, self.ticket);
@@ -117,10 +115,10 @@ impl Wait<'_> {
         }
     }
 
-    /// Waits awake; false when it is time to sleep.
+    /// Waits awake. Returns `false` when it is time to sleep.
     fn stay_awake(&mut self) -> bool {
         let deadline = self.target.to.deadline;
-        // Late answers have deadlines, which are looked at before parking.
+        // Late answers have deadlines, which are only looked at before parking.
         let until = match self.settle() {
             Some(_) => deadline.min(clock::now() + LATE_LOOK),
             None => deadline,
@@ -135,7 +133,7 @@ impl Wait<'_> {
         is_over || told < until
     }
 
-    /// Tells the broker of the wait if it has lasted.
+    /// Tells the broker about the wait, if it has lasted.
     fn tell(&mut self, now: u64) {
         let (target, ticket) = (self.target, self.ticket);
         let whose = (target.by, target.to.link);
@@ -143,7 +141,7 @@ impl Wait<'_> {
             .tell(now, || lasting::answer(whose, ticket, chain::current()));
     }
 
-    /// Publishes late answers; when the time of the next one is up.
+    /// Publishes late answers. Returns the deadline of the next one.
     fn settle(&self) -> Option<u64> {
         self.mine()
             .filter_map(|dispatcher| dispatcher.settle())
@@ -160,7 +158,7 @@ impl Wait<'_> {
                 .any(|dispatcher| dispatcher.may_have(self.chain))
     }
 
-    /// Sleeps until there is something to do; the outcome, if there is one.
+    /// Sleeps until there is something to do. Returns the outcome of the wait, if there is one.
     fn park(&mut self) -> Option<Result<()>> {
         let start = clock::now();
         let until = self.reported.until(start);
@@ -173,23 +171,23 @@ impl Wait<'_> {
         outcome
     }
 
-    /// Sleeps until there is something to do, or until then.
+    /// Sleeps until there is something to do, or until `until`.
     fn sleep(&self, until: u64) -> Option<Result<()>> {
         let (target, ticket) = (self.target, self.ticket);
         let link = target.to.link;
-        // The same ones to the end, although another thread may begin to pump meanwhile.
+        // Decided once: another thread may begin to pump meanwhile.
         let mine: Vec<_> = self.mine().collect();
         let bells: Vec<_> = mine.iter().map(|dispatcher| dispatcher.bells()).collect();
         let mut words: Vec<Awaited<'_>> = bells.iter().flat_map(|bells| bells.words()).collect();
         mine.iter().for_each(|dispatcher| dispatcher.begin_park());
-        // Calls of the chain may be queued while another chain has their turn.
+        // Watched because calls of the chain may wait for the turn while another chain has it.
         let turn_locks = mine.iter().map(|dispatcher| dispatcher.turn_lock());
         let watches: Vec<_> = turn_locks.map(TurnLock::watch).collect();
         words.extend(watches.iter().map(Watch::word));
-        // Before the look.
+        // Before the look for calls.
         let each = mine.iter().zip(&bells);
         let rests: Vec<_> = each.map(|(one, bells)| one.rest_inside(bells)).collect();
-        // Space that is released from here on rings a bell.
+        // From here on, space that is released rings a bell.
         let late = self.settle();
         let sleeper = link.word_sleeper(ticket);
         let seen = sleeper.seen(link.life());

@@ -1,11 +1,11 @@
-//! The answers to one peer's calls: published at once, when there is space for them, or later by whoever
-//! a handler has handed its reply to.
+//! The answers to one peer's calls. They are published at once if there is space for them, or later: when space is
+//! free, or by the holder of a [`Responder`](crate::handler::responder::Responder).
 //!
-//! Who may write what. A slot of the outbox, from the moment its call was taken until its answer is
-//! published, belongs to whoever is to answer the call: first the thread that runs the handler, and from
-//! [`Answers::defer`] on the holder of the [`Responder`](super::responder::Responder). `busy` and
-//! `in_blocks` are written by the threads that serve, and only by them: one at a time, or where several
-//! serve together in one step. `later` is written in one step by anybody, together with what lies behind
+//! Which thread may write what: a slot of the outbox belongs to whoever is to answer its call, from the moment the
+//! call is taken until the answer is published. First that is the thread that runs the handler, and after
+//! [`Answers::defer`] it is the holder of the responder. `busy` and `in_blocks` are written only by the serving
+//! threads: by plain loads and stores if only one serves at a time, by atomic read-modify-writes if several serve
+//! together. Any thread may change `later`, by atomic read-modify-writes, along with `kept` behind its lock.
 //! the lock.
 
 mod late;
@@ -32,18 +32,18 @@ use late::{Kept, Late};
 /// The answers to the calls of one peer.
 pub(crate) struct Answers {
     link: Arc<Link>,
-    /// Whether several threads serve together.
+    /// Whether several threads serve at the same time, as in a pool.
     together: bool,
-    /// One bit for each slot whose call was taken and is neither answered nor left for later.
+    /// One bit for each slot whose call was taken, was not answered yet, and is not left for later.
     busy: AtomicU64,
     /// One bit for each slot whose last answer may still hold space outside its cell.
     in_blocks: AtomicU64,
-    /// One bit for each slot that `kept` has to say something about.
+    /// One bit for each slot whose call was left for later: its answer is open, or may still hold space.
     later: AtomicU64,
     kept: Mutex<Kept>,
     /// Whether `kept` has answers that wait for space.
     has_late: AtomicBool,
-    /// Whether the dispatcher waits for the last answer.
+    /// Whether the dispatcher waits until the last answer has been given.
     is_waited_for: AtomicBool,
     /// Shared by the plugin's links.
     outstanding: Arc<Outstanding>,
@@ -58,9 +58,9 @@ impl std::fmt::Debug for Answers {
 /// How the answer to a call is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
-    /// By the thread that has run its handler.
+    /// The thread that has run the call's handler.
     Server,
-    /// By whoever has its responder.
+    /// The holder of the call's responder.
     Responder,
 }
 
@@ -83,14 +83,14 @@ impl Answers {
         &self.link
     }
 
-    /// A call was taken from a slot: it is to be answered.
+    /// Notes that a call was taken from a slot and has to be answered.
     #[inline(always)]
     pub(super) fn begin(&self, slot: u8) -> Result<(), Violation> {
         let bit = 1 << slot;
         let (busy, later) = (
             self.busy.load(Ordering::Relaxed),
-            // Relaxed will do: who cleared the bit did so before it published the answer, which the
-            // caller saw before it made this call.
+            // Relaxed is enough: whoever cleared the bit did so before it published the answer, and the caller saw
+            // that answer before it made this call.
             self.later.load(Ordering::Relaxed),
         );
         if (busy | later) & bit != 0 {
@@ -105,7 +105,8 @@ impl Answers {
         Ok(())
     }
 
-    /// One bit for each slot whose call was taken and is neither answered nor left for later, as any thread sees it.
+    /// One bit for each slot whose call was taken, was not answered yet, and is not left for later. Any thread may
+    /// read it.
     pub(super) fn busy(&self) -> u64 {
         self.busy.load(Ordering::Relaxed)
     }
@@ -124,12 +125,12 @@ impl Answers {
         }
     }
 
-    /// Answers the call in `exchange.call`: with what stands in `exchange.reply`, or with an error.
+    /// Answers the call in `exchange.call`: with the payload in `exchange.reply`, or with an error.
     #[inline(always)]
     pub(super) fn answer(&self, outcome: Result<()>, exchange: &mut Exchange) {
         let ok = outcome.is_ok();
         match outcome {
-            // It answers with nothing, whatever may stand there.
+            // An action has no result, whatever the handler has written.
             Ok(()) if exchange.call.envelope.kind == CallKind::Action => exchange.reply.clear(None),
             Ok(()) => {}
             Err(error) => put_error(&error, &mut exchange.reply),
@@ -140,7 +141,8 @@ impl Answers {
             self.keep_late(&exchange.call, ok, &mut exchange.reply);
         }
         if !is_inline {
-            // It may have been late, and its memory is looked at when it is settled.
+            // The answer may be late, or may hold space outside its cell; both are looked after when answers are
+            // settled.
             self.outstanding.may_be_late.store(true, Ordering::Relaxed);
         }
         exchange.tidy(Some(&self.link));
@@ -152,7 +154,7 @@ impl Answers {
         self.publish_error((call.ticket, By::Server), error);
     }
 
-    /// Keeps an answer for which there is no space yet.
+    /// Keeps an answer until there is space for it.
     #[cold]
     fn keep_late(&self, call: &IncomingCall, ok: bool, reply: &mut ReplyBuffer) {
         let late = Late {
@@ -165,7 +167,8 @@ impl Answers {
         self.push_late(late);
     }
 
-    /// Publishes an answer and wakes its caller if it parked; false while there is no space for it.
+    /// Publishes an answer and wakes its caller if the caller sleeps. Returns `false` if there is no space for the
+    /// answer.
     #[inline(always)]
     fn publish(&self, to: (Ticket, By), ok: bool, reply: &mut ReplyBuffer) -> bool {
         if let Some(length) = reply.inline_length() {
@@ -197,7 +200,8 @@ impl Answers {
         }
     }
 
-    /// Publishes an answer whose payload is in its place, which it takes until the peer gives it back.
+    /// Publishes an answer whose payload is outside its cell. The payload's space is kept until the peer gives it
+    /// back.
     fn publish_held(
         &self,
         (ticket, by): (Ticket, By),
@@ -206,18 +210,18 @@ impl Answers {
         reply: &mut ReplyBuffer,
     ) {
         let place = held.place();
-        // Before the answer can be seen, and with it the slot's next call.
+        // Set before the peer can see the answer, and so before the slot's next call.
         match by {
             By::Server => self.change(&self.in_blocks, 1 << ticket.slot, true),
             By::Responder => {}
         }
         self.link.keep_reply(ticket, held);
         self.publish_at((ticket, by), ok, (place, length), reply);
-        // The caller may have given up before the reply was published.
+        // If the caller gave the call up before the reply was published, the space of the reply is freed here.
         self.link.reclaim_replies();
     }
 
-    /// Publishes an answer whose payload is in its place.
+    /// Publishes an answer whose payload has been written to `place`.
     #[inline(always)]
     fn publish_at(
         &self,
@@ -247,11 +251,11 @@ impl Answers {
         }
     }
 
-    /// Publishes, in place of a result for which there is no memory, an error that fits inline.
+    /// There is no memory for a result: publishes an error that fits inline instead.
     #[cold]
     fn publish_no_space(&self, to: (Ticket, By), why: &Error) -> bool {
         let error = match why.code() {
-            // It is this plugin that has closed meanwhile: its broker, or the link, is no use any more.
+            // This plugin has closed meanwhile: its broker or the link cannot be used any more.
             code if code == Code::Closed || self.link.is_gone() => {
                 Error::new(Code::ProviderGone, "the plugin has closed")
             }
@@ -262,7 +266,7 @@ impl Answers {
         self.publish_error(to, &error)
     }
 
-    /// Publishes an error; only its code where its text does not fit inline.
+    /// Publishes an error. If its text does not fit inline, only its code is published.
     #[cold]
     fn publish_error(&self, to: (Ticket, By), error: &Error) -> bool {
         let mut reply = ReplyBuffer::new();
@@ -274,7 +278,7 @@ impl Answers {
     }
 }
 
-/// Puts an error in the place of a result. Where its text does not fit, its code still does.
+/// Writes an error into the reply, in place of a result. If its text does not fit, only its code is kept.
 fn put_error(error: &Error, reply: &mut ReplyBuffer) {
     if reply.put(&ErrorRecord::from(error)).is_err() {
         reply.clear(None);

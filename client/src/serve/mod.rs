@@ -1,4 +1,5 @@
-//! The providing side of a plugin: its gates, the calls that come in, and whose handlers may run.
+//! The providing side of a plugin: its gates, the calls that come in, and the turn lock, which decides whose
+//! handlers may run.
 
 mod answers;
 pub(crate) mod changes;

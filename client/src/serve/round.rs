@@ -1,8 +1,8 @@
-//! What handlers leave to be done at the end of the round that they are run in.
+//! Work that handlers leave for the end of the round in which they run.
 //!
-//! A dispatcher's thread runs the calls that are at hand in rounds, and looks for more in between: awake, and then asleep. What is left
-//! is done before it looks. Elsewhere nobody would do it soon, so there it is done at once: on other threads, in pools, and in a handler
-//! that runs on top of another one, which waits.
+//! A dispatcher's thread runs the calls that are there in rounds. Between rounds it looks for more calls, first
+//! awake and then asleep. The work that was left is done before it looks. On other threads, in pools, and in a
+//! handler that runs inside another handler's wait, no round would end soon, so there the work is done at once.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use std::sync::Arc;
 use crate::base::chain;
 use crate::base::thread::{contain, discard};
 
-/// What is to be done.
+/// Work for the end of a round.
 pub(crate) type Work = Arc<dyn Fn() + Send + Sync>;
 
 thread_local! {
-    /// Whether this thread looks after each round what is left.
+    /// Whether this thread does the work that was left, at the end of each round.
     static IS_LOOKING: Cell<bool> = const { Cell::new(false) };
     static HAS_LEFT: Cell<bool> = const { Cell::new(false) };
     static LEFT: RefCell<Vec<Work>> = const { RefCell::new(Vec::new()) };
 }
 
-/// This thread looks after each round from now on, or no more.
+/// Sets whether this thread does the work that was left, at the end of each round.
 pub(super) fn look(is_looking: bool) {
     IS_LOOKING.set(is_looking);
 }
 
-/// Has something done at the end of the round, or at once.
+/// Does the work at the end of the current round, or at once.
 pub(crate) fn at_end(work: &Work) {
     if !IS_LOOKING.get() || chain::nesting() != 1 {
         return work();
@@ -34,19 +34,19 @@ pub(crate) fn at_end(work: &Work) {
     HAS_LEFT.set(true);
 }
 
-/// Whether there is anything left to be done.
+/// Whether any work is left on this thread.
 #[inline]
 pub(crate) fn has_left() -> bool {
     HAS_LEFT.get()
 }
 
-/// Does what is left: the round is over, or its handler is about to wait.
+/// Does the work that is left: the round has ended, or the handler is about to wait.
 #[cold]
 pub(crate) fn end() {
     if !HAS_LEFT.replace(false) {
         return;
     }
-    // Done while nothing is borrowed.
+    // Taken out first, because the work may leave more work.
     let mut left = LEFT.take();
     for work in left.drain(..) {
         let text = "what was left for the end of a round panicked";
@@ -54,7 +54,7 @@ pub(crate) fn end() {
         discard(work);
     }
     LEFT.with_borrow_mut(|now| {
-        // It may have left something itself. Otherwise the memory is kept.
+        // The work may have left more work. If not, the memory of the list is used again.
         if now.is_empty() {
             *now = left;
         }

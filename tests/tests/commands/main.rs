@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod changes;
 mod chat;
 mod controlling;
 mod echo;

@@ -55,7 +55,9 @@ pub(crate) struct Settings {
 
 /// Who is told whenever a plugin's state is another one.
 #[derive(Clone, Default)]
-pub(crate) struct OnChange(Option<Arc<dyn Fn(&PluginStatus) + Send + Sync>>);
+pub(crate) struct OnChange(Option<Arc<Hears>>);
+
+type Hears = dyn Fn(&PluginStatus) + Send + Sync;
 
 impl OnChange {
     pub(crate) fn new(call: impl Fn(&PluginStatus) + Send + Sync + 'static) -> OnChange {

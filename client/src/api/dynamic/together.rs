@@ -1,19 +1,20 @@
-//! For handlers and threads that deal with many calls at once: answers that are given together, and work for the end of a round.
+//! For handlers and threads that deal with many calls at once: answering calls together, and work at the end of a
+//! round.
 
 use std::sync::Arc;
 
 use crate::serve::{round, together};
 
-/// Does something in which [`Responder`](super::Responder)s answer on this thread, and wakes their callers when it is done: a caller
-/// with many calls under way is woken once, and not for each of its answers.
+/// Runs `work`, in which [`Responder`](super::Responder)s answer on this thread, and wakes the callers when it is
+/// done. A caller with many sent calls is then woken once, and not for each answer.
 ///
-/// The answers themselves are there at once, and who is awake sees them. Callers that sleep do so until this ends, so what is done in
-/// it is to be short, and waits for nobody. They are woken also where it panics.
+/// Each answer is published at once, and callers that are awake see it at once. Callers that sleep are woken only
+/// when `work` ends, so it should be short and must not wait for anything. They are also woken if it panics.
 ///
 /// ```no_run
 /// use callgate_client::dynamic::{self, Responder};
 ///
-/// /// What came from a pipe in one piece.
+/// The answers that came from a pipe in one piece.
 /// fn pass_on(answers: Vec<(Responder, Vec<u8>)>) {
 ///     dynamic::answer_together(|| {
 ///         for (responder, result) in answers {
@@ -26,14 +27,14 @@ pub fn answer_together<T>(work: impl FnOnce() -> T) -> T {
     together::answer_together(work)
 }
 
-/// Has something done on this thread when the calls that are at hand have been run, at most 64 and one batch of events, before the
-/// thread looks whether there are more. For handlers that pass calls on, to a pipe or a socket: they collect what they have to say, and write
-/// it in one piece.
+/// Runs `work` on this thread at the end of the current round. In one round the thread of a plugin or a group runs
+/// the calls that are there, at most 64, and one batch of events; then it looks for more. Meant for handlers that
+/// pass calls on to a pipe or a socket: they collect what they have to say, and write it in one piece.
 ///
-/// Where that is not to be, it is done at once: on a thread that is not a plugin's or a group's own, in a
-/// [pool](crate::Dispatch::Pool), while a plugin [pumps](crate::Dispatch::Pump), and in a handler that runs on top of another one. It is
-/// done before a handler waits for a call of its own; one that waits for anything else keeps it waiting, too.
-/// What is asked for twice is done twice. A panic is logged.
+/// `work` runs before this function returns if there is no round that it could wait for: on any other thread, in a
+/// [pool](crate::Dispatch::Pool), while a plugin [pumps](crate::Dispatch::Pump), and in a handler that runs inside
+/// another handler's wait. If a handler calls a gate and waits, `work` runs before that wait; if it waits for
+/// anything else, `work` is delayed, too. Asking twice runs `work` twice. A panic of `work` is logged.
 ///
 /// ```no_run
 /// use std::io::Write;

@@ -74,7 +74,7 @@ fn aligned(bytes: &[u8]) -> AlignedVec<16> {
     aligned
 }
 
-/// Reads bytes as `T` the way a receiver does; whatever comes of it, it must come.
+/// Reads bytes as `T` as a receiver does. It may fail, but must not panic.
 fn read<T: GateType>(bytes: &[u8]) -> Result<T> {
     deserialize::<T>(access::<T>(bytes)?)
 }
@@ -107,7 +107,7 @@ fn a_value_survives_both_ways_of_archiving() {
     assert_eq!(serialize_into(&zoo(), &mut buffer.0[..length - 1]), None);
 }
 
-/// A call without parameters archives to no bytes at all, and an empty slice points anywhere.
+/// The parameters of a call without any have an archive of no bytes, and an empty slice may point anywhere.
 #[test]
 fn archives_without_bytes_work_both_ways() {
     let mut buffer = Aligned([0; 16]);
@@ -126,7 +126,7 @@ fn a_vector_is_cleared_before_it_is_filled_again() {
     assert_eq!(bytes[..], [7, 0, 0, 0]);
 }
 
-/// Scratch memory of a fixed size must not keep small values from going inline.
+/// Small values must go inline, although scratch memory has a fixed size.
 #[test]
 fn what_fits_a_cell_needs_little_scratch_memory() {
     fn check<T: GateType>(value: &T) {
@@ -147,7 +147,7 @@ fn what_fits_a_cell_needs_little_scratch_memory() {
     }
 }
 
-/// Archives of more than 2 GiB made rkyv panic, in the caller's own thread.
+/// With archives of more than 2 GiB, rkyv panicked on the caller's thread.
 #[test]
 fn an_archive_stops_growing_at_the_longest_payload() {
     let most = MAX_LEN;
@@ -156,13 +156,13 @@ fn an_archive_stops_growing_at_the_longest_payload() {
     assert!(serialize_vec(&vec![third.clone(); 2], &mut bytes, None, MAX_LEN).is_ok());
     assert!(serialize_vec(&vec![third; 4], &mut bytes, None, MAX_LEN).is_err());
     assert!(bytes.len() <= most);
-    // What stands at the very limit still fits.
+    // An archive of exactly the longest length still fits.
     assert!(serialize_vec(&vec![7_u8; most - 8], &mut bytes, None, MAX_LEN).is_ok());
     assert_eq!(bytes.len(), most);
     assert!(serialize_vec(&vec![7_u8; most - 7], &mut bytes, None, MAX_LEN).is_err());
 }
 
-/// What is counted is what is written, in memory that grows and in memory of that size.
+/// The counted length is the written one, in memory that grows and in memory of exactly that size.
 #[test]
 fn a_value_is_counted_and_written_in_place() {
     fn check<T: GateType>(value: &T) {
@@ -197,16 +197,16 @@ fn misaligned_bytes_are_refused_and_not_read() {
     assert!(error.message().contains("aligned"));
 }
 
-/// rkyv's own `access` follows a million nested boxes down the stack and the process aborts.
+/// rkyv's own `access` recurses a million nested boxes deep, and the process aborts.
 #[test]
 fn a_million_nested_boxes_are_refused() {
-    // Each link is its flag, padding and a relative pointer 8 bytes back; the first has no next.
+    // Each link is its flag, padding and a relative pointer 8 bytes back. The first link has no next one.
     let mut bytes = aligned(&[0; 8]);
     for _ in 0..1_500_000 {
         bytes.extend_from_slice(&[1, 0, 0, 0, 0xf4, 0xff, 0xff, 0xff]);
     }
     assert!(bytes.len() > 12_000_000);
-    // The same by hand, 60 deep, is what rkyv itself writes, so the forgery is a good one.
+    // A forged chain of 60 links is what rkyv itself writes. So the forgery is correct.
     assert!(read::<Chain>(&bytes[..8 * 60]).is_ok());
     assert_eq!(
         access::<Chain>(&bytes).err().map(|error| error.code()),
@@ -233,7 +233,7 @@ fn a_long_message_is_cut_and_says_so() {
     assert!(back.message().len() <= 4096);
     let mark = "ß … (cut: 3932 bytes more)";
     assert!(back.message().ends_with(mark), "{back}");
-    // Further on it is not cut again.
+    // When it is passed on, it is not cut again.
     let further = Error::from(ErrorRecord::from(&back));
     assert_eq!(further.message(), back.message());
 }

@@ -1,4 +1,4 @@
-//! The rules of decision 22, row by row, and texts of every kind.
+//! The conversion rules of decision 22, row by row, and JSON texts of every kind.
 
 use callgate_layout::Code;
 use callgate_layout::buffer::Buffer;
@@ -18,7 +18,7 @@ mod shapes;
 mod texts;
 mod types;
 
-/// A value's text.
+/// The JSON text of a value.
 fn text<T: JsonType>(value: &T) -> String {
     try_text(value).unwrap()
 }
@@ -33,7 +33,7 @@ fn read<T: JsonType>(text: &str) -> Result<T, Error> {
     read_result(text.as_bytes())
 }
 
-/// Code and message of what was refused.
+/// Code and message of the error with which reading a text fails.
 fn refused<T: JsonType>(text: &str) -> String {
     said(read::<T>(text).err().unwrap())
 }

@@ -1,4 +1,4 @@
-//! Shapes of every kind under the macro, and what their fingerprints tell apart.
+//! Types of every shape under the macro, and which shapes have different fingerprints.
 
 use std::collections::HashMap;
 
@@ -135,8 +135,8 @@ mod theirs {
     }
 }
 
-/// Two plugins declare the same shape in crates of their own: archives must go as they are, and
-/// must not where as much as a field's name differs.
+/// Two plugins declare the same type in crates of their own. Archives can be used as they are if the shapes are
+/// equal, and must not be if as little as a field's name differs.
 #[test]
 fn the_fingerprint_follows_the_shape_and_not_the_name() {
     assert!(same::<Named, theirs::Renamed>());
@@ -227,7 +227,7 @@ struct Frames {
     frame: Frame<u8>,
 }
 
-/// serde knows arrays of up to 32 elements, and by itself none in other types.
+/// serde implements its traits for arrays of up to 32 elements only, and for none inside other types.
 #[test]
 fn arrays_travel_wherever_they_stand() {
     let frames = Frames {
@@ -286,7 +286,7 @@ mod circle {
     }
 }
 
-/// Each of three types contains the two others, through everything in which a type can stand.
+/// Each of the three types contains the two others, in every position that a type can have.
 #[test]
 fn types_that_contain_each_other_travel() {
     use circle::{First, Second, Third};

@@ -1,4 +1,4 @@
-//! The calls that were sent through one link, and those that wait for a slot there.
+//! The calls that were sent through one link, and those that wait there for a slot.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -21,21 +21,21 @@ use crate::call::target::{Destination, gone, timed_out, unavailable};
 use crate::call::untyped;
 use crate::link::Link;
 
-/// The calls of one link.
+/// The sent calls of one link.
 #[derive(Debug)]
 pub(super) struct LinkCalls {
     link: Arc<Link>,
     sent: Vec<Sent>,
-    /// By gate, so that one that has all slots it may have keeps no other waiting; by number, which is
-    /// the order in which they came.
+    /// By the gate's index, so that a gate which has used all its slots does not hold up calls to others. For each
+    /// gate by number, which is the order in which they came.
     waiting: BTreeMap<u16, OfGate>,
-    /// The gate whose call was sent last of those that waited.
+    /// The gate of the last call that was sent after it had waited.
     last_gate: u16,
-    /// Whether it counts as waiting for a slot.
+    /// Whether the link counts this as a waiting thread (`Link::begin_waiting`).
     is_counted: bool,
 }
 
-/// The calls that wait for one gate, and the first one's wait for a slot.
+/// The calls that wait for one gate, and the wait for a slot of the first of them.
 #[derive(Debug)]
 struct OfGate {
     calls: BTreeMap<u64, Waiting>,
@@ -46,13 +46,13 @@ struct OfGate {
 #[derive(Debug)]
 struct Sent {
     number: u64,
-    /// Kept until it is answered: one that is refused may be sent once more.
+    /// Kept until the call is answered, because a call that is refused may be sent once more.
     call: Outbound,
     flight: Flight,
     completion: Arc<Completion>,
 }
 
-/// A call that waits for a slot, or that has one and waits for space for its bytes.
+/// A call that waits for a slot, or that has a slot and waits for space for its payload.
 #[derive(Debug)]
 struct Waiting {
     call: Outbound,
@@ -60,7 +60,7 @@ struct Waiting {
     completion: Arc<Completion>,
 }
 
-/// A call that is over, and what came of it.
+/// A call that is over, and its outcome.
 pub(super) struct Ended {
     pub(super) number: u64,
     pub(super) call: Outbound,
@@ -93,8 +93,8 @@ impl LinkCalls {
         self.sent.is_empty() && self.waiting.is_empty()
     }
 
-    /// Sends a call if it is its turn and there is a slot; says whether it is the first of its gate that
-    /// has to wait.
+    /// Sends a call, if no other waits for its gate and there is a slot. Otherwise the call waits. Returns whether
+    /// it is now the first call that waits for its gate.
     pub(super) fn send(
         &mut self,
         (number, call): (u64, Outbound),
@@ -143,7 +143,7 @@ impl LinkCalls {
         });
     }
 
-    /// Takes a call out, which is given up: its deadline, and where its outcome was to be put.
+    /// Takes out a call that is given up. Returns its deadline, and the place for its outcome.
     pub(super) fn take(&mut self, number: u64) -> Option<(u64, Arc<Completion>)> {
         if let Some(place) = self.sent.iter().position(|sent| sent.number == number) {
             let sent = self.sent.swap_remove(place);
@@ -161,14 +161,14 @@ impl LinkCalls {
         Some((waiting.call.deadline, waiting.completion))
     }
 
-    /// The slot that a call was sent in, if it was, and whether nothing keeps it from being over.
+    /// The slot in which a call was sent, if it was, and whether the call has ended already.
     pub(super) fn sent_in(&self, number: u64) -> Option<(Ticket, bool)> {
         let sent = self.sent.iter().find(|sent| sent.number == number)?;
         let is_over = self.link.ended(sent.flight.ticket).is_some();
         Some((sent.flight.ticket, is_over))
     }
 
-    /// Why a call whose time is up has failed.
+    /// The error of a call whose time is up.
     pub(super) fn why_late(&self, number: u64) -> Error {
         if let Some(sent) = self.sent.iter().find(|sent| sent.number == number) {
             return match self.link.ended(sent.flight.ticket) {
@@ -188,17 +188,17 @@ impl LinkCalls {
         no_space(&self.link, short)
     }
 
-    /// Takes the answers that are there, and sends calls that waited.
+    /// Takes the answers that have come, and sends calls that waited.
     pub(super) fn look(&mut self, ended: &mut Vec<Ended>) {
-        // Who counts as waiting is woken for each slot, also for those that it frees itself.
+        // While this counts as waiting, it is woken for every slot that is freed, its own ones too.
         self.count_if(false);
         self.take_answers(ended);
         self.send_waiting(ended);
-        // It counts again by now. This look is for slots that others freed before.
+        // Now it counts again. Slots that others freed before have woken nobody, so it looks once more.
         self.send_waiting(ended);
     }
 
-    /// Takes the answers that are there; all calls, where the link has ended, and those that a closed provider did not take.
+    /// Takes answers that have come and calls that a closed provider did not take; all calls if the link has ended.
     fn take_answers(&mut self, ended: &mut Vec<Ended>) {
         let link = &self.link;
         let is_over = |sent: &mut Sent| link.ended(sent.flight.ticket).is_some();
@@ -218,13 +218,13 @@ impl LinkCalls {
                 outcome,
             });
         }
-        // Late answers to calls that were given up are told of by the same bell.
+        // Late answers to calls that were given up ring the same bell.
         if self.waits() || link.pending().abandoned().next().is_some() {
             link.sweep();
         }
     }
 
-    /// Sends calls that waited, as far as there are slots: one of each gate, in turns.
+    /// Sends calls that waited, while there are slots: one call of each gate in turn.
     fn send_waiting(&mut self, ended: &mut Vec<Ended>) {
         loop {
             let mut is_stuck = true;
@@ -241,7 +241,7 @@ impl LinkCalls {
         self.count();
     }
 
-    /// The gates for which calls wait, those first that were not served last.
+    /// The gates for which calls wait, beginning with the one after `last_gate`.
     fn gates_in_turn(&self) -> Vec<u16> {
         let after = self
             .waiting
@@ -250,7 +250,7 @@ impl LinkCalls {
         after.chain(before).map(|(gate, _)| *gate).collect()
     }
 
-    /// Sends the next call of a gate; false where it goes on waiting.
+    /// Sends the next call of a gate. Returns `false` if it has to go on waiting.
     fn send_next_of(&mut self, gate: u16, ended: &mut Vec<Ended>) -> bool {
         let Some(of_gate) = self.waiting.get_mut(&gate) else {
             return false;
@@ -262,7 +262,7 @@ impl LinkCalls {
         let take = || slot.take(link.pending(), clock::now);
         let outcome = try_send(link, &mut next, take);
         if next.ticket.is_some() || !matches!(outcome, Ok(None)) {
-            // The next call has its own wait.
+            // The next call begins a wait of its own.
             let anew = SlotWait::begin(gate, clock::now());
             link.end_slot_wait(std::mem::replace(&mut of_gate.slot, anew));
         }
@@ -290,7 +290,7 @@ impl LinkCalls {
         is_over
     }
 
-    /// Forgets a gate without calls that wait.
+    /// Removes a gate for which no calls wait any more.
     fn tidy(&mut self, gate: u16) {
         let is_empty = |of_gate: &OfGate| of_gate.calls.is_empty();
         if self.waiting.get(&gate).is_some_and(is_empty)
@@ -300,7 +300,7 @@ impl LinkCalls {
         }
     }
 
-    /// Has this link's slots and space told of while calls wait for them.
+    /// While calls wait, counts as waiting on this link, so that freed slots and space ring the bell.
     fn count(&mut self) {
         self.count_if(self.waits());
     }
@@ -315,8 +315,8 @@ impl LinkCalls {
     }
 }
 
-/// Sends a call, whose answer rings the bell, in a slot that `take` gives; `None` while there is no slot, or no space for its
-/// bytes. In the latter case it keeps its slot: to give that back would wake everybody who waits for one.
+/// Sends a call in a slot that `take` gives; its answer rings the bell. `None` if there is no slot, or no space for
+/// the payload. Without space the call keeps its slot: giving it back would wake all threads that wait for a slot.
 fn try_send(
     link: &Arc<Link>,
     next: &mut Waiting,
@@ -335,9 +335,9 @@ fn try_send(
         }
         return Err(unavailable(link));
     }
-    // Taken before the first call of this link.
+    // The bell was taken before the first call of this link.
     let bell = link.sent_bell().taken().map_or(0, KeptBell::number);
-    // It begins a chain of its own, also inside a handler: nobody waits inside that one's chain.
+    // Each sent call begins a chain of its own, even in a handler, which does not wait for it inside its chain.
     let Some(ticket) = next.ticket.take().or_else(take) else {
         return Ok(None);
     };
@@ -379,8 +379,8 @@ fn try_send(
     }
 }
 
-/// A call was published: an error where its provider turned out to have closed, and it is known by now that it was
-/// not taken. Where that is not known yet, the bell is rung when it is.
+/// After publishing a call: fails if its provider has closed and has certainly not taken it. If that is not known
+/// yet, the bell is rung as soon as it is.
 fn look_at_late(link: &Link, flight: Flight) -> Result<Option<Flight>> {
     if !link.is_open() && link.take_back(flight.ticket) {
         if let Some(held) = flight.held {
@@ -391,7 +391,7 @@ fn look_at_late(link: &Link, flight: Flight) -> Result<Option<Flight>> {
     Ok(Some(flight))
 }
 
-/// Copies an answer that is there.
+/// Copies an answer that has come.
 fn receive(link: &Arc<Link>, flight: Flight) -> Result<Bytes> {
     let mut cell = Cell::default();
     link.ring_nobody(flight.ticket);

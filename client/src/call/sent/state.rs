@@ -1,5 +1,5 @@
-//! All calls of a plugin, or of those that share its doorbell, that are under way: on their links, or waiting for the
-//! broker to say how their gates stand.
+//! All sent calls of a plugin, or of several plugins that share a doorbell. A call is on a link, or waits for the
+//! broker to say how its gate stands.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,20 +16,21 @@ use crate::link::Link;
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) links: Vec<LinkCalls>,
-    /// The link of each call that is not over.
+    /// The link of each call that is on one, by the call's number.
     pub(super) calls: BTreeMap<u64, Arc<Link>>,
-    /// Those that are on none, because the broker is asked how their gates stand.
+    /// The calls that are on no link, because the broker was asked how their gates stand.
     pub(super) asking: AskingCalls,
-    /// When each of them has to be over.
+    /// The deadline and the number of every call.
     pub(super) deadlines: BTreeSet<(u64, u64)>,
     pub(super) last: u64,
-    /// How many plugins have not closed.
+    /// The number of plugins that have not closed.
     pub(super) plugins: usize,
-    /// Whether the last of them has.
+    /// Whether all plugins have closed.
     pub(super) is_closing: bool,
 }
 
-/// What came of calls, to be told when nothing is locked: who is told may call this very plugin.
+/// Outcomes of calls. They are handed over when nothing is locked, because whoever gets one may call this very
+/// plugin.
 pub(super) type Outcomes = Vec<(Arc<Completion>, Outcome)>;
 
 impl State {
@@ -42,14 +43,14 @@ impl State {
         &mut self.links[place]
     }
 
-    /// The slot and link that a call was sent in, if it was, and whether nothing keeps it from being over.
+    /// The link and slot in which a call was sent, if it was, and whether the call has ended already.
     pub(super) fn sent_in(&mut self, number: u64) -> Option<(Arc<Link>, Ticket, bool)> {
         let link = self.calls.get(&number)?.clone();
         let (ticket, is_over) = self.of_link(&link).sent_in(number)?;
         Some((link, ticket, is_over))
     }
 
-    /// Forgets a call, whose slot comes back with its late answer.
+    /// Forgets a call that is given up. If it was sent, its slot becomes free with its late answer.
     pub(super) fn forget(&mut self, number: u64) -> Option<Arc<Completion>> {
         if let Some((completion, _)) = self.end_asking(number) {
             return Some(completion);
@@ -60,7 +61,8 @@ impl State {
         Some(completion)
     }
 
-    /// Takes the answers that are there, and whatever else has ended calls; sends what can be sent.
+    /// Takes the answers that have come, ends the calls that fail for other reasons, and sends those that can be
+    /// sent.
     pub(super) fn look(&mut self) -> Outcomes {
         let mut ended = Vec::new();
         for calls in &mut self.links {
@@ -100,7 +102,7 @@ impl State {
         outcomes
     }
 
-    /// Ends calls whose time is up, and all where the plugin closes.
+    /// Ends calls whose time is up, or all calls if the plugin is closing.
     pub(super) fn end_late(&mut self, outcomes: &mut Outcomes) {
         let now = clock::now();
         while let Some(&(deadline, number)) = self.deadlines.first()
@@ -122,7 +124,7 @@ impl State {
         Some((self.forget(number)?, Err(Lost { error, link })))
     }
 
-    /// The number of the next call.
+    /// Gives out the number of the next call.
     pub(super) fn next_number(&mut self) -> Result<u64> {
         if self.is_closing {
             return Err(closed());
@@ -144,7 +146,7 @@ impl State {
         self.links.iter().any(LinkCalls::waits)
     }
 
-    /// Ends a call that waits for an answer: what it fails with.
+    /// Ends a call that waits for the broker to say how its gate stands. Returns the error that it fails with.
     pub(super) fn end_asking(&mut self, number: u64) -> Option<(Arc<Completion>, Lost)> {
         let asking = self.asking.remove(&number)?;
         self.deadlines.remove(&(asking.call.deadline, number));

@@ -1,4 +1,4 @@
-//! A source on memory of the test, with listeners that the test is.
+//! A source in memory of the test, with listeners that the test plays.
 
 mod ends;
 mod scene;
@@ -54,7 +54,7 @@ fn events_of_up_to_a_quarter_are_sent_and_no_longer_ones() {
     let scene = Scene::new(settings());
     let ring = scene.ring((HERE, 1), Encoding::Archive);
     let mut ear = Ear::new(&scene, &ring, (1, false));
-    // Of 16 KiB the record's head takes 16 bytes, and the archive 12 besides its text.
+    // Of 16 KiB, the record's head takes 16 bytes, and the archive 12 bytes besides the text.
     let most = (16 << 10) - 16 - 12;
     for (number, len) in [most, 5_000, most - 3, 40, 9_000, most]
         .into_iter()
@@ -107,7 +107,7 @@ fn who_needs_json_hears_the_same_under_the_same_numbers() {
     assert_eq!(one.take_all().len(), 2);
     let text = Heard::Text(1, r#"[21,"mild"]"#.to_owned());
     assert_eq!(other.take_all(), [text]);
-    // If somebody else hears archives or not.
+    // Whether or not another plugin listens to archives.
     scene.source.drop_ring(archives.key);
     scene.send(22, "warm").unwrap();
     let text = Heard::Text(2, r#"[22,"warm"]"#.to_owned());
@@ -130,7 +130,7 @@ fn a_history_is_converted_for_who_needs_json() {
     assert_eq!(ear.take_all(), expected);
 }
 
-/// What JSON cannot say took the listeners of archives their event as well.
+/// An event that JSON cannot express was not sent to the listeners of archives either.
 #[test]
 fn what_json_cannot_say_is_told_there_alone() {
     let scene = Scene::new(settings());
@@ -146,7 +146,7 @@ fn what_json_cannot_say_is_told_there_alone() {
         panic!("something else");
     };
     assert!(why.contains("NaN"), "{why}");
-    // Sixteen bits take six characters.
+    // In JSON, a number of 16 bits takes six characters.
     scene
         .source
         .send(&Typed(&(vec![60_000_u16; 8_000],)))
@@ -184,7 +184,8 @@ fn a_batch_is_sent_as_events_one_by_one() {
     assert_eq!(ear.take_all().len(), 200);
 }
 
-/// What comes before an event that is too long was sent, what comes after it was not, and the caller was not told which.
+/// Events of a batch before one that is too long were sent, those after it were not, and the caller was not told
+/// which.
 #[test]
 fn a_batch_says_how_many_of_it_were_sent() {
     let scene = Scene::new(settings());
@@ -215,7 +216,7 @@ fn long_events_are_sent_in_a_batch_too() {
     let (sent, outcome) = scene.source.send_all(events.iter().map(Typed));
     assert!(sent == 20 && outcome.is_ok());
     let heard = ear.take_all();
-    // 1.3 MB: the first ones were overwritten.
+    // The events take 1.3 MB, so the first ones were overwritten.
     assert!(matches!(heard[0], Heard::Lost(_)), "{:?}", heard.len());
     assert_eq!(heard.last(), Some(&Heard::Event(19, events[19].clone())));
 }

@@ -1,4 +1,4 @@
-//! The loops that serve: a dispatcher's thread, a pool's, and one round of a pump.
+//! The loops that serve calls: on a dispatcher's own thread, in a pool, and in a pump.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,33 +16,34 @@ use crate::serve::frame::Frame;
 use crate::serve::round;
 use crate::serve::scheduler::{Broken, Scheduler, Wanted};
 
-/// Calls served before looking at the clock and at what else there is to do.
+/// The most calls that are served in one round, before the thread looks for anything else to do.
 pub(super) const ROUND: u32 = 64;
-/// Nanoseconds to stay awake at most while answers wait for room.
+/// How long a thread stays awake at most while answers wait for space, in nanoseconds.
 pub(crate) const LATE_LOOK: u64 = 200_000;
 
-/// What came of looking for a while.
+/// The outcome of staying awake for a while.
 pub(super) enum Seen {
     Nothing,
-    /// Links, grants or gates have changed, or a caller of this process wants its turn.
+    /// Something else has to be looked at: links, grants or gates have changed, a caller of this process wants the
+    /// turn, there are events, or an answer may be late.
     Change,
-    /// A call, which is in the frame now.
+    /// A call has come. It is in the frame now.
     Call(Result<(), Broken>),
 }
 
-/// What came of waiting for something to do.
+/// The outcome of waiting for something to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
     /// A call was served.
     Call,
-    /// Something else is to be looked at.
+    /// Something else has to be looked at.
     Change,
     /// The thread slept.
     Slept,
 }
 
 impl Dispatcher {
-    /// How many threads of its own this serves on.
+    /// How many threads of its own this dispatcher serves on.
     pub(crate) fn threads(&self) -> u32 {
         match self.dispatch {
             Dispatch::Thread => 1,
@@ -56,7 +57,7 @@ impl Dispatcher {
         self.running.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts one that could not be started after all.
+    /// Takes back [`Dispatcher::enlist`]: the thread could not be started.
     pub(crate) fn dismiss(&self) {
         self.running.fetch_sub(1, Ordering::Relaxed);
     }
@@ -68,7 +69,7 @@ impl Dispatcher {
             Dispatch::Pool(_) => self.run_in_pool(),
             _ => self.run_alone(),
         }
-        // The last one turns away what is left.
+        // The last thread answers the calls that are left, without running them.
         if self.running.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.finish();
         }
@@ -78,7 +79,8 @@ impl Dispatcher {
         let (door, mut frame, mut crowd) = (self.door(), Frame::default(), Crowd::default());
         round::look(true);
         loop {
-            // The end changes the version, and is looked for after that was taken note of.
+            // Closing changes the version, too. It is checked after `refresh`, which has taken note of the new
+            // version.
             self.refresh(&door, &mut frame);
             if self.changes.is_closing() {
                 break;
@@ -106,7 +108,8 @@ impl Dispatcher {
         self.discard(frame);
     }
 
-    /// Does what handlers have left for the end of their round. It may call this very plugin, on this thread.
+    /// Runs the work that handlers have left for the end of the round. That work may call this very plugin on this
+    /// thread, so the turn is released first.
     #[inline]
     fn end_round(&self) {
         if round::has_left() {
@@ -115,11 +118,11 @@ impl Dispatcher {
         }
     }
 
-    /// Serves calls that are there, up to a number; returns how many there were. In a pump not past
-    /// its deadline, which every call may bring about.
+    /// Serves up to `ROUND` calls that are there. Returns how many there were. A pump gives its deadline as
+    /// `until`; the round ends once it has passed, which is checked after every call.
     fn serve_round(&self, door: &Door<'_>, frame: &mut Frame, until: Option<u64>) -> u32 {
         self.settle_aloud(door);
-        // Also where there was nothing to serve since the last time.
+        // Offered even if nothing was served since the last offer.
         self.turn_lock.offer();
         if self.has_feeds() {
             return self.serve_round_with_feeds(door, frame, until);
@@ -136,14 +139,14 @@ impl Dispatcher {
         served
     }
 
-    /// Whether something else is to be looked at before the next call.
+    /// Whether something else has to be looked at before the next call is served.
     #[inline]
     pub(super) fn is_round_over(&self, frame: &Frame, until: Option<u64>) -> bool {
         self.changes.version() != frame.version || until.is_some_and(|until| clock::now() >= until)
     }
 
-    /// Serves the calls that are there, waiting for the first until the deadline at most, and
-    /// looks for more until there is none or it has passed.
+    /// Serves the calls that are there. Waits for the first one, up to the deadline, and then goes on until there
+    /// are no more calls or the deadline has passed. Returns how many calls were served.
     pub(crate) fn pump(self: &Arc<Dispatcher>, deadline: Instant) -> Result<usize> {
         if self.dispatch != Dispatch::Pump {
             let text = "this plugin serves its calls on threads of its own: build it with Dispatch::Pump to pump";
@@ -153,7 +156,7 @@ impl Dispatcher {
             let text = "a handler cannot pump: other calls would run on top of it";
             return Err(Error::new(Code::InvalidArgument, text));
         }
-        // Another thread that pumps has its turn first.
+        // If another thread is pumping, waits until it has finished.
         let Some(scheduler) = self.scheduler.try_lock_until(deadline) else {
             return Ok(0);
         };
@@ -167,7 +170,7 @@ impl Dispatcher {
         let served = self.pump_until(&door, &mut frame, deadline);
         self.turn_lock.release();
         self.keep_frame(&door, frame);
-        // Nobody else does so before the next time.
+        // No other thread publishes late answers before the next pump.
         self.settle_late(&door);
         drop(door);
         if self.has_new_draining() {
@@ -203,7 +206,8 @@ impl Dispatcher {
         all
     }
 
-    /// Waits for something to do, awake and then parked. A call is served by then.
+    /// Waits for something to do: first awake, then asleep. If a call comes while this is awake, it serves the
+    /// call.
     #[inline]
     fn await_work(&self, door: &Door<'_>, frame: &mut Frame, until: Option<u64>) -> Work {
         match self.stay_awake(door, frame, until.unwrap_or(u64::MAX)) {
@@ -219,11 +223,11 @@ impl Dispatcher {
         }
     }
 
-    /// Looks until there is something to do. The very look that sees a call takes it: that is
-    /// where a call of a plugin that is awake comes in.
+    /// Looks until there is something to do, or until it is time to sleep. The look that sees a call also takes it:
+    /// if the plugin is awake, this is where its calls come in.
     #[inline]
     pub(super) fn stay_awake(&self, door: &Door<'_>, frame: &mut Frame, until: u64) -> Seen {
-        // Late answers have deadlines, which are looked at before parking.
+        // Late answers have deadlines, which are only looked at before parking.
         let is_late = door.with(|scheduler| scheduler.late_deadline().is_some());
         let until = match is_late {
             true => until.min(clock::now() + LATE_LOOK),
@@ -231,7 +235,8 @@ impl Dispatcher {
         };
         let mut next = None;
         let is_over = || {
-            // Other threads may keep answers that come late, and who never sleeps hears no bell.
+            // Another thread may have left a late answer. A thread that never sleeps would not see the bell that is
+            // rung then.
             if self.is_called_for(frame)
                 || !is_late && self.outstanding.may_be_late.load(Ordering::Relaxed)
             {
@@ -248,8 +253,8 @@ impl Dispatcher {
         }
     }
 
-    /// Whether to look at everything again. The end changes the version, too; before sleeping it is
-    /// asked for besides, because that change may have been taken note of already.
+    /// Whether everything has to be looked at again. Closing changes the version, too, but `refresh` may have taken
+    /// note of that change already; so before sleeping the caller also asks whether the plugin closes.
     #[inline]
     fn has_work(&self, door: &Door<'_>, frame: &Frame) -> bool {
         self.is_called_for(frame) || door.with(|scheduler| scheduler.has_work())
@@ -261,10 +266,11 @@ impl Dispatcher {
     }
 
     pub(super) fn park(&self, door: &Door<'_>, frame: &Frame, until: Option<u64>) {
-        // Who calls from this process need not wait for a thread that sleeps.
+        // While this thread sleeps, callers of this process must not have to ask it for the turn.
         self.turn_lock.release();
         let bells = self.bells();
-        // Before the look. A turn that is free, or becomes so, is no news to a thread with nothing to run.
+        // Read before the second look. The turn lock is left out (`None`): a turn that is free, or becomes free,
+        // gives no work to a thread that has nothing to run.
         let rest = self.rest(&bells, None);
         match bells.only() {
             Some(bell) => {

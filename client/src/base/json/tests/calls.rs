@@ -1,4 +1,4 @@
-//! Parameters and results: what is judged first, and what errors say.
+//! Parameters and results: the order in which they are checked, and the errors.
 
 use super::*;
 use crate::base::types::SortedMap;
@@ -28,7 +28,7 @@ fn parameters_are_an_array() {
     assert_eq!(all.unwrap(), (1, 2, 3, 4, 5, 6, 7, None));
 }
 
-/// Number, then nulls, then types, from left to right.
+/// First the number of parameters is checked, then nulls, then types, from left to right.
 #[test]
 fn parameters_are_judged_in_this_order() {
     type Two = (u8, String);

@@ -1,4 +1,4 @@
-//! What the comparison of schemas says of two types, and what becomes of their values.
+//! What the comparison of schemas says about two types, compared with what happens to their values.
 
 use callgate_layout::schema::compare::{Suits, suits};
 use callgate_layout::{Code, Signature};
@@ -74,7 +74,7 @@ enum Fifth {
     Four([u8; 2]),
 }
 
-/// Types whose values look alike in JSON.
+/// The types of one family are those whose values look alike in JSON.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Family {
     Simple,
@@ -87,7 +87,8 @@ enum Family {
 }
 use Family::*;
 
-/// A type, with texts of its values. They have no empty lists and no `None`, which become anything.
+/// A type, with JSON texts of its values. None has an empty list or a `None`, which can be converted to any list or
+/// option.
 struct Kind {
     name: &'static str,
     family: Family,
@@ -202,17 +203,17 @@ fn enums() -> Vec<Kind> {
     ]
 }
 
-/// A value of which some part suits each type.
+/// A value of type `Json`.
 fn any() -> Json {
     json!(1).into()
 }
 
-/// Values of any type.
+/// The texts of all types.
 fn all_texts(kinds: &[Kind]) -> Vec<String> {
     kinds.iter().flat_map(|kind| kind.texts.clone()).collect()
 }
 
-/// A pair that can never be converted was, or one that can be never was.
+/// Fails if a pair that "can never be converted" was converted, or if a pair that can be never was.
 #[test]
 fn values_are_converted_between_types_that_suit_each_other() {
     let mut kinds: Vec<Kind> = [numbers(), lists(), structs(), enums()]
@@ -261,15 +262,15 @@ fn values_are_converted_between_types_that_suit_each_other() {
             Err(_) => 2,
         }] += 1;
     }
-    // Each happens often.
+    // Each of the outcomes must happen often.
     assert!(
         counts.iter().all(|count| *count >= kinds.len()),
         "{counts:?}"
     );
 }
 
-/// Whether values of the one look like values of the other in JSON without meaning the same: a map like
-/// a struct, a variant's name like a text. The comparison keeps these from each other; the values cannot.
+/// Whether values of two types look alike in JSON without meaning the same: a map and a struct, a text and a
+/// variant's name. The comparison refuses such pairs; their values alone do not show it.
 fn look_alike(from: &Kind, to: &Kind) -> bool {
     let is_object = |family| matches!(family, Map | Struct | Enum | Outcome);
     let are_objects = is_object(from.family) && is_object(to.family);

@@ -1,4 +1,4 @@
-//! Values that contain themselves, and texts without end.
+//! Values that contain themselves, and texts that are nested without end.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -37,7 +37,7 @@ fn values_are_64_levels_deep_at_most() {
     let tree = |levels: u32| {
         (0..levels / 2).fold(Tree { next: vec![] }, |tree, _| Tree { next: vec![tree] })
     };
-    // Each is an object and a list.
+    // Each level of the tree is an object and a list.
     let deepest = tree(62);
     assert_eq!(read::<Tree>(&text(&deepest)).unwrap(), deepest);
     let error = try_text(&tree(64)).unwrap_err();
@@ -57,7 +57,7 @@ fn values_are_64_levels_deep_at_most() {
 fn texts_are_64_levels_deep_at_most() {
     read::<Value>(&nested(64)).unwrap();
     assert!(refused::<Value>(&nested(65)).ends_with(TOO_DEEP));
-    // Also where they are passed over, and in the list of parameters.
+    // Depth is also limited in values that are skipped, and in the list of parameters.
     read::<Tree>(&format!("{{\"next\":[],\"more\":{}}}", nested(63))).unwrap();
     assert!(
         refused::<Tree>(&format!("{{\"next\":[],\"more\":{}}}", nested(64))).ends_with(TOO_DEEP)
@@ -74,7 +74,7 @@ fn texts_are_64_levels_deep_at_most() {
     assert_eq!(&buffer[..], nested(65).as_bytes());
 }
 
-/// Without a bound each level took some of the stack.
+/// Without a limit, each level used some of the stack.
 #[test]
 fn what_never_ends_is_refused_in_time() {
     for text in [
@@ -87,7 +87,7 @@ fn what_never_ends_is_refused_in_time() {
         assert!(read_arguments::<(u8, u8)>(text.as_bytes()).is_err());
         assert!(read::<Tree>(&format!("{{\"more\":{text}}}")).is_err());
     }
-    // These take no text at all for a level.
+    // The levels of these types take no text at all.
     assert!(read::<Endless>("7").is_err());
     assert!(read::<Wrapped>("7").is_err());
     let arguments = read_arguments::<(Endless, u8)>(b"[null,null]");
@@ -127,7 +127,7 @@ struct Holder {
     deep: foreign::Deep,
 }
 
-/// serde's traits have no bound of their own.
+/// serde's traits themselves have no limit of depth.
 #[test]
 fn foreign_values_are_bounded_too() {
     let deep = |levels: usize| {
@@ -148,13 +148,13 @@ fn foreign_values_are_bounded_too() {
     assert!(refused::<Holder>(&text).ends_with(TOO_DEEP));
 }
 
-/// What a variant's name alone stands for.
+/// In JSON, the name of the variant alone can stand for a value of this type.
 #[gate_type]
 enum Alone {
     A(Box<Option<[u64; 32]>>),
 }
 
-/// A few bytes of text stood for a value of hundreds, and a text of 64 MiB for gigabytes.
+/// A few bytes of text stood for a value of hundreds of bytes, and so a text of 64 MiB for gigabytes.
 #[test]
 fn values_take_a_bounded_multiple_of_their_text() {
     fn takes<T: JsonType>(text: &str, memory: usize) -> bool {

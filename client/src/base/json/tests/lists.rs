@@ -1,10 +1,10 @@
-//! Lists of numbers, which are written and read many at a time: as one by one.
+//! Lists of numbers: writing and reading many numbers at a time gives the same as one by one.
 
 use core::fmt::Debug;
 
 use super::*;
 
-/// Numbers around each power of ten and of two.
+/// Numbers close to each power of ten and of two.
 fn numbers() -> Vec<u64> {
     let powers = (0..20).map(|exponent| 10_u64.pow(exponent));
     let powers = powers.chain((0..64).map(|exponent| 1 << exponent));
@@ -12,7 +12,7 @@ fn numbers() -> Vec<u64> {
     powers.flat_map(around).chain([u64::MAX]).collect()
 }
 
-/// A list has the text of its elements, and comes back from it, with white space or without.
+/// Checks that a list has the text of its elements, and is read back from it, with white space or without.
 fn travels<T: JsonType + PartialEq + Debug>(list: &[T])
 where
     Vec<T>: JsonType,
@@ -86,7 +86,7 @@ fn lists_of_numbers_are_those_of_their_elements() {
     }
 }
 
-/// What is said of an element does not depend on how many plain ones stand before it.
+/// The error about an element does not depend on how many ordinary elements come before it.
 #[test]
 fn faults_in_lists_of_numbers_have_their_place() {
     let first = "7,".repeat(100);
@@ -130,7 +130,7 @@ fn faults_in_lists_of_numbers_have_their_place() {
     assert_eq!(read::<Vec<u8>>(&others).unwrap()[99..], [7, 1, 10, 7]);
 }
 
-/// Numbers that are read many at a time count as much as others.
+/// Numbers that are read many at a time count towards the memory limit as all others do.
 #[test]
 fn lists_of_numbers_take_the_memory_that_they_may() {
     let text = format!("[{}7]", "7,".repeat(999));
@@ -141,7 +141,7 @@ fn lists_of_numbers_take_the_memory_that_they_may() {
     }
 }
 
-/// A list that is exactly as long as it may be is written.
+/// A list of exactly the allowed length is written.
 #[test]
 fn lists_of_numbers_are_as_long_as_they_may_be() {
     let list = vec![1_234_567_890_123_u64; 100];
@@ -153,8 +153,8 @@ fn lists_of_numbers_are_as_long_as_they_may_be() {
     assert_eq!(error.code(), Code::ResponseTooLarge);
 }
 
-/// The nearest float is found however few steps that takes. The literals are what is in the middle between two
-/// floats of 32 bits, and what is a little beside it.
+/// The nearest float is found, however many digits decide it. The literals are the middle between two floats of 32
+/// bits, and numbers a little beside it.
 #[test]
 fn floats_are_the_nearest() {
     let mut literals = Vec::new();
@@ -177,7 +177,7 @@ fn floats_are_the_nearest() {
         literals.push(format!("0.{numerator}"));
         literals.push(format!("{}.{numerator:019}", numerator % 1000));
     }
-    // Between 2^24 and 2^25 every second integer is in the middle.
+    // Between 2^24 and 2^25, every second integer is the middle between two floats.
     literals.extend((0..64).map(|more| format!("{}.000000000001", (1 << 24) + more)));
     literals.extend((0..64).map(|more| format!("{}.0", (1 << 24) + more)));
     let list = format!("[{}]", literals.join(","));
@@ -191,7 +191,7 @@ fn floats_are_the_nearest() {
     }
 }
 
-/// In a list, too, an integer is no float that is another number.
+/// In a list, too, an integer is only read as a float that equals it.
 #[test]
 fn floats_in_lists_take_integers_that_they_have() {
     let numbers = "[1.5,16777216,-0,9007199254740992]";
@@ -208,7 +208,7 @@ fn floats_in_lists_take_integers_that_they_have() {
     assert!(read::<Vec<f64>>("[1.5,9007199254740993]").is_err());
 }
 
-/// Texts with something to escape are those of serde_json.
+/// Texts with characters to escape are the same as those of serde_json.
 #[test]
 fn every_character_is_escaped_as_by_serde_json() {
     for c in (0..0x300).filter_map(char::from_u32) {

@@ -1,4 +1,4 @@
-//! Numbers: what fits exactly, and nothing else.
+//! Numbers: a type takes those that it can represent exactly, and floats the nearest of a fraction.
 
 use super::*;
 
@@ -62,7 +62,7 @@ fn floats_take_integers_that_they_have() {
     assert_eq!(read::<f32>("16777216").unwrap(), 16_777_216.0);
     assert!(read::<f32>("16777217").is_err());
     assert_eq!(read::<f32>("-33554432").unwrap(), -33_554_432.0);
-    // The largest float is an integer too.
+    // The largest float is an integer, too.
     assert_eq!(read::<f64>(&format!("{:.0}", f64::MAX)).unwrap(), f64::MAX);
     assert_eq!(read::<f64>("-0").unwrap().to_bits(), (-0.0_f64).to_bits());
 }
@@ -132,7 +132,7 @@ fn wide_integers_are_text_beyond_64_bits() {
     }
 }
 
-/// A literal of a megabyte took time with its square.
+/// The time to read a literal of a megabyte grew with the square of its length.
 #[test]
 fn long_literals_are_read_in_time_with_their_length() {
     let zeros = "0".repeat(1 << 20);

@@ -1,4 +1,4 @@
-//! Random values come back from their text, which is that of serde_json.
+//! Random values are read back from their text, and serde_json writes the same text.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ enum Item {
     Outcome(Result<u32, Vec<bool>>),
 }
 
-/// What JSON can say: no `Some` of null.
+/// Values that JSON can express: without `Some` of null.
 fn item() -> impl Strategy<Value = Item> {
     let map = prop::collection::vec((".{0,3}", any::<u8>()), 0..3);
     let leaf = prop_oneof![
@@ -82,7 +82,7 @@ fn numbers() -> impl Strategy<Value = Numbers> {
         })
 }
 
-/// A value comes back from its text, which is that of serde_json.
+/// Checks that a value is read back from its text, and that serde_json writes the same text.
 fn returns<T>(value: &T)
 where
     T: JsonType + serde::Serialize + PartialEq + std::fmt::Debug,
@@ -124,7 +124,7 @@ proptest! {
         }
     }
 
-    /// Where a number comes from and where it goes: it arrives if the type has exactly that one.
+    /// An integer is read as another type only if that type has exactly this number.
     #[test]
     fn integers_arrive_exactly_or_not_at_all(wide in any::<i64>(), shift in 0..64_u32) {
         let number = wide >> shift;

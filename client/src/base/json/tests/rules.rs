@@ -1,4 +1,5 @@
-//! Readers, writers and the comparison of schemas beside a plain model of their rules, over random types and values.
+//! Compares readers, writers and the comparison of schemas with a simple model of their rules, for random types and
+//! values.
 
 mod family;
 mod fitting;
@@ -32,22 +33,22 @@ fn sample(random: &mut Random, signature: &Signature, is_full: bool) -> Option<W
         is_cut: false,
     };
     let value = sampler.value(of(signature), 0)?;
-    // Nobody means that a list of what is never converted is, because it is empty.
+    // An empty list could be converted although its elements never can; such samples do not count.
     (!is_full || !sampler.is_cut).then_some(value)
 }
 
-/// Whether no type consists of nothing but itself: such a type has no values, and recursion no end.
+/// Whether no type consists of nothing but itself. Such a type has no values, and looking for one would not end.
 fn ends(signature: &Signature) -> bool {
     let mut types = 0..signature.types.len() as u32;
     types.all(|index| bare((signature, &Schema::Named(index))).is_some())
 }
 
-/// A text without the order of its members, which sets and maps of Rust choose themselves.
+/// Parses a text, so that the order of members does not matter: sets and maps of Rust choose their own.
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// What becomes of a value that one type of Rust has written and another one reads.
+/// Checks what happens if one Rust type writes a value and another one reads it.
 fn passes(from: &Kind, to: &Kind, random: &mut Random) {
     let is_full = random.one_in(2);
     let Some(value) = sample(random, &from.signature, is_full) else {
@@ -71,7 +72,7 @@ fn passes(from: &Kind, to: &Kind, random: &mut Random) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
-    /// Types of Rust do with each other's values what the model says.
+    /// Rust types convert each other's values as the model says.
     #[test]
     fn types_convert_as_the_model_says(seed in any::<u64>()) {
         thread_local!(static GROUPS: Vec<Vec<Kind>> = groups());
@@ -86,8 +87,8 @@ proptest! {
         });
     }
 
-    /// Where the comparison says never, no value is converted; where it says that some can be, one that is made for it
-    /// is.
+    /// If the comparison says that values can never be converted, no sample is. If it says that some can, a value
+    /// made for that purpose is.
     #[test]
     fn the_comparison_says_what_values_do(seed in any::<u64>()) {
         let mut random = Random::new(seed);
@@ -114,7 +115,7 @@ proptest! {
                 }
             }
         }
-        // What a type has made of a value it makes again of that.
+        // Converting a value that was converted already changes nothing.
         for value in samples {
             if let Ok(once) = convert(&value, &to, of(&to)) {
                 prop_assert_eq!(convert(&once, &to, of(&to)), Ok(once));

@@ -1,4 +1,4 @@
-//! Structs and enums under the macro.
+//! The JSON of structs and enums under the macro.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Debug;
@@ -81,7 +81,7 @@ enum Shape {
     r#Self_(Box<Shape>),
 }
 
-/// A value has this text, which serde_json writes and reads too.
+/// Checks that a value has this text, that serde_json writes the same, and that both read it back.
 fn is<T>(value: T, expected: &str)
 where
     T: JsonType + serde::Serialize + serde::de::DeserializeOwned + PartialEq + Debug,
@@ -136,7 +136,7 @@ fn missing_fields_have_their_defaults() {
         refused::<Named>("{}"),
         "TYPE_MISMATCH: result.id: expected a field of this name, found none"
     );
-    // The field's own default counts more than that of the whole.
+    // A field's own default takes precedence over that of the whole struct.
     let filled = read::<Filled>("{}").unwrap();
     assert_eq!(filled, serde_json::from_str("{}").unwrap());
     assert_eq!((filled.a, filled.b, filled.c), (1, Some(2), 0));
@@ -144,7 +144,7 @@ fn missing_fields_have_their_defaults() {
     assert_eq!((filled.a, filled.b, filled.c), (9, None, 0));
     let shape = read::<Shape>(r#"{"Struct":{"x":1}}"#).unwrap();
     assert_eq!(shape, Shape::Struct { x: 1.0, y: 7 });
-    // Only an Option itself may be missing.
+    // Only a field whose type is an `Option` itself may be missing.
     assert!(read::<Both<Newtype, u8>>(r#"{"second":[]}"#).is_err());
     assert!(read::<Both<Box<Option<u8>>, u8>>(r#"{"second":[]}"#).is_err());
     assert!(read::<Both<(), u8>>(r#"{"second":[]}"#).is_err());
@@ -220,14 +220,14 @@ fn variants_are_known_by_name() {
     }
 }
 
-/// A unit struct, an empty one and one that has lost its fields have the same schema.
+/// A unit struct, a struct without fields, and one that has lost all its fields have the same schema.
 #[test]
 fn what_has_no_fields_is_read_from_whatever_has_none() {
     for text in ["null", "{}", "[]", r#"{"a":[1],"a":2}"#] {
         assert_eq!(read::<Unit>(text).unwrap(), Unit);
         assert_eq!(read::<Empty>(text).unwrap(), Empty {});
         assert_eq!(read::<NoTuple>(text).unwrap(), NoTuple());
-        // A parameter `()` is no struct that has lost its fields.
+        // A parameter of type `()` is not a struct that has lost its fields.
         assert_eq!(read::<()>(text).is_ok(), !text.contains('a'));
         let in_variant = |name: &str| read::<Shape>(&format!(r#"{{"{name}":{text}}}"#)).unwrap();
         assert_eq!(in_variant("Unit"), Shape::Unit);
@@ -241,7 +241,7 @@ fn what_has_no_fields_is_read_from_whatever_has_none() {
     }
 }
 
-/// A variant that had nothing in it may have got something since, or the reverse.
+/// A variant without contents may have got some in a later version, or have lost them.
 #[test]
 fn a_variants_name_alone_is_as_good_as_nothing_in_it() {
     #[gate_type]
@@ -352,7 +352,7 @@ struct Library {
     size: (u8, BTreeSet<char>),
 }
 
-/// They are no gate types by themselves, but may be fields.
+/// These types are no gate types themselves, but fields may have them.
 #[test]
 fn maps_sets_paths_and_times_are_fields_too() {
     let time = UNIX_EPOCH + Duration::new(1, 2);

@@ -1,4 +1,4 @@
-//! What is JSON, beside what serde_json takes for it.
+//! Which texts are JSON, compared with serde_json.
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -25,7 +25,7 @@ const GOOD: [&str; 16] = [
     "null",
 ];
 
-/// Texts that are none.
+/// Texts that are not JSON.
 const BAD: [&str; 62] = [
     "",
     " ",
@@ -96,14 +96,14 @@ fn texts_are_json_or_not_as_for_serde_json() {
     for good in GOOD {
         let value: Value = serde_json::from_str(good).unwrap();
         assert_eq!(read::<Value>(good).unwrap(), value, "{good}");
-        // Where it is passed over, too.
+        // Checked where the value is skipped, too.
         read::<Vec<Skipped>>(&format!("[{good}]")).unwrap();
     }
     for bad in BAD {
         assert!(serde_json::from_str::<Value>(bad).is_err(), "{bad}");
         assert!(refused::<Value>(bad).starts_with("PROTOCOL"), "{bad}");
         for around in [format!("[{bad}]"), format!("{{\"x\":{bad}}}")] {
-            // Some of these are one when something stands around them.
+            // Some of these become JSON with something around them.
             if serde_json::from_str::<Value>(&around).is_err() {
                 assert!(
                     refused::<Skipped>(&around).starts_with("PROTOCOL"),
@@ -114,7 +114,7 @@ fn texts_are_json_or_not_as_for_serde_json() {
     }
 }
 
-/// A value that is passed over.
+/// Reading this type skips a value.
 struct Skipped;
 
 impl JsonType for Skipped {
@@ -142,7 +142,7 @@ fn what_is_not_utf_8_is_refused() {
     }
 }
 
-/// The run of plain characters is looked for by eight bytes at a time.
+/// The end of a run of plain characters is searched for eight bytes at a time.
 #[test]
 fn every_place_in_a_text_may_have_what_ends_it() {
     for length in 0..40 {
@@ -184,7 +184,7 @@ fn values_of_any_type_keep_their_numbers() {
             text(&serde_json::from_str::<Value>(number).unwrap())
         );
     }
-    // It would be another number.
+    // As a float, these would be other numbers.
     for lost in ["18446744073709551617", "1e400", "1e-400"] {
         assert!(
             refused::<Value>(lost).starts_with("TYPE_MISMATCH"),
@@ -193,7 +193,7 @@ fn values_of_any_type_keep_their_numbers() {
     }
 }
 
-/// Pieces that texts are made of.
+/// Pieces of which texts are made.
 const PIECES: [&str; 34] = [
     "[", "]", "{", "}", ",", ":", " ", "\"", "\\", "\"a\"", "\"b\":", "\"a\":", "0", "1", "-", ".",
     "e", "E", "+", "12", "null", "true", "false", "\\u00", "\\ud834", "\\udd1e", "\n", "\u{1}",
@@ -201,7 +201,7 @@ const PIECES: [&str; 34] = [
 ];
 
 prop_compose! {
-    /// The text of a value in which some pieces were put in place of others.
+    /// The text of a value in which some pieces were replaced by others.
     fn almost()(
         start in 0..MODELS.len(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), 0..3_usize, 0..PIECES.len()), 0..5),
@@ -227,8 +227,8 @@ const MODELS: [&str; 8] = [
     "-12.50E-2",
 ];
 
-/// Whether two values are the same, but for the last digit of a float: serde_json rounds some of them
-/// to the second nearest.
+/// Whether two values are equal, except for the last digit of a float: serde_json rounds some floats to the second
+/// nearest.
 fn alike(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Array(a), Value::Array(b)) => {
@@ -249,8 +249,8 @@ fn alike(a: &Value, b: &Value) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
-    /// The same texts are JSON. Of those, what is refused has a number that would be another one, or
-    /// a key twice.
+    /// We and serde_json agree on which texts are JSON. We refuse some of those: texts with a number that would
+    /// become another one, or with a key twice.
     #[test]
     fn texts_are_taken_as_by_serde_json(text in almost()) {
         match (read::<Value>(&text), serde_json::from_str::<Value>(&text)) {

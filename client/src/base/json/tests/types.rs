@@ -1,4 +1,4 @@
-//! Types that Rust brings along.
+//! The JSON of types of the standard library.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Debug;
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::*;
 use crate::base::types::SortedMap;
 
-/// A value has this text, which serde_json writes too, and comes back from it.
+/// Checks that a value has this text, that serde_json writes the same, and that the value is read back from it.
 fn is<T>(value: T, expected: &str)
 where
     T: JsonType + serde::Serialize + PartialEq + Debug,
@@ -99,7 +99,7 @@ fn maps_have_their_keys_as_text() {
     is(HashSet::from([3_u8]), "[3]");
 }
 
-/// The order of a hash map differs each time, and so would texts of equal values.
+/// A hash map has another order each time. Without sorting, equal values would have different texts.
 #[test]
 fn hash_maps_and_sets_are_written_in_order() {
     let map: HashMap<u32, u32> = (0..100).map(|n| (n, n)).collect();
@@ -118,7 +118,7 @@ fn a_key_or_an_element_twice_is_refused() {
     assert_eq!(refused::<BTreeMap<String, u8>>(twice), said);
     assert_eq!(refused::<SortedMap<String, u8>>(twice), said);
     assert_eq!(refused::<serde_json::Value>(twice), said);
-    // One key in two texts.
+    // These texts contain one key in two spellings.
     assert!(read::<SortedMap<u8, u8>>(r#"{"1":1,"1.0":2}"#).is_err());
     assert!(read::<HashSet<u8>>("[1,2,1]").is_err());
     assert!(read::<BTreeSet<u8>>("[1,2,1.0]").is_err());
@@ -210,11 +210,11 @@ fn null_is_for_those_that_take_it() {
             "{refused}"
         );
     }
-    // What only begins like it is no JSON.
+    // A text that only begins like `null` is not JSON.
     assert!(refused::<u8>("nul").starts_with("PROTOCOL"));
 }
 
-/// It would come out as `None` at the other side.
+/// The other side would read it as `None`.
 #[test]
 fn some_of_what_is_null_cannot_be_written() {
     for refused in [

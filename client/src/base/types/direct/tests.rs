@@ -1,4 +1,4 @@
-//! Values out of shared memory, beside the same out of a private copy that is checked.
+//! Values that are read directly from shared memory, compared with values from a private copy that is checked.
 
 use callgate_layout::blocks::Region;
 use callgate_layout::buffer::Buffer;
@@ -20,7 +20,7 @@ fn archive_of<T: GateType>(value: &T) -> Vec<u8> {
     bytes.to_vec()
 }
 
-/// What the receiver of an archive takes out of it where it lies.
+/// Reads an archive directly from shared memory, as its receiver does.
 fn directly<T: GateType>(bytes: &[u8]) -> Option<T> {
     let len = MIN_EXTENT_LEN as usize;
     let file = memfd::create("test", len).unwrap();
@@ -38,7 +38,7 @@ fn directly<T: GateType>(bytes: &[u8]) -> Option<T> {
     ))
 }
 
-/// What it takes out of a private copy.
+/// Reads an archive from a private copy.
 fn by_copy<T: GateType>(bytes: &[u8]) -> Option<T> {
     let mut aligned = AlignedVec::<16>::new();
     aligned.extend_from_slice(bytes);
@@ -68,12 +68,12 @@ fn whatever_else_there_is_is_left_to_the_copy() {
     check(&("text".repeat(1000),));
     check(&(vec![vec![7_u8; 1000]],));
     check(&(Some(vec![7_u8; 1000]),));
-    // No such type lies here.
+    // No value of this type fits into these bytes.
     assert!(directly::<(u64, u64)>(&[0; 15]).is_none());
 }
 
-/// Eight vectors may not be made of the same bytes: what a peer sends would take eight times as much
-/// memory here.
+/// Eight vectors must not consist of the same bytes: their values would take eight times as much memory here as the
+/// peer has sent.
 #[test]
 fn vectors_do_not_share_elements() {
     let mut bytes = archive_of(&(vec![7_u8; 64], vec![9_u8; 64]));
@@ -85,7 +85,7 @@ fn vectors_do_not_share_elements() {
 }
 
 proptest! {
-    /// A forged archive is taken directly only as what the checked copy has, too.
+    /// If a forged archive can be read directly, the value is the same as that of the checked copy.
     #[test]
     fn a_forged_archive_is_taken_as_its_copy_or_not_at_all(
         at in 0_usize..120,

@@ -1,5 +1,4 @@
-//! Fields of types that are no gate types: their archives are those of the gate types that stand in their
-//! schema.
+//! Fields of types that are no gate types: their archives are those of the gate types in their schema.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
@@ -27,7 +26,7 @@ struct Foreign {
     recursive: HashMap<String, Foreign>,
 }
 
-/// The same with gate types alone.
+/// The same fields, with gate types only.
 #[gate_type]
 #[derive(Debug, PartialEq)]
 #[allow(clippy::type_complexity, reason = "that is what is tested")]
@@ -100,7 +99,7 @@ fn fields_of_the_standard_library_travel() {
     assert_eq!(dynamic::decode::<Foreign>(&archive).unwrap(), outer());
 }
 
-/// Equal fingerprints say that the one archive can be read as the other.
+/// Equal fingerprints mean that an archive of one type can be read as the other.
 #[test]
 fn they_have_the_archives_of_the_gate_types_in_their_schema() {
     let prints = [fingerprint_of::<Foreign>(), fingerprint_of::<Plain>()];
@@ -137,7 +136,7 @@ fn types_with_parameters_have_such_fields() {
     assert_eq!(dynamic::decode::<Generic<u8>>(&archive).unwrap(), generic);
 }
 
-/// Such a value failed as one that is too large.
+/// Such a value failed with the error for one that is too large.
 #[test]
 fn what_has_no_archive_is_said_to_have_none() {
     use std::os::unix::ffi::OsStringExt;
@@ -166,8 +165,8 @@ fn refused<T: GateType>(value: &impl GateType) -> bool {
     dynamic::decode::<T>(&archive).is_err()
 }
 
-/// `Duration::new` panics where the nanoseconds carry over the last second, and a sum of times where it
-/// is later than the system knows.
+/// `Duration::new` panics if the nanoseconds carry beyond the last second, and adding to a time panics if the sum
+/// is later than the system can express.
 #[test]
 fn hostile_times_are_refused() {
     #[gate_type]
@@ -186,7 +185,7 @@ fn hostile_times_are_refused() {
     assert!(refused::<Time>(&last));
 }
 
-/// What a peer did not sort, or wrote twice, is a map and a set all the same.
+/// Pairs and elements that a peer did not sort, or sent twice, still make a map and a set.
 #[test]
 fn hostile_pairs_and_elements_are_sorted() {
     #[gate_type]

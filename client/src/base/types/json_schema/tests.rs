@@ -1,4 +1,4 @@
-//! What the JSON Schema of a signature allows is what our rules read.
+//! The JSON Schema of a signature allows exactly what the conversion rules accept.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -10,7 +10,7 @@ use crate::base::json::read_arguments;
 use crate::base::types::{Arguments, SortedMap, signature_of};
 use crate::{dynamic, gate_type};
 
-/// Whether a value is allowed, by the words that we use of JSON Schema. Others are an error of this test.
+/// Whether the schema allows a value. Supports the keywords that `json_schema` writes; the test fails at any other.
 fn allows(root: &Value, schema: &Value, value: &Value) -> bool {
     let Value::Object(words) = schema else {
         return schema.as_bool().unwrap();
@@ -54,7 +54,7 @@ fn is_of_type(name: &Value, value: &Value) -> bool {
     }
 }
 
-/// The words that look at what is in an array, an object, a string or a number, and allow all others.
+/// Checks the keywords about the contents of arrays, objects, strings and numbers. They allow all other values.
 fn allows_within(
     root: &Value,
     words: &serde_json::Map<String, Value>,
@@ -108,7 +108,7 @@ fn allows_within(
     }
 }
 
-/// That the schema allows of these arguments what our rules read, and nothing else.
+/// Checks that the schema allows these arguments exactly if the conversion rules accept them.
 fn agree<A: Arguments>(arguments: &[(Value, bool)]) {
     let schema = json_schema(&signature_of::<A, ()>());
     for (arguments, is_right) in arguments {
@@ -230,7 +230,7 @@ struct Moment {
     at: SystemTime,
 }
 
-/// A type of another crate may have the same name.
+/// A type of another crate, with the same name.
 mod theirs {
     use crate::gate_type;
 

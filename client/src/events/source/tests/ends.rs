@@ -1,4 +1,4 @@
-//! What comes and goes: places in memberships, rings, and the source itself.
+//! Beginning and ending: places in memberships, rings, and the source itself.
 
 use callgate_layout::{Code, Encoding};
 
@@ -45,7 +45,7 @@ fn a_source_writes_for_both_brokers_under_the_same_numbers() {
     let mut before = Ear::new(&scene, &old, (1, false));
     scene.send(0, "one").unwrap();
     scene.place(NEXT);
-    // Each broker has its own numbers for rings.
+    // Each broker numbers rings by itself.
     let new = scene.ring((NEXT, 1), Encoding::Archive);
     let mut after = Ear::new(&scene, &new, (1, false));
     scene.send(1, "both").unwrap();

@@ -1,4 +1,4 @@
-//! A source, and listeners that the test is.
+//! A source, and listeners that the test plays.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::link::topic_words::TopicWords;
 
 pub(super) type Event = (u32, String);
 
-/// The membership that a source begins in.
+/// The membership in which a source begins.
 pub(super) const HERE: u64 = 1;
 
 /// The number of a plugin whose handlers cannot run while the test's threads wait.
@@ -63,7 +63,7 @@ fn convert(bytes: &[u8], out: &mut Buffer, most: usize) -> Result<()> {
     json::write_arguments(&value, out, None, most)
 }
 
-/// Threads that run no handlers.
+/// Stands for threads that run no handlers.
 #[derive(Debug)]
 struct Outside;
 
@@ -108,13 +108,13 @@ impl Scene {
         self.source.place(of, self.words.take().unwrap());
     }
 
-    /// Wakes who waits for listeners, as a listener does that has moved on.
+    /// Wakes the thread that waits for listeners, as a listener does when it has moved on.
     pub(super) fn moved_on(&self) {
         // The first place has the first word.
         self.doorbell.wake_room(0);
     }
 
-    /// Has a ring made; what its listeners read.
+    /// Makes a ring, and returns what its listeners map.
     pub(super) fn ring(&self, (of, ring): (u64, u64), encoding: Encoding) -> Ring {
         let capacity = self.source.settings().capacity;
         let len = match encoding {
@@ -142,7 +142,7 @@ impl Scene {
         self.source.send(&Typed(&(number, text.to_owned())))
     }
 
-    /// Fills the ring until nothing more goes without somebody in the way; how many events that were.
+    /// Fills the ring until the next event would have to wait for a listener. Returns the number of events.
     pub(super) fn fill(&self, text: &str) -> u32 {
         let record = {
             let archive = archive_of(&(0, text.to_owned()));
@@ -160,14 +160,14 @@ pub(super) fn archive_of(event: &Event) -> Vec<u8> {
     bytes.to_vec()
 }
 
-/// A ring as its listeners have it.
+/// A ring as its listeners see it.
 pub(super) struct Ring {
     pub(super) key: RingKey,
     encoding: Encoding,
     memory: ReadView,
 }
 
-/// Who listens.
+/// A listener.
 pub(super) struct Ear {
     pub(super) feed: u64,
     pub(super) peer: Arc<Peer>,
@@ -178,7 +178,7 @@ pub(super) struct Ear {
     encoding: Encoding,
 }
 
-/// What came of an event.
+/// The outcome of taking an event.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Heard {
     Event(u64, Event),
@@ -190,13 +190,13 @@ pub(super) enum Heard {
 }
 
 impl Ear {
-    /// A plugin of this number that listens to a ring, by its dispatcher or by a thread of its own.
+    /// Makes a plugin with this number that listens to a ring, on its dispatcher or on a thread of its own.
     pub(super) fn new(scene: &Scene, ring: &Ring, listens: (u64, bool)) -> Ear {
         let budget = Arc::new(Mutex::new(Budget::new(clock::now())));
         Ear::with(scene, ring, listens, budget)
     }
 
-    /// Another feed of the same plugin.
+    /// Makes another feed of the same plugin.
     pub(super) fn another(&self, scene: &Scene, ring: &Ring, feed: u64) -> Ear {
         Ear::with(scene, ring, (feed, false), self.peer.budget.clone())
     }
@@ -240,7 +240,7 @@ impl Ear {
         }
     }
 
-    /// Takes an event, which it has not handled yet.
+    /// Takes an event, without counting it as handled.
     pub(super) fn take(&mut self) -> Heard {
         let mut run = Run::default();
         let taken = self.reader.take(&mut run);
@@ -264,7 +264,7 @@ impl Ear {
         }
     }
 
-    /// Says that everything is handled that was taken.
+    /// Says that all events that were taken have been handled.
     pub(super) fn handled(&self) {
         self.handled_up_to(self.reader.position());
     }
@@ -275,7 +275,7 @@ impl Ear {
             .handled(position, self.reader.number());
     }
 
-    /// Takes everything that there is.
+    /// Takes all events that there are.
     pub(super) fn take_all(&mut self) -> Vec<Heard> {
         let all = std::iter::repeat_with(|| self.take());
         let all = all.take_while(|heard| !matches!(heard, Heard::Nothing | Heard::Closed));

@@ -1,4 +1,4 @@
-//! Which waits for listeners there are, and how long they last.
+//! When a sender waits for listeners, and for how long.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -75,7 +75,7 @@ fn who_stands_still_costs_a_second_once() {
     let took = time_of(&scene, 1);
     assert!(took >= Duration::from_millis(900), "{took:?}");
     for _ in 0..20 {
-        // A ring full of them, while the other one keeps up.
+        // Enough events to fill the ring. The other listener keeps up.
         time_of(&scene, 100);
         assert!(matches!(ears[1].take_all()[..], [Heard::Event(..), ..]));
     }
@@ -100,7 +100,7 @@ fn a_plugin_costs_a_second_however_many_feeds_it_has() {
         time_of(&scene, 100);
         ears.push(ear);
     }
-    // A tenth of the time that passes, and no more.
+    // The plugin may delay its sender for a tenth of the time that passes, and no more.
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(3), "{took:?}");
     assert!(ears.iter_mut().all(is_lost));
@@ -186,7 +186,7 @@ fn who_is_waited_for_without_a_budget_loses_nothing_while_it_moves_on() {
     );
     let mut heard = 0;
     let begun = Instant::now();
-    // More than a budget, and what it grows by meanwhile.
+    // This takes longer than a budget, and than what the budget grows by meanwhile.
     for _ in 0..8 {
         while_it_waits(&scene, &mut ears, |ears| {
             thread::sleep(Duration::from_millis(200));

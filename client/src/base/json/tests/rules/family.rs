@@ -1,4 +1,4 @@
-//! Types of Rust that are variations of each other, each with all that a test needs of it.
+//! Groups of Rust types that are variations of each other, with what a test needs of each.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::gate_type;
 pub(super) struct Kind {
     pub(super) name: &'static str,
     pub(super) signature: Signature,
-    /// Reads a text and writes the value again.
+    /// Reads a text as the type, and writes the value again.
     pub(super) pass: fn(&str) -> Result<String, Code>,
 }
 
@@ -115,7 +115,8 @@ macro_rules! kinds {
     ($($type:ty),* $(,)?) => { vec![$(kind::<$type>()),*] };
 }
 
-/// All of them, relatives beside each other. None has rules that its schema does not say: sets and times have.
+/// All groups, with related types next to each other. Sets and times are missing: they have rules that their schema
+/// does not express.
 pub(super) fn groups() -> Vec<Vec<Kind>> {
     let text = kinds![bool, char, String, PathBufIn, u8];
     let mut numbers = kinds![u8, u16, u32, u64, u128, i8, i16, i32, i64, i128, f32, f64];

@@ -1,4 +1,4 @@
-//! A value of one type that is made so that another type can read it.
+//! Makes a value of one type that another type can read.
 
 use callgate_layout::schema::{Body, Field, Primitive, Schema, Signature, TypeDef, Variant};
 
@@ -7,27 +7,27 @@ use super::model::{Wire, is_tuple};
 /// Why there is no such value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Why {
-    /// The types say so.
+    /// The types rule it out.
     Never,
-    /// All that were looked for are deeper than [`DEEPEST`].
+    /// There was none down to a depth of [`DEEPEST`].
     Deep,
 }
 
 type Made = Result<Wire, Why>;
 
-/// A type with the signature that has its structs and enums.
+/// A type, with the signature that defines its structs and enums.
 pub(super) type Of<'a> = (&'a Signature, &'a Schema);
 
 const DEEPEST: usize = 6;
 
-/// What stands on one side, without what is not seen in JSON.
+/// A type without the parts that JSON does not show.
 pub(super) enum Bare<'a> {
     Schema(&'a Schema),
     Fields(&'a [Field]),
     Variants(&'a [Variant]),
 }
 
-/// Takes `Option`, `Box` and newtypes off, and says whether there was an `Option`.
+/// Removes `Option`, `Box` and newtypes from a type, and says whether there was an `Option`.
 pub(super) fn bare<'a>((signature, mut schema): Of<'a>) -> Option<(Bare<'a>, bool)> {
     let mut is_optional = false;
     for _ in 0..20 {
@@ -47,7 +47,7 @@ pub(super) fn bare<'a>((signature, mut schema): Of<'a>) -> Option<(Bare<'a>, boo
     None
 }
 
-/// A value of `from` that `to` can read.
+/// Makes a value of `from` that `to` can read.
 pub(super) fn fitting(from: Of<'_>, to: Of<'_>, depth: usize) -> Made {
     let (Some((from_bare, can_be_null)), Some((to_bare, takes_null))) = (bare(from), bare(to))
     else {
@@ -118,7 +118,7 @@ fn first(all: impl IntoIterator<Item = Made>) -> Made {
     Err(last)
 }
 
-/// A key that all types of a class take.
+/// A key that all key types of the same class can read.
 pub(super) fn class(key: &Schema) -> Option<&'static str> {
     match key {
         Schema::String | Schema::Primitive(Primitive::Char) => Some("a"),
@@ -143,7 +143,7 @@ pub(super) fn scalars(from: &Bare<'_>, to: &Bare<'_>) -> Made {
     }
 }
 
-/// What each element is, and how many there are if that is fixed.
+/// The type of each element, and whether the number of elements is fixed.
 pub(super) struct Elements<'a> {
     pub(super) all: Vec<&'a Schema>,
     is_fixed: bool,
@@ -181,7 +181,7 @@ fn lists(from: (&Signature, Elements<'_>), to: (&Signature, Elements<'_>), depth
     }
 }
 
-/// What none of them can be is worse than what they can only be further down.
+/// `Ok` if all values could be made. Of the errors, `Never` takes precedence over `Deep`.
 fn all(made: &[Made]) -> Result<(), Why> {
     match made.contains(&Err(Why::Never)) {
         true => Err(Why::Never),
@@ -235,7 +235,7 @@ fn content(from: (&Signature, &Variant), to: (&Signature, &Variant), depth: usiz
     })
 }
 
-/// The signature with what a variant holds as its last type.
+/// The signature with the contents of a variant added as its last type.
 pub(super) fn with(signature: &Signature, variant: &Variant) -> Signature {
     let mut signature = signature.clone();
     signature.types.push(TypeDef {

@@ -15,12 +15,12 @@ const KEYS: [Schema; 4] = [
 /// Makes types.
 pub(super) struct Maker<'a> {
     random: &'a mut Random,
-    /// How many structs and enums there are.
+    /// How many structs and enums a signature has.
     count: usize,
 }
 
 impl Maker<'_> {
-    /// Two signatures of one parameter, of which the second one is in some places another one.
+    /// Makes two signatures with one parameter each. The second one differs from the first in some places.
     pub(super) fn pair(random: &mut Random) -> (Signature, Signature) {
         let count = random.below(3) + 1;
         let mut maker = Maker { random, count };
@@ -43,7 +43,7 @@ impl Maker<'_> {
     }
 
     fn number(&mut self) -> Schema {
-        // The first one is `bool` and the last one `char`: these are none.
+        // Without the first, `bool`, and the last, `char`, which are no numbers.
         let all = &Primitive::ALL[1..Primitive::ALL.len() - 1];
         Schema::Primitive(*self.random.pick(all))
     }
@@ -214,7 +214,7 @@ impl Maker<'_> {
     }
 }
 
-/// Whether the model knows the default of a schema: not of what is named.
+/// Whether the model knows the default of a schema. It does not know those of structs and enums.
 fn has_default(schema: &Schema) -> bool {
     matches!(
         schema,

@@ -1,12 +1,12 @@
-//! Whether a value of one type is meant to become one of another, where their JSON may be alike without that: a text and
-//! a variant's name, a struct and a map, what is nothing and what is absent.
+//! Whether the comparison of schemas means a value of one type to be converted to another. Their JSON may look
+//! alike without that: a text and a variant's name, a struct and a map, an empty struct and a missing value.
 
 use callgate_layout::schema::{Field, Schema, Variant};
 
 use super::fitting::{Bare, Of, bare, class, elements, last, scalars, with};
 use super::model::Wire;
 
-/// Whether the rules of comparison have a row for all that is in this value.
+/// Whether the comparison's rules have a row for every part of this value.
 pub(super) fn is_meant(value: &Wire, from: Of<'_>, to: Of<'_>) -> bool {
     let (Some((from_bare, can_be_null)), Some((to_bare, takes_null))) = (bare(from), bare(to))
     else {

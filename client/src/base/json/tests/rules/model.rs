@@ -1,11 +1,11 @@
-//! A plain model of the rules of decision 22: a value as the JSON that its type writes, and what a schema makes of it. It
-//! knows nothing of readers, writers or types of Rust.
+//! A simple model of the rules of decision 22. A value is the JSON that its type writes; the model converts it
+//! according to a schema. It uses none of the readers, writers and Rust types.
 
 use callgate_layout::Code;
 use callgate_layout::Code::{TypeMismatch, ValueNull};
 use callgate_layout::schema::{Body, Field, Primitive, Schema, Signature, TypeDef, Variant};
 
-/// A value in JSON; numbers as they are written.
+/// A JSON value. Numbers are kept as they are written.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Wire {
     Null,
@@ -44,7 +44,7 @@ impl Wire {
 
 pub(super) type Outcome = Result<Wire, Code>;
 
-/// What the type `to` makes of a value, as it writes it itself.
+/// Converts a value to the type `to`. The result is what that type writes.
 pub(super) fn convert(value: &Wire, signature: &Signature, to: &Schema) -> Outcome {
     let each = |value: &Wire, to: &Schema| convert(value, signature, to);
     match to {
@@ -120,7 +120,7 @@ fn list(value: &Wire, length: Option<usize>, each: impl Fn(usize, &Wire) -> Outc
                 .map(|(index, value)| each(index, value));
             all.collect::<Result<_, Code>>().map(Wire::List)
         }
-        // An element that is wrong comes before the length.
+        // A wrong element is reported before a wrong length.
         Wire::List(all) => {
             let count = length.unwrap_or(0).min(all.len());
             let mut first = all[..count].iter().enumerate();
@@ -131,7 +131,7 @@ fn list(value: &Wire, length: Option<usize>, each: impl Fn(usize, &Wire) -> Outc
     }
 }
 
-/// Whether fields are those of a tuple struct or variant.
+/// Whether the fields are those of a tuple struct or a tuple variant.
 pub(super) fn is_tuple(fields: &[Field]) -> bool {
     fields.first().is_some_and(|field| field.name == "0")
 }
@@ -169,7 +169,7 @@ fn of_fields(value: &Wire, signature: &Signature, fields: &[Field]) -> Outcome {
     named.collect::<Result<_, Code>>().map(Wire::Object)
 }
 
-/// A struct without fields is made of null, of an empty list and of every object.
+/// A struct without fields can be read from null, from an empty list and from every object.
 fn nothing(value: &Wire) -> Outcome {
     match value {
         Wire::Null | Wire::Object(_) => Ok(Wire::Null),
@@ -200,8 +200,8 @@ fn of_variants(value: &Wire, signature: &Signature, variants: &[Variant]) -> Out
     })
 }
 
-/// A variant's name alone is one that holds nothing: no members, or null where it has one field without a name, or
-/// no members in that one.
+/// A variant's name alone stands for a variant with nothing in it: one without members, with one unnamed field that
+/// is null, or with one unnamed field that has no members.
 fn of_name_alone(signature: &Signature, fields: &[Field]) -> Outcome {
     let empty = Wire::Object(Vec::new());
     let is_newtype = fields.len() == 1 && is_tuple(fields);

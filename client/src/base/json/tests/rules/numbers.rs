@@ -1,10 +1,10 @@
-//! The model's numbers: by their digits, and by the standard library's own conversions.
+//! The numbers of the model: it works on their digits, and with the conversions of the standard library.
 
 use callgate_layout::schema::{Primitive, Schema};
 
 use super::model::Wire;
 
-/// The number that a type makes of a value, as it writes it itself.
+/// Converts a value to a number of the type `to`, written as that type writes it.
 pub(super) fn convert(value: &Wire, to: Primitive) -> Option<Wire> {
     let literal = match (value, to) {
         (Wire::Number(literal), _) => literal,
@@ -31,13 +31,13 @@ pub(super) fn convert(value: &Wire, to: Primitive) -> Option<Wire> {
     )
 }
 
-/// Whether a literal has neither fraction nor exponent.
+/// Whether a literal has neither a fraction nor an exponent.
 fn is_plain(literal: &str) -> bool {
     let digits = literal.strip_prefix('-').unwrap_or(literal);
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The digits of a literal that is a whole number.
+/// The digits of a literal, if it is a whole number.
 fn integer(literal: &str) -> Option<String> {
     let (sign, rest) = match literal.strip_prefix('-') {
         Some(rest) => ("-", rest),
@@ -87,7 +87,7 @@ macro_rules! floats {
 
 floats! { float32 f32; float64 f64; }
 
-/// The name of a member that a key makes of one.
+/// Converts the name of a member to a key of the type `to`.
 pub(super) fn key(name: &str, to: &Schema) -> Option<String> {
     match to {
         Schema::String => Some(name.to_owned()),

@@ -1,10 +1,10 @@
-//! Random values of a schema, as the type itself would write them.
+//! Random values of a schema, as the type itself writes them.
 
 use callgate_layout::schema::{Body, Field, Primitive, Schema, Signature};
 
 use super::model::{Wire, is_tuple};
 
-/// Numbers from a seed (xorshift).
+/// Random numbers from a seed (xorshift).
 pub(super) struct Random(u64);
 
 impl Random {
@@ -32,21 +32,21 @@ impl Random {
     }
 }
 
-/// How many structs and enums a value has within each other at most; what may be empty is empty there.
+/// How deep structs and enums are nested in a value at most. At that depth everything that can be empty is empty.
 const DEEPEST: usize = 5;
 
 /// Makes values.
 pub(super) struct Sampler<'a> {
     pub(super) random: &'a mut Random,
     pub(super) signature: &'a Signature,
-    /// Whether options and lists have something in them wherever they can.
+    /// Whether options and lists have contents wherever they can.
     pub(super) is_full: bool,
-    /// Whether something is empty that has to be.
+    /// Whether anything had to be left empty.
     pub(super) is_cut: bool,
 }
 
 impl Sampler<'_> {
-    /// A value of a schema; `None` where the type has none that is not deeper than [`DEEPEST`].
+    /// Makes a value of a schema. `None` if the type has no value of a depth up to [`DEEPEST`].
     pub(super) fn value(&mut self, schema: &Schema, depth: usize) -> Option<Wire> {
         let signature = self.signature;
         Some(match schema {
@@ -64,7 +64,7 @@ impl Sampler<'_> {
             Schema::Box(inner) => self.value(inner, depth)?,
             Schema::Option(inner) => match self.is_empty(depth) {
                 true => Wire::Null,
-                // `Some` of null cannot be written: what is sampled is `None`.
+                // `Some` of null cannot be written, so the sample is `None`.
                 false => match self.value(inner, depth) {
                     Some(Wire::Null) | None => self.cut(Wire::Null),
                     Some(value) => value,
@@ -159,7 +159,7 @@ impl Sampler<'_> {
         })
     }
 
-    /// What a value of any type may be.
+    /// Makes a value for `Schema::Any`.
     fn any(&mut self) -> Wire {
         let number = |literal: &str| Wire::Number(literal.to_owned());
         match self.random.below(8) {
@@ -174,7 +174,7 @@ impl Sampler<'_> {
         }
     }
 
-    /// A number of a type, near to where others end.
+    /// Makes a number of a type, often close to the limits of number types.
     fn number(&mut self, of: Primitive) -> Wire {
         if let Primitive::F32 | Primitive::F64 = of {
             return self.float(of == Primitive::F32);
@@ -208,7 +208,7 @@ impl Sampler<'_> {
             false => serde_json::to_string(&number),
         };
         let written = written.unwrap();
-        // What JSON cannot say is null there.
+        // JSON has no number for this value; serde_json writes null.
         Wire::Number(if written == "null" {
             "1.0".to_owned()
         } else {

@@ -5,18 +5,11 @@
 //! each costs the sender that transfer. So after such events the listener leaves out some looks, and then finds
 //! many events at once.
 
-use callgate_layout::clock;
-
 /// Events follow each other closely if an event came after at most this many looks that found nothing: the answer
 /// to something that a handler has sent takes longer.
 const SOON: u32 = 4;
 /// How many looks are left out then: about 3 microseconds. With half as many, an event took half as long again.
 const REST: u32 = 64;
-/// How long a thread waits instead that does nothing between its looks, in nanoseconds. It waits by the clock,
-/// because a pause takes ten times as long on some processors as on others.
-const PASS: u64 = 3_000;
-/// Pauses between two looks at the clock.
-const PAUSES: u32 = 8;
 
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
@@ -38,9 +31,7 @@ impl Pace {
     /// For a thread that has nothing else to do: spins for the time of the looks that are to be left out.
     #[inline]
     pub(crate) fn let_pass(&mut self) {
-        if std::mem::take(&mut self.rest) > 0 {
-            spin_for(PASS);
-        }
+        (0..std::mem::take(&mut self.rest)).for_each(|_| std::hint::spin_loop());
     }
 
     /// Notes that a look has found nothing.
@@ -54,13 +45,6 @@ impl Pace {
     pub(crate) fn took(&mut self, is_more: bool) {
         let came_soon = std::mem::take(&mut self.in_vain) <= SOON;
         self.rest = if came_soon && !is_more { REST } else { 0 };
-    }
-}
-
-fn spin_for(nanos: u64) {
-    let until = clock::now().saturating_add(nanos);
-    while clock::now() < until {
-        (0..PAUSES).for_each(|_| std::hint::spin_loop());
     }
 }
 

@@ -43,8 +43,7 @@ impl Attack {
     pub(crate) fn with(kind: &str, more: &Value, others: &[(&str, &str)]) -> Attack {
         let mut scene = Scene::new();
         // Nobody is hung because the machine is busy, and nobody is away for long.
-        let mut manifest =
-            json!({"restart": {"backoff_ms": [10], "quarantine_crashes": 0, "stop_grace_ms": 300}});
+        let mut manifest = json!({"restart": {"backoff_ms": [10, 1000], "quarantine_crashes": 0, "stop_grace_ms": 300}});
         scene.plugin("calm", "echo", &manifest);
         for (key, value) in more.as_object().expect("an object") {
             manifest[key] = value.clone();

@@ -33,7 +33,7 @@ fn manifest() -> Value {
     json!({"restart": {
         "ask_every_ms": 400,
         "hung_after": 3,
-        "backoff_ms": [10, 50, 100],
+        "backoff_ms": [10, 50, 100, 1000],
         "steady_after_ms": 500,
         "quarantine_crashes": 0,
         "call_deadline_ms": 20_000,

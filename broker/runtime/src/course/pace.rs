@@ -9,7 +9,7 @@ use super::settings::Limits;
 
 /// How much has to be there before a child is read again: less would be used up by its next lines, and pauses of some milliseconds are what
 /// the kernel's timers are good for.
-const PIECE: Duration = Duration::from_millis(2);
+const PIECE: Duration = Duration::from_millis(1);
 
 /// The budget of one life.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ pub struct Limits {
     pub stuck_for: Duration,
     /// The most malformed frames a second; 1,000 by default. Beyond, the plugin is killed (`PROTOCOL`).
     pub malformed_frames: u32,
-    /// How much of the loop's time a plugin may take with what nobody has asked it for, in percent of the time that passes; 5 by default.
+    /// How much of the loop's time a plugin may take with what nobody has asked it for, in percent of the time that passes; 2 by default.
     /// That are its log lines, its events, its own calls and subscriptions, answers to no open request, and malformed frames; answers that
     /// somebody waits for are free. Beyond, its output is not read for a while, so that it waits in its writes. With 100 it is always read.
     pub unasked_percent: u32,
@@ -34,7 +34,7 @@ impl Default for Limits {
             queued_bytes: 8 << 20,
             stuck_for: Duration::from_secs(10),
             malformed_frames: 1000,
-            unasked_percent: 5,
+            unasked_percent: 2,
             unasked_burst: Duration::from_millis(20),
         }
     }

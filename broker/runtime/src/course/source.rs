@@ -168,6 +168,7 @@ impl Source {
                 }
                 (false, false) => {
                     weights.unasked += weight;
+                    weights.lines += 1;
                     weights.late += mem::take(unsettled);
                 }
             }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use callgate_layout::sys::cores::running_time;
 
 /// What it takes to be woken for a child's next lines, beside reading them.
-const TURN: Duration = Duration::from_micros(2);
+const TURN: Duration = Duration::from_micros(5);
 
 /// Measures what the loop spends.
 ///
@@ -37,6 +37,9 @@ impl Watch {
     }
 }
 
+/// What a line counts for at least: its writer takes about as long for it, on a core that others want, too.
+const LINE: Duration = Duration::from_micros(1);
+
 /// How much was read in a share: bytes, and something for each line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Weights {
@@ -44,6 +47,8 @@ pub(super) struct Weights {
     pub(super) awaited: usize,
     /// Of what nobody has asked for.
     pub(super) unasked: usize,
+    /// How many lines that were.
+    pub(super) lines: u32,
     /// Of a frame that has not ended, or that another thread reads: it may be such an answer.
     pub(super) unfinished: usize,
     /// What was spent before on a frame that nobody has asked for, as it turned out.
@@ -58,6 +63,7 @@ impl Weights {
     pub(super) fn add(&mut self, other: Weights) {
         self.awaited += other.awaited;
         self.unasked += other.unasked;
+        self.lines += other.lines;
         self.unfinished += other.unfinished;
         self.late += other.late;
     }
@@ -68,7 +74,8 @@ impl Weights {
             0 => Duration::ZERO,
             _ => TURN,
         };
-        self.part(self.unasked, spent + turn) + self.late
+        let of_lines = LINE.saturating_mul(self.lines);
+        self.part(self.unasked, spent + turn).max(of_lines) + self.late
     }
 
     /// How much of it may still turn out either way.
@@ -104,6 +111,9 @@ mod tests {
         assert_eq!(weights.unasked_of(spent), (spent + TURN) / 4 + 7 * spent);
         assert_eq!(weights.unfinished_of(spent), spent / 4);
         assert_eq!(Weights::default().unasked_of(spent), Duration::ZERO);
+        // However fast they are read.
+        weights.lines = 1000;
+        assert_eq!(weights.unasked_of(spent), 1000 * LINE + 7 * spent);
     }
 
     #[test]

@@ -30,10 +30,10 @@ pub fn ran(pid: u32, name: &str) -> u64 {
     let of_task = tasks.filter_map(|task| {
         let read = |file: &str| fs::read_to_string(task.path().join(file)).ok();
         let is_meant = name.is_empty() || read("comm")?.trim_end() == name;
-        let ran: u64 = read("schedstat")?.split(' ').next()?.parse().ok()?;
+        let ran = read("schedstat")?.split(' ').next()?.parse::<u64>().ok()?;
         is_meant.then_some(ran)
     });
-    of_task.sum()
+    of_task.sum::<u64>()
 }
 
 /// Maps of a process, one line each.

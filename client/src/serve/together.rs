@@ -37,7 +37,12 @@ pub(crate) fn answer_together<T>(work: impl FnOnce() -> T) -> T {
         bells.get_or_insert_default();
         is_outermost
     };
-    let _together = BELLS.try_with(begin).is_ok_and(|is| is).then_some(Together);
+    let is_outermost = BELLS.try_with(begin).unwrap_or(false);
+    // Another one would ring where it is dropped.
+    let _together = match is_outermost {
+        true => Some(Together),
+        false => None,
+    };
     work()
 }
 

@@ -109,6 +109,43 @@ fn with_the_value_read_after_the_look_an_answer_is_slept_through() {
     check(Some(3), || two_calls(Late::Reading));
 }
 
+/// Two answers for which the bell is rung once: when both are published, or one of them too early.
+fn two_answers_together(is_early: bool) {
+    let link = Link::new(2, Without::Nothing);
+    let keeper = thread::spawn({
+        let link = link.clone();
+        move || {
+            let bell = take(&link);
+            let calls = [0, 1].map(|value| send(&link, &bell, value, Late::Nothing));
+            assert_eq!(look_after(&link, &bell, calls.to_vec(), Late::Nothing), 2);
+            drop(ManuallyDrop::into_inner(bell));
+        }
+    });
+    let mut provider = Provider::new(&link);
+    let calls = [(); 2].map(|()| provider.take());
+    let bell = provider.answer_unheard(calls[0]);
+    if is_early {
+        provider.wake(bell);
+    }
+    assert_eq!(provider.answer_unheard(calls[1]), bell);
+    if !is_early {
+        provider.wake(bell);
+    }
+    keeper.join().unwrap();
+}
+
+/// At most three preemptions.
+#[test]
+fn one_ring_tells_of_all_answers_that_are_published_before_it() {
+    check(Some(3), || two_answers_together(false));
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn an_answer_that_is_published_after_the_ring_is_slept_through() {
+    check(Some(3), || two_answers_together(true));
+}
+
 /// The link ends, while one of two calls may be answered: the bell is rung by whoever ends the link, which
 /// does so for each bell that it sees taken (GONE-OR-ASLEEP).
 fn the_end(late: Late) {

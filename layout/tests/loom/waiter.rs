@@ -37,6 +37,31 @@ fn no_answer_is_slept_through() {
     check(Some(3), || call_and_park(Link::park, 2));
 }
 
+/// The same where the caller is woken some time after it was looked how: two answers are published before either bell is rung.
+#[test]
+fn no_bell_that_is_rung_later_is_slept_through() {
+    check(Some(2), || {
+        let link = Link::new(2, Without::Nothing);
+        let callers = [0, 1].map(|gate| {
+            let link = link.clone();
+            thread::spawn(move || {
+                let ticket = link.take(gate);
+                link.publish(ticket, u64::from(gate));
+                assert!(link.sleep(ticket));
+                assert_eq!(link.read(ticket), u64::from(gate) + ANSWER);
+                link.finish(ticket);
+            })
+        });
+        let mut provider = Provider::new(&link);
+        let calls = [(); 2].map(|()| provider.take());
+        let bells = calls.map(|call| provider.answer_unheard(call));
+        bells.into_iter().for_each(|bell| provider.wake(bell));
+        callers
+            .into_iter()
+            .for_each(|caller| caller.join().unwrap());
+    });
+}
+
 /// The same for a caller that sleeps on a bell of its own.
 #[test]
 fn no_bell_is_slept_through() {

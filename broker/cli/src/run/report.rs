@@ -30,6 +30,11 @@ impl Report {
         self.gone.insert(name.to_owned());
     }
 
+    /// Whether that was said of a plugin, and its folder is not there again.
+    pub(super) fn is_gone(&self, name: &str) -> bool {
+        self.gone.contains(name)
+    }
+
     /// Whether a plugin's folder had gone, and is there again.
     pub(super) fn is_back(&mut self, name: &str) -> bool {
         self.gone.remove(name)

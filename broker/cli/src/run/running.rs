@@ -61,6 +61,10 @@ impl Running<'_> {
     }
 
     fn gone(&mut self, name: &str) {
+        // The kernel may tell of a folder's removal in several parts.
+        if self.report.is_gone(name) {
+            return;
+        }
         if let Err(error) = self.runtime.stop_plugin(name) {
             return self.goes_on(name, &error);
         }

@@ -4,7 +4,7 @@
 //! the round is over. The loop finds the answer's caller by
 //! the id, and publishes the result as the child has written it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use callgate_client::dynamic::{Responder, at_end_of_round};
@@ -42,6 +42,16 @@ pub(crate) struct Calls {
 struct Stands {
     stage: Stage,
     table: Table,
+    /// The requests that the running round of the dispatcher has gathered.
+    gathered: Vec<u64>,
+}
+
+/// What is to be done for a request that was noted.
+struct Noted {
+    /// The loop has to look earlier than it means to.
+    is_due_earlier: bool,
+    /// It is the first one of its round.
+    is_first_gathered: bool,
 }
 
 enum Stage {
@@ -83,21 +93,21 @@ impl Calls {
         name: &str,
         (stdin, tell): (&Stdin, &Arc<dyn Tell>),
         (counts, timeout): (&Arc<Counts>, Duration),
-    ) -> Calls {
-        let gathered = stdin.clone();
-        Calls {
+    ) -> Arc<Calls> {
+        Arc::new_cyclic(|this: &Weak<Calls>| Calls {
             name: name.to_owned(),
             ids: Ids::new(),
             table: Mutex::new(Stands {
                 stage: Stage::NotReady,
                 table: Table::default(),
+                gathered: Vec::new(),
             }),
             stdin: stdin.clone(),
-            write_gathered: Arc::new(move || gathered.write_gathered()),
+            write_gathered: written_by(this.clone()),
             tell: tell.clone(),
             counts: counts.clone(),
             timeout,
-        }
+        })
     }
 
     /// Serves a call of a plugin's: the handler of all gates under the prefix.
@@ -142,48 +152,76 @@ impl Calls {
             Ok(line) => line,
             Err(_) => return asker.refuse(self.too_large()),
         };
-        let now = Instant::now();
         let timeout = request.timeout.min(self.timeout).min(LONGEST);
         // Before it is written: the answer may come at once.
-        let inserted = {
-            let mut stands = self.table.lock();
-            match stands.refusal(&self.name) {
-                Some(why) => Err((asker, why)),
-                None => {
-                    let inserted = stands.table.insert(count, asker, (now, now + timeout));
-                    inserted.map_err(|Full(asker)| (asker, self.overloaded()))
-                }
-            }
-        };
-        match inserted {
+        let noted = match self.note((count, gathers), asker, timeout) {
+            Ok(noted) => noted,
             Err((asker, why)) => return asker.refuse(why),
-            Ok(true) => self.tell.wake(),
-            Ok(false) => {}
+        };
+        if noted.is_due_earlier {
+            self.tell.wake();
         }
-        match self.write(&line, gathers) {
+        let written = match gathers {
+            true => self.stdin.gather(&line),
+            false => self.stdin.write(&line),
+        };
+        match written {
             Ok(()) => self.counts.requests.add(1),
             Err(refused) => self.take_back(count, refused),
         }
-    }
-
-    fn write(&self, line: &[u8], gathers: bool) -> Result<(), Refused> {
-        if !gathers {
-            return self.stdin.write(line);
-        }
-        if self.stdin.gather(line)? {
+        if noted.is_first_gathered {
             at_end_of_round(&self.write_gathered);
         }
-        Ok(())
+    }
+
+    /// Notes a request that is about to be written; who asks is given back where it is not to be.
+    fn note(
+        &self,
+        (count, gathers): (u64, bool),
+        asker: Asker,
+        timeout: Duration,
+    ) -> Result<Noted, (Asker, Error)> {
+        let now = Instant::now();
+        let mut stands = self.table.lock();
+        if let Some(why) = stands.refusal(&self.name) {
+            return Err((asker, why));
+        }
+        let inserted = stands.table.insert(count, asker, (now, now + timeout));
+        let is_due_earlier = inserted.map_err(|Full(asker)| (asker, self.overloaded()))?;
+        let is_first_gathered = gathers && stands.gathered.is_empty();
+        if gathers {
+            stands.gathered.push(count);
+        }
+        Ok(Noted {
+            is_due_earlier,
+            is_first_gathered,
+        })
+    }
+
+    /// Writes the requests of a round that is over.
+    fn write_gathered(&self) {
+        let written = self.stdin.write_gathered();
+        let lost = {
+            let Stands {
+                table, gathered, ..
+            } = &mut *self.table.lock();
+            let counts = gathered.drain(..);
+            match written {
+                Ok(()) => Vec::new(),
+                Err(_) => counts.filter_map(|count| table.take(count)).collect(),
+            }
+        };
+        for asker in lost {
+            // The child may have read some of them before it closed the pipe.
+            asker.refuse(self.unread().maybe_run());
+        }
     }
 
     /// Answers a request that could not be written.
     fn take_back(&self, count: u64, refused: Refused) {
         let error = match refused {
             Refused::Full => self.overloaded(),
-            Refused::Gone => {
-                let text = format!("plugin {} reads its stdin no more", self.name);
-                Error::new(Code::ProviderGone, text)
-            }
+            Refused::Gone => self.unread(),
         };
         let asker = self.table.lock().table.take(count);
         if let Some(asker) = asker {
@@ -282,10 +320,25 @@ impl Calls {
     }
 
     #[cold]
+    fn unread(&self) -> Error {
+        let text = format!("plugin {} reads its stdin no more", self.name);
+        Error::new(Code::ProviderGone, text)
+    }
+
+    #[cold]
     fn too_large(&self) -> Error {
         let text = format!("the request has more than the {FRAME_CAP} bytes that a frame may have");
         Error::new(Code::RequestTooLarge, text)
     }
+}
+
+/// What the dispatcher does at the end of a round.
+fn written_by(calls: Weak<Calls>) -> Arc<dyn Fn() + Send + Sync> {
+    Arc::new(move || {
+        if let Some(calls) = calls.upgrade() {
+            calls.write_gathered();
+        }
+    })
 }
 
 impl Stands {

@@ -130,7 +130,7 @@ impl Bridge {
         };
         Ok(Bridge {
             shared,
-            calls: Arc::new(calls),
+            calls,
             stdin,
             own: Mutex::new(own),
         })

@@ -82,15 +82,20 @@ impl Stdin {
         self.with(|state, _| state.write(line, usize::MAX))
     }
 
-    /// Takes a line that is to be written together with others. Where this says true, the caller has to [write
-    /// them](Stdin::write_gathered) soon; it is woken for nothing else. Whatever else is written goes behind them.
-    pub(crate) fn gather(&self, line: &[u8]) -> Result<bool, Refused> {
+    /// Takes a line that is to be written together with others: the caller has to [write them](Stdin::write_gathered) soon. Whatever
+    /// else is written goes behind them.
+    pub(crate) fn gather(&self, line: &[u8]) -> Result<(), Refused> {
         self.with(|state, quota| state.gather(line, quota))
     }
 
-    /// Writes what was gathered. What the pipe does not take of it stays in the queue, as with other lines.
-    pub(crate) fn write_gathered(&self) {
-        self.with(|state, _| ((), state.is_gathering && !state.flush()));
+    /// Writes what was gathered. What the pipe does not take of it stays in the queue, as with other lines. Where nobody reads any more,
+    /// the child may have read some of it.
+    pub(crate) fn write_gathered(&self) -> Result<(), Refused> {
+        self.with(|state, _| {
+            let is_lost = state.is_gathering && !state.flush();
+            let outcome = state.pipe.as_ref().map(|_| ());
+            (outcome.ok_or(Refused::Gone), is_lost)
+        })
     }
 
     /// Writes what is queued, as far as the pipe takes it.
@@ -171,16 +176,15 @@ impl State {
     }
 
     /// Returns besides, as [`State::write`] does, what is to be told.
-    fn gather(&mut self, line: &[u8], quota: usize) -> (Result<bool, Refused>, bool) {
-        let is_idle = self.queue.is_empty() && self.pipe.is_some();
-        let most = MOST_GATHERED.min(quota);
-        if !(is_idle || self.is_gathering) || self.queue.len() + line.len() > most {
-            let (outcome, is_news) = self.write(line, quota);
-            return (outcome.map(|()| false), is_news);
+    fn gather(&mut self, line: &[u8], quota: usize) -> (Result<(), Refused>, bool) {
+        let is_full = !self.queue.is_empty() && !self.is_gathering;
+        let is_long = self.queue.len() + line.len() > MOST_GATHERED.min(quota);
+        if self.pipe.is_none() || is_full || is_long {
+            return self.write(line, quota);
         }
         self.queue.extend(line);
         self.is_gathering = true;
-        (Ok(is_idle), false)
+        (Ok(()), false)
     }
 
     /// Returns whether anybody still reads.
@@ -318,18 +322,18 @@ mod tests {
     #[test]
     fn lines_are_gathered_until_they_are_written() {
         let (mut pipe, stdin, _told) = scene(100_000);
-        assert_eq!(stdin.gather(b"one\n"), Ok(true));
-        assert_eq!(stdin.gather(b"two\n"), Ok(false));
+        assert_eq!(stdin.gather(b"one\n"), Ok(()));
+        assert_eq!(stdin.gather(b"two\n"), Ok(()));
         assert_eq!(stdin.queued(), 8);
         stdin.write(b"three\n").unwrap();
         assert_eq!(stdin.queued(), 0);
-        assert_eq!(stdin.gather(b"four\n"), Ok(true));
-        stdin.write_gathered();
-        stdin.write_gathered();
+        assert_eq!(stdin.gather(b"four\n"), Ok(()));
+        stdin.write_gathered().unwrap();
+        stdin.write_gathered().unwrap();
         assert_eq!(read(&mut pipe, 19), b"one\ntwo\nthree\nfour\n");
         // A line that is too long to wait takes the others with it.
-        assert_eq!(stdin.gather(b"five\n"), Ok(true));
-        assert_eq!(stdin.gather(&[6; MOST_GATHERED]), Ok(false));
+        assert_eq!(stdin.gather(b"five\n"), Ok(()));
+        assert_eq!(stdin.gather(&[6; MOST_GATHERED]), Ok(()));
         assert_eq!(stdin.queued(), 0);
         assert_eq!(read(&mut pipe, 5), b"five\n");
     }
@@ -346,7 +350,7 @@ mod tests {
                 Err(refused) => break assert_eq!(refused, Refused::Full),
             }
             if taken % 3 == 0 {
-                stdin.write_gathered();
+                stdin.write_gathered().unwrap();
             }
         }
         // The pipe's 64 KiB and the quota.
@@ -357,7 +361,7 @@ mod tests {
             assert_eq!(read(&mut pipe, line.len()), line);
             stdin.flush();
         }
-        assert_eq!((stdin.queued(), stdin.gather(&line)), (0, Ok(true)));
+        assert_eq!((stdin.queued(), stdin.gather(&line)), (0, Ok(())));
     }
 
     #[test]
@@ -365,7 +369,8 @@ mod tests {
         let (pipe, stdin, told) = scene(100_000);
         stdin.gather(b"unheard\n").unwrap();
         drop(pipe);
-        stdin.write_gathered();
+        assert_eq!(stdin.write_gathered(), Err(Refused::Gone));
+        assert_eq!(stdin.write_gathered(), Err(Refused::Gone));
         assert_eq!(stdin.gather(b"unheard\n"), Err(Refused::Gone));
         assert!(stdin.is_gone());
         assert_eq!(told.load(Ordering::Relaxed), 1);

@@ -81,9 +81,15 @@ impl Provider {
 
     /// Answers in the reply slot.
     pub(crate) fn answer(&mut self, call: Taken) {
+        let waiter = self.answer_unheard(call);
+        self.wake(waiter);
+    }
+
+    /// The same, and leaves it to the model to [wake](Provider::wake) the caller.
+    pub(crate) fn answer_unheard(&mut self, call: Taken) -> Waiter {
         let mut cell = Cell::default();
         cell.inline_mut()[..8].copy_from_slice(&(call.value + ANSWER).to_ne_bytes());
-        self.publish(call.ticket, Place::Inline, &mut cell);
+        self.publish_unheard(call.ticket, Place::Inline, &mut cell)
     }
 
     /// Answers in the outbox's blocks; false while that has no room.
@@ -109,6 +115,11 @@ impl Provider {
     }
 
     fn publish(&mut self, ticket: Ticket, place: Place, cell: &mut Cell) {
+        let waiter = self.publish_unheard(ticket, place, cell);
+        self.wake(waiter);
+    }
+
+    fn publish_unheard(&mut self, ticket: Ticket, place: Place, cell: &mut Cell) -> Waiter {
         let (outbox, geometry) = (&self.link.replies, self.link.geometry);
         let reply = Reply {
             ok: true,
@@ -125,7 +136,12 @@ impl Provider {
             cell,
         );
         self.link.answers_queue.wake();
-        match flags::waiter_to_wake(self.link.calls.as_read(), geometry, ticket.slot) {
+        flags::waiter_to_wake(self.link.calls.as_read(), geometry, ticket.slot)
+    }
+
+    /// Wakes a caller whose answer is published.
+    pub(crate) fn wake(&self, waiter: Waiter) {
+        match waiter {
             Waiter::Nobody => {}
             Waiter::Bell(bell) => self.link.ring_callers(bell),
             Waiter::Reply => self.link.slot_queue.wake(),

@@ -283,3 +283,32 @@ fn a_host_may_call_on_behalf_of_a_user() {
     assert_eq!(error.code(), Code::ProviderGone);
     assert_eq!(error.context(), Some(&json!({ "signal": 9 })));
 }
+
+/// Requests that are written together: none is lost or written twice, whichever of them meets a pipe that is full.
+#[test]
+fn many_calls_at_once_are_all_written() {
+    let scene = Scene::new();
+    let mut child = scene.child_with("notes", Traits::default());
+    child.bridge.offer().unwrap();
+    let caller = scene.plugin("caller");
+    let (get, list) = (open(&caller, "notes.get"), open(&caller, "notes.list"));
+    let params = |n: usize| json!({ "n": n, "text": "x".repeat(n % 7 * 3000) });
+    let sent: Vec<_> = (0..200)
+        .map(|n| {
+            let gate = if n % 2 == 0 { &get } else { &list };
+            gate.send_values(&[params(n)]).unwrap()
+        })
+        .collect();
+    // What waits in the pipe and the queue is read late, so that both are in use.
+    thread::sleep(Duration::from_millis(100));
+    child.reads();
+    for _ in &sent {
+        let request = child.hears();
+        child.answers(&request, &request["params"]);
+    }
+    for (n, sent) in sent.into_iter().enumerate() {
+        assert_eq!(sent.wait_value().unwrap(), params(n));
+    }
+    assert_eq!(child.bridge.calls().open(), 0);
+    child.hears_nothing();
+}

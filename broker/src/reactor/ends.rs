@@ -50,7 +50,7 @@ impl Reactor {
         is_gone && is_plugin && !self.stopping && tracked.id() == session.pid && !tracked.reap()
     }
 
-    /// A plugin has closed its connection, and its process goes on for now.
+    /// A plugin has closed its connection, and its process has not ended in the time that it had.
     pub(super) fn has_not_ended(&mut self, id: PluginId, now: Instant) {
         let session = self.sessions.get_mut(&id);
         if let Some(lost) = session.and_then(|session| session.lost.take()) {

@@ -136,7 +136,7 @@ impl KeptBell {
         self.bells.doorbell.callers_word(self.bell, seen)
     }
 
-    /// Rings the bell from another thread of this process.
+    /// Rings the bell from this process.
     #[cfg(not(callgate_loom))]
     pub fn ring(&self) {
         self.bells.doorbell.ring_callers(self.bell);

@@ -11,7 +11,7 @@
 //! one sees the other. What a turn's holder did is seen by the next one: TURN-ENDED from the owner,
 //! TURN-LENT from the lender and back.
 //!
-//! If a method returns `true` for "tell", its caller must [tell](Turns::tell) all threads that sleep.
+//! A method that returns `true` asks its caller to [tell](Turns::tell) all threads that sleep.
 
 mod dispatching;
 mod lending;

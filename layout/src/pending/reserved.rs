@@ -1,16 +1,17 @@
-//! Slots for those that have waited for long.
+//! Reserves slots for threads that have waited for one for long.
 //!
-//! Who waits for a slot sleeps, and is woken when one is freed; whoever freed it is awake, and takes it for
-//! its next call before the other is on a core. So one who has waited for a while *reserves* the next slots of
-//! its gate: until it has one, or gives up, only those that have reserved take any. Others wait, also those
-//! that come anew.
+//! A thread that waits for a slot sleeps, and is woken when one is freed. The thread that freed it is awake, and
+//! takes it for its next call before the woken one runs. So a thread that has waited for a while *reserves* the next
+//! slots: until it has one, or gives up, only threads that have reserved take slots for this gate. All others
+//! wait, also new callers.
 //!
-//! It is one gate's at a time: a gate that has all slots that it may would else keep those of others
-//! from theirs. Calls inside chains take no notice, because what holds the slots may wait for them.
+//! Only one gate has reservations at a time: otherwise a gate that has all the slots it may have could keep callers of
+//! other gates from theirs. Calls inside chains ignore reservations, because the calls that hold the slots may wait for
+//! them.
 //!
-//! Who ends the last reservation changes the word here and then the count of changes of
-//! [`Waiters`](crate::waiters::Waiters) (release), without asking whether anybody waits. Who waits reads that
-//! count (acquire) before this word, and sleeps while it is as it was.
+//! The thread that ends the last reservation changes the word here and then the count of changes of
+//! [`Waiters`](crate::waiters::Waiters) (release), without asking whether any thread waits. A thread that waits reads
+//! that count (acquire) before this word, and sleeps while the count is as it was read.
 
 use super::{Pending, Ticket};
 use crate::atomic::{AtomicU32, Ordering};

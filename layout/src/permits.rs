@@ -229,8 +229,8 @@ impl Permits {
         self.order_with_ends();
     }
 
-    /// Notes that no call waits in the dispatcher's queue any more. Visitors that wait need not be told: they may take all
-    /// permits already.
+    /// Notes that no call waits in the dispatcher's queue any more. Visitors that wait, if any, may already take all
+    /// permits.
     pub fn unqueue(&self) {
         self.waiting.fetch_and(!QUEUED, Ordering::Relaxed);
     }

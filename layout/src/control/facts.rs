@@ -187,7 +187,8 @@ pub struct Pulse {
     pub turns_ended: u64,
     /// True if calls wait in a ring and the dispatcher has not looked for calls since the broker's last question.
     pub is_waiting: bool,
-    /// Nanoseconds until the latest deadline of the callers of running handlers; 0 if none of them still waits.
+    /// Nanoseconds until the latest deadline of the callers of running handlers; 0 if none of them still waits,
+    /// `u64::MAX` if one of these deadlines is no longer known.
     pub busy_for: u64,
 }
 

@@ -14,6 +14,7 @@ use crate::base::deadline::NO_TIME;
 use crate::base::error::{Error, Result, forked};
 use crate::link::Link;
 use crate::link::extents::{Late, too_large};
+use crate::serve::round;
 
 #[inline(always)]
 pub(super) fn take_ticket(target: &Target<'_>, chain: Option<Chain>) -> Result<Ticket> {
@@ -61,6 +62,8 @@ pub(super) fn wait_for<T>(
     if let Some(found) = attempt() {
         return Some(found);
     }
+    // What a handler has left for the end of its round is done before it waits.
+    round::end();
     let mut got = None;
     link.wait_for_space(
         target.to.deadline,

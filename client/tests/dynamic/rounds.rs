@@ -85,7 +85,8 @@ fn a_lone_call_leaves_nothing_for_long() {
     crate::scene::await_that("it is written", || pieces.written() == [vec![1]]);
 }
 
-/// A handler that waited for a call of its own kept back what it had left, perhaps the very thing that it waited for.
+/// A handler that waited for a call of its own kept back what it had left, perhaps the very thing that it waited for: first where it made
+/// the call, and later still where it sent it.
 #[test]
 fn what_is_left_is_done_before_its_handler_waits() {
     let scene = scene(Dispatch::Thread);
@@ -100,14 +101,19 @@ fn what_is_left_is_done_before_its_handler_waits() {
     let back = dynamic::open(&scene.provider, "Bytes.Other", &signature).unwrap();
     let back = back.with_timeout(PATIENCE);
     let work: Work = Arc::new(move || done.send(()).unwrap());
-    let handler = move |_: callgate_client::Context<'_>, _: &[u8]| {
+    let handler = move |_: callgate_client::Context<'_>, request: &[u8]| {
         at_end_of_round(&work);
-        back.call(b"x").unwrap();
+        match request {
+            b"call" => drop(back.call(b"x").unwrap()),
+            _ => drop(back.send(b"x").unwrap().wait().unwrap()),
+        }
         Ok(Vec::new())
     };
     let _provider = dynamic::provide(&scene.provider, GATE, &signature, handler).unwrap();
     let gate = dynamic::open(scene.caller(), GATE, &signature).unwrap();
-    gate.with_timeout(PATIENCE).call(b"x").unwrap();
+    for request in [&b"call"[..], b"send"] {
+        gate.with_timeout(PATIENCE).call(request).unwrap();
+    }
 }
 
 /// No later round would do that work.

@@ -27,6 +27,9 @@ impl Supervisor {
         if was_paused {
             return;
         }
+        // During the pause the kernel tells of nothing. What comes then has to count as unread: the child may have answered in time.
+        life.stdout.has_news(false);
+        life.stderr.has_news(false);
         let registry = self.poll.registry();
         if let Err(error) = life.streams(|stream, token| stream.watch_not(registry, token)) {
             tracing::error!("plugin `{name}` cannot be left alone for a while: {error}");

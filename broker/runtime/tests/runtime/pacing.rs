@@ -101,6 +101,27 @@ fn one_that_is_paced_is_not_hung_and_answers() {
     assert_eq!((status.state, status.restarts), (State::Ready, 0));
 }
 
+/// Its pipe was empty when a long pause began, so that its answers during the pause counted as missing.
+#[test]
+fn one_that_answers_during_a_long_pause_is_not_hung() {
+    let scene = Scene::new();
+    let more = json!({"restart": {"ask_every_ms": 50, "hung_after": 2}});
+    let stray = r#"send {"type":"response","id":"nobody","result":"${x:4000000}"}"#;
+    let steps = [READY, r#"wait {"type":"request"}"#, stray, "serve"];
+    scene.plugin_with("loud", &steps, &more);
+    let runtime = paced(&scene);
+    reach(&runtime, "loud", State::Ready);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| call(&runtime, "loud"));
+        await_pauses(&runtime, "loud", 1);
+        // Its answer comes behind the pause.
+        assert_eq!(call(&runtime, "loud").unwrap()["action"], "tell");
+        drop(first);
+    });
+    let status = runtime.plugins().remove(0).supervision;
+    assert_eq!((status.state, status.restarts), (State::Ready, 0));
+}
+
 /// One that floods and does not answer is hung all the same.
 #[test]
 fn one_that_is_paced_and_does_not_answer_is_hung() {

@@ -21,6 +21,7 @@ use crate::call::lasting;
 use crate::serve::frame::closed;
 use crate::serve::lending;
 use crate::serve::limits::{self, Limit, Permit};
+use crate::serve::round;
 use crate::serve::stack;
 use crate::serve::turn::{Patience, Turn, TurnLock, Waiter};
 use crate::serve::waits::About;
@@ -57,6 +58,8 @@ impl Visit<'_> {
         chain: u64,
         due: Due,
     ) -> Result<Turn> {
+        // What the handler below has left for the end of its round is done before it waits.
+        round::end();
         self.due.set(due.end());
         let mut waiter = self.waiter(chain, Needs::Turn);
         let who = (chain, self.local.callable.is_reentrant());

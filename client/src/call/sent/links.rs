@@ -194,8 +194,12 @@ impl LinkCalls {
         self.count_if(false);
         self.take_answers(ended);
         self.send_waiting(ended);
-        // Now it counts again. Slots that others freed before have woken nobody, so it looks once more.
-        self.send_waiting(ended);
+        if self.waits() {
+            // Now it counts again. What others freed before has woken nobody, so it looks once more; also for replies that the peer has
+            // released, which hold space of this side.
+            self.link.reclaim_replies();
+            self.send_waiting(ended);
+        }
     }
 
     /// Takes answers that have come and calls that a closed provider did not take; all calls if the link has ended.

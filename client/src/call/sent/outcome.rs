@@ -17,6 +17,7 @@ use crate::call::lasting;
 use crate::call::target::{Origin, buried_after_sending};
 use crate::link::Link;
 use crate::serve::dispatcher::serving_thread;
+use crate::serve::round;
 use crate::serve::stack;
 use crate::serve::waits::{About, Wait, Word};
 
@@ -45,6 +46,8 @@ impl SentCalls {
         {
             return self.refuse_wait(call);
         }
+        // As before other waits in a handler.
+        round::end();
         let left = Duration::from_nanos(call.deadline.saturating_sub(clock::now()));
         let mut until = Instant::now() + left;
         let (mut wait, mut place) = (Wait::new(&*call.origin.reporter), None);

@@ -50,6 +50,11 @@ impl Broker {
                 Ok(received) => match ToBroker::decode(&buffer[..received.len]).unwrap() {
                     // It comes whenever the dispatcher is done with what was before.
                     ToBroker::Session(SessionToBroker::Drained) => {}
+                    // This broker knows no reason why a gate is absent.
+                    ToBroker::Gate(GateToBroker::WhyAbsent { request, .. }) => {
+                        let failure = None;
+                        self.send(SessionToPlugin::Answer { request, failure }, &[]);
+                    }
                     record => return Came::Record(record),
                 },
                 Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => return Came::End,

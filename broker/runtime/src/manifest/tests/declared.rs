@@ -134,7 +134,7 @@ fn what_the_host_provides_cannot_be_claimed() {
     for (capability, gate) in [
         ("gate.provide:data.kv", "data.kv"),
         ("gate.provide:data.*", "data.kv"),
-        ("gate.provide:*.config", "data.config"),
+        ("gate.provide:d*.config", "data.config"),
         ("gate.provide:schedule.*", "schedule.register"),
         ("gate.provide:sch*ter", "schedule.register"),
         ("gate.provide:schedule.unregister", "schedule.unregister"),

@@ -62,14 +62,14 @@ impl Effort {
 
 /// A block that takes longer than this hangs, and ends the program.
 pub(crate) const HANGS_AFTER_S: u32 = 60;
-/// Of the calls of a hot block's second part, one in so many is timed by itself.
+/// In a hot block's second part, one call in this many is timed by itself.
 const SAMPLE_EVERY: u64 = 8;
 /// Calls that are not measured at a block's start, where each is timed; with pauses where those that
 /// are measured have some.
 const WARM_UP: u64 = 3;
 const WARM_UP_WITH_PAUSES: u64 = 32;
 
-/// What a block gave.
+/// The results of one block.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
     pub(crate) mean_ns: f64,
@@ -78,7 +78,7 @@ pub(crate) struct Block {
     pub(crate) sleeps_per_op: f64,
     /// Page faults of both for a call.
     pub(crate) faults_per_op: f64,
-    /// What single calls took, in nanoseconds.
+    /// The times of single calls, in nanoseconds.
     pub(crate) samples: Vec<u64>,
 }
 
@@ -228,7 +228,7 @@ impl Pair {
     }
 }
 
-/// What the kernel counts of all processes that take part.
+/// The kernel's counters, summed up over all processes that take part.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counters {
     cpu_ns: u64,
@@ -265,7 +265,7 @@ impl Counters {
     }
 }
 
-/// What timing a call adds to it: two reads of the clock, less what is between them.
+/// The cost that timing adds to a call: two reads of the clock, less the time between them.
 pub(crate) fn clock_cost() -> u64 {
     let read = || Instant::now().elapsed().as_nanos();
     let least = (0..10_000).map(|_| read()).min().unwrap_or(0);

@@ -25,13 +25,13 @@ use crate::place::CpuClocks;
 use crate::scenario::{ONE_CALLER, Scenario};
 use crate::systems::{self, Client, Setup, System};
 
-/// What says that a process is to be a caller, in the place of a system to serve.
+/// The argument that makes a process a caller, instead of the name of a system to serve.
 pub(crate) const CALLER: &str = "one-of-several-callers";
 
 const SYSTEM: &str = "callgate";
 const CALLERS: usize = 4;
 const LASTS: Duration = Duration::from_millis(100);
-/// One call in so many is timed by itself.
+/// One call in this many is timed by itself.
 const SAMPLE_EVERY: u64 = 64;
 /// No more than a pipe takes at once.
 const SAMPLES: usize = 500;

@@ -47,7 +47,7 @@ pub(crate) fn print(outcomes: &[Outcome], rows: &[Row], random: &mut StdRng) {
             Scenario::Unpinned => ratio("callgate-park", "pipe", "both sleep at once"),
             Scenario::Typed(values) => ratio("uds", "callgate", values.wanted),
             Scenario::Json(_) => ratio("callgate-json", "uds-json", "at most 1"),
-            // Of times a call, so this is what four do together over what one does alone.
+            // Computed from times per call: the throughput of four callers together, divided by that of one alone.
             Scenario::FourCallers => {
                 ratio(ONE_CALLER, "callgate", "at least 0.8");
             }
@@ -59,7 +59,7 @@ pub(crate) fn print(outcomes: &[Outcome], rows: &[Row], random: &mut StdRng) {
                 ratio("callgate-host", "limit", "the host's own way in");
                 ratio("callgate-other", "limit", "at most 3.5");
             }
-            // Of times a call, so this is throughput over throughput.
+            // Computed from times per call: one throughput divided by the other.
             Scenario::Stdio(_) => {
                 ratio("limit", "callgate", "at least 0.7");
                 ratio("limit", "callgate-other", "at least 0.7");
@@ -121,14 +121,14 @@ fn say(scenario: &str, what: &str, estimate: Estimate, note: &str) {
 /// Which system less which, and what is wanted of that in nanoseconds.
 type Beyond = (&'static str, &'static str, &'static str);
 
-/// What the call costs beyond the limit, and which part of that is the exchange.
+/// The cost of a call beyond the limit, and the part of it that the exchange takes.
 const OF_CALLS: [Beyond; 3] = [
     ("callgate", "limit", "at most 100"),
     ("exchange", "limit", "one writer a byte"),
     ("callgate", "exchange", "the rest"),
 ];
 
-/// What JSON costs beyond archives.
+/// The cost of JSON beyond that of archives.
 const OF_JSON: [Beyond; 1] = [("callgate-json", "callgate-exact", "at most 2000")];
 
 fn beyond(outcome: &Outcome, random: &mut StdRng, wanted: &[Beyond]) {

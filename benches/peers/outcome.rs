@@ -1,4 +1,4 @@
-//! What a scenario gave: each system's blocks, round by round.
+//! The results of a scenario: the blocks of each system, round by round.
 
 use crate::block::Block;
 use crate::scenario::Scenario;

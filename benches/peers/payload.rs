@@ -21,7 +21,7 @@ pub(crate) fn request(number: u64) -> Small {
     std::array::from_fn(|at| number.wrapping_add(at as u64))
 }
 
-/// What the callee makes of a request: the sum, and each further word plus one.
+/// The callee's answer to a request: the sum of its words, and each further word plus one.
 #[inline]
 pub(crate) fn answer(request: Small) -> Small {
     let sum = request

@@ -32,7 +32,7 @@ fn pin(thread: Pid, core: usize) -> Result<()> {
     Ok(())
 }
 
-/// Where the calling thread may run, to be given back later.
+/// The processors on which the calling thread may run, to be restored later.
 pub(crate) fn cores() -> Result<CpuSet> {
     Ok(sched_getaffinity(SELF)?)
 }

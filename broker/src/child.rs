@@ -17,7 +17,7 @@ use crate::descent;
 use crate::supervision::Exit;
 use process::{End, Shared, Start, State, Watch};
 
-/// How far a process is on its way to the bus.
+/// How far a process has come on its way to the bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress {
@@ -32,7 +32,7 @@ pub enum Progress {
 /// A plugin's process that [`Broker::spawn`](crate::Broker::spawn) started, and the group of
 /// processes that it leads.
 ///
-/// Dropping this leaves the process alone; the broker ends it when it stops.
+/// Dropping this has no effect on the process; the broker ends the process when it stops.
 #[derive(Clone, Debug)]
 pub struct Child {
     process: Arc<Shared>,
@@ -41,25 +41,23 @@ pub struct Child {
 impl Child {
     /// The number of the process that was started.
     ///
-    /// Where that is a wrapper, the plugin is another process, whose number the
-    /// [listing](crate::Broker::snapshot) has.
+    /// If that is a wrapper, the plugin is another process, whose number is in the [listing](crate::Broker::snapshot).
     pub fn id(&self) -> u32 {
         self.process.pid
     }
 
-    /// Ends the process, and all others of its group, with SIGKILL; does nothing when all have
-    /// ended.
+    /// Sends SIGKILL to the process and all others of its group; has no effect once all have ended.
     pub fn kill(&self) -> io::Result<()> {
         self.process.kill()
     }
 
-    /// Asks the process, and all others of its group, to end, with SIGTERM; does nothing when all have ended. When
-    /// the process ends that was started, what is left of the group is killed.
+    /// Sends SIGTERM to the process and all others of its group; has no effect once all have ended. When the process that was started ends,
+    /// the rest of the group is killed.
     pub fn terminate(&self) -> io::Result<()> {
         self.process.terminate()
     }
 
-    /// How far the process is on its way to the bus.
+    /// How far the process has come on its way to the bus.
     pub fn progress(&self) -> Progress {
         match &self.process.state.lock().start {
             Start::UnderWay => Progress::Starting,
@@ -68,9 +66,8 @@ impl Child {
         }
     }
 
-    /// Has a function called whenever the [progress](Child::progress) is another one and when the process has ended,
-    /// on whatever thread notices it. It takes the place of one that was given before, and must not block. What
-    /// happened before is not told: look after this call.
+    /// Calls a function whenever the [progress](Child::progress) changes and when the process has ended, on any thread that notices it. The
+    /// function replaces an earlier one, and must not block. Earlier changes are not reported: check the state after this call.
     pub fn on_change(&self, call: impl Fn() + Send + Sync + 'static) {
         self.process.state.lock().watch = Watch::new(call);
     }
@@ -79,8 +76,8 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// Before Linux 6.15, when it has ended and this program itself took its exit status (by
-    /// `waitpid`, or by ignoring SIGCHLD): then nobody can tell any more how it ended.
+    /// Before Linux 6.15, if the process has ended and this program itself took its exit status (by `waitpid`, or by ignoring SIGCHLD):
+    /// then the kernel no longer reports how it ended.
     pub fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         match self.process.look()? {
             None => Ok(None),
@@ -89,7 +86,7 @@ impl Child {
         }
     }
 
-    /// Waits for the process to end, at most as long as given; `None` when it still runs.
+    /// Waits for the process to end, for at most `timeout`; returns `None` if it still runs.
     ///
     /// # Errors
     ///
@@ -113,8 +110,8 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// At once when the program ended before it connected, with how it ended, and when the broker
-    /// refused it, with why. `TimedOut` when it still has not connected at the end of the time.
+    /// At once if the program ended before it connected, with how it ended, and if the broker refused it, with the reason. `TimedOut` if it
+    /// still has not connected when the time has passed.
     pub fn wait_ready(&self, timeout: Duration) -> io::Result<()> {
         let process = &*self.process;
         let deadline = Instant::now().checked_add(timeout);
@@ -144,11 +141,11 @@ pub(crate) struct Tracked {
 }
 
 impl Tracked {
-    /// Takes over a process that was just started as a leader of a group.
+    /// Takes over a process that was just started as the leader of a group.
     pub(crate) fn new(name: String, mut child: std::process::Child) -> io::Result<Tracked> {
         let pid = child.id();
-        // Its number is its own until it is reaped, which nobody can do but this process. Where that
-        // ignores SIGCHLD, the kernel does, and then says that there is none of that number.
+        // The number is the process's own until it is reaped. Only this process can do that, unless it ignores SIGCHLD: then the kernel
+        // reaps the child, and reports that there is no process of that number.
         let pidfd = match pidfd_open(pid) {
             Ok(pidfd) => pidfd,
             Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => {
@@ -204,12 +201,12 @@ impl Tracked {
         self.process.pidfd.clone()
     }
 
-    /// Takes in the exit status; `true` when the process has ended.
+    /// Reaps the process if it has ended. Returns whether it has ended.
     pub(crate) fn reap(&self) -> bool {
         matches!(self.process.look(), Ok(Some(_)) | Err(_))
     }
 
-    /// How it has ended, where it has and that is known.
+    /// How the process has ended; `None` if it has not, or if that is unknown.
     pub(crate) fn exit(&self) -> Option<Exit> {
         match self.process.look() {
             Ok(Some(End::Known(status))) => Some(status.into()),
@@ -217,7 +214,7 @@ impl Tracked {
         }
     }
 
-    /// Has whoever waits for its end look.
+    /// Wakes those who wait for the end of the process, so that they check for it.
     pub(crate) fn has_ended(&self) {
         self.process.tell_of_change();
     }
@@ -227,27 +224,27 @@ impl Tracked {
         self.process.how_it_ended()
     }
 
-    /// That it has not connected, in a sentence, while it has not.
+    /// An error text for a process that has not connected yet.
     pub(crate) fn still_starting(&self) -> String {
         self.process.still_starting()
     }
 
-    /// Whether it is still on its way to the bus.
+    /// Whether the process has not connected yet and still may.
     pub(crate) fn is_starting(&self) -> bool {
         matches!(self.process.state.lock().start, Start::UnderWay)
     }
 
-    /// Whether it has been on the bus, or is.
+    /// Whether the process has connected to the bus, even if it has left since.
     pub(crate) fn has_connected(&self) -> bool {
         matches!(self.process.state.lock().start, Start::Connected)
     }
 
-    /// The plugin has connected.
+    /// Notes that the plugin has connected.
     pub(crate) fn connected(&self) {
         self.started_as(Start::Connected);
     }
 
-    /// It will not connect any more.
+    /// Notes that the process will not connect any more, and why.
     pub(crate) fn failed(&self, why: String) {
         self.started_as(Start::Failed(why));
     }
@@ -257,30 +254,30 @@ impl Tracked {
         self.process.tell_of_change();
     }
 
-    /// Asks the process and its group to end.
+    /// Sends SIGTERM to the process and its group.
     pub(crate) fn terminate(&self) {
         let mut state = self.process.state.lock();
         state.stopping = true;
         let _ = self.process.signal_all(Signal::SIGTERM);
     }
 
-    /// Whether the process has ended and nobody is left of its group.
+    /// Whether the process and all others of its group have ended.
     pub(crate) fn is_over(&self) -> bool {
         if !self.reap() {
             return false;
         }
-        // On kernels before 6.9 nobody can tell any more, or reach them. Those that have ended may
-        // wait for somebody to reap them, which is not for this process to do.
+        // Kernels before 6.9 can neither report on the rest of the group nor signal it now. Members that have ended may remain as zombies,
+        // which this process cannot reap.
         signal(self.pidfd(), 0, Whom::Group).is_err() || !descent::group_is_alive(self.id())
     }
 
-    /// Ends the process and its group.
+    /// Sends SIGKILL to the process and its group.
     pub(crate) fn kill(&self) {
         let _ = self.process.kill();
     }
 }
 
-/// A process that was just started: killed on drop, unless somebody takes it over.
+/// A process that was just started. Dropping this kills it, unless it was taken over before.
 #[derive(Debug)]
 pub(crate) struct Fresh(Option<Tracked>);
 
@@ -289,7 +286,7 @@ impl Fresh {
         Fresh(Some(tracked))
     }
 
-    /// Takes it over; `None` where that was done before.
+    /// Takes the process over; `None` if that was done before.
     pub(crate) fn keep(mut self) -> Option<Tracked> {
         self.0.take()
     }
@@ -299,7 +296,7 @@ impl Drop for Fresh {
     fn drop(&mut self) {
         if let Some(tracked) = self.0.take() {
             tracked.kill();
-            // After SIGKILL its end takes a moment only.
+            // After SIGKILL the process ends almost at once.
             let _ = tracked.handle().wait(Duration::from_millis(50));
         }
     }
@@ -322,21 +319,21 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// A host that reaps all children itself: waiting for one was an error, for ever.
+    /// In a host that reaps all children itself, waiting for a child returned an error every time.
     #[test]
     fn an_end_that_somebody_else_took_in_is_told() {
         let tracked = start("exit 7");
         waitpid(Pid::from_raw(tracked.id() as i32), None).unwrap();
         match tracked.handle().wait(PATIENCE) {
             Ok(status) => assert_eq!(status.unwrap().code(), Some(7)),
-            // Before Linux 6.15.
+            // Kernels before Linux 6.15.
             Err(error) => assert!(error.to_string().contains("has ended"), "{error}"),
         }
         assert!(tracked.reap() && tracked.is_over());
         tracked.handle().kill().unwrap();
     }
 
-    /// A kill by number went to whoever had it after the child was reaped.
+    /// A kill by process number hit another process that got the number after the child was reaped.
     #[test]
     fn nobody_else_is_killed_after_the_end() {
         let tracked = start("exit 0");
@@ -348,7 +345,7 @@ mod tests {
         assert_eq!(by_pidfd.raw_os_error(), Some(Errno::ESRCH as i32));
     }
 
-    /// What was started after the broker had stopped would live on.
+    /// A process that was started just after the broker had stopped went on running.
     #[test]
     fn a_child_that_nobody_takes_over_is_killed() {
         let tracked = start("sleep 1000 & wait");

@@ -1,4 +1,4 @@
-//! Programs that are started again whenever they end.
+//! Programs that link the client and that the broker starts again whenever they end.
 
 mod driver;
 
@@ -22,8 +22,8 @@ pub(crate) type MakeProgram = Box<dyn FnMut() -> Program + Send>;
 
 /// A plugin's program that is started again when it ends; see [`Broker::supervise`](crate::Broker::supervise).
 ///
-/// Dropping this kills the program, and waits for that: [`Supervised::stop`] before gives it the time to end in order.
-/// Also the end of the broker ends it; a host that replaces its broker supervises the program anew with the next one.
+/// Dropping this kills the program, and waits for its end. To give the program time to end in order, call [`Supervised::stop`] first. The
+/// end of the broker ends the program as well; a host that replaces its broker supervises the program again with the new one.
 #[derive(Debug)]
 #[must_use = "dropping it kills the program"]
 pub struct Supervised {
@@ -33,7 +33,7 @@ pub struct Supervised {
     fork: ForkMark,
 }
 
-/// What the thread of the driver tells.
+/// State that the driver's thread updates and the handle reads.
 #[derive(Debug)]
 struct Shared {
     seen: Mutex<Seen>,
@@ -59,7 +59,7 @@ impl Supervised {
         let is_debugged = is_debugged(&first);
         let child = handle.spawn(name, first)?;
         let mut course = Course::new(restart);
-        // That start is done.
+        // The caller has just started the program, so the course's first effect is carried out already.
         course.on(Event::Start, Instant::now());
         let shared = Arc::new(Shared {
             seen: Mutex::new(Seen {
@@ -74,7 +74,7 @@ impl Supervised {
         let thread = std::thread::Builder::new().name("callgate-supervise".into());
         let thread = thread.spawn(move || driver.run(first));
         let thread = thread.inspect_err(|_| {
-            // Nobody would start it again.
+            // Without the thread nobody would supervise the process.
             let _ = child.kill();
         })?;
         Ok(Supervised {
@@ -90,13 +90,13 @@ impl Supervised {
         self.shared.seen.lock().child.clone()
     }
 
-    /// How the program stands.
+    /// The status of the program.
     pub fn status(&self) -> Status {
         let (mut status, child) = {
             let seen = self.shared.seen.lock();
             (seen.course.status(Instant::now()), seen.child.clone())
         };
-        // The thread is about to hear what `Child::wait_ready` knows already.
+        // `Child::wait_ready` may know that the process has connected before the driver's thread does.
         let is_its = status.pid.is_none_or(|pid| pid == child.id());
         if is_its
             && status.state == State::Starting
@@ -114,28 +114,28 @@ impl Supervised {
         self.status().restarts
     }
 
-    /// Starts the program where it is stopped, waits or is in quarantine. Returns at once, as all of these:
-    /// [`Supervised::wait_for`] waits for what comes of it.
+    /// Starts the program if it is stopped, waits, or is in quarantine. Like the methods below this returns without waiting; use
+    /// [`Supervised::wait_for`] to wait for the result.
     ///
     /// # Errors
     ///
-    /// Where the broker has stopped, for each of these.
+    /// The broker has stopped; the same holds for the methods below.
     pub fn start(&self) -> io::Result<()> {
         self.order(Event::Start)
     }
 
-    /// Ends the program, and starts it again at once.
+    /// Ends the program, and starts it again without delay.
     pub fn restart(&self) -> io::Result<()> {
         self.order(Event::Restart)
     }
 
-    /// Ends the program and its group: with SIGTERM, and after the [grace](Restart::stop_grace) with SIGKILL. It stays
-    /// away until it is [started](Supervised::start).
+    /// Ends the program and its process group: with SIGTERM, and with SIGKILL once the [grace](Restart::stop_grace) has passed. It stays
+    /// stopped until it is [started](Supervised::start).
     pub fn stop(&self) -> io::Result<()> {
         self.order(Event::Stop)
     }
 
-    /// Waits until the program stands so, at most so long; says whether it does.
+    /// Waits until the program is in this state, for at most `timeout`; returns whether it is.
     pub fn wait_for(&self, state: State, timeout: Duration) -> bool {
         let deadline = Instant::now().checked_add(timeout);
         let mut seen = self.shared.seen.lock();
@@ -158,11 +158,11 @@ impl Supervised {
 impl Drop for Supervised {
     fn drop(&mut self) {
         if !self.fork.is_here() {
-            // A forked child has no such thread, and the parent's program goes on.
+            // A forked child has no copy of the thread, and must not end the program, which belongs to the parent.
             std::mem::forget(self.thread.take());
             return;
         }
-        // Where the thread has ended, so has the broker with all that it had started.
+        // Sending fails only if the thread has ended; then the broker has ended too, with all programs that it had started.
         let _ = self.orders.send(Order::End);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()

@@ -34,7 +34,14 @@ impl Broker {
         let (until, mut buffer) = (Instant::now() + patience, vec![0; MAX_RECORD]);
         while Instant::now() < until {
             match fdpass::receive_plain(self.0.as_fd(), &mut buffer) {
-                Ok(received) => return Some(ToBroker::decode(&buffer[..received.len]).unwrap()),
+                Ok(received) => match ToBroker::decode(&buffer[..received.len]).unwrap() {
+                    // Why nobody provides a gate is known to nobody here.
+                    ToBroker::Gate(GateToBroker::WhyAbsent { request, .. }) => {
+                        let failure = None;
+                        self.send(SessionToPlugin::Answer { request, failure }, &[]);
+                    }
+                    other => return Some(other),
+                },
                 Err(_) => thread::sleep(Duration::from_millis(1)),
             }
         }
@@ -290,6 +297,10 @@ fn a_call_that_is_sent_waits_for_the_answer_and_its_sender_does_not() {
         assert!(more < 50, "{more} of 100 calls asked once more");
         let outcomes = waiting.join().unwrap();
         assert_eq!(outcomes, [Some(Code::NotReady); 100]);
+        assert!(
+            begun.elapsed() < PATIENCE / 2,
+            "they were told of no answer"
+        );
     });
     // It ends with its time, when it is given up, and with the broker.
     let hasty = gate.with_timeout(Duration::from_millis(100));
@@ -299,8 +310,10 @@ fn a_call_that_is_sent_waits_for_the_answer_and_its_sender_does_not() {
     drop(gate.send(&[]).unwrap());
     let last = gate.send(&[]).unwrap();
     thread::sleep(QUIET);
+    let begun = Instant::now();
     drop(broker);
     assert_eq!(code(last.wait()), Some(Code::NotReady));
+    assert!(begun.elapsed() < PATIENCE / 2, "it was told of no end");
     assert_eq!(code(gate.send(&[])), Some(Code::BrokerGone));
 }
 

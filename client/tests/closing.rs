@@ -44,7 +44,7 @@ fn closing_is_never_slept_through() {
     }
 }
 
-/// Last words of whatever length close a plugin as dropping it does: its name and its gates are free.
+/// Closing with last words of any length has the same effect as dropping the plugin: its name and its gates are free.
 #[test]
 fn a_plugin_that_leaves_last_words_has_closed() {
     let broker = Broker::builder().without_socket().start().unwrap();

@@ -47,7 +47,7 @@ fn what_cannot_be_read_leaves_no_memory_behind() {
             Code::Protocol
         );
     }
-    // Fifty megabytes, if only one of these vectors were left each time.
+    // It would be fifty megabytes if only one of these vectors were left each time.
     let grown = pages().saturating_sub(before) * 4096;
     assert!(grown < 20 << 20, "{grown} bytes");
     let sound = dynamic::encode(&*boxed("1")).unwrap();

@@ -32,7 +32,7 @@ fn outcome(gate: &Gate) -> Result<(), Code> {
     Ok(())
 }
 
-/// JSON was given to a half whose predicate had said no, because the other half's had said yes.
+/// One of two predicates had refused a name and the other had accepted it; the gate of the first was then called with JSON.
 #[test]
 fn each_half_has_its_own_names() {
     let (_broker, [provider, caller]) = bus();
@@ -46,7 +46,7 @@ fn each_half_has_its_own_names() {
     }
 }
 
-/// A longer prefix was not asked for what was open when it came.
+/// A longer prefix was not asked about names that were open already when it was provided.
 #[test]
 fn a_longer_prefix_is_asked_for_names_that_are_open() {
     let (_broker, [provider, caller]) = bus();

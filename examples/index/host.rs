@@ -77,7 +77,7 @@ impl Host {
         Ok(host)
     }
 
-    /// Has a reader look a word up, the next one each time.
+    /// Has a reader look a word up, the readers taking turns.
     fn look_up(&self, nth: usize, word: &str) -> Result<(), Error> {
         let at = nth % self.readers.len();
         let answer = self.readers[at].invoke((word.to_owned(),))?;
@@ -98,7 +98,7 @@ impl Host {
     }
 }
 
-/// Waits until the index is of the file as it is, and says what it is.
+/// Waits until the index matches the file, and prints facts about it.
 fn wait_for_index(plugin: &Plugin, indexer: &Child) -> Result<(), Error> {
     let current = plugin.subscriber::<(), u64>(indexer::GATE)?;
     let until = Instant::now() + START_TIMEOUT;

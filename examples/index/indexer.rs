@@ -13,13 +13,13 @@ use crate::error::Error;
 use crate::watch::Watch;
 use crate::words::{Index, Source, TAG};
 
-/// The gate that says which version is of the file as it is now. It is there as soon as there is one.
+/// The gate that returns the number of the version that matches the file. It is provided once there is an index.
 pub(crate) const GATE: &str = "Index.Current";
 
-/// Is the indexer, until the bus ends.
+/// Runs the indexer until the bus ends.
 pub(crate) fn run(path: PathBuf) -> Result<(), Error> {
     let plugin = Plugin::connect(Role::Indexer.name())?;
-    // Before the first look at the file, so that no change is missed.
+    // Begin to watch before the first look at the file, so that no change is missed.
     let watch = Watch::new(&path).map_err(|reason| Error::file(&path, reason))?;
     let mut index = Indexer::new(&plugin, path)?;
     index.refresh()?;
@@ -59,7 +59,7 @@ impl Indexer {
         })
     }
 
-    /// Publishes the index anew where it is not of the file as it is now.
+    /// Publishes a new version of the index if the file has changed.
     fn refresh(&mut self) -> Result<(), Error> {
         let now = Source::look(&self.path).map_err(|reason| Error::file(&self.path, reason))?;
         if !self.newest.is_of(&now) {

@@ -9,15 +9,15 @@ use crate::words::{Index, TAG};
 /// Lines that an answer names at most.
 const LINES: usize = 8;
 
-/// What a reader says of a word.
+/// A reader's answer about a word.
 #[gate_type]
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Answer {
-    /// How often it stands in the file.
+    /// How often the word occurs in the file.
     pub(crate) count: u64,
-    /// The first lines in which it does.
+    /// The first lines in which it occurs.
     pub(crate) lines: Vec<u32>,
-    /// Whether there are more.
+    /// Whether it occurs in further lines.
     pub(crate) has_more: bool,
     /// The version of the index in which it was looked up.
     pub(crate) version: u64,
@@ -28,10 +28,10 @@ pub(crate) fn gate(nth: u32) -> String {
     format!("Index.Reader{nth}")
 }
 
-/// Is a reader, until the bus ends.
+/// Runs a reader until the bus ends.
 pub(crate) fn run(nth: u32) -> Result<(), Error> {
     let plugin = Plugin::connect(&Role::Reader.plugin(nth))?;
-    // May be asked for before there is an index.
+    // The share may be opened before there is an index.
     let versions = plugin.shares().versions::<Index>(TAG)?;
     let handler = move |word: View<'_, String>| {
         // Where nothing was published since the last call, this is one look at a word in shared memory. The guard keeps

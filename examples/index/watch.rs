@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-/// Programs write a file in several steps. It is read when it has been left alone for so long.
+/// Programs write a file in several steps: it is read once it has not changed for this long.
 const SETTLES_IN: Duration = Duration::from_millis(100);
 
 /// Watches one file.

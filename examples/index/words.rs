@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 
 use callgate_client::gate_type;
 
-/// The name under which everybody finds the index.
+/// The tag under which the plugins find the index.
 pub(crate) const TAG: &str = "Index.Words";
 
 /// The index of a file.
@@ -18,7 +18,7 @@ pub(crate) const TAG: &str = "Index.Words";
 #[gate_type]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Index {
-    /// Of which file, and in which state it was.
+    /// The file that was indexed, and its state then.
     pub(crate) source: Source,
     /// How many words there are in all.
     pub(crate) total: u64,
@@ -66,7 +66,7 @@ impl Source {
 impl Index {
     /// Reads a file and counts its words.
     pub(crate) fn read(path: &Path) -> io::Result<Index> {
-        // Before it is read: a change meanwhile is one that the index does not have.
+        // Note the file's state before reading it: if the file changes meanwhile, the index counts as out of date.
         let source = Source::look(path)?;
         let bytes = fs::read(path)?;
         Ok(Index::of(source, &String::from_utf8_lossy(&bytes)))
@@ -106,13 +106,13 @@ impl Entry {
 }
 
 impl ArchivedIndex {
-    /// Whether it is of a file in this state.
+    /// Whether the index was made from the file in this state.
     pub(crate) fn is_of(&self, source: &Source) -> bool {
         let own = &self.source;
         own.path.as_str() == source.path && own.len == source.len && own.changed == source.changed
     }
 
-    /// Looks a word up where the index lies.
+    /// Looks a word up in the archived index, without a copy.
     pub(crate) fn find(&self, word: &str) -> Option<&ArchivedEntry> {
         let word = word.to_lowercase();
         let found = self

@@ -6,7 +6,7 @@ use callgate_client::{EventNotice, Events, Plugin, Received, Result};
 
 use crate::cli::Role;
 
-/// As many events of a plugin are taken at once.
+/// How many events of a plugin are taken at once.
 const BATCH: usize = 64;
 
 /// What is heard of all plugins, in the order of their roles.
@@ -17,9 +17,9 @@ pub(crate) struct Heard {
 /// What a plugin has said of its parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
-    /// How often one has changed, or was set at the start.
+    /// How often a parameter has changed, or was set at the start.
     pub(crate) count: u64,
-    /// How many processes in a row were heard.
+    /// From how many processes of the plugin, one after the other, events came.
     pub(crate) processes: u64,
 }
 
@@ -33,7 +33,8 @@ impl Heard {
         })
     }
 
-    /// Takes what there is. What a plugin has sent before it answered a call is there when the call has returned.
+    /// Takes the events that have come. Events that a plugin sent before it answered a call are there when the call has
+    /// returned.
     pub(crate) fn look(&mut self) -> Result<()> {
         for (events, changes) in &mut self.plugins {
             loop {

@@ -58,7 +58,7 @@ fn host(args: &cli::Args) -> Result<(), error::Error> {
         let _ = flag::register(signal, interrupted.clone());
     }
     let report = host::run(args, &interrupted)?;
-    // The audio is written; who reads the report and who does not is no matter.
+    // The audio is written, so a report that cannot be printed is no error.
     let _ = writeln!(std::io::stdout(), "{report}");
     Ok(())
 }

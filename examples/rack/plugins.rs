@@ -2,9 +2,9 @@
 //!
 //! Each is a process of its own that connects to the bus, stands behind one gate and answers
 //! calls to it until the bus ends. It is found by the gate's name, and its handler's parameters
-//! and result are all there is to the interface; what it has to say unasked, it sends as events, and what changes all the time it shows in
-//! a cell. Calls come one after the other, on a thread of
-//! the library's; a handler that keeps state between them puts it into a mutex.
+//! and result are the whole interface. A plugin sends news as events, and shows values that change all the time in a
+//! cell. Calls come one after the other, on a thread of the library; a handler that keeps state between them puts it
+//! into a mutex.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ use crate::meter::{LEVEL, Levels, Meter};
 use crate::response;
 use crate::wav::Clip;
 
-/// Is one of the plugins, until the host's bus ends.
+/// Runs one of the plugins until the host's bus ends.
 pub(crate) fn run(role: Role, input: Option<&Path>) -> Result<(), Error> {
     match (role, input) {
         (Role::Instrument, None) => instrument()?,
@@ -73,7 +73,7 @@ fn filter() -> Result<()> {
 fn delay() -> Result<()> {
     let plugin = Plugin::connect("delay")?;
     let feedback = Parameter::new(&plugin, Role::Delay, "feedback")?;
-    // It has no knobs, so this is said once.
+    // The delay has no parameters that change, so it sends this once.
     feedback.is(response::FEEDBACK)?;
     // The guard lives in the delay, and the samples stay mapped as long as it does.
     let response = plugin.shares().get::<[f32]>(response::TAG)?;
@@ -84,8 +84,8 @@ fn delay() -> Result<()> {
     Ok(())
 }
 
-/// Takes a block and shows how loud it has been so far, in a cell that whoever likes reads when it likes. It only looks at the block, so it
-/// takes a view, and no `Block` is ever made.
+/// Takes a block and shows how loud the audio has been so far, in a cell that any plugin may read at any time. It only
+/// looks at the block, so it takes a view, and no `Block` is ever made.
 fn meter() -> Result<()> {
     let plugin = Plugin::connect("meter")?;
     let level = plugin.shares().cell_writer::<Levels>(LEVEL)?;
@@ -114,7 +114,7 @@ impl Parameter {
         })
     }
 
-    /// Says so if that is another value than it was.
+    /// Sends the value if it differs from the last one.
     fn is(&self, value: f32) -> Result<()> {
         match self.value.lock().replace(value) {
             Some(before) if before == value => Ok(()),

@@ -31,7 +31,7 @@ pub(crate) struct Rack {
     pub(crate) filter: Subscriber<(u64, Block), Block>,
     pub(crate) delay: Subscriber<(Block,), Block>,
     pub(crate) meter: Subscriber<(Block,), ()>,
-    /// What the delay reads; there as long as this or the delay is.
+    /// The share that the delay reads; it exists as long as this handle or the delay's.
     _response: Share<[f32]>,
     _host: Plugin,
     processes: [Child; Role::ALL.len()],
@@ -58,7 +58,7 @@ impl Rack {
         let filter = host.subscriber(Role::Filter.gate())?;
         let delay = host.subscriber(Role::Delay.gate())?;
         let meter = host.subscriber(Role::Meter.gate())?;
-        // Before the delay is started, so that it finds it.
+        // Make the share before the delay starts, so that the delay finds it.
         let shares = host.shares();
         let response = shares.create_with(response::TAG, response::LEN, response::fill)?;
         let processes = [

@@ -1,4 +1,5 @@
-//! The one door to atomics: the processor's, or loom's when the protocols are model-checked.
+//! All atomics of the crate are imported from here: the standard library's, or loom's when the
+//! protocols are model-checked.
 //!
 //! Loom models sequentially consistent *fences*, not sequentially consistent *accesses*, so
 //! the protocols use fences alone where they need that strength.

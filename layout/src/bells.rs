@@ -1,9 +1,10 @@
-//! How a caller sleeps until its answer is there: on a bell of its own.
+//! The bells on which callers sleep until their answers are there, one for each sleeping caller.
 //!
-//! A doorbell page has a line for each of these bells, behind the dispatcher's. A caller takes
-//! one while it sleeps and names it in its call's flags; the provider, when it has published the
-//! answer, adds to the bell and wakes who sleeps on it. Whoever ends the link does the same with
-//! all bells in use. So a sleeping caller waits for one word, whatever it is that ends the wait.
+//! A doorbell page has a line for each of these bells, behind the dispatcher's. A caller takes a
+//! free bell while it sleeps and names it in its call's flags. When the provider has published the
+//! answer, it adds one to the bell and wakes the caller that sleeps on it. The side that ends the link does
+//! the same with all bells in use. So a sleeping caller waits for a single word, both for the
+//! answer and for the end of the link.
 //!
 //! ```text
 //! doorbell page    64 n  bell n u32, n from 1 to 63    written by the plugin and its linked peers
@@ -14,10 +15,10 @@
 //! provider publishes, fences, and looks at the flags. At least one of them sees the other.
 //!
 //! **Sync point** GONE-OR-ASLEEP. The caller takes its bell, fences, and looks once more whether
-//! the link has ended; who ends it says so, fences, and looks which bells are taken.
+//! the link has ended; the side that ends the link notes the end, fences, and looks which bells are taken.
 //!
-//! A peer that rings a bell for no reason, or names one that nobody sleeps on, causes a look more
-//! and nothing else.
+//! A peer that rings a bell for no reason, or names a bell on which nobody sleeps, only makes a
+//! thread look once more.
 
 use std::sync::Arc;
 
@@ -66,16 +67,16 @@ impl Bells {
         self.taken.fetch_and(!(1 << bell), Ordering::Relaxed);
     }
 
-    /// The bells to be rung after a change for which callers look besides their answers: the end
-    /// of a link.
+    /// The bells in use, which the side that has ended a link rings, so that the sleeping callers
+    /// notice the end.
     pub fn in_use(&self) -> impl Iterator<Item = u8> + use<> {
-        // GONE-OR-ASLEEP, the side of who ends the link.
+        // GONE-OR-ASLEEP, the side that ends the link.
         fence(Ordering::SeqCst);
         let taken = self.taken.load(Ordering::Relaxed);
         (FIRST_BELL..=LAST_BELL).filter(move |bell| taken >> bell & 1 == 1)
     }
 
-    /// A bell as a word to wait for, while it is as it is now.
+    /// A bell as a futex word: a wait for it ends as soon as the bell differs from its value now.
     #[cfg(not(callgate_loom))]
     pub fn word(&self, bell: u8) -> crate::sys::futex::Awaited<'_> {
         let seen = self.doorbell.callers_value(bell);
@@ -91,11 +92,11 @@ impl Bells {
     }
 }
 
-/// A bell that one thread keeps for the answers to many calls, for which it does not sleep one by one.
+/// A bell that one thread keeps for the answers to many calls, and on which it sleeps until any of them comes.
 ///
 /// The bell is named in a call's flags *before* the call is published. The provider has taken the call
-/// when it answers, so it sees the flags (CALL-PUBLISHED), and there is nothing to fence. The thread
-/// reads the bell's value before it looks for answers, and sleeps while the bell is as it was.
+/// when it answers, so it sees the flags (CALL-PUBLISHED), and no fence is needed. The thread
+/// reads the bell's value before it looks for answers, and sleeps while the bell still has that value.
 #[derive(Debug)]
 pub struct KeptBell {
     bells: Arc<Bells>,
@@ -114,7 +115,7 @@ impl KeptBell {
         })
     }
 
-    /// Its number, which flags name.
+    /// The bell's number, as it stands in the flags of calls.
     pub fn number(&self) -> u8 {
         self.bell
     }
@@ -129,13 +130,13 @@ impl KeptBell {
         self.bells.doorbell.touch_callers(self.bell);
     }
 
-    /// The bell as a word to wait for, while it is as it was `seen`.
+    /// The bell as a futex word: a wait for it ends as soon as its value is not `seen` any more.
     #[cfg(not(callgate_loom))]
     pub fn word(&self, seen: u32) -> crate::sys::futex::Awaited<'_> {
         self.bells.doorbell.callers_word(self.bell, seen)
     }
 
-    /// Rings it from this side.
+    /// Rings the bell from this process.
     #[cfg(not(callgate_loom))]
     pub fn ring(&self) {
         self.bells.doorbell.ring_callers(self.bell);
@@ -148,8 +149,8 @@ impl Drop for KeptBell {
     }
 }
 
-/// A caller that is about to sleep until its answer is there. While this lives, its flags name
-/// its bell.
+/// A caller that is about to sleep until its answer is there. While this value lives, the flags of
+/// the call name the caller's bell.
 #[derive(Debug)]
 pub struct Sleeper<'a> {
     bells: &'a Bells,
@@ -177,8 +178,8 @@ impl<'a> Sleeper<'a> {
         })
     }
 
-    /// Names the bell in the call's flags, and gives back its value from before: the caller now looks once
-    /// more, and may then sleep while the bell is as it was.
+    /// Names the bell in the call's flags, and returns the bell's value from before that. The caller then looks
+    /// once more for its answer, and may sleep while the bell still has that value.
     pub fn announce(&self) -> u32 {
         let seen = self.value();
         let waiter = Waiter::Bell(self.bell);
@@ -193,8 +194,8 @@ impl<'a> Sleeper<'a> {
         self.bells.doorbell.callers_value(self.bell)
     }
 
-    /// Announces itself, then looks and sleeps until `ended` gives something. `sleep` sleeps while the
-    /// bell is as it is told, and may return for no reason.
+    /// Names the bell, then looks and sleeps in turn until `ended` returns `Some`. `sleep` sleeps while the
+    /// bell has the value that it is passed, and may return early.
     pub fn wait<T>(&self, mut ended: impl FnMut() -> Option<T>, sleep: impl Fn(u32)) -> T {
         let mut seen = self.announce();
         loop {
@@ -202,13 +203,13 @@ impl<'a> Sleeper<'a> {
                 return outcome;
             }
             sleep(seen);
-            // Read before the next look, so that no ring after that is slept through.
+            // Read the value before the next look: a ring after that look ends the next sleep.
             seen = self.value();
         }
     }
 
-    /// Sleeps while the bell is as it was `seen`, at most until the deadline, in nanoseconds of
-    /// the monotonic clock. May return for no reason.
+    /// Sleeps while the bell's value is `seen`, at most until the deadline, in nanoseconds of
+    /// the monotonic clock. May return early.
     #[cfg(not(callgate_loom))]
     pub fn sleep(&self, seen: u32, deadline: u64) {
         let doorbell = &self.bells.doorbell;
@@ -219,8 +220,8 @@ impl<'a> Sleeper<'a> {
 impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
         flags::set_waiter(self.outbox, self.geometry, self.slot, Waiter::Nobody);
-        // Who read the flags before may still ring: then the next one to have the bell looks once
-        // more for nothing.
+        // A provider that read the flags before this may still ring the bell: then the next caller that
+        // takes the bell looks once more for nothing.
         self.bells.give_back(self.bell);
     }
 }

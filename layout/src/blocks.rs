@@ -1,7 +1,7 @@
-//! Which payload blocks are taken: private memory of the writer of the blocks.
+//! The allocator of payload blocks. Its state lies in private memory of the plugin that writes the blocks.
 //!
-//! One bit a block in one word, so that many threads allocate without a lock and nothing needs
-//! repair when one of them is killed: the word dies with the process.
+//! One word has a bit for each block, so that many threads allocate without a lock. Nothing needs
+//! repair when the process is killed: the word dies with it.
 
 use crate::atomic::{AtomicU64, Ordering};
 use crate::geometry::{BLOCKS, Geometry};
@@ -23,7 +23,7 @@ impl Region {
         }
     }
 
-    /// An extent, which is nothing else but blocks.
+    /// The payload blocks of an extent, which has nothing else in it.
     pub const fn extent(len: usize) -> Region {
         Region { base: 0, len }
     }
@@ -81,7 +81,7 @@ impl Run {
 }
 
 impl Blocks {
-    /// Blocks of which nothing is taken.
+    /// An allocator for this region, with all blocks free.
     pub fn new(region: Region) -> Blocks {
         Blocks {
             free: AtomicU64::new(u64::MAX),
@@ -108,7 +108,7 @@ impl Blocks {
                 first: first_fit(free, count)?,
                 count,
             };
-            // BLOCKS-FREED, acquire: who freed these blocks is done with reading or writing them.
+            // BLOCKS-FREED, acquire: the thread that freed these blocks is done with reading or writing them.
             match self.free.compare_exchange_weak(
                 free,
                 free & !run.mask(),
@@ -123,15 +123,16 @@ impl Blocks {
 
     /// Gives a run back. Each run is given back once.
     pub fn free(&self, run: Run) {
-        // BLOCKS-FREED, release. FREED-OR-WAITER, who frees: acquire, as in `Pending::free`.
+        // BLOCKS-FREED, release. FREED-OR-WAITER, the thread that frees: acquire, as in `Pending::free`.
         let before = self.free.fetch_or(run.mask(), Ordering::AcqRel);
         debug_assert_eq!(before & run.mask(), 0, "a run was freed twice");
     }
 
-    /// Orders this thread with those who free blocks: what was freed before is seen after this, and who
-    /// frees some later sees then what this thread did before.
+    /// Orders this thread with the threads that free blocks. This thread sees, after this, every block freed
+    /// before; a thread that frees blocks later sees what this thread did before.
     pub fn order_with_frees(&self) {
-        // FREED-OR-WAITER, who waits: a change that changes nothing; who takes blocks acquires.
+        // FREED-OR-WAITER, the thread that waits: a read-modify-write that leaves the value as it is; the thread
+        // that takes blocks acquires.
         self.free.fetch_or(0, Ordering::Release);
     }
 
@@ -164,7 +165,7 @@ fn first_fit(free: u64, count: u8) -> Option<u8> {
     if count == 0 || usize::from(count) > BLOCKS {
         return None;
     }
-    // After the loop a one at `i` says that ones stand at `i .. i + have`.
+    // Bit `i` of `starts` is set if the bits `i .. i + have` of `free` all are.
     let (mut starts, mut have) = (free, 1);
     while have < count {
         let step = have.min(count - have);

@@ -1,15 +1,15 @@
 //! Private memory that payloads pass through on their way between an archive and shared memory.
 //!
-//! It is a map of its own and not a piece of the allocator's heap, for three reasons: asking for
-//! more than there is is an error and not the end of the process; the kernel hands it out filled
-//! with zeros, so that a peer's bytes can be copied in without being preceded by zeros; and
-//! dropping it gives it back to the kernel at once.
+//! Each buffer is an anonymous map and not a piece of the allocator's heap, for three reasons. Where
+//! the system lacks the memory, the result is an error and not the end of the process. The kernel
+//! fills the memory with zeros, so that a peer's bytes can be copied in without writing zeros first.
+//! Dropping the buffer gives the memory back to the kernel at once.
 
 use core::ops::{Deref, DerefMut};
 
 use memmap2::{MmapMut, MmapOptions};
 
-/// Bytes of the smallest buffer that has any. Capacities are multiples of it.
+/// Bytes of the smallest buffer that is not empty. Capacities are multiples of this.
 pub const MIN_CAPACITY: usize = 64 << 10;
 
 /// A byte string in private memory that begins on a page.
@@ -57,13 +57,13 @@ impl Buffer {
         self.capacity
     }
 
-    /// Forgets what is in it, and keeps the memory.
+    /// Sets the length to 0, and keeps the memory.
     #[inline]
     pub fn clear(&mut self) {
         self.len = 0;
     }
 
-    /// Makes the buffer `len` bytes long, to be overwritten: they hold whatever was there before.
+    /// Makes the buffer `len` bytes long and returns them to be overwritten: they hold old bytes or zeros.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl Buffer {
     pub fn renew(&mut self, len: usize) -> Result<&mut [u8], OutOfMemory> {
         self.len = 0;
         if self.capacity() < len {
-            // The old memory goes first, so that there are never both.
+            // Free the old memory first, so that the process never holds both.
             *self = Buffer::new();
             *self = Buffer::with_capacity(len)?;
         }
@@ -158,7 +158,7 @@ mod tests {
         assert!(buffer.is_empty());
     }
 
-    /// Memory is asked for only where there is not enough: what fits exactly takes what is there.
+    /// The buffer asks for new memory only if the old is too small: a length that fits exactly keeps it.
     #[test]
     fn what_fits_stays_in_the_same_memory() {
         let mut buffer = Buffer::with_capacity(1).unwrap();
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(buffer.capacity(), 2 * MIN_CAPACITY);
     }
 
-    /// Memory that there is not must be an error, and leave what there was as it is.
+    /// A request for more memory than the system has must be an error, and leave the buffer as it was.
     #[test]
     fn what_cannot_be_had_is_an_error() {
         let mut buffer = Buffer::new();

@@ -6,17 +6,17 @@
 //!         64 + size buffer 1       the same
 //! ```
 //!
-//! All of it is written by one plugin; its memory is sealed before anybody else has it. Zeroed memory is a valid cell
-//! without a value.
+//! One plugin alone writes a cell; the broker seals its memory before any other plugin has it. Zeroed memory is a
+//! valid cell without a value.
 //!
-//! **Sync point** CELL-WRITTEN. The writer fills the buffer in which the newest value does not lie, and then stores `count`
-//! (release); who reads `count` (acquire) finds the newest value whole, or written over since.
+//! **Sync point** CELL-WRITTEN. The writer fills the buffer that does not hold the newest value, and then stores `count`
+//! (release); a reader that loads `count` (acquire) finds the newest value whole, or written over since.
 //!
 //! **Sync point** CELL-MOVED. The writer stores `count`, fences (release), and only then writes over the value before. A reader copies
 //! a value, fences (acquire), and looks at `count` again: if it has copied any word of the next round in this buffer, it
 //! sees that `count` has moved, and throws its copy away.
 //!
-//! A writer that dies anywhere has not stored `count`: the last value stays, whole.
+//! If the writer dies while it writes a value, it has not stored `count` for it: the value before stays, whole.
 
 use crate::atomic::{Ordering, fence};
 use crate::view::{Part, ReadView, WriteView};
@@ -24,7 +24,8 @@ use crate::view::{Part, ReadView, WriteView};
 /// The longest value, in bytes.
 pub const MAX_VALUE: u32 = 4096;
 
-/// How often a value is copied that was written over meanwhile, before that is told.
+/// How often a reader copies the value anew because the writer wrote over it meanwhile, before it returns
+/// [`Copied::Busy`].
 pub const TRIES: u32 = 64;
 
 const COUNT: usize = 0;
@@ -46,18 +47,18 @@ const fn buffer_len(value: usize) -> usize {
     value.next_multiple_of(64)
 }
 
-/// Where the value lies that is, or will be, the one with this number.
+/// Where the value with this number lies, or will lie once it is written.
 #[inline]
 fn place(number: u64, stride: usize) -> usize {
     BUFFERS + (number & 1) as usize * stride
 }
 
-/// Whether memory of so many bytes has cells with such values.
+/// Whether `memory` bytes have room for a cell whose values have `len` bytes.
 fn has_room(memory: usize, len: usize) -> bool {
     (1..=MAX_VALUE as usize).contains(&len) && memory >= cell_len(len as u32) as usize
 }
 
-/// The one who writes a cell. How many values it has is private.
+/// The writer's side of a cell. The writer counts the values in private memory, and never reads the count back.
 #[derive(Debug)]
 pub struct CellWriter {
     cell: WriteView,
@@ -68,7 +69,8 @@ pub struct CellWriter {
 }
 
 impl CellWriter {
-    /// The writer of a cell without a value, whose values have so many bytes; `None` where the memory is no such cell.
+    /// The writer of a new cell whose values have `len` bytes; `None` if the memory is too small for that or `len` is
+    /// no valid length.
     pub fn new(cell: WriteView, len: usize) -> Option<CellWriter> {
         has_room(cell.as_read().len(), len).then(|| CellWriter {
             cell,
@@ -78,11 +80,11 @@ impl CellWriter {
         })
     }
 
-    /// Writes a value, which has as many bytes as all of this cell.
+    /// Writes a value, which must have the length that the cell was made for.
     #[inline]
     pub fn write(&mut self, value: &[u8]) {
         debug_assert_eq!(value.len(), self.len);
-        // CELL-MOVED, the writer's fence: the count of the value before is seen by who sees a word of this one.
+        // CELL-MOVED, the writer's fence: a reader that sees a word of this value also sees the count of the value before.
         fence(Ordering::Release);
         let number = self.count.wrapping_add(1);
         self.cell.copy_in(place(number, self.stride), value);
@@ -92,8 +94,8 @@ impl CellWriter {
     }
 }
 
-/// A cell that this plugin reads. Everything in it is a stranger's word: a value is copied, and then checked by who
-/// knows its type.
+/// A cell that this plugin reads. Its bytes come from another plugin and are not trusted: the reader copies a value, and
+/// the code that knows its type then validates the copy.
 #[derive(Clone, Debug)]
 pub struct CellReader {
     cell: ReadView,
@@ -102,19 +104,20 @@ pub struct CellReader {
     stride: usize,
 }
 
-/// What came of reading a cell.
+/// Result of reading a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Copied {
     /// No value was written yet.
     Nothing,
     /// A value, whole.
     Value,
-    /// Each copy was written over while it was made.
+    /// The writer wrote over the value during each of the [`TRIES`] copies.
     Busy,
 }
 
 impl CellReader {
-    /// The reader of a cell whose values have so many bytes; `None` where the memory is no such cell.
+    /// The reader of a cell whose values have `len` bytes; `None` if the memory is too small for that or `len` is no
+    /// valid length.
     pub fn new(cell: ReadView, len: usize) -> Option<CellReader> {
         has_room(cell.len(), len).then(|| CellReader {
             cell,
@@ -133,8 +136,8 @@ impl CellReader {
         self.cell.load64(COUNT, Ordering::Relaxed) != 0
     }
 
-    /// Copies the newest value, into as many bytes as it has; tries that [`TRIES`] times where it is written over meanwhile. Without
-    /// a copy, what is there afterwards means nothing.
+    /// Copies the newest value into `into`, which has the length of a value; copies up to [`TRIES`] times where the
+    /// writer writes over the value meanwhile. Unless the result is [`Copied::Value`], the bytes in `into` mean nothing.
     pub fn read(&self, into: &mut [u8]) -> Copied {
         if !self.has_value() {
             return Copied::Nothing;
@@ -148,7 +151,7 @@ impl CellReader {
         Copied::Busy
     }
 
-    /// The same, once: whether there was a value, and was not written over meanwhile.
+    /// Copies the newest value once. True if there was a value and the writer did not write over it meanwhile.
     #[inline(always)]
     pub fn read_once(&self, into: &mut [u8]) -> bool {
         let stride = buffer_len(into.len());
@@ -166,7 +169,8 @@ impl CellReader {
         self.copied(stride, |cell, at| cell.words(at))
     }
 
-    /// Has the newest value copied from the place where it lies.
+    /// Calls `copy` with the place of the newest value; `None` if there is no value, or the writer wrote over it
+    /// meanwhile.
     #[inline(always)]
     fn copied<T>(&self, stride: usize, copy: impl FnOnce(Part<'_>, usize) -> T) -> Option<T> {
         let cell = self.cell.part(BUFFERS + 2 * stride);

@@ -1,18 +1,18 @@
 //! How much memory the cgroups of this process leave it.
 //!
-//! Over a cgroup's limit the kernel does not fail an allocation of shared memory: it kills a process
-//! of the cgroup. So the limits are compared before. What the kernel can take back without swapping
-//! (cached files) counts as room. Other processes of the same cgroup can still allocate between this
-//! look and the allocation.
+//! When an allocation of shared memory exceeds a cgroup's limit, the kernel does not fail it: it kills a
+//! process of the cgroup. So the limits are checked before allocating. Memory that the kernel can take back
+//! without swapping (cached files) counts as room. Other processes of the same cgroup can still allocate
+//! between this check and the allocation.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What an allocation leaves free: the kernel's own books of it are charged, too, and the process
-/// needs some to go on.
+/// Bytes that an allocation must leave free: the kernel charges its page tables and other data for the
+/// allocation, too, and the process needs memory to go on.
 const RESERVE: u64 = 1 << 20;
 
-/// The files of a cgroup that say how much memory it may have and has.
+/// The names of the files of a cgroup that say how much memory it may use and how much it uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Names {
     limit: &'static str,
@@ -72,7 +72,7 @@ fn check(level: &Level, bytes: u64) -> Result<(), NoRoom> {
         limit,
         used,
     } = level;
-    // One byte in 128 is more than the kernel's books of a file take.
+    // The kernel's own data about a file takes less than one byte in 128.
     let wanted = bytes + bytes / 128 + RESERVE;
     if used.saturating_add(wanted) <= *limit {
         return Ok(());
@@ -85,8 +85,8 @@ fn check(level: &Level, bytes: u64) -> Result<(), NoRoom> {
     })
 }
 
-/// The directories of all memory cgroups that this process is in, innermost first, out of what the
-/// kernel says in `/proc/self/cgroup` and `/proc/self/mountinfo`.
+/// The directories of all memory cgroups that this process is in, innermost first, from the texts of
+/// `/proc/self/cgroup` and `/proc/self/mountinfo`.
 fn directories(cgroups: &str, mounts: &str) -> Vec<(PathBuf, Names)> {
     let mut found = Vec::new();
     for line in cgroups.lines() {
@@ -110,7 +110,7 @@ fn directories(cgroups: &str, mounts: &str) -> Vec<(PathBuf, Names)> {
     found
 }
 
-/// Root and place of a mount, out of a line of mountinfo, if it is of memory cgroups of this kind.
+/// Root and mount point from a line of mountinfo, if it mounts memory cgroups of this kind.
 fn mount_of(line: &str, names: Names) -> Option<(PathBuf, PathBuf)> {
     let (place, kind) = line.split_once(" - ")?;
     let mut kind = kind.split(' ');
@@ -121,7 +121,7 @@ fn mount_of(line: &str, names: Names) -> Option<(PathBuf, PathBuf)> {
     };
     let mut place = place.split(' ').skip(3);
     let (root, mount) = (place.next()?, place.next()?);
-    // The kernel writes a space in a path so.
+    // The kernel writes a space in a path as `\040`.
     let path = |text: &str| PathBuf::from(text.replace("\\040", " "));
     is_meant.then(|| (path(root), path(mount)))
 }

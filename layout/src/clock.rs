@@ -33,7 +33,7 @@ pub fn coarse_wall() -> u64 {
     time::read(libc::CLOCK_REALTIME_COARSE)
 }
 
-/// What this process says of its monotonic clock in its hello.
+/// The facts about this process's monotonic clock that it sends in its hello.
 pub fn facts() -> Clock {
     Clock {
         offset: offset(),
@@ -45,10 +45,10 @@ pub fn facts() -> Clock {
 fn offset() -> Option<i64> {
     let own = match fs::read_link("/proc/self/ns/time") {
         Ok(own) => own,
-        // A kernel without time namespaces has one clock for all; without /proc nobody can tell.
+        // A kernel without time namespaces has one clock for all processes. Without /proc the offset is unknown.
         Err(_) => return fs::exists("/proc/self/ns").ok()?.then_some(0),
     };
-    // The offsets are those of the children's namespace.
+    // `timens_offsets` shows the offsets of the children's namespace: they hold here only if both are the same.
     if own != fs::read_link("/proc/self/ns/time_for_children").ok()? {
         return None;
     }

@@ -6,12 +6,12 @@
 //!           12 taken u32    the number of the last call that was taken
 //! ```
 //!
-//! *Over* is closed, and all calls that were taken are answered: a plugin that ends says so, and whoever finds it
-//! may let the link go. One that goes on over another link (it *drains*) says closed, because what it has taken
-//! is still under way, and because it may itself call over this link.
+//! *Over* is closed, and all calls that were taken are answered: a plugin that ends writes it, and a peer that finds
+//! it may drop the link. A plugin that goes on over another link (it *drains*) writes closed, because calls that it
+//! has taken are still under way, and because it may itself call over this link.
 //!
-//! Both words are written once, by whoever alone looks at the ring. Zeroed memory is an open ring. That *calls*
-//! are closed is a matter of one ring, and says nothing of the calls in the other direction.
+//! Both words are written once, by the thread that has the ring to itself. Zeroed memory is an open ring. The state
+//! is about the calls in one ring, and says nothing about calls in the other direction.
 //!
 //! | | the provider, with the ring to itself | the caller |
 //! |---|---|---|
@@ -32,8 +32,8 @@
 //! over, miss an answer.
 //!
 //! **Sync point** REPLY-OR-WAITER, for `state` as for an answer: the caller names its bell, fences, and looks at
-//! `state`; the provider stores `state`, fences, and looks at the flags. Who has no bell waits for the word itself
-//! ([`words`](crate::words)).
+//! `state`; the provider stores `state`, fences, and looks at the flags. A caller without a bell waits for the word
+//! itself ([`words`](crate::words)).
 //!
 //! | who | dies or lies | what happens |
 //! |---|---|---|
@@ -64,17 +64,17 @@ const OVER: u32 = 2;
 /// What became of a call that was published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Calls are taken from this ring.
+    /// The provider still takes calls from this ring.
     Open,
-    /// It was taken, and will be answered; other calls are taken no more.
+    /// The provider took this call and will answer it; it takes no later calls.
     Taken,
-    /// It was not taken, and will not be.
+    /// The provider did not take this call, and will not.
     Untaken,
 }
 
-/// Says that no more calls are taken from the ring of this link, and that the last one was `taken`; and where it
-/// is so, that all of them are answered and the plugin has no more to do with the link. In the provider's own
-/// outbox, once.
+/// Tells the peer that this plugin takes no more calls from the peer's ring, and that `taken` was the number of the last
+/// one; if `is_over`, also that all taken calls are answered and this plugin no longer uses the link. Written to the
+/// provider's own outbox, once.
 pub fn close(outbox: &WriteView, geometry: Geometry, (taken, is_over): (u32, bool)) {
     let at = geometry.flags_at(0);
     let state = if is_over { OVER } else { CLOSED };
@@ -83,8 +83,8 @@ pub fn close(outbox: &WriteView, geometry: Geometry, (taken, is_over): (u32, boo
     outbox.store32(at + STATE, state, Ordering::Release);
 }
 
-/// The bells of the caller's that any of its calls names, as bits, after [`close`]: who sleeps on them looks
-/// whether its call was taken.
+/// The bells that the flags of the caller's calls name, as bits. The provider rings them after [`close`], so that the
+/// threads that sleep on them look whether their calls were taken.
 pub fn bells_to_ring(inbox: &ReadView, geometry: Geometry) -> u64 {
     // REPLY-OR-WAITER, the provider's side.
     fence(Ordering::SeqCst);
@@ -93,23 +93,23 @@ pub fn bells_to_ring(inbox: &ReadView, geometry: Geometry) -> u64 {
     bells.fold(0, |bells, bell| bells | 1 << bell)
 }
 
-/// The state of a ring, to be read before the look by who sleeps while it is as it was. In the peer's outbox.
+/// The state of a ring, from the peer's outbox. A thread that sleeps until it changes reads it before its last look.
 pub(crate) fn seen(inbox: &ReadView, geometry: Geometry) -> u32 {
     inbox.load32(geometry.flags_at(0) + STATE, Ordering::Relaxed)
 }
 
-/// Whether calls are taken from this side's ring no more; `Some(true)` where the peer has no more to do with the
-/// link. In the peer's outbox.
+/// `None` while the peer takes calls from this side's ring; `Some(false)` once it takes no more, `Some(true)` once it
+/// no longer uses the link at all. Read from the peer's outbox.
 pub fn look(inbox: &ReadView, geometry: Geometry) -> Option<bool> {
-    // CLOSED-AT, acquire: who finds it over finds every answer.
+    // CLOSED-AT, acquire: a caller that reads `over` also finds every answer.
     match inbox.load32(geometry.flags_at(0) + STATE, Ordering::Acquire) {
         OPEN => None,
         state => Some(state == OVER),
     }
 }
 
-/// What became of a call in this side's ring, whose `number` is [`RingWriter::number_of`] its slot. In the peer's
-/// outbox.
+/// What became of a call in this side's ring, whose `number` is [`RingWriter::number_of`] its slot. Read from the
+/// peer's outbox.
 ///
 /// [`RingWriter::number_of`]: crate::ring::RingWriter::number_of
 pub fn fate(inbox: &ReadView, geometry: Geometry, number: impl FnOnce() -> Option<u32>) -> Fate {
@@ -123,19 +123,19 @@ pub fn fate(inbox: &ReadView, geometry: Geometry, number: impl FnOnce() -> Optio
     }
 }
 
-/// The number of the last call that was taken, once no more are.
+/// The number of the last call that the peer took; `None` while it still takes calls.
 fn last_taken(inbox: &ReadView, geometry: Geometry) -> Option<u32> {
     look(inbox, geometry)?;
     Some(inbox.load32(geometry.flags_at(0) + TAKEN, Ordering::Relaxed))
 }
 
-/// Wakes whoever waits for the state. One system call.
+/// Wakes all threads that wait for the state. One system call.
 #[cfg(not(callgate_loom))]
 pub fn wake(outbox: &WriteView, geometry: Geometry) {
     futex::wake(outbox.as_read().futex(geometry.flags_at(0) + STATE));
 }
 
-/// The state as a word to wait for: while it is as it was `seen`. In the peer's outbox.
+/// The state as a futex word: a wait for it ends as soon as it is not `seen` any more. In the peer's outbox.
 #[cfg(not(callgate_loom))]
 pub(crate) fn word(inbox: &ReadView, geometry: Geometry, seen: u32) -> futex::Awaited<'_> {
     futex::Awaited::shared(inbox.futex(geometry.flags_at(0) + STATE), seen)
@@ -154,7 +154,7 @@ mod tests {
         (WriteView::new(map).expect("a writable one"), geometry)
     }
 
-    /// Calls around the point where their numbers begin anew were taken for later ones, or for earlier ones.
+    /// Without wrapping arithmetic, calls around the point where numbers wrap would be taken for later or earlier ones.
     #[test]
     fn numbers_wrap() {
         for taken in [0, 1, 63, u32::MAX, u32::MAX - 2, i32::MAX as u32] {

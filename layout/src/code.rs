@@ -63,7 +63,7 @@ codes! {
     /// The deadline passed before the answer came. Where the call may have run, its handler may still run: it
     /// is not stopped, and sees that nobody waits.
     Timeout = 7, "TIMEOUT", Nobody;
-    /// There is no grant for what was asked.
+    /// The policy does not grant the right that the request needs.
     PermissionDenied = 8, "PERMISSION_DENIED", Caller;
     /// The arguments exceed what the link carries; nothing was sent.
     RequestTooLarge = 9, "REQUEST_TOO_LARGE", Caller;
@@ -73,9 +73,9 @@ codes! {
     Overloaded = 11, "OVERLOADED", Nobody;
     /// Another plugin owns the gate.
     AlreadyProvided = 12, "ALREADY_PROVIDED", Caller;
-    /// A living plugin already bears the name.
+    /// Another connected plugin has this name.
     NameTaken = 13, "NAME_TAKEN", Caller;
-    /// A broker was needed and none answers.
+    /// The operation needs a broker, and none answers.
     BrokerGone = 14, "BROKER_GONE", Nobody;
     /// The other side wrote what no correct peer writes.
     Protocol = 15, "PROTOCOL", Peer;
@@ -95,7 +95,8 @@ codes! {
     Deadlock = 22, "DEADLOCK", Nobody;
     /// Null came for a parameter, a field or a result that takes none.
     ValueNull = 23, "VALUE_NULL", Caller;
-    /// A share, or a cell, has another type, and there is nobody who could convert it, or it was not to be converted.
+    /// A share or cell has another type than the reader wants, and no plugin offers to convert it, or the reader asked
+    /// for no conversion.
     ShareTypeMismatch = 24, "SHARE_TYPE_MISMATCH", Caller;
     /// A cell was written so often that no whole value could be copied.
     Busy = 25, "BUSY", Nobody;

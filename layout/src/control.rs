@@ -18,10 +18,10 @@
 //! | gates | [`GateToBroker`] | [`GateToPlugin`] | what is provided, what is open |
 //! | links | [`LinkToBroker`] | [`LinkToPlugin`] | who is on the other side, which gates it may call |
 //! | memory | [`MemoryToBroker`] | [`MemoryToPlugin`] | outboxes and extents: mapped, handed over, returned |
-//! | waits | [`WaitToBroker`] | [`WaitToPlugin`] | who stands still because of whom |
-//! | schemas | [`SchemaToBroker`] | [`SchemaToPlugin`] | what gates take and give, in parts |
-//! | sources | [`SourceToBroker`] | [`SourceToPlugin`] | who sends events, and who listens to it |
-//! | feeds | [`FeedToBroker`] | [`FeedToPlugin`] | what events a plugin hears, and where |
+//! | waits | [`WaitToBroker`] | [`WaitToPlugin`] | which plugins' dispatchers wait for which others |
+//! | schemas | [`SchemaToBroker`] | [`SchemaToPlugin`] | the types of gates' arguments and results, in parts |
+//! | sources | [`SourceToBroker`] | [`SourceToPlugin`] | topics that a plugin sends on, and their listeners |
+//! | feeds | [`FeedToBroker`] | [`FeedToPlugin`] | topics that a plugin listens to, and the memory of their events |
 //! | shares | [`ShareToBroker`] | [`ShareToPlugin`] | values in sealed memory, found by their tags |
 //! | cells | [`CellToBroker`] | [`CellToPlugin`] | plain values that one plugin writes and others copy |
 //!
@@ -29,8 +29,8 @@
 //! one subject may therefore rely on an earlier one of another: a grant on the link that came before
 //! it, a link on its outbox.
 //!
-//! Descriptors come along from the broker, and the plugin answers each datagram that brought some
-//! with [`SessionToBroker::Took`]. A plugin sends one with [`ShareToBroker::Return`] alone.
+//! The broker sends descriptors along with some datagrams, and the plugin answers each of these
+//! with [`SessionToBroker::Took`]. A plugin sends a descriptor only with [`ShareToBroker::Return`].
 
 // The fields of archived enum variants are made by a derive that leaves them undocumented.
 #![allow(missing_docs)]
@@ -87,13 +87,13 @@ pub const MAX_GATE_NAME: usize = 256;
 pub const MAX_TEXT: usize = 4096;
 /// The longest schema, in bytes.
 pub const MAX_SCHEMA: u32 = crate::schema::MAX_SCHEMA as u32;
-/// The longest schema that goes within the record by which a gate is provided, and the longest part of a
-/// longer one, in bytes.
+/// The longest schema that a plugin sends within the record by which it provides a gate, in bytes. A longer schema is
+/// sent in parts of at most this length.
 pub const MAX_INLINE_SCHEMA: usize = 32 << 10;
-/// The longest value of a share that goes within the record by which it is published, in bytes. The broker's process, and so its
-/// cgroup, is charged for the memory of such a version; of longer ones its maker's is.
+/// The longest value of a share that a plugin sends within the record by which it publishes a version, in bytes. The
+/// kernel charges the memory of such a version to the broker's process and its cgroup; that of a longer one to its maker.
 pub const MAX_SHORT: usize = 16 << 10;
-// With the longest schema that goes within a record, a name, a signature and what is around them, it fits one.
+// One record has room for the longest such value, the longest inline schema, a name, a signature and the framing.
 const _: () =
     assert!(MAX_SHORT + MAX_INLINE_SCHEMA + MAX_GATE_NAME + MAX_TEXT + 1024 <= MAX_RECORD);
 /// The most parameters that a gate can have.
@@ -171,7 +171,7 @@ from_subjects!(
 );
 
 impl Failure {
-    /// A failure with a code and a message. One of more than [`MAX_TEXT`] bytes is cut, and says so.
+    /// A failure with a code and a message. A message of more than [`MAX_TEXT`] bytes is cut, and says so.
     pub fn new(code: crate::Code, message: impl fmt::Display) -> Failure {
         Failure {
             code: code as u16,
@@ -180,7 +180,7 @@ impl Failure {
         }
     }
 
-    /// Adds the text of a JSON value. One of more than [`MAX_TEXT`] bytes is left out.
+    /// Adds the text of a JSON value. A text of more than [`MAX_TEXT`] bytes is left out.
     #[must_use]
     pub fn with_context(mut self, context: String) -> Failure {
         self.context = Some(context).filter(|context| context.len() <= MAX_TEXT);

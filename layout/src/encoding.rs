@@ -1,11 +1,11 @@
-//! How a call's payload is written.
+//! The encodings of payloads.
 
 // The fields of archived structs are made by a derive that leaves them undocumented.
 #![allow(missing_docs)]
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-/// How a payload is written: that of a call, and so that of its answer.
+/// The encoding of a call's payload; a result has the encoding of its call.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encoding {
     /// As an archive, which both sides lay out alike.
@@ -14,7 +14,7 @@ pub enum Encoding {
     Json,
 }
 
-/// Some of the encodings: those that one side takes or can give.
+/// A set of encodings: those that one side accepts or can write.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Encodings {
     archive: bool,

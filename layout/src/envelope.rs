@@ -11,8 +11,8 @@
 //! nested call, and the place in its high four. The answer has its call's encoding; an error is an archive. A
 //! payload elsewhere has, in the place of the inline payload, its first block's number u8, its
 //! extent's number u8 (0 in blocks), and zeros up to 8 bytes.
-//! A call's reply slot names its caller's pending call; the *generation* of a slot, which
-//! `state` carries, is how many calls the slot has borne, which both sides count in private.
+//! A call's reply slot has the number of its caller's pending call. The *generation* of a slot, which
+//! `state` carries, is the number of calls that have used the slot; each side counts them in private memory.
 //!
 //! What a peer wrote is a *claim* ([`CallClaim`], [`ReplyClaim`]) until its one checked
 //! constructor made a [`Call`] or [`Reply`] of it.
@@ -30,7 +30,7 @@ pub use cell::Cell;
 pub use chain::{Chain, ChainNames, MAX_DEPTH};
 pub use claim::{CallClaim, ChainClaim, ReplyClaim};
 
-/// One half of a gate: what answers with a result, or what answers with nothing.
+/// One half of a gate: its function, or its action.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallKind {
     /// Answers with a result.
@@ -79,7 +79,7 @@ impl ExtentPlace {
 #[error("the peer broke the protocol: {0}")]
 pub struct Violation(pub &'static str);
 
-/// What a caller says of a call before the ring gives it a number.
+/// The content of a call's envelope without the number, which the ring gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
     /// Index into the link's grants.
@@ -88,7 +88,7 @@ pub struct Call {
     pub slot: u8,
     /// Function or action.
     pub kind: CallKind,
-    /// How the payload is written, and that of the answer where it is a result.
+    /// The encoding of the payload, and of the answer's payload if that is a result.
     pub encoding: Encoding,
     /// Where the payload lies.
     pub place: Place,
@@ -100,7 +100,7 @@ pub struct Call {
     pub chain: Option<Chain>,
 }
 
-/// What a provider says of an answer.
+/// The content of a reply's envelope without the generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// Whether the payload is the result, or else an error record.

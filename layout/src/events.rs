@@ -1,4 +1,4 @@
-//! Events: a ring that one plugin writes and any number read, and the words by which they wait for each other.
+//! Events: a ring that one plugin writes and any number of plugins read, and the words on which they wait for each other.
 //!
 //! ```text
 //! ring            0 head u64       end of the last whole record
@@ -18,7 +18,7 @@
 //! Positions count the bytes of records since the ring was made; where one lies is its remainder by the
 //! capacity. A record's payload may go on at the ring's beginning. Zeroed memory is a valid empty ring.
 //!
-//! **Sync point** EVENT-PUBLISHED. The sender writes records and then `head` (release); who reads `head`
+//! **Sync point** EVENT-PUBLISHED. The sender writes records and then `head` (release); a reader that loads `head`
 //! (acquire) finds everything before it whole, or written over since.
 //!
 //! **Sync point** OLDEST-MOVED. Before the sender writes over records it moves `oldest` behind them, and fences
@@ -28,10 +28,10 @@
 //! number, fences, and looks again, because that one may be written over by then. If `oldest` has not moved, there are fewer records
 //! between the two than the ring holds, so the low half of the number says which it is.
 //!
-//! The newest record that was published is never written over. So `oldest` lies before `head` once there was a record, and who
-//! was overtaken always finds how many it has lost, even where the sender died in the middle of a write.
+//! The sender never writes over the newest published record. So `oldest` lies before `head` once there was a record, and a
+//! reader that was overtaken always finds how many events it has lost, even if the sender died in the middle of a write.
 //!
-//! The other half of events is [`cursor`]: what listeners write, and [`waking`]: who sleeps.
+//! [`cursor`] has the words that listeners write, and [`waking`] those by which senders and listeners wake each other.
 
 mod ahead;
 pub mod cursor;
@@ -60,7 +60,7 @@ pub const MIN_CAPACITY: u32 = 64 << 10;
 pub const MAX_CAPACITY: u32 = 16 << 20;
 /// The capacity where a program says nothing.
 pub const DEFAULT_CAPACITY: u32 = 256 << 10;
-/// How many times as large as the ring of archives its twin is, in which the same events are JSON.
+/// A ring of JSON events is this many times as large as the ring of archives with the same events.
 pub const TWIN_FACTOR: u32 = 4;
 
 pub(crate) const HEAD: usize = 0;
@@ -72,7 +72,7 @@ pub(crate) const STATE: usize = 132;
 pub(crate) const RECORD_HEADER: u64 = 16;
 /// Records begin at multiples of this, and so do their payloads.
 pub(crate) const ALIGNMENT: u64 = 16;
-/// What is in the length's word of an event that could not be written.
+/// Bit of the length's word that marks an event which could not be written in this encoding.
 const UNFIT: u32 = 1 << 31;
 
 // The byte tables above, held against the code: whoever changes them changes the version.
@@ -93,7 +93,7 @@ pub enum Kind {
     Unfit,
 }
 
-/// What stands before a payload.
+/// The header of a record, before its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Header {
     len: usize,
@@ -104,7 +104,7 @@ struct Header {
 }
 
 impl Header {
-    /// That of a record which begins with these words.
+    /// The header of a record that begins with these words.
     #[inline]
     fn new([first, time]: [u64; 2]) -> Header {
         Header {
@@ -135,7 +135,7 @@ impl Header {
     }
 }
 
-/// Between which positions the records of a ring lie.
+/// The positions between which the records of a ring lie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
     /// Start of the oldest.
@@ -144,7 +144,7 @@ pub struct Extent {
     pub head: u64,
 }
 
-/// The least with which a ring works: a quarter of it is a record with a payload of one word.
+/// The least capacity with which a ring works: a quarter of it has room for a record with a payload of one word.
 const LEAST_CAPACITY: u64 = 128;
 
 /// Bytes of memory of a ring of this capacity.
@@ -152,7 +152,7 @@ pub const fn ring_len(capacity: u32) -> u32 {
     RING_HEADER as u32 + capacity
 }
 
-/// The capacity of a ring whose memory has so many bytes; `None` where no ring has.
+/// The capacity of a ring whose memory has `len` bytes; `None` if no ring has that length.
 pub fn capacity_of(len: u32) -> Option<u32> {
     let capacity = len.checked_sub(RING_HEADER as u32)?;
     let most = MAX_CAPACITY * TWIN_FACTOR;

@@ -3,7 +3,7 @@
 //! ```text
 //! 0 waiter u32    how the caller is to be woken: 0 not at all, 1 to 63 by that one of its bells
 //!                 (`bells`), 64 by the reply slot's state
-//! 4 release u32   the generation whose reply payload the caller has no more use for
+//! 4 release u32   the generation whose reply payload the caller no longer needs
 //! ```
 //!
 //! Behind those of the first slot stand two words of [`closing`](crate::closing), which the owner of the outbox
@@ -32,7 +32,7 @@ pub(crate) const LAST_BELL: u8 = 63;
 
 const ON_REPLY: u32 = 64;
 
-/// How a caller is to be woken when its answer is there.
+/// How the provider must wake the caller when the answer is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiter {
     /// Not at all: it is awake.
@@ -43,7 +43,7 @@ pub enum Waiter {
     Reply,
 }
 
-/// Says how the caller is to be woken.
+/// Tells the provider how to wake the caller.
 #[inline]
 pub fn set_waiter(outbox: &WriteView, geometry: Geometry, slot: u8, waiter: Waiter) {
     let word = match waiter {
@@ -54,8 +54,8 @@ pub fn set_waiter(outbox: &WriteView, geometry: Geometry, slot: u8, waiter: Wait
     outbox.store32(geometry.flags_at(slot), word, Ordering::Relaxed);
 }
 
-/// How the caller is to be woken, after its answer was published. What no caller writes counts as the
-/// reply slot's state, which hurts nobody.
+/// How the provider must wake the caller; asked after the answer was published. A value that no caller writes counts
+/// as the reply slot's state: a needless wake-up does no harm.
 #[inline]
 pub fn waiter_to_wake(inbox: &ReadView, geometry: Geometry, slot: u8) -> Waiter {
     // REPLY-OR-WAITER, the provider's side.
@@ -77,7 +77,7 @@ fn named(word: u32) -> Option<u8> {
     (FIRST_BELL..=LAST_BELL).contains(&bell).then_some(bell)
 }
 
-/// Gives the payload of `generation`'s reply back.
+/// Tells the provider that the caller no longer needs the payload of `generation`'s reply.
 pub fn release(outbox: &WriteView, geometry: Geometry, slot: u8, generation: u32) {
     // RELEASED, release.
     outbox.store32(
@@ -87,7 +87,7 @@ pub fn release(outbox: &WriteView, geometry: Geometry, slot: u8, generation: u32
     );
 }
 
-/// Whether the payload of `generation`'s reply was given back.
+/// Whether the caller no longer needs the payload of `generation`'s reply.
 pub fn is_released(inbox: &ReadView, geometry: Geometry, slot: u8, generation: u32) -> bool {
     // RELEASED, acquire.
     inbox.load32(geometry.flags_at(slot) + RELEASE, Ordering::Acquire) == generation

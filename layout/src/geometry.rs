@@ -1,4 +1,4 @@
-//! Where things lie in an outbox.
+//! The layout of an outbox.
 //!
 //! ```text
 //! offset (64 entries)   bytes   what                               section
@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The broker chooses a geometry and tells it to both sides; each keeps it in private memory.
-//! Zeroed memory is a valid empty outbox: nobody but its writer ever writes in it.
+//! Zeroed memory is a valid empty outbox, and only its owner ever writes to it.
 
 use rkyv::{Archive, Deserialize, Serialize};
 

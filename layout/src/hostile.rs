@@ -1,4 +1,4 @@
-//! For tests that play a hostile peer, which writes where no program of ours does.
+//! For tests that play a hostile peer, which writes words that Callgate's own code never writes.
 
 use crate::atomic::Ordering;
 use crate::view::WriteView;

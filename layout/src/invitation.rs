@@ -1,5 +1,5 @@
-//! The record that lies in a connection which a broker leaves to a program: whoever receives it is
-//! the plugin. How the connection gets there, and is taken, stands in [`crate::sys::inherit`].
+//! The invitation: a record in the connection that a broker passes to a program it starts. The process that
+//! receives it is the plugin. [`crate::sys::inherit`] says how the connection is passed and taken.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -17,11 +17,11 @@ pub fn send(socket: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     fdpass::send(socket, &bytes, &[])
 }
 
-/// Takes the inherited connection: `None` where nobody left one to this process. Once taken, it is
+/// Takes the inherited connection; `None` if no broker passed one to this process. Once taken, it is
 /// closed on exec.
 ///
-/// Where this process has no other thread, the variable is removed, so that programs that it starts
-/// do not find it. Else it stays, and tells them that it was meant for another.
+/// If this process has no other thread, this removes the variable, so that programs that it starts
+/// do not find it. Otherwise the variable stays; those programs find that it was meant for another process.
 pub fn take() -> Option<Result<OwnedFd, Refused>> {
     inherit::take(|record| {
         let record = ToPlugin::decode(record);

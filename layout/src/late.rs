@@ -1,7 +1,7 @@
-//! Calls whose callers have given up, and how their late answers are told of.
+//! Calls whose callers have given up, and how threads of the caller are woken by the late answers.
 //!
-//! The slot of such a call comes back when its answer is published ([`Pending::sweep`]). Whoever waits for
-//! a slot is woken by the answer: by the reply slot's state, or by a bell.
+//! The slot of such a call is free again when its answer is published ([`Pending::sweep`]). The answer wakes a
+//! thread that waits for a slot: by the reply slot's state, or by a bell.
 //!
 //! **Sync point** REPLY-OR-WAITER, for calls that nobody waits for one by one: who gives a call up names
 //! how its answer is told of, fences, and only then shows the slot among the abandoned ones. The
@@ -23,18 +23,18 @@ use crate::view::{ReadView, WriteView};
 pub struct Abandoning<'a> {
     /// The caller's own outbox.
     pub outbox: &'a WriteView,
-    /// What it and the peer's outbox look like.
+    /// The layout of this outbox and the peer's.
     pub geometry: Geometry,
     /// The caller's calls in flight.
     pub pending: &'a Pending,
-    /// How late answers are told of.
+    /// How the peer must wake this side when it publishes a late answer.
     pub waiter: Waiter,
 }
 
 impl Abandoning<'_> {
-    /// Leaves a call whose caller gives up: nobody reads its answer, and its slot is swept. `true` where
-    /// the peer, whose status page this is, wants its bell rung. Besides that, the caller tells who waits
-    /// for slots.
+    /// Abandons a call whose caller gives up: nobody reads its answer, and a later sweep frees its slot. Returns
+    /// `true` if the caller must ring the bell of the peer, whose status page this is. In any case the caller also
+    /// tells the threads that wait for slots.
     #[must_use]
     pub fn abandon(&self, ticket: Ticket, peer_status: &ReadView) -> bool {
         flags::release(self.outbox, self.geometry, ticket.slot, ticket.generation);
@@ -45,8 +45,8 @@ impl Abandoning<'_> {
         pages::is_waiting(peer_status)
     }
 
-    /// From now on late answers are told of in this way. Nobody abandons or sweeps meanwhile.
-    /// Afterwards the caller looks at the answers that are there already.
+    /// Sets this waiter for all abandoned calls. No other thread abandons or sweeps meanwhile.
+    /// Afterwards the caller looks for answers that are already there.
     pub fn rename(&self) {
         for slot in self.pending.abandoned() {
             flags::set_waiter(self.outbox, self.geometry, slot, self.waiter);

@@ -1,8 +1,8 @@
-//! Callgate's shared memory and wire.
+//! Callgate's shared memory and control records.
 //!
-//! This crate says how the bytes lie that plugins and broker share, who may write which of
-//! them, and in what order. It knows nothing of threads or policy: those stand in
-//! `callgate-client` and `callgate`, which are what programs use.
+//! This crate defines the layout of the bytes that plugins and broker share, who may write which of
+//! them, and in what order. It knows nothing of threads or policy: those are in
+//! `callgate-client` and `callgate`, which are the crates for programs.
 //!
 //! The modules in the order in which a call meets them: [`pending`] → [`envelope`] → [`ring`] →
 //! [`pages`] (the provider's doorbell) → [`slot`] → [`flags`]; [`geometry`] says where these
@@ -11,8 +11,8 @@
 //! number of others hear; [`cells`] what one plugin writes again and again and others copy.
 //!
 //! How either side waits, without the system calls: for an answer ([`bells`], [`words`], [`late`],
-//! [`life`]), for slots and blocks ([`waiters`]), for the end of visits ([`visits`]); [`version`] says
-//! that what a plugin serves has changed; [`closing`] how a plugin stops taking calls.
+//! [`life`]), for slots and blocks ([`waiters`]), for the end of visits ([`visits`]). [`version`] counts
+//! the changes of what a plugin serves; [`closing`] is how a plugin stops taking calls.
 //!
 //! `unsafe` stands in [`view`], [`payload`], [`shares`] and [`sys`] alone.
 

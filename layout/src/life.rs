@@ -1,5 +1,4 @@
-//! Whether a link can be called, and whether it has ended: the word that callers wait on beside their reply
-//! slots.
+//! The state of a link: live, closed or ended. Callers wait on this word beside their reply slots.
 //!
 //! Private memory of one process.
 //!
@@ -13,8 +12,8 @@
 //! had published; a caller loads it with acquire, *before* it looks at its reply slot. So an answer from
 //! before the end is found, and wins over the end.
 //!
-//! Who sees in the peer's status page that it takes no more calls changes the state to closed, and wakes everybody
-//! who waits. From then on they look whether their calls were taken, and are woken when that is known.
+//! A thread that sees in the peer's status page that the peer takes no more calls changes the state to closed, and
+//! wakes all callers that wait. From then on they look whether their calls were taken, and are woken when that is known.
 
 use crate::atomic::{AtomicU32, Ordering};
 use crate::closing::Fate;
@@ -47,7 +46,8 @@ pub enum Ended {
 pub struct Seen(u32);
 
 impl Seen {
-    /// Whether who sleeps is to be woken, too, when it is known which calls were taken.
+    /// True if the peer takes no more calls: a caller that sleeps must then also be woken when it is known which calls
+    /// were taken.
     pub fn is_closed(self) -> bool {
         self.0 == CLOSED
     }
@@ -67,23 +67,23 @@ impl Life {
         }
     }
 
-    /// Says that the peer takes no more calls, for good; whether nobody did so before. Afterwards everybody who
-    /// waits is woken.
+    /// Notes that the peer takes no more calls, for good. True if this changed the state. Afterwards the caller of this
+    /// wakes all that wait.
     pub fn close(&self) -> bool {
-        // Nothing hangs on it but who looks for what the peer says.
+        // Relaxed: this state only makes callers look at what the peer says.
         let relaxed = Ordering::Relaxed;
         self.state
             .compare_exchange(LIVE, CLOSED, relaxed, relaxed)
             .is_ok()
     }
 
-    /// Says that the link has ended, for good. Afterwards everybody who waits is woken.
+    /// Notes that the link has ended, for good. Afterwards the caller of this wakes all that wait.
     pub fn end(&self) {
         // LINK-ENDED, release.
         self.state.store(ENDED, Ordering::Release);
     }
 
-    /// The state now; to be read before the look, by who sleeps while it is as it was.
+    /// The state now. A thread that sleeps until it changes reads it before its last look.
     pub fn seen(&self) -> Seen {
         // LINK-ENDED, acquire.
         Seen(self.state.load(Ordering::Acquire))
@@ -92,7 +92,7 @@ impl Life {
     /// Whether calls can be published.
     #[inline]
     pub fn is_open(&self) -> bool {
-        // Relaxed will do, as below: who finds it otherwise publishes nothing, or looks again by `ended`.
+        // Relaxed is enough, as below: a caller that finds another state publishes nothing, or looks again by `ended`.
         self.state.load(Ordering::Relaxed) == LIVE
     }
 
@@ -125,12 +125,12 @@ impl Life {
 
 #[cfg(not(callgate_loom))]
 impl Life {
-    /// The state as a word to wait for: while it is as it was `seen`.
+    /// The state as a futex word: a wait for it ends as soon as it is not `seen` any more.
     pub fn word_seen(&self, seen: Seen) -> futex::Awaited<'_> {
         futex::Awaited::private(&self.state, seen.0)
     }
 
-    /// Wakes everybody who waits for this word.
+    /// Wakes all threads that wait for this word.
     pub fn wake(&self) {
         futex::wake_private(&self.state);
     }

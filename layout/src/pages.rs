@@ -5,7 +5,7 @@
 //!                64 …                   the bells of its callers: `bells`
 //!              4096 …                   topic words and feed words: `events::waking`
 //! status page     0 state u32           0 awake, 1 parked, 2 closed   written by the plugin
-//!                 4 starving u32        how many here wait for payload room
+//!                 4 starving u32        threads of this plugin that wait for payload room
 //!               128 parks u64           how often it parked
 //!               136 calls u64           calls its handlers ran
 //!               144 errors u64          those that failed
@@ -60,9 +60,9 @@ const _: () = {
 /// What a plugin is doing, as its peers see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activity {
-    /// It looks at its rings by itself.
+    /// It looks at its rings without being woken.
     Awake,
-    /// It waits for its doorbell.
+    /// It sleeps until its doorbell is rung.
     Parked,
     /// It serves no more calls.
     Closed,
@@ -99,8 +99,8 @@ impl Status {
         &self.page
     }
 
-    /// Announces that the plugin is about to wait, and gives back the bell's value from before that.
-    /// Afterwards it looks for work once more, and may then sleep while the bell is as it was.
+    /// Announces that the plugin is about to sleep, and returns the bell's value from before that.
+    /// Afterwards the plugin looks for work once more, and may then sleep while the bell has that value.
     pub fn park(&self, bell: &Doorbell) -> u32 {
         let seen = bell.value();
         self.page.store32(0, 1, Ordering::Relaxed);
@@ -123,14 +123,14 @@ impl Status {
         fence(Ordering::SeqCst);
     }
 
-    /// Counts one more who waits for payload room. Afterwards it looks for room once more.
+    /// Counts one more thread that waits for payload room. Afterwards the thread looks for room once more.
     pub fn starve(&self) {
         self.page.add32(STARVING, 1, Ordering::Relaxed);
         // RELEASED-OR-STARVING, the plugin's side.
         fence(Ordering::SeqCst);
     }
 
-    /// Counts one less.
+    /// Counts one waiting thread less.
     pub fn sated(&self) {
         self.page.add32(STARVING, u32::MAX, Ordering::Relaxed);
     }
@@ -185,8 +185,8 @@ impl Status {
     }
 }
 
-/// What the owner of a status page is doing, after a call was published for it: one that is parked
-/// is to be rung.
+/// What the owner of a status page is doing; asked after a call was published for it. The caller rings an owner that
+/// is parked.
 #[inline]
 pub fn look_after_publishing(status: &ReadView) -> Activity {
     // WORK-OR-PARKED, the peer's side.
@@ -194,14 +194,14 @@ pub fn look_after_publishing(status: &ReadView) -> Activity {
     activity(status)
 }
 
-/// Whether the owner of a status page wants its bell rung, after payload room of its was released.
+/// True if the owner of a status page needs its bell rung; asked after payload room of the owner's was released.
 pub fn look_after_releasing(status: &ReadView) -> bool {
     // RELEASED-OR-STARVING, the peer's side.
     fence(Ordering::SeqCst);
     is_waiting(status)
 }
 
-/// What the owner of a status page is doing. A value that no plugin writes counts as parked: ringing once too often hurts nobody.
+/// What the owner of a status page is doing. A value that no plugin writes counts as parked: a needless ring does no harm.
 #[inline]
 pub fn activity(status: &ReadView) -> Activity {
     // CLOSED, acquire.
@@ -245,14 +245,14 @@ impl Doorbell {
         &self.page
     }
 
-    /// The value to wait on; [`Status::park`] reads it, too. Acquire, so that what the bell was rung for is
-    /// seen by who looks after this.
+    /// The value to wait on; [`Status::park`] reads it, too. Acquire: a look after this sees the work for which the bell
+    /// was rung.
     pub fn value(&self) -> u32 {
         self.page.as_read().load32(0, Ordering::Acquire)
     }
 
-    /// Changes the value, so that nobody falls asleep on the old one. [`Doorbell::ring`] does
-    /// this and wakes who already sleeps.
+    /// Changes the value, so that no thread falls asleep on the old one. [`Doorbell::ring`] does
+    /// this and wakes the threads that already sleep.
     pub fn touch(&self) {
         self.page.add32(0, 1, Ordering::Release);
     }
@@ -273,17 +273,17 @@ impl Doorbell {
 
 #[cfg(not(callgate_loom))]
 impl Doorbell {
-    /// The bell as a word to wait for together with others: while it is as it is now.
+    /// The bell as a futex word: a wait for it ends as soon as it differs from its value now.
     pub fn word(&self) -> futex::Awaited<'_> {
         self.word_seen(self.value())
     }
 
-    /// The bell as a word to wait for: while it is as it was `seen`.
+    /// The bell as a futex word: a wait for it ends as soon as it is not `seen` any more.
     pub fn word_seen(&self, seen: u32) -> futex::Awaited<'_> {
         futex::Awaited::shared(self.page.as_read().futex(0), seen)
     }
 
-    /// Rings: whoever waits wakes up. One system call.
+    /// Changes the value and wakes all threads that sleep on the bell. One system call.
     pub fn ring(&self) {
         self.touch();
         futex::wake(self.page.as_read().futex(0));
@@ -296,13 +296,13 @@ impl Doorbell {
         futex::wake(self.page.as_read().futex(at));
     }
 
-    /// One of the callers' bells as a word to wait for, while it is as it was `seen`.
+    /// One of the callers' bells as a futex word: a wait for it ends as soon as it is not `seen` any more.
     pub(crate) fn callers_word(&self, bell: u8, seen: u32) -> futex::Awaited<'_> {
         let at = LINE_LEN * usize::from(bell);
         futex::Awaited::shared(self.page.as_read().futex(at), seen)
     }
 
-    /// Waits while one of the callers' bells is as it was `seen`, at most until the deadline.
+    /// Sleeps while the value of one of the callers' bells is `seen`, at most until the deadline.
     pub(crate) fn wait_callers(&self, bell: u8, seen: u32, deadline: u64) {
         let at = LINE_LEN * usize::from(bell);
         futex::wait(self.page.as_read().futex(at), seen, Some(deadline));

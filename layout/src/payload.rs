@@ -1,5 +1,5 @@
-//! Large payloads: extents, the rooms in them that are filled in place, and the views through
-//! which the other side reads them where they lie.
+//! Large payloads: extents, the spaces in them that the writer fills in place, and the views through
+//! which the other side reads payloads without copying.
 //!
 //! An extent is a memory file of its own, mapped by its one writer and its one reader. All
 //! bookkeeping of what is free in it is private memory of the writer. The writer may fill a room
@@ -18,8 +18,8 @@ use crate::view::{Number, ReadView, WriteView};
 
 pub use words::Words;
 
-/// Bytes of an extent beyond the power of two that it is counted as: a payload of a power of two is
-/// a few bytes longer as an archive, and would else take an extent of twice the size.
+/// Bytes of an extent beyond the power of two as which it is charged. An archive of a value whose size is a power
+/// of two is a few bytes longer than that, and would otherwise need an extent of twice the size.
 pub const HEADROOM: u32 = 64 << 10;
 /// Bytes of the smallest extent.
 pub const MIN_EXTENT_LEN: u32 = (1 << 20) + HEADROOM;
@@ -95,7 +95,7 @@ impl Extent {
         self.shared.blocks.taken() == 0
     }
 
-    /// [Orders](Blocks::order_with_frees) this thread with those who free space in it.
+    /// [Orders](Blocks::order_with_frees) this thread with the threads that free space in the extent.
     pub fn order_with_frees(&self) {
         self.shared.blocks.order_with_frees();
     }
@@ -241,12 +241,12 @@ impl<'a> PayloadView<'a> {
         Words::new(self.memory.words(self.at, self.len / 8), self.last())
     }
 
-    /// One of [`words`](PayloadView::words); `None` behind the last one.
+    /// The word at this index of [`words`](PayloadView::words); `None` behind the last one.
     pub fn word(&self, index: usize) -> Option<u64> {
         (index < self.len.div_ceil(8)).then(|| self.load(index))
     }
 
-    /// The word that the payload does not fill.
+    /// The last word, if the payload fills only a part of it.
     fn last(&self) -> Option<u64> {
         (!self.len.is_multiple_of(8)).then(|| self.load(self.len / 8))
     }
@@ -285,8 +285,8 @@ impl<'a> PayloadView<'a> {
         true
     }
 
-    /// Copies numbers from byte `at` on into a vector of their own; `None` where the payload has not as
-    /// many, where there is no memory for them, and on processors that have no instruction for it.
+    /// Copies `count` numbers from byte `at` on into a new vector; `None` if the payload has fewer,
+    /// there is no memory for them, or the processor has no instruction for it.
     pub fn numbers<T: Number>(&self, at: usize, count: usize) -> Option<Vec<T>> {
         let len = count.checked_mul(size_of::<T>())?;
         let is_there = at <= self.len && len <= self.len - at;

@@ -1,9 +1,9 @@
 //! The caller's private record of its calls in flight on one link.
 //!
-//! One bit a slot says that it is taken. A slot stays taken until its reply is *published*, even
-//! when the caller gave up long before: that is what keeps the ring from being full
-//! ([`crate::ring`]). Slots whose callers gave up are kept in a second word and looked through
-//! when a slot is needed.
+//! A word has one bit for each slot that is taken. A slot stays taken until its reply is *published*, even
+//! if the caller gave up long before: so the ring cannot be full
+//! ([`crate::ring`]). A second word has the slots whose callers gave up; a thread that needs a slot
+//! looks through them for answers.
 //!
 //! **Sync point.** PENDING-FREED: freeing releases, taking acquires; all changes of the word are
 //! read-modify-writes, so what any earlier holder knew (its reply, its payload) is known to
@@ -23,15 +23,15 @@ pub use reserved::SlotWait;
 pub struct Pending {
     taken: AtomicU64,
     abandoned: AtomicU64,
-    /// How many calls each slot has borne; changed only by who holds the slot.
+    /// The number of calls that each slot has had; only the slot's holder changes it.
     generations: [AtomicU32; MAX_ENTRIES as usize],
-    /// The gate that each taken slot is for; [`UNKNOWN`] until its holder has said it.
+    /// The gate that each taken slot is for; [`UNKNOWN`] until its holder has noted it.
     gates: [AtomicU16; MAX_ENTRIES as usize],
     reserved: Reserved,
     entries: u32,
 }
 
-/// The gate of a slot whose holder has not said which it is for. It counts for every gate.
+/// The gate of a slot whose holder has not noted it yet. Such a slot counts for every gate.
 const UNKNOWN: u16 = u16::MAX;
 
 /// A taken slot and the generation of the call it is for.
@@ -57,19 +57,19 @@ impl Pending {
     }
 
     /// Takes the lowest free slot for a call of a gate that is made inside a chain; `None` while all
-    /// are taken. Such a call is held against no limit, because what holds slots waits for it.
+    /// are taken. Such a call counts against no limit, because the calls that hold the slots may wait for it.
     #[inline]
     pub fn take(&self, gate: u16) -> Option<Ticket> {
         self.take_if(gate, |_| true)
     }
 
-    /// Takes a slot for a call of a gate that begins a chain; `None` while half of them are taken
-    /// for this very gate, so that a slow one does not keep the others of its link from being
-    /// called; or while three quarters are taken altogether, so that chains find the rest; or while one
-    /// that has waited for long is to have the next of this gate ([`SlotWait`]).
+    /// Takes a slot for a call of a gate that begins a chain. `None` while half of the slots are taken for this very gate,
+    /// so that a slow gate does not keep callers from the other gates of its link; or while three quarters of the slots are
+    /// taken altogether, so that calls inside chains find the rest; or while the next slot of this gate is reserved for a
+    /// thread that has waited for long ([`SlotWait`]).
     #[inline]
     pub fn take_for(&self, gate: u16) -> Option<Ticket> {
-        // A lone caller need not count.
+        // If no slot is taken, nothing has to be counted.
         let may = |taken| taken == 0 || !self.reserved.is_for(gate) && self.may_take(taken, gate);
         self.take_if(gate, may)
     }
@@ -141,11 +141,12 @@ impl Pending {
         self.taken.fetch_and(!(1 << ticket.slot), Ordering::AcqRel);
     }
 
-    /// Orders this thread with those who free or abandon slots: what was freed or abandoned before is seen
-    /// after this, and who does so later sees then what this thread did before.
+    /// Orders this thread with the threads that free or abandon slots. This thread sees, after this, every slot freed or
+    /// abandoned before; a thread that does so later sees what this thread did before.
     pub(crate) fn order_with_frees(&self) {
-        // FREED-OR-WAITER, who waits: changes that change nothing. What they replace is seen by every
-        // later look at the same word; who takes a slot or looks at an abandoned one acquires.
+        // FREED-OR-WAITER, the thread that waits: read-modify-writes that leave the values as they are. The values that
+        // they replace are seen by every later look at the same word; a thread that takes a slot or looks at an abandoned
+        // one acquires.
         self.taken.fetch_or(0, Ordering::Release);
         self.abandoned.fetch_or(0, Ordering::Release);
     }
@@ -202,9 +203,9 @@ impl Pending {
         self.taken.load(Ordering::Relaxed) == 0
     }
 
-    /// Whether nobody waits for an answer: all slots that are taken were left by callers that gave up.
+    /// True if no caller waits for an answer: the callers of all taken slots gave up.
     pub fn is_left(&self) -> bool {
-        // Before the others: a slot that is freed and taken again meanwhile counts as one that is waited for.
+        // Load `taken` first: a slot that is freed and taken again meanwhile then counts as one with a waiting caller.
         let taken = self.taken.load(Ordering::Acquire);
         taken & !self.abandoned.load(Ordering::Acquire) == 0
     }

@@ -46,7 +46,7 @@ pub struct Permits {
     changes: AtomicU32,
 }
 
-/// Who asks for a permit.
+/// The kind of call that asks for a permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asks {
     /// A call that begins a chain, for the first time.
@@ -57,7 +57,7 @@ pub enum Asks {
     Visitor,
     /// A call made inside a chain.
     Chain,
-    /// The same, of a visitor that has waited.
+    /// A call made inside a chain, by a visitor that has waited.
     ChainVisitor,
 }
 
@@ -68,18 +68,18 @@ impl Asks {
     }
 }
 
-/// What became of it.
+/// Result of asking for a permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// The call has a permit, which it gives back.
+    /// The call has this permit, and must give it back.
     Permit(u8),
-    /// Its chain has one already.
+    /// The call's chain has a permit already, so the call needs none.
     Inside,
-    /// It has to wait.
+    /// No permit is free for the call: it must wait.
     Full,
 }
 
-/// Who is to be told that a permit was given back.
+/// The threads that must be told that a permit was given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
     /// Visitors: the count of changes is changed, and they are woken.
@@ -98,7 +98,7 @@ impl Waiting {
 }
 
 impl Permits {
-    /// So many permits, at least one and at most [`MOST`], of which none is taken.
+    /// `limit` permits, at least one and at most [`MOST`], all free.
     pub fn new(limit: u32) -> Permits {
         Permits {
             taken: AtomicU64::new(0),
@@ -115,13 +115,13 @@ impl Permits {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// Changes how many there are from now on. Afterwards everybody who waits is told.
+    /// Changes the number of permits. Afterwards the caller of this tells all that wait.
     pub fn set_limit(&self, limit: u32) {
         self.limit.store(limit.clamp(1, MOST), Ordering::Relaxed);
     }
 
-    /// Takes a permit for a call of a chain, if it needs one and may have it. Its handler runs on this
-    /// thread, whose number `me` tells.
+    /// Takes a permit for a call of a chain, if the call needs one and may have it. Its handler will run on this
+    /// thread, whose number `me` returns.
     #[inline]
     pub fn take(&self, chain: u64, asks: Asks, me: impl FnOnce() -> u64) -> Entry {
         if asks.is_in_chain() && self.is_inside(chain) {
@@ -169,7 +169,7 @@ impl Permits {
         }
     }
 
-    /// Whether a call could have what it needs now, for who then tries.
+    /// Whether a call would get a permit now, or needs none; the caller then tries [`Permits::take`].
     pub fn could_take(&self, chain: u64, asks: Asks) -> bool {
         let taken = self.taken.load(Ordering::Relaxed);
         let is_free = taken.count_ones() < self.limit() && self.may(asks);
@@ -207,12 +207,12 @@ impl Permits {
             .any(|thread| thread.load(Ordering::Relaxed) == me)
     }
 
-    /// The handler of a call has ended, which keeps its permit until it was answered.
+    /// Notes that the handler of a call has ended. The call keeps its permit until it is answered.
     pub fn leave(&self, permit: u8) {
         self.threads[usize::from(permit)].store(0, Ordering::Relaxed);
     }
 
-    /// Gives a permit back; who is to be told.
+    /// Gives a permit back, and returns who must be told.
     #[inline]
     pub fn end(&self, permit: u8) -> Waiting {
         self.leave(permit);
@@ -223,20 +223,21 @@ impl Permits {
         Waiting::of(self.waiting.load(Ordering::Relaxed))
     }
 
-    /// Says that calls wait in the dispatcher's queue, which then looks once more.
+    /// Notes that calls wait in the dispatcher's queue; the dispatcher then looks once more.
     pub fn queue(&self) {
         self.waiting.fetch_or(QUEUED, Ordering::Relaxed);
         self.order_with_ends();
     }
 
-    /// None waits there any more. The visitors, if there are any, may take all permits already.
+    /// Notes that no call waits in the dispatcher's queue any more. Visitors that wait, if any, may already take all
+    /// permits.
     pub fn unqueue(&self) {
         self.waiting.fetch_and(!QUEUED, Ordering::Relaxed);
     }
 
-    /// Tries `attempt` until it gives something, or `sleep` says that the time is up. In between it sleeps,
-    /// while the number of changes is as `sleep` is told. Gives back besides whether the queue is to be
-    /// told: it may have left a permit to this visitor.
+    /// Tries `attempt` until it returns `Some`, or `sleep` reports that the time is up. In between it calls `sleep`,
+    /// which sleeps while the number of changes is the one passed to it. Also returns whether the queue must be told,
+    /// because it may have left a permit to this visitor.
     pub fn wait_for<T>(
         &self,
         mut attempt: impl FnMut() -> Option<T>,
@@ -259,7 +260,7 @@ impl Permits {
     }
 
     fn order_with_ends(&self) {
-        // PERMIT-OR-WAITER, who waits: a change that changes nothing.
+        // PERMIT-OR-WAITER, the thread that waits: a read-modify-write that leaves the value as it is.
         self.taken.fetch_or(0, Ordering::Release);
     }
 

@@ -38,8 +38,8 @@ impl RingWriter {
         }
     }
 
-    /// Has the next entry fetched while its call is still being put together. Its reader looks at it
-    /// all the time, and taking it away from there takes about as long as that.
+    /// Has the processor fetch the next entry's lines while the call is still being put together. The reader polls that
+    /// entry, and moving its lines to this core takes about as long as putting the call together.
     #[inline(always)]
     pub fn prepare(&self, outbox: &WriteView) {
         // Another thread may claim it first; then it was in vain.
@@ -138,7 +138,7 @@ impl RingReader {
     }
 }
 
-/// What an entry of a ring says of its call, for who neither takes nor has taken it.
+/// What an entry of a ring says about its call, for threads that only look and do not take calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Published {
     /// The number of the call, from 1; it wraps around.

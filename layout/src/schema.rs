@@ -1,4 +1,4 @@
-//! What a gate's parameters and result look like, and the fingerprint that two sides compare.
+//! Signatures: the types of a gate's parameters and result, and the fingerprint that two sides compare.
 //!
 //! A [`Signature`] goes down to the primitives. It has a table of the structs and enums that occur in it;
 //! wherever one occurs, its index in the table stands, also within itself. Two signatures whose
@@ -39,8 +39,8 @@
 //!
 //! [`Signature::to_bytes`] writes types of equal shape once and numbers them in the order in which a walk
 //! from the parameters meets them, level by level, so that equal shapes, and only those, have equal bytes.
-//! [`Signature::from_bytes`] does not ask for that order: who writes another one has another
-//! fingerprint, and thereby a schema that equals nobody's.
+//! [`Signature::from_bytes`] does not check that order: a peer that writes another order has another
+//! fingerprint, which equals no correct peer's.
 
 mod canon;
 pub mod compare;

@@ -16,8 +16,8 @@ use crate::geometry::{Geometry, LINE_LEN};
 use crate::sys::futex;
 use crate::view::{ReadView, WriteView};
 
-/// Has a slot fetched while its answer is still being found. Its caller looks at it all the time, and
-/// taking it away from there takes longer than most handlers do.
+/// Has the processor fetch a slot's lines while the handler still runs. The caller polls the slot, and moving its lines
+/// to this core takes longer than most handlers do.
 #[inline(always)]
 pub fn prepare(outbox: &WriteView, geometry: Geometry, slot: u8) {
     outbox.claim_cell(geometry.reply_at(slot));
@@ -80,7 +80,7 @@ pub fn wake(outbox: &WriteView, geometry: Geometry, slot: u8) {
     futex::wake(outbox.as_read().futex(geometry.reply_at(slot)));
 }
 
-/// A slot's state as a word to wait for: while it is `seen`.
+/// A slot's state as a futex word: a wait for it ends as soon as it is not `seen` any more.
 #[cfg(not(callgate_loom))]
 pub fn word(inbox: &ReadView, geometry: Geometry, slot: u8, seen: u32) -> futex::Awaited<'_> {
     futex::Awaited::shared(inbox.futex(geometry.reply_at(slot)), seen)

@@ -1,4 +1,4 @@
-//! Where the control socket is, and what the directory around it must be like.
+//! The path of the control socket, and the check of the directory around it.
 
 use std::env;
 use std::ffi::OsString;
@@ -13,8 +13,8 @@ use nix::unistd::geteuid;
 /// zero.
 pub const MAX_SOCKET_PATH: usize = 107;
 
-/// The socket of the user's bus where nobody names another: in `$XDG_RUNTIME_DIR/callgate`, or
-/// else in `/tmp/callgate-$UID`.
+/// The default socket of the user's bus: in `$XDG_RUNTIME_DIR/callgate`, or
+/// otherwise in `/tmp/callgate-$UID`.
 pub fn default_socket() -> PathBuf {
     socket_in(env::var_os("XDG_RUNTIME_DIR"), geteuid().as_raw())
 }

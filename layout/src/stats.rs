@@ -1,4 +1,4 @@
-//! What a plugin counts of its gates, in its status page, for people.
+//! Statistics of a plugin's gates, in its status page, to be shown to people.
 //!
 //! ```text
 //! 4096 + 512 n   record of gate n of the plugin's 128
@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The plugin says with a gate's announcement which record is its. All words are its own, written
-//! by one thread at a time (who holds the plugin's dispatch token), or by locked adds where handlers
+//! by one thread at a time (the one that holds the plugin's turn lock), or by locked adds where handlers
 //! run side by side. Readers take them as they are: a plugin that writes nonsense is shown with
 //! nonsense.
 
@@ -35,7 +35,7 @@ const SHORTEST: u32 = 5;
 /// One call in so many is timed: reading a precise clock twice costs as much as half a call.
 const SAMPLE: u64 = 64;
 
-/// What was counted of a gate.
+/// The statistics of a gate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GateStats {
     /// Calls that its handlers ran.
@@ -82,7 +82,7 @@ fn longest(bucket: usize) -> u64 {
     }
 }
 
-/// Forgets what was counted of the gate before.
+/// Sets a record to zero, for a new gate.
 pub(crate) fn clear(page: &WriteView, record: u16) {
     for word in (0..RECORD_LEN).step_by(8) {
         page.store64(at(record, word), 0, Ordering::Relaxed);

@@ -1,6 +1,6 @@
-//! Texts for people that have to fit a limit.
+//! Cuts texts for people to a limit of bytes.
 
-/// The text if it has at most so many bytes; else its beginning, and how much is missing.
+/// The text if it has at most `most` bytes; otherwise its beginning, and how much is missing.
 ///
 /// What comes out has at most `most` bytes, unless the mark alone is longer, and ends between two
 /// characters.

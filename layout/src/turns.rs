@@ -1,4 +1,4 @@
-//! Whose turn it is to run a plugin's handlers: the state behind the client's dispatch token.
+//! Whose turn it is to run a plugin's handlers: the state behind the client's turn lock.
 //!
 //! Private memory of one process. The words belong to a *chain* (its name has the highest bit set,
 //! so that it can stand beside the other states) and within it to the thread that runs its
@@ -11,7 +11,7 @@
 //! one sees the other. What a turn's holder did is seen by the next one: TURN-ENDED from the owner,
 //! TURN-LENT from the lender and back.
 //!
-//! Methods that say `true` ask the caller to [tell everybody](Turns::tell) who sleeps.
+//! A method that returns `true` asks its caller to [tell](Turns::tell) all threads that sleep.
 
 mod dispatching;
 mod lending;
@@ -34,8 +34,8 @@ const OFFERED: u64 = 2;
 #[derive(Debug)]
 pub struct Turns {
     owner: AtomicU64,
-    /// The thread that has the innermost turn, or keeps the token between two turns; 0 while
-    /// nobody does. Each thread takes its own number out again, so who reads its own has it.
+    /// The thread that has the innermost turn, or keeps the turn lock between two turns; 0 while
+    /// no thread does. Each thread removes its own number again, so a thread that reads its own number has it.
     runner: AtomicU64,
     /// 0 while the innermost turn's thread runs; otherwise what it lends, see [`Lent`].
     lent: AtomicU64,
@@ -96,7 +96,7 @@ impl Turns {
     pub fn begin(&self, chain: u64, me: impl FnOnce() -> u64) -> Option<Turn> {
         let owner = self.owner.load(Ordering::Relaxed);
         if owner == IDLE {
-            // Only this thread puts the token into this state and takes it out; it is the runner already.
+            // Only this thread puts the turn lock into this state and takes it out; it is the runner already.
             self.owner.store(chain, Ordering::Relaxed);
             return Some(Turn { after: After::Idle });
         }
@@ -142,7 +142,7 @@ impl Turns {
         true
     }
 
-    /// Ends a turn; `true` when somebody is to be told.
+    /// Ends a turn; `true` if the caller must tell the threads that sleep.
     #[inline]
     #[must_use]
     pub fn end(&self, turn: Turn) -> bool {
@@ -176,7 +176,7 @@ impl Turns {
         self.wanted.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether a chain, which is this thread's own, has the token.
+    /// Whether a chain, which is this thread's own, has the turn lock.
     pub fn belongs_to(&self, chain: u64) -> bool {
         self.owner.load(Ordering::Relaxed) == chain
     }
@@ -195,7 +195,7 @@ impl Turns {
         self.leave(FREE)
     }
 
-    /// Only the dispatcher's thread takes the token out of idleness.
+    /// Changes the state from idle to another; only the dispatcher's thread does that.
     fn leave(&self, to: u64) -> bool {
         if self.owner.load(Ordering::Relaxed) != IDLE {
             return false;
@@ -206,7 +206,7 @@ impl Turns {
         self.has_waiters()
     }
 
-    /// Who has the token; `None` where the dispatcher, on the thread `me`, could take it, and then tries.
+    /// The chain that has the turn lock; `None` if the dispatcher, on the thread `me`, could take it, and then tries.
     #[inline]
     pub fn holder(&self, me: impl FnOnce() -> u64) -> Option<u64> {
         let owner = self.owner.load(Ordering::Relaxed);

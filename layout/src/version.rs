@@ -1,7 +1,7 @@
-//! What a plugin serves has changed: a number that tells those who work on copies.
+//! Counts the changes of what a plugin serves, so that threads which work on copies notice them.
 //!
-//! Private memory of one process. Gates, grants and links are changed under locks. Who serves has copies
-//! of them and the number from before it made them, and makes new ones when the number is another.
+//! Private memory of one process. Gates, grants and links are changed under locks. A serving thread has copies
+//! of them and the number from before it made the copies, and makes new ones when the number differs.
 //!
 //! **Sync point** GATES-CHANGED. Who changes something does so under its lock and counts afterwards; who
 //! serves reads the number and then takes the lock. The number itself needs no order:
@@ -66,13 +66,13 @@ impl Version {
         fence(Ordering::Acquire);
     }
 
-    /// Counts the end: from here on the plugin closes, for good. Whether nobody said so before.
+    /// Notes that the plugin closes, for good. True if this is the first call.
     pub fn close(&self) -> bool {
         // GATES-CHANGED, who closes.
         self.word.fetch_or(CLOSING, Ordering::Relaxed) & CLOSING == 0
     }
 
-    /// The number now; to be read before copies are made.
+    /// The number now. A serving thread reads it before it makes its copies.
     #[inline]
     pub fn seen(&self) -> u64 {
         // GATES-CHANGED, who serves.

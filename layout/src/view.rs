@@ -1,4 +1,4 @@
-//! Views of shared memory: the only door through which foreign-writable bytes are touched.
+//! Views of shared memory: all bytes that other processes can write are accessed through them.
 //!
 //! Peer-writable memory never becomes a reference to plain data. It is read and written in
 //! whole words, by atomics, and payloads are copied word by word, long ones byte by byte by the
@@ -85,7 +85,7 @@ impl ReadView {
         }
     }
 
-    /// The first so many bytes, a multiple of 8: what is read there is looked up once.
+    /// The first `len` bytes, a multiple of 8: the bounds are checked once for all reads in them.
     #[inline(always)]
     pub(crate) fn part(&self, len: usize) -> Part<'_> {
         self.memory.part(len)
@@ -97,7 +97,7 @@ impl ReadView {
         self.memory.claim_cell(at);
     }
 
-    /// Fetches the cache line at `at` while it is waited for another.
+    /// Fetches the cache line at `at` while this core waits for another line.
     #[inline]
     pub(crate) fn touch(&self, at: usize) {
         self.memory.touch(at);
@@ -196,7 +196,8 @@ impl WriteView {
         self.copy_in_by_words(at, from);
     }
 
-    /// The same by fewer stores, where they have to wait for lines of other cores.
+    /// As [`WriteView::copy_in`], by fewer stores, for lines that other cores hold: each store may have to wait for
+    /// its line.
     #[inline(always)]
     pub(crate) fn copy_in_by_pairs(&self, at: usize, from: &[u8]) {
         if self.read.memory.copy_in_at_once(at, from) {

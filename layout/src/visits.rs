@@ -1,8 +1,8 @@
 //! Handlers of a pool that other plugins of the same process run, and a pool that closes meanwhile.
 //!
 //! Private memory of one process. A visitor counts its visit, looks whether the plugin closes, runs the
-//! handler if it does not, and counts the visit out. Who closes says so and then waits until no visit is
-//! left.
+//! handler if it does not, and counts the visit out. The thread that closes the plugin notes that and then waits
+//! until no visit is left.
 //!
 //! **Sync point** VISIT-OR-CLOSING. Both sides change the same word, and changes of one word have an
 //! order. A visit that is counted before the closer's first look is seen by that look. One that is counted
@@ -32,8 +32,8 @@ impl Visits {
         self.count.fetch_add(1, Ordering::Acquire);
     }
 
-    /// Counts a visit out; `true` where it was the last one and `is_closing` says that the plugin closes:
-    /// who waits for that is to be woken.
+    /// Counts a visit out. `true` if it was the last one and `is_closing` says that the plugin closes: the
+    /// visitor then wakes the thread that closes it.
     #[inline]
     #[must_use]
     pub fn end(&self, is_closing: impl FnOnce() -> bool) -> bool {

@@ -1,4 +1,4 @@
-//! Waiting until a link has a pending call or payload blocks to spare.
+//! Waiting until a link has a free slot for a pending call, or free payload blocks.
 //!
 //! Private memory of one process. Freeing is on every call's path, so it costs one load while nobody
 //! waits.
@@ -18,7 +18,7 @@ use crate::pending::Pending;
 #[cfg(not(callgate_loom))]
 use crate::sys::futex;
 
-/// Who waits for pending calls or payload blocks of one link.
+/// The threads that wait for slots or payload blocks of one link.
 #[derive(Debug)]
 pub struct Waiters {
     count: AtomicU32,
@@ -41,7 +41,7 @@ impl Waiters {
         }
     }
 
-    /// Counts one more who waits. If there are blocks elsewhere than in the outbox, the caller
+    /// Counts one more thread that waits. If there are blocks elsewhere than in the outbox, the thread
     /// [orders](Blocks::order_with_frees) itself with their frees, too; then it looks once more.
     pub fn begin(&self, pending: &Pending, blocks: &Blocks) {
         self.count.fetch_add(1, Ordering::Relaxed);
@@ -50,19 +50,19 @@ impl Waiters {
         blocks.order_with_frees();
     }
 
-    /// Counts one less.
+    /// Counts one waiting thread less.
     pub fn end(&self) {
         self.count.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Whether somebody waits; to be asked after something was freed.
+    /// Whether any thread waits; asked after something was freed.
     #[inline]
     pub fn are_any(&self) -> bool {
-        // FREED-OR-WAITER, who frees: the change before this acquires, so that this is not read earlier.
+        // FREED-OR-WAITER, the thread that frees: the change before this acquires, so that this is not read earlier.
         self.count.load(Ordering::Relaxed) != 0
     }
 
-    /// Notes a change, before everybody who waits is woken.
+    /// Counts a change; the caller then wakes all threads that wait.
     pub fn change(&self) {
         // FREED-OR-WAITER, release.
         self.changes.fetch_add(1, Ordering::Release);
@@ -74,9 +74,9 @@ impl Waiters {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// Tries `attempt` until it gives something, or `sleep` says that the time is up. In between it
-    /// sleeps, while the number of changes is as `sleep` is told and so are the words that `others`
-    /// names. The caller has [begun](Waiters::begin) to wait.
+    /// Tries `attempt` until it returns `Some`, or `sleep` reports that the time is up. In between it calls
+    /// `sleep`, which sleeps while the number of changes and the words that `others` names have the values
+    /// passed to it. The caller has [begun](Waiters::begin) to wait.
     pub fn wait_for<T, W>(
         &self,
         others: impl Fn() -> W,
@@ -85,7 +85,7 @@ impl Waiters {
     ) -> Option<T> {
         loop {
             let seen = self.seen();
-            // Named before the attempt, so that no change after it is slept through.
+            // Read before the attempt: a change after it ends the sleep.
             let words = others();
             if let Some(found) = attempt() {
                 return Some(found);
@@ -99,7 +99,7 @@ impl Waiters {
 
 #[cfg(not(callgate_loom))]
 impl Waiters {
-    /// The number of changes as a word to wait for: while it is as it was `seen`.
+    /// The number of changes as a futex word: a wait for it ends as soon as it is not `seen` any more.
     pub fn word(&self, seen: u32) -> futex::Awaited<'_> {
         futex::Awaited::private(&self.changes, seen)
     }

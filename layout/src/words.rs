@@ -1,5 +1,5 @@
-//! How a caller sleeps on its reply slot's own word, perhaps among others: where it has no bell
-//! ([`bells`](crate::bells)).
+//! How a caller without a bell ([`bells`](crate::bells)) sleeps: on its reply slot's own word, perhaps together with
+//! others.
 //!
 //! **Sync point** REPLY-OR-WAITER. The caller says that it sleeps on the reply slot, fences, and looks at
 //! the slot once more before it sleeps while the state is as it was read; the provider publishes,
@@ -14,8 +14,8 @@ use crate::sys::futex;
 use crate::view::{ReadView, WriteView};
 use crate::{closing, slot};
 
-/// What a caller waits for that has no bell: its reply slot's state, the link's life, and once that says that calls
-/// are closed, the peer's word of which it has taken.
+/// The words for which a caller without a bell waits: its reply slot's state, the link's life, and, once that says that
+/// calls are closed, the peer's word about the last call it has taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Words {
     reply: u32,
@@ -23,7 +23,7 @@ pub struct Words {
     closing: u32,
 }
 
-/// A caller that is about to sleep on its reply slot. While this lives, its flags say so.
+/// A caller that is about to sleep on its reply slot. While this value lives, the flags of its call say so.
 #[derive(Debug)]
 pub struct WordSleeper<'a> {
     outbox: &'a WriteView,
@@ -53,7 +53,7 @@ impl<'a> WordSleeper<'a> {
         }
     }
 
-    /// The words now; to be read before the look.
+    /// The words now. The caller reads them before its last look.
     pub fn seen(&self, life: &Life) -> Words {
         Words {
             reply: slot::state(self.inbox, self.geometry, self.slot),
@@ -79,7 +79,7 @@ impl<'a> WordSleeper<'a> {
         }
     }
 
-    /// The words to wait for: while they are as they were `seen`.
+    /// The futex words: a wait for them ends as soon as one differs from `seen`.
     #[cfg(not(callgate_loom))]
     pub fn words(&self, life: &'a Life, seen: Words) -> impl Iterator<Item = futex::Awaited<'a>> {
         let (inbox, geometry) = (self.inbox, self.geometry);
@@ -93,7 +93,7 @@ impl<'a> WordSleeper<'a> {
 }
 
 impl Words {
-    /// Whether who sleeps on these goes on sleeping, where they are `now` like that.
+    /// Whether a caller that sleeps while the words have these values goes on sleeping when they are `now`.
     pub fn are(self, now: Words) -> bool {
         let is_closing = self.life.is_closed() && self.closing != now.closing;
         (self.reply, self.life) == (now.reply, now.life) && !is_closing

@@ -258,7 +258,7 @@ fn bells() -> (Bells, Doorbell) {
     (Bells::new(own.into()), bell(file))
 }
 
-/// A wait lasts until its deadline. It may end before for no reason, but not again and again.
+/// A wait lasts until its deadline. It may return early now and then, but not again and again.
 fn sleeps(until: u64, wait: impl Fn()) {
     let mut returns = 0_u64;
     while clock::now() < until {
@@ -300,7 +300,7 @@ fn a_caller_sleeps_until_its_bell_is_rung() {
     drop(sleeper);
     assert_eq!(flags::waiter_to_wake(&inbox, G, 9), Waiter::Nobody);
     assert!(bells.in_use().eq([bell - 1]), "the bell is free again");
-    // Whoever ends a link rings all that are in use.
+    // The side that ends a link rings all bells that are in use.
     let before = other.value();
     bells.ring_all();
     assert_eq!(other.value(), before.wrapping_add(1));

@@ -83,7 +83,7 @@ fn an_invitation_is_taken_once() {
     finds("nothing", None);
 }
 
-/// What else lies in a connection belongs to who has it.
+/// Records other than an invitation stay in the connection, for the process that owns it.
 #[test]
 fn another_record_is_left_where_it_is() {
     let (ours, theirs) = connection();

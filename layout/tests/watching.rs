@@ -1,4 +1,4 @@
-//! What a library sees of its own dispatcher from outside, and how the broker is told of that and of last words.
+//! What a library sees of its own dispatcher from outside, and the records that tell the broker of that and of a farewell.
 
 #![cfg(not(callgate_loom))]
 #![allow(clippy::unwrap_used)]
@@ -38,7 +38,7 @@ fn nested(slot: u8, deadline: u32) -> Call {
     }
 }
 
-/// Who looks from outside which calls are there must not take part in their order.
+/// A thread that only looks which calls are there must not affect their order.
 #[test]
 fn a_ring_shows_its_calls_to_whoever_looks() {
     let (outbox, inbox) = shared();

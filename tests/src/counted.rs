@@ -13,15 +13,15 @@ use callgate_client::{Error, Plugin, Result, Subscriber, signature_of};
 use crate::PATIENCE;
 
 const GATE: &str = "Counted.Call";
-/// Threads of one caller.
+/// The threads of one caller.
 const THREADS: u64 = 2;
-/// Calls of one thread that are sent before the first of them is waited for.
+/// The number of calls that one thread sends before it waits for the first of them.
 const AHEAD: usize = 8;
 
 /// Its caller, thread and number, and bytes that come back.
 type Arguments = (u64, Vec<u8>);
 
-/// What was run, and how often.
+/// The calls that were run, and how often each was.
 #[derive(Clone, Debug, Default)]
 pub struct Ran(Arc<Mutex<HashMap<u64, u32>>>);
 
@@ -39,7 +39,7 @@ impl Ran {
         plugin.provide(GATE, handler).expect("providing").keep();
     }
 
-    /// How many calls were run, once each thread of so many callers has made its first.
+    /// The number of calls that were run, once each thread of this many callers has made its first call.
     pub fn count(&self, callers: u64) -> Option<usize> {
         let ran = self.0.lock().expect("the calls");
         let mut threads =
@@ -66,7 +66,7 @@ impl Ran {
         }
     }
 
-    /// After all were compared: nothing was run that nobody has called.
+    /// Checks, after all were compared, that nothing was run that no caller has called.
     pub fn end(&self) {
         assert_eq!(*self.0.lock().expect("the calls"), HashMap::new());
     }
@@ -148,7 +148,7 @@ fn ahead(plugin: &Plugin, first: u64) -> String {
     outcomes
 }
 
-/// Waits for the calls that were sent first, until so many are left.
+/// Waits for the calls that were sent first, until only this many are left.
 fn break_off(sent: &mut VecDeque<Result<Sent>>, outcomes: &mut String, left: usize) {
     while sent.len() > left
         && let Some(call) = sent.pop_front()

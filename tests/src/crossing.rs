@@ -14,10 +14,10 @@ use callgate_client::{
 /// took.
 pub type Crossed = (String, u64);
 
-/// Where handlers wait for each other.
+/// A place where handlers wait for each other.
 #[derive(Debug, Default)]
 pub struct Meeting {
-    /// How many have come, and how many times they were let go.
+    /// The number of handlers that have come, and how many times they were released.
     state: Mutex<(u64, u64)>,
     change: Condvar,
 }
@@ -27,7 +27,7 @@ impl Meeting {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until it is let go.
+    /// Waits until the handlers are released.
     fn come(&self) {
         let mut state = self.lock();
         let before = state.1;
@@ -40,7 +40,7 @@ impl Meeting {
         }
     }
 
-    /// Waits until so many have come.
+    /// Waits until this many handlers have come.
     pub fn await_coming(&self, count: u64) {
         let mut state = self.lock();
         let until = Instant::now() + crate::PATIENCE;
@@ -51,7 +51,7 @@ impl Meeting {
         }
     }
 
-    /// Lets all go.
+    /// Releases all handlers.
     pub fn go(&self) {
         let mut state = self.lock();
         *state = (0, state.1 + 1);
@@ -67,7 +67,7 @@ pub fn dispatch(mode: &str) -> Dispatch {
     }
 }
 
-/// How many of its handlers run at a time.
+/// The number of its handlers that run at a time.
 pub fn at_a_time(mode: &str) -> u64 {
     match mode {
         "pool" => 2,
@@ -92,7 +92,7 @@ pub fn connect(builder: PluginBuilder, mode: &str) -> Result<(Plugin, Option<Gro
     Ok((builder.connect()?, group))
 }
 
-/// Gates of others that a plugin calls, all of one kind, by the others' numbers.
+/// The gates of other plugins that a plugin calls, all of one kind, by the other plugins' numbers.
 struct Others<R: GateType> {
     gate: &'static str,
     own: Weak<Plugin>,
@@ -108,7 +108,7 @@ impl<R: GateType> Others<R> {
         }
     }
 
-    /// That of a plugin, which is opened if it is not.
+    /// The gate of a plugin; opens it if it is not open yet.
     fn of(&self, next: u64) -> Option<Subscriber<(u64,), R>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(other) = known.get(&next) {
@@ -123,18 +123,18 @@ impl<R: GateType> Others<R> {
     }
 }
 
-/// The name of a plugin with a number.
+/// The name of the plugin with this number.
 pub fn name(n: u64) -> String {
     format!("P{n}")
 }
 
-/// What [`NARROW`] is told instead of the next one: that it calls nobody.
+/// The number that makes [`NARROW`] call no other plugin.
 pub const NOBODY: u64 = u64::MAX;
 
 /// A gate with one call at a time, which meets the others and calls that of the next one.
 pub const NARROW: &str = "Narrow";
 
-/// What a call to the next one came to.
+/// The outcome of the call to the next plugin.
 fn crossed<T: std::fmt::Display>(call: impl FnOnce() -> Result<T>) -> Crossed {
     let start = Instant::now();
     let outcome = match call() {

@@ -9,7 +9,7 @@ pub fn descriptors(pid: u32) -> usize {
     entries.map_or(0, |entries| entries.flatten().count())
 }
 
-/// What the descriptors of a process are of.
+/// The targets of a process's descriptors.
 pub fn names_of_descriptors(pid: u32) -> Vec<String> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd"));
     let entries = entries.into_iter().flatten().flatten();
@@ -72,19 +72,19 @@ pub fn sleeps(pid: u32) -> u64 {
     tasks.flatten().filter_map(status).filter_map(count).sum()
 }
 
-/// Whether this process has a child of that number, running or not yet waited for.
+/// Whether this process has a child of that number, running or not reaped yet.
 pub fn is_our_child(pid: u32) -> bool {
     let parent = stat(pid).get(1).and_then(|parent| parent.parse().ok());
     parent == Some(std::process::id())
 }
 
-/// Whether a process runs. One that has ended and that nobody has waited for does not.
+/// Whether a process runs. A zombie does not.
 pub fn is_alive(pid: u32) -> bool {
     let state = stat(pid).into_iter().next();
     state.is_some_and(|state| state != "Z" && state != "X")
 }
 
-/// Bytes of memory that a process has for itself: resident, and not shared.
+/// Bytes of memory that only this process uses: resident, and not shared.
 pub fn private_memory(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
     let pages: Vec<u64> = text
@@ -97,26 +97,26 @@ pub fn private_memory(pid: u32) -> u64 {
     }
 }
 
-/// The number of the thread that asks.
+/// The number of the calling thread.
 pub fn thread_number() -> u32 {
     nix::unistd::gettid().as_raw().unsigned_abs()
 }
 
 /// Whether a thread of this process sleeps, and has nothing to do until somebody wakes it.
 pub fn is_asleep(thread: u32) -> bool {
-    // A thread has a directory there, too.
+    // Threads have directories there as well.
     stat(thread).first().is_some_and(|state| state == "S")
 }
 
 /// The fields of `/proc/PID/stat` behind the name: state, parent and so on.
 fn stat(pid: u32) -> Vec<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name stands in parentheses and can contain anything.
+    // The name is in parentheses and can contain any character.
     let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
     rest.split_whitespace().map(str::to_owned).collect()
 }
 
-/// What a process holds: descriptors and maps.
+/// The resources of a process: descriptors and maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holdings {
     /// Open descriptors.
@@ -137,7 +137,7 @@ impl Holdings {
         }
     }
 
-    /// What a process holds once that has not changed for a while.
+    /// The resources of a process once they have not changed for a while.
     pub fn at_rest(pid: u32) -> Holdings {
         let mut last = Holdings::of(pid);
         eventually("a process is at rest", || {

@@ -50,7 +50,7 @@ impl Process {
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().expect("the pipe was asked for");
         let (sender, lines) = channel();
-        // Ends with the child's output, which ends with the child.
+        // The reading thread ends with the child's output, which ends with the child.
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
@@ -89,24 +89,24 @@ impl Process {
             .expect("it reads its input");
     }
 
-    /// Says a line, and waits for the answer.
+    /// Writes a line, and waits for the answer.
     pub fn ask(&mut self, line: &str) -> String {
         self.say(line);
         self.expect_line()
     }
 
-    /// Ends its input.
+    /// Closes its input.
     pub fn close_input(&mut self) {
         self.stdin = None;
     }
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        // One that has ended needs none.
+        // Fails only if the process has ended.
         let _ = kill(Pid::from_raw(self.id() as i32), signal);
     }
 
-    /// Stops it with SIGSTOP, and waits until all its threads stand still.
+    /// Stops it with SIGSTOP, and waits until all its threads have stopped.
     pub fn stop(&self) {
         self.signal(Signal::SIGSTOP);
         let tasks = format!("/proc/{}/task", self.id());

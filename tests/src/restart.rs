@@ -1,4 +1,4 @@
-//! What a plugin is told of its brokers, and calls that are not to notice anything of that.
+//! The events that a plugin is told about its brokers, and calls that must not be affected by them.
 
 pub mod worker;
 
@@ -24,7 +24,7 @@ pub fn restarts() -> u32 {
     given.and_then(|given| given.parse().ok()).unwrap_or(6)
 }
 
-/// What a plugin is told of its brokers from here on.
+/// The events that a plugin is told about its brokers from now on.
 #[derive(Debug)]
 pub struct Told {
     name: String,
@@ -106,7 +106,7 @@ impl Told {
         }
     }
 
-    /// Nothing was told that nobody has asked for.
+    /// Checks that the plugin was told no further events.
     #[track_caller]
     pub fn nothing_more(&self) {
         let next = self.events.try_recv();
@@ -118,7 +118,7 @@ impl Told {
     }
 }
 
-/// A thread that calls something again and again, and counts what came of it.
+/// A thread that makes the same call again and again, and counts the outcomes.
 #[derive(Debug)]
 pub struct Standing {
     name: String,
@@ -130,7 +130,7 @@ pub struct Standing {
 struct Counts {
     is_over: AtomicBool,
     answered: AtomicU64,
-    /// What calls failed with, by code.
+    /// The error codes of failed calls.
     failed: Mutex<BTreeMap<String, u64>>,
     /// The first failure, in full.
     first: Mutex<Option<String>>,
@@ -166,7 +166,7 @@ impl Standing {
         }
     }
 
-    /// How many calls were answered until now.
+    /// The number of calls answered so far.
     pub fn answered(&self) -> u64 {
         self.counts.answered.load(Ordering::Relaxed)
     }
@@ -180,7 +180,7 @@ impl Standing {
         });
     }
 
-    /// Ends it; fails the test where any call failed. How many were made, and how long the longest took.
+    /// Stops the thread; fails the test if any call failed. Returns the number of calls and the time of the longest.
     #[track_caller]
     pub fn finish(self) -> (u64, Duration) {
         self.counts.is_over.store(true, Ordering::Relaxed);
@@ -221,7 +221,7 @@ pub fn events(watch: &Watch, quiet: Duration) -> Vec<GateEvent> {
     events
 }
 
-/// What a process holds that is not the allocator's: descriptors, shared memory and threads.
+/// The resources that a process holds, apart from the allocator's: descriptors, shared memory and threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
     /// Open descriptors.
@@ -243,7 +243,7 @@ impl Held {
         }
     }
 
-    /// What a process holds once that has not changed for a while.
+    /// The resources that a process holds, once they have not changed for a while.
     #[must_use]
     pub fn at_rest(pid: u32) -> Held {
         let mut last = (Held::of(pid), Instant::now());

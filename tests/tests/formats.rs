@@ -36,7 +36,7 @@ fn write_plugin(plugin: &Path) {
     fs::copy(root().join("Cargo.lock"), plugin.join("Cargo.lock")).expect("a copy");
 }
 
-/// What the compiler says of the plugin with a feature of rkyv, if it says no.
+/// The compiler's error for the plugin with a feature of rkyv, if there is one.
 fn check(plugin: &Path, feature: Option<&str>) -> Result<(), String> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo

@@ -30,7 +30,7 @@ fn start<'a>(bus: &Bus, all: impl Iterator<Item = (&'a str, String, Vec<String>)
     started
 }
 
-/// What processes have used: clock ticks, and how often their threads have gone to sleep.
+/// The processor time of processes in clock ticks, and how often their threads have gone to sleep.
 #[derive(Clone, Copy, Debug)]
 struct Used {
     ticks: u64,
@@ -64,7 +64,7 @@ fn await_rest(pids: &[u32]) {
 fn idle_plugins_cost_nothing_and_leave_nothing() {
     let bus = Bus::start_open(programs!());
     let broker = bus.broker.as_ref().expect("it was started").id();
-    // Whatever the broker allocates once, it has after the first plugin.
+    // The broker makes its one-time allocations for the first plugin.
     bus.peer("idle", "first", &[]).kill();
     expect_empty(&bus);
     let before = Holdings::at_rest(broker);

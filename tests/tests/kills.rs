@@ -204,7 +204,7 @@ fn random_kills_hurt_nobody_else() {
     let mut random = Random::new("random kills");
     let bus = Bus::start_open(programs!());
     let broker = bus.broker.as_ref().expect("it was started").id();
-    // Whatever the broker allocates once, it has after the first plugin.
+    // The broker makes its one-time allocations for the first plugin.
     bus.peer("idle", "first", &[]).kill();
     proc::eventually("the first is forgotten", || match plugins(&bus) {
         1 => Ok(()),

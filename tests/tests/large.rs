@@ -16,7 +16,7 @@ fn peer(bus: &Bus, name: &str, keep_idle: u64) -> Process {
 
 fn call(caller: &mut Process, gate: &str, len: u64, times: u64) -> String {
     caller.say(&format!("call P {gate} {len} {times}"));
-    // Where nothing is optimised, looking at a megabyte takes a while.
+    // In a build without optimisation it takes a while to look at a megabyte.
     let line = caller.line(10 * PATIENCE);
     line.unwrap_or_else(|why| panic!("{gate} with {len} bytes: {why:?}"))
 }
@@ -52,7 +52,7 @@ fn a_megabyte_to_and_fro_takes_no_page_faults_at_rest() {
     }
 }
 
-/// What is kept for the next large payload would be kept for ever in a process that sends no other.
+/// The memory kept for the next large payload would be kept for ever in a process that sends no other one.
 #[test]
 fn memory_of_large_payloads_is_given_back_when_it_was_idle() {
     let bus = Bus::start(programs!());

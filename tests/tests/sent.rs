@@ -228,7 +228,7 @@ fn ten_thousand_calls_are_in_flight_without_a_thread_each() {
     let mut providers: Vec<Provider> = (0..PROVIDERS).map(start).collect();
     let own = std::process::id();
     let before = threads(own);
-    // Whatever is allocated once, it has after a call to each.
+    // Memory that is allocated only once is allocated by a call to each.
     providers.iter_mut().for_each(expect_slots);
     let (holdings, least) = (Holdings::at_rest(own), allocated());
 

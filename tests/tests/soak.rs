@@ -23,10 +23,10 @@ const THREADS: u64 = 4;
 const SLACK: u64 = 6 << 20;
 /// A run of so many calls may wait until extents are given back.
 const LONG: u64 = 100_000;
-/// What a link has without extents.
+/// The shared memory of a link without extents.
 const OUTBOXES: u64 = 2 * 86_016;
 
-/// What a process holds.
+/// The resources that a process holds.
 #[derive(Debug)]
 struct Held {
     memory: u64,
@@ -117,7 +117,7 @@ fn provider(bus: &Bus, mode: &str) -> Provider {
     Provider::Here(stage.expect("the gates are free"))
 }
 
-/// What this process holds is counted: one test at a time.
+/// Runs one test at a time, because the resources of this process are counted.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -161,7 +161,7 @@ fn soak(mode: &str) {
     soak.expect_all_back(&caller, (mode == "direct", calls >= LONG));
 }
 
-/// What the links have of shared memory, in bytes.
+/// The shared memory of the links, in bytes.
 fn granted(caller: &Plugin) -> Vec<u64> {
     let listing = caller.list().expect("a listing");
     let links = listing["links"].as_array().expect("a list").iter();

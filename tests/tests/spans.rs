@@ -63,7 +63,7 @@ fn span(name: &'static str, fields: [(&'static str, &str); 2]) -> Span {
     Span { name, fields }
 }
 
-/// What a call of a gate of the provider's shows on both sides.
+/// The spans of a call of one of the provider's gates, on both sides.
 fn expected(gate: &str) -> [Span; 2] {
     let call = [("gate", gate), ("provider", "Provider")];
     let handle = [("gate", gate), ("caller", "Caller")];

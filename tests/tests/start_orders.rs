@@ -15,17 +15,17 @@ use callgate_tests::random::Random;
 use callgate_tests::shorthand::connect_early;
 use callgate_tests::{Bus, PATIENCE, Process, programs};
 
-/// Where the provider's handlers run, and whether callers of its process may run them.
+/// The threads on which the provider's handlers run, and whether callers of its process may run them.
 const MODES: [(Dispatch, bool); 4] = [
     (Dispatch::Thread, false),
     (Dispatch::Pool(2), false),
     (Dispatch::Pump, false),
     (Dispatch::Thread, true),
 ];
-/// How many orders of processes.
+/// The number of orders of processes.
 const PROCESSES: usize = 51;
 
-/// How long somebody waits before it starts: nothing, a little, or until others are well on.
+/// How long a party waits before it starts: not at all, a little, or until others are well on.
 fn pause(random: &mut Random) -> Duration {
     match random.below(4) {
         0 | 1 => Duration::ZERO,

@@ -87,7 +87,7 @@ trait Sender {
     }
 }
 
-/// So many listeners take a while to start.
+/// This many listeners take a while to start.
 const MANY: usize = 100;
 /// How many events are sent at once, where it is so many at a time.
 const BATCH: usize = 64;

@@ -1,4 +1,4 @@
-//! What a listener counts and checks.
+//! The counts and checks of a listener.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +33,7 @@ pub(crate) struct Tally {
     lost: AtomicU64,
     /// How many the system says that were lost.
     told: AtomicU64,
-    /// Of all words of all events.
+    /// The sum over all words of all events.
     sum: AtomicU64,
     /// Events that were not as they were sent, or came late.
     wrong: AtomicU64,
@@ -143,7 +143,7 @@ fn sum_of(number: u64) -> u64 {
     number.wrapping_mul(8).wrapping_add(28)
 }
 
-/// What a listener's process says that it counted.
+/// The counts that a listener's process reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Counted {
     taken: u64,

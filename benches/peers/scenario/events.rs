@@ -1,4 +1,4 @@
-//! What is measured about events.
+//! The scenarios for events.
 
 /// A scenario of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,9 +7,9 @@ pub(crate) enum Events {
     Stream,
     /// The same, published 64 at a time.
     Batch,
-    /// So many listeners, awake; what counts is the sender's CPU.
+    /// This many listeners, all awake; the sender's CPU time is measured.
     Awake(usize),
-    /// So many listeners, all asleep before each event; what counts is the sender's CPU.
+    /// This many listeners, all asleep before each event; the sender's CPU time is measured.
     Asleep(usize),
     /// From sending to the sleeping listener's handler.
     Wake,

@@ -1,4 +1,4 @@
-//! What is measured about shares.
+//! The scenarios for shares.
 
 /// A scenario of shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

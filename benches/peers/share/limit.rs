@@ -1,4 +1,4 @@
-//! What the kernel gives: memory files, sent over a socket and mapped.
+//! The limit set by the kernel: memory files, sent over a socket and mapped.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};

@@ -21,7 +21,7 @@ use crate::Result;
 use crate::systems::Setup;
 use crate::systems::plugins::connect;
 
-/// What says that a process is to be the host.
+/// The argument that makes a process the host.
 pub(super) const HOST: &str = "stdio-host";
 
 /// The child's name.

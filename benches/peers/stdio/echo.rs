@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::Result;
 
-/// What says that a process is to be the child.
+/// The argument that makes a process the child.
 pub(super) const ID: &str = "stdio-echo";
 
 #[derive(Deserialize)]

@@ -29,7 +29,7 @@ use crate::systems::Setup;
 /// One call in so many is timed by itself; where several are open at once, so many times as many are timed together.
 const SAMPLE_EVERY: u64 = 4;
 
-/// What makes a request 64 bytes long.
+/// A text that makes a request 64 bytes long.
 const FILL: &str = "0123456789012345678901234567890123456789";
 
 /// What is asked, and answered.

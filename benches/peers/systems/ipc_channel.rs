@@ -101,7 +101,7 @@ impl Request for IpcSharedMemory {
     }
 }
 
-/// What a caller sends to a one-shot server: the callee's ends.
+/// A caller's message to a one-shot server: the callee's ends.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "R: Serialize + DeserializeOwned")]
 struct Ends<R> {

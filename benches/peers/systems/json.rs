@@ -34,7 +34,7 @@ struct Narrow {
     values: Vec<u32>,
 }
 
-/// What is the same for both.
+/// The parts that are the same for both.
 trait Record: Sized {
     fn of(number: u64, len: usize) -> Self;
 

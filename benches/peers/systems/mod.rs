@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use crate::Result;
 use crate::scenario::Scenario;
 
-/// What both processes know of a measurement.
+/// The parameters of a measurement that both processes know.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) scenario: Scenario,

@@ -1,4 +1,4 @@
-//! What the systems that are Callgate share: the broker, plugins, the callee's end.
+//! Code shared by the systems that measure Callgate: the broker, the plugins, and the callee's side.
 
 use std::any::Any;
 use std::sync::mpsc::Receiver;
@@ -27,7 +27,7 @@ pub(crate) fn connect(setup: &Setup, name: &str) -> Result<Plugin> {
     connect_as(setup, name, WaitPolicy::Adaptive)
 }
 
-/// As [`connect`], with another way to wait.
+/// The same as [`connect`], with another way to wait.
 pub(super) fn connect_as(setup: &Setup, name: &str, policy: WaitPolicy) -> Result<Plugin> {
     let builder = Plugin::builder(name).socket(setup.place.join("bus"));
     Ok(builder.wait_policy(policy).connect()?)

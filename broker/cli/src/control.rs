@@ -20,7 +20,7 @@ pub(crate) struct Options {
     no_wait: bool,
 }
 
-/// What is to be done.
+/// The command: what the runtime must do with the plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     Start,
@@ -28,7 +28,7 @@ pub(crate) enum Order {
     Restart,
 }
 
-/// How often it is looked how the plugin stands.
+/// Time between two looks at the plugin's state.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 impl Order {
@@ -40,7 +40,7 @@ impl Order {
         }
     }
 
-    /// Whether a plugin that was in this process before has come to what was wanted.
+    /// Whether the plugin has reached the wanted state; `before` is the process that it had when the command began.
     fn is_met(self, now: &Value, before: &Value) -> bool {
         match self {
             Order::Start => now["state"] == "ready",
@@ -50,7 +50,7 @@ impl Order {
         }
     }
 
-    /// Whether what was wanted has failed.
+    /// Whether the order has failed.
     fn has_failed(self, now: &Value) -> bool {
         self != Order::Stop && (now["state"] == "backoff" || now["state"] == "quarantined")
     }
@@ -130,7 +130,7 @@ fn sentence(now: &Value) -> String {
     )
 }
 
-/// It has ended again.
+/// The error for a plugin that has ended again.
 fn failure(now: &Value) -> Error {
     let name = now["name"].as_str().unwrap_or_default();
     let fault = &now["last_fault"];

@@ -47,7 +47,7 @@ fn provide(plugin: &Plugin, options: &Options) -> Result<Provider> {
     dynamic::provide_with(plugin, gate, &anything, same())
 }
 
-/// The one parameter, or all of them: as it was written, so that no number changes.
+/// The text of the one parameter, or of the array of all of them, as the caller wrote it, so that no number changes.
 fn same(parameters: &str) -> Result<String, HandlerError> {
     let count = serde_json::from_str::<Vec<IgnoredAny>>(parameters)?.len();
     let all = parameters.trim();

@@ -23,7 +23,7 @@ pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     let event = options.parameters.array()?;
     let plugin = common.connect("emit")?;
     let topic = offer(&plugin, &options.gate, event.len())?;
-    // Whoever has subscribed before is counted, or does not answer the broker.
+    // Counts every plugin that has subscribed before, except those that do not answer the broker.
     let listeners = topic.subscription_count();
     topic.send(event.as_bytes())?;
     topic.flush(common.timeout())?;
@@ -31,7 +31,7 @@ pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     Ok(())
 }
 
-/// An open topic, so that others may send on it meanwhile; or one of its own, where only that is allowed.
+/// Offers an open topic, so that others may send on it meanwhile; or an owned one, if only that is allowed.
 fn offer(plugin: &Plugin, gate: &str, length: usize) -> Result<Topic> {
     let anything = Signature {
         params: None,
@@ -42,7 +42,7 @@ fn offer(plugin: &Plugin, gate: &str, length: usize) -> Result<Topic> {
     let offer = |options| dynamic::topic_json(plugin, gate, &anything, options);
     let offered = match offer(&own.clone().open()) {
         Err(error) if error.code() == Code::PermissionDenied => {
-            // What it says of the first attempt is what a policy of senders has to allow.
+            // If both fail, return the first error: it names the right that a policy must grant to senders.
             offer(&own).map_err(|_| error)
         }
         offered => offered,
@@ -60,7 +60,7 @@ fn offer(plugin: &Plugin, gate: &str, length: usize) -> Result<Topic> {
 fn capacity(length: usize) -> usize {
     const LEAST: usize = 256 << 10;
     const MOST: usize = 16 << 20;
-    /// More than an event has beside its parameters.
+    /// More bytes than an event has beside its parameters.
     const HEAD: usize = 64;
     // JSON has four times the capacity, and an event takes a quarter of that.
     let needed = length.saturating_add(HEAD).min(MOST);

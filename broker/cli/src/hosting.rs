@@ -45,8 +45,9 @@ pub(crate) struct Hosted {
 }
 
 impl Hosted {
-    /// Starts a broker at the socket that the arguments or the environment name, or that a manager of services has passed. To be
-    /// called while there is one thread. Also gives SIGINT and SIGTERM, from the moment before the broker was started.
+    /// Starts a broker at the socket that the arguments or the environment name, or that a service manager has passed. Must
+    /// be called while the process has one thread. Also returns the SIGINT and SIGTERM that come from just before the
+    /// broker starts.
     pub(crate) fn start(common: &Common, options: &Hosting) -> Result<(Hosted, Signals), Failed> {
         // While there is one thread: only then the variables are removed.
         let service = systemd::take().map_err(|text| Error::new(Code::InvalidArgument, text))?;
@@ -90,7 +91,7 @@ impl Hosted {
 /// How long the lock of a socket may be another broker's: one that was just killed has it until the kernel has ended it.
 const ENDING: Duration = Duration::from_secs(1);
 
-/// Starts a broker, for which `configure` may be asked more than once.
+/// Starts a broker; calls `configure` again for each attempt.
 fn start(configure: impl Fn() -> Result<Builder, Error>) -> Result<Broker, Error> {
     let begun = Instant::now();
     loop {
@@ -114,7 +115,7 @@ fn manager(address: &OsStr) -> Option<Arc<Manager>> {
     }
 }
 
-/// A broker that keeps what the options say.
+/// The builder of a broker with the policy that the options name.
 fn configured(options: &Hosting) -> Result<Builder, Error> {
     let mut builder = Broker::builder().non_dumpable(true);
     if options.strict {
@@ -134,7 +135,7 @@ fn named_socket(common: &Common) -> Option<PathBuf> {
     common.socket.clone().or_else(variable)
 }
 
-/// Says where the broker is to listen: at the socket that was passed, else at the one that is named.
+/// Sets where the broker listens: at the socket that the service manager passed, otherwise at the named one.
 fn place(
     builder: Builder,
     passed: Option<OwnedFd>,

@@ -233,7 +233,7 @@ impl Common {
     }
 }
 
-/// How long a gate is waited for before it is looked why nobody provides it.
+/// How long a command waits for a gate before it asks the broker why nobody provides it.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Whether the plugin that would provide a gate comes only when somebody starts it, or mends it.

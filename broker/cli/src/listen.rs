@@ -24,14 +24,14 @@ pub(crate) struct Options {
 type Events = callgate_client::Events<(Encoding, Bytes)>;
 type Event = callgate_client::Event<(Encoding, Bytes)>;
 
-/// How long is waited at a time where there is no end.
+/// Length of one wait if the command has no time limit.
 const LONG: Duration = Duration::from_secs(86_400);
 
 pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     let begun = Instant::now();
     let lines = Lines { json: common.json };
     let plugin = common.connect("listen")?;
-    // Where it cannot be written, the next event cannot either, and ends the command.
+    // An error may be dropped: if this line cannot be written, the next event cannot either, and that ends the command.
     plugin.on_broker(move |event| drop(lines.broker(&event)));
     let mut events = subscribe(&plugin, &options.topic)?;
     lines.listening(&options.topic)?;
@@ -62,7 +62,7 @@ fn subscribe(plugin: &Plugin, topic: &str) -> Result<Events> {
     dynamic::events(plugin, topic, (&anything, Encodings::JSON))
 }
 
-/// Whether only one event cannot be read, which is its sender's fault.
+/// Whether the error is about a single event that its sender wrote wrongly, so that the next one may be read.
 fn is_of_one_event(code: Code) -> bool {
     matches!(
         code,
@@ -104,7 +104,7 @@ impl Lines {
         )
     }
 
-    /// From here on no event is missed.
+    /// Prints that the command listens: from here on it misses no event.
     fn listening(self, topic: &str) -> io::Result<()> {
         let document = json!({ "notice": "listening", "topic": topic });
         self.say(&document, &format!("listening to {topic}"))
@@ -116,7 +116,7 @@ impl Lines {
         self.say(&document, &format!("an event cannot be read: {error}"))
     }
 
-    /// What a subscription is told beside events.
+    /// Prints what the subscription reports beside events.
     fn notice(self, notice: &EventNotice) -> io::Result<()> {
         let (word, topic, sender, text) = match notice {
             EventNotice::Here { topic, sender } => ("here", topic, sender, "sends".to_owned()),
@@ -152,7 +152,7 @@ impl Lines {
         self.say(&document, &format!("{sender}, {topic}: {text}"))
     }
 
-    /// What becomes of the broker. People are told by the library, which logs it.
+    /// Prints, as JSON only, that the broker ended or came back. For people the library logs that.
     fn broker(self, event: &BrokerEvent) -> io::Result<()> {
         let document = match event {
             _ if !self.json => return Ok(()),
@@ -174,7 +174,7 @@ impl Lines {
     }
 }
 
-/// What a notice has for programs beside its topic and sender.
+/// The further field of a notice for programs, beside its topic and sender.
 fn detail(notice: &EventNotice) -> Option<(&'static str, Value)> {
     match notice {
         EventNotice::Lost { count, .. } => Some(("count", json!(count))),

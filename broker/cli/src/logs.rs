@@ -28,13 +28,13 @@ pub(crate) struct Options {
 const LOGS: &str = "callgate.runtime.logs";
 const LOG: &str = "callgate.runtime.log";
 
-/// How long is waited at a time where there is no end.
+/// Length of one wait if the command has no time limit.
 const LONG: Duration = Duration::from_secs(86_400);
 
 pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     let begun = Instant::now();
     let plugin = common.connect("logs")?;
-    // Before the lines are fetched that there are, so that none is missed in between.
+    // Subscribe before fetching the kept lines, so that none is missed in between.
     let events = match options.follow {
         true => Some(plugin.events::<(RuntimeLogLine,)>(LOG)?),
         false => None,
@@ -107,7 +107,7 @@ impl Printer {
         out.flush()
     }
 
-    /// Says what became of the runtime.
+    /// Prints that lines were lost, or that the runtime has gone.
     fn notice(&mut self, notice: &EventNotice) -> io::Result<()> {
         let text = match notice {
             EventNotice::Lost { count, .. } => format!("{count} lines were lost"),

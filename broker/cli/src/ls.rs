@@ -139,7 +139,7 @@ pub(crate) fn run(common: &Common, what: Option<What>) -> Outcome {
 pub(crate) fn schema(common: &Common, gate: &str) -> Outcome {
     let plugin = common.builder("ls").connect()?;
     let described = dynamic::describe(&plugin, gate)?;
-    // It has one of both.
+    // A gate has at least one of the two halves.
     let signature = described.function.or(described.action);
     let schema = signature.map_or(Value::Null, |signature| json_schema(&signature));
     let mut out = io::stdout().lock();
@@ -160,7 +160,7 @@ fn key(what: What) -> Option<&'static str> {
     LISTS.iter().find(|list| list.0 == what).map(|list| list.1)
 }
 
-/// This command is on the bus only to look at it.
+/// Removes this command from the listing: it is on the bus only to look at it.
 fn leave_out_myself(document: &mut Value) {
     let me = format!("callgate-ls-{}", std::process::id());
     if let Some(plugins) = document.get_mut("plugins").and_then(Value::as_array_mut) {
@@ -210,7 +210,7 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// What was wrong with a plugin's last life.
+/// The error of a plugin's last process.
 fn fault(of: &Value) -> String {
     match of.is_object() {
         true => format!("{}: {}", cell(&of["code"]), cell(&of["message"])),
@@ -243,7 +243,7 @@ fn others(of: &Value) -> String {
     }
 }
 
-/// Who hears a topic, and how far it is behind.
+/// A listener of a topic, and how far it is behind.
 fn subscriber(of: &Value) -> String {
     let of = |key| cell(&of[key]);
     format!(

@@ -1,4 +1,4 @@
-//! Telling the manager that has started this service how it is, by datagrams of lines such as `READY=1`.
+//! Reports the service's state to the service manager that started it, by datagrams of lines such as `READY=1`.
 
 use std::ffi::OsStr;
 use std::io;
@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use callgate::shown::shown;
 
-/// Where to tell it, and what there is to tell.
+/// The manager's socket, and the status line to send.
 #[derive(Debug)]
 pub(crate) struct Manager {
     socket: UnixDatagram,
@@ -28,7 +28,7 @@ impl Manager {
             _ => return Err(io::Error::other("it is neither a path nor `@` and a name")),
         };
         let socket = UnixDatagram::unbound()?;
-        // The broker's own thread tells, too, and must not wait for a manager that hangs.
+        // The broker's own thread sends reports, too, and must not wait for a manager that hangs.
         socket.set_nonblocking(true)?;
         Ok(Manager {
             socket,
@@ -37,7 +37,7 @@ impl Manager {
         })
     }
 
-    /// The broker listens.
+    /// Reports that the broker listens.
     pub(crate) fn ready(&self, socket: &Path) {
         // A path may have any character in it, and a line ends at some.
         let path = socket.display().to_string();
@@ -47,7 +47,7 @@ impl Manager {
         self.tell(&format!("READY=1\nSTATUS={status}"));
     }
 
-    /// The broker's thread serves so many plugins.
+    /// Reports that the broker's thread is alive, and how many plugins it serves.
     pub(crate) fn alive(&self, plugins: usize) {
         match self.status.get() {
             Some(status) => self.tell(&format!("WATCHDOG=1\nSTATUS={status}, plugins: {plugins}")),
@@ -55,7 +55,7 @@ impl Manager {
         }
     }
 
-    /// The broker is about to end.
+    /// Reports that the broker is about to end.
     pub(crate) fn stopping(&self) {
         self.tell("STOPPING=1");
     }

@@ -11,13 +11,13 @@ use callgate::shown::{shown, shown_json};
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failed {
-    /// The bus says so.
+    /// An error of the bus.
     Bus(Error),
     /// Everything else, for people.
     Other(String),
-    /// It was said already.
+    /// The command has already printed why.
     Silently,
-    /// Whoever read the output is gone.
+    /// The output cannot be written, for example because the program that read it has ended.
     Output(io::Error),
 }
 
@@ -35,7 +35,7 @@ impl From<io::Error> for Failed {
 
 /// Prints why a command failed, and gives its exit code.
 pub(crate) fn report(failed: &Failed, json: bool) -> ExitCode {
-    // Where even that cannot be printed, the exit code says it.
+    // If the error itself cannot be printed, the exit code still tells of it.
     let _ = match failed {
         Failed::Bus(error) if json => print_json(error),
         Failed::Bus(error) => writeln!(io::stderr(), "{}", text(error)),
@@ -55,7 +55,7 @@ pub(crate) fn report(failed: &Failed, json: bool) -> ExitCode {
 /// The most bytes of a handler's context that people are shown.
 const MOST_OF_CONTEXT: usize = 2000;
 
-/// An error in a line, also with what a handler says of it besides the message.
+/// An error as one line, with the handler's context if it has one.
 fn text(error: &Error) -> String {
     let mut text = shown(&error.to_string()).into_owned();
     let context = error.context().and_then(Value::as_object);

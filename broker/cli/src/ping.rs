@@ -45,7 +45,7 @@ pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     out.flush()?;
     match report.last_error {
         None => Ok(()),
-        // With --json the document has it.
+        // With --json the printed document has the error already.
         Some(_) if common.json => Err(Failed::Silently),
         Some(error) => Err(error.into()),
     }
@@ -106,7 +106,7 @@ fn check(answer: &[u8], sent: &[u8]) -> Result<(), Error> {
     ))
 }
 
-/// The gate was there when this began, so one that is not there any more has lost its provider.
+/// Turns an error for an absent gate into one for a lost provider: the gate was provided when the command began.
 fn gone_meanwhile(error: Error) -> Error {
     match error.code() {
         Code::NotReady => {

@@ -65,7 +65,7 @@ pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     let (hosted, signals) = Hosted::start(common, &options.hosting)?;
     let (tell, happenings) = channel();
     hear(signals, tell.clone()).map_err(|error| Failed::Other(format!("signals: {error}")))?;
-    // Before the plugins, which may ask for their data at once.
+    // Start the services before the plugins, which may ask for their data at once.
     let services = services::start(&hosted.broker.handle(), places.of_services())?;
     services::tell_all(&services, &places.folders);
     if options.watch {
@@ -74,7 +74,7 @@ pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     }
     let runtime = builder(hosted.broker.handle(), options, &places);
     let runtime = runtime.on_change(move |status| {
-        // Once the command ends, nobody hears of plugins.
+        // An error may be dropped: once the command ends, nothing receives the states of plugins.
         let _ = tell.send(Happening::State(Box::new(status.clone())));
     });
     let runtime = runtime.start().map_err(failed)?;
@@ -92,7 +92,7 @@ pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     Ok(())
 }
 
-/// Tells of signals.
+/// Passes signals on to the command's main loop.
 fn hear(mut signals: Signals, tell: Sender<Happening>) -> io::Result<()> {
     let thread = thread::Builder::new().name("callgate-signals".into());
     let hears = move || {
@@ -106,7 +106,7 @@ fn hear(mut signals: Signals, tell: Sender<Happening>) -> io::Result<()> {
     thread.spawn(hears).map(drop)
 }
 
-/// Says how the plugins stand, until a signal comes.
+/// Prints the states of the plugins until a signal comes.
 fn supervise(mut running: Running<'_>, happenings: &Receiver<Happening>) {
     let runtime = running.runtime;
     running.report.broken(runtime.broken());
@@ -126,7 +126,7 @@ fn supervise(mut running: Running<'_>, happenings: &Receiver<Happening>) {
     }
 }
 
-/// A runtime that does what the options say.
+/// The builder of a runtime with these options.
 fn builder(broker: BrokerHandle, options: &Options, places: &Places) -> Builder {
     let mut builder = Runtime::builder(broker);
     for folder in &places.folders {

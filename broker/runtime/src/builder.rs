@@ -1,4 +1,4 @@
-//! Starting a runtime.
+//! Settings of a runtime, and starting it.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -15,23 +15,23 @@ use crate::error::RuntimeError;
 use crate::manifest::{Launchers, Reserved};
 use crate::runtime::{Broken, Runtime};
 
-/// The manifests' names.
+/// The names of the files that hold a manifest.
 const MANIFESTS: [&str; 2] = ["manifest.json", "plugin.toml"];
 
-/// Says which plugins a runtime has and how it runs them; from [`Runtime::builder`].
+/// Sets which plugins a runtime has and how it runs them; made by [`Runtime::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct Builder {
     broker: BrokerHandle,
-    /// Each holds one plugin.
+    /// Folders that each hold one plugin.
     folders: Vec<PathBuf>,
-    /// Each holds a plugin, or folders of plugins.
+    /// Folders that each hold one plugin, or folders of plugins.
     parents: Vec<PathBuf>,
     settings: Settings,
 }
 
 impl Runtime {
-    /// Says which plugins a runtime on the bus of this broker has.
+    /// Begins the settings of a runtime whose plugins are on the bus of this broker.
     pub fn builder(broker: BrokerHandle) -> Builder {
         Builder {
             broker,
@@ -49,14 +49,13 @@ impl Builder {
         self
     }
 
-    /// Runs every plugin whose manifest is in a folder of this one; and where this one has a manifest itself, that plugin alone.
+    /// Runs every plugin whose manifest is in a folder inside this one. If this folder itself has a manifest, runs only that plugin.
     pub fn plugins(mut self, folder: impl Into<PathBuf>) -> Builder {
         self.parents.push(folder.into());
         self
     }
 
-    /// Has the files with an extension that are a plugin's `backend.entry` run by a program with these arguments; see
-    /// [`Launchers`].
+    /// Runs a plugin's `backend.entry` that has this extension with this program and arguments; see [`Launchers`].
     pub fn launcher<T: Into<OsString>>(
         mut self,
         extension: &str,
@@ -66,35 +65,35 @@ impl Builder {
         self
     }
 
-    /// The launchers in the place of all that there are.
+    /// Replaces all launchers.
     pub fn launchers(mut self, launchers: Launchers) -> Builder {
         self.settings.launchers = launchers;
         self
     }
 
-    /// Where each plugin gets a folder of its own for its data (`PLUGIN_DATA_DIR`), made before its first start. Unless given, that is
-    /// `data` in the plugin's own folder.
+    /// The folder in which each plugin gets a folder for its data (`PLUGIN_DATA_DIR`), created before the plugin's first start. By default
+    /// each plugin's data is in `data` inside the plugin's own folder.
     pub fn data_dir(mut self, folder: impl Into<PathBuf>) -> Builder {
         self.settings.data_dir = Some(folder.into());
         self
     }
 
-    /// How much of the runtime's memory and time one plugin may take.
+    /// Limits for the memory and time of the runtime that one plugin may use.
     pub fn limits(mut self, limits: Limits) -> Builder {
         self.settings.limits = limits;
         self
     }
 
-    /// How plugins are supervised whose manifests do not say otherwise.
+    /// How plugins are supervised if their manifests do not say otherwise.
     pub fn restart(mut self, restart: Restart) -> Builder {
         self.settings.restart = restart;
         self
     }
 
-    /// The gates that no plugin of a folder may provide, because services of the host do, in the place of those of the crate
-    /// `callgate-services`: `data.kv`, `data.config`, `schedule.register`, `schedule.unregister`. A manifest that claims one is
-    /// refused. They are kept free also while nobody provides them: whoever did so would get what all others store. Any other gate of a
-    /// service (`http.fetch`, `data.sql`) is a plugin's to provide whose manifest says so. A host without services:
+    /// Reserves gates that services of the host provide, so that no plugin from a folder may. This replaces the list of those of the crate
+    /// `callgate-services`: `data.kv`, `data.config`, `schedule.register`, `schedule.unregister`. A manifest that claims a reserved gate is
+    /// refused. The gates are reserved even while nobody provides them: a plugin that did so would receive what all other plugins store.
+    /// Any other service gate (`http.fetch`, `data.sql`) may be provided by a plugin whose manifest says so. A host without services:
     ///
     /// ```
     /// # use callgate_runtime::Builder;
@@ -108,21 +107,21 @@ impl Builder {
         self
     }
 
-    /// Has a function called whenever a plugin's [state](callgate::supervision::Status::state) is another one: on the thread that sees to
-    /// all plugins, so it must not block, nor ask the runtime. It takes the place of the warnings that are logged of crashes.
+    /// Calls a function whenever a plugin's [state](callgate::supervision::Status::state) changes. It runs on the thread that serves all
+    /// plugins, so it must neither block nor call the runtime. With it the runtime logs no warnings about crashes.
     pub fn on_change(mut self, call: impl Fn(&PluginStatus) + Send + Sync + 'static) -> Builder {
         self.settings.on_change = OnChange::new(call);
         self
     }
 
-    /// Starts the runtime, which starts its plugins. Returns when they are being started.
+    /// Starts the runtime, which starts its plugins. Returns without waiting until they run.
     ///
-    /// A plugin whose manifest cannot be used is left out, and the others are started: [`Runtime::broken`] has it.
+    /// A plugin whose manifest cannot be used is left out, and the others are started: see [`Runtime::broken`].
     ///
     /// # Errors
     ///
-    /// Where a folder of plugins cannot be listed, where the runtime gets no thread or is not let onto the bus, and where this process does
-    /// not ignore SIGPIPE.
+    /// A folder of plugins cannot be listed; the runtime cannot start its threads or connect to the bus; or this process does not ignore
+    /// SIGPIPE.
     pub fn start(self) -> Result<Runtime, RuntimeError> {
         let mut folders = self.folders;
         for parent in &self.parents {
@@ -133,7 +132,7 @@ impl Builder {
     }
 }
 
-/// The folders of plugins in a folder, in the order of their names.
+/// The folders of the plugins in a folder, ordered by name.
 fn plugins_in(parent: &Path) -> Result<Vec<PathBuf>, RuntimeError> {
     if has_manifest(parent) {
         return Ok(vec![parent.to_owned()]);
@@ -157,7 +156,7 @@ fn has_manifest(folder: &Path) -> bool {
     MANIFESTS.iter().any(|name| folder.join(name).exists())
 }
 
-/// Which plugins are run, and which cannot be.
+/// Reads all manifests. Returns the plugins that can be run, and those that cannot.
 fn plan(folders: &[PathBuf], settings: &Settings) -> (Vec<Plan>, Vec<Broken>) {
     let (mut plans, mut broken) = (Vec::new(), Vec::new());
     let mut names = BTreeMap::new();

@@ -1,11 +1,11 @@
-//! Why the runtime does not do what its host wants.
+//! The errors of a runtime.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::manifest::{LaunchError, ManifestError};
 
-/// Why the runtime does not do what its host wants.
+/// Why the runtime cannot do what its host has asked for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuntimeError {
@@ -14,16 +14,16 @@ pub enum RuntimeError {
     Folder {
         /// The folder.
         folder: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The operating system refused a thread or descriptor.
     #[error("the runtime cannot start: {0}")]
     System(#[source] io::Error),
-    /// The runtime's own place on the bus could not be made.
+    /// The runtime could not connect to the bus.
     #[error("the runtime cannot take part in the bus: {0}")]
     Bus(#[source] callgate_client::Error),
-    /// This process does not ignore SIGPIPE, as programs in Rust do unless told otherwise.
+    /// This process does not ignore SIGPIPE. Programs in Rust ignore it unless they change that.
     #[error(
         "a plugin that closes its stdin would end this process: ignore SIGPIPE before the runtime is started"
     )]
@@ -40,13 +40,13 @@ pub enum RuntimeError {
         /// The name.
         name: String,
     },
-    /// The plugin's manifest cannot be used. The plugin goes on as it was.
+    /// The plugin's manifest cannot be used. A plugin that runs already keeps running unchanged.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// The plugin's program cannot be found. The plugin goes on as it was.
+    /// The plugin's program cannot be found. A plugin that runs already keeps running unchanged.
     #[error(transparent)]
     Launch(#[from] LaunchError),
-    /// The manifest has another name than before. The plugin goes on as it was.
+    /// The manifest has another name than before. The plugin keeps running unchanged.
     #[error("{} is now the plugin `{now}`, and was `{before}`; start the runtime anew to rename a plugin", folder.display())]
     Renamed {
         /// The plugin's folder.

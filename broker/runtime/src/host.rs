@@ -1,4 +1,4 @@
-//! What a host does with a plugin on pipes: calls it in somebody's name, and tells it what has happened.
+//! What a host can do with a plugin on pipes: call it in a user's name, and tell it about events of the host.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,44 +13,44 @@ use crate::frame::{FRAME_CAP, Outgoing, User as FrameUser};
 use crate::process::{Refused, Stdin};
 use crate::runtime::Runtime;
 
-/// In whose name a plugin is called.
+/// The user in whose name a host calls a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// Who it is, for programs.
+    /// The user's id, for programs.
     pub id: String,
-    /// Who it is, for people.
+    /// The user's name, for people.
     pub display_name: String,
-    /// A picture.
+    /// The address of the user's picture.
     pub avatar_url: Option<String>,
-    /// What the user is to the host, such as `admin`.
+    /// The user's role in the host, such as `admin`.
     pub role: String,
 }
 
-/// A file that a user has given to a plugin.
+/// A file that a user has uploaded for a plugin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Upload {
-    /// Its name at the user's.
+    /// The file's name on the user's side.
     pub filename: String,
-    /// Where it is now.
+    /// The path where the file is now.
     pub path: String,
     /// Its length in bytes.
     pub size: u64,
-    /// What is in it.
+    /// The MIME type of the content.
     pub mime_type: String,
-    /// The user's id.
+    /// The id of the user who uploaded it.
     pub uploaded_by: String,
-    /// When, as the host writes times.
+    /// The time of the upload, in the host's format.
     pub uploaded_at: Value,
 }
 
 impl Runtime {
-    /// Calls an action of a plugin on pipes in a user's name, and waits for the result. What it may take says the plugin's
+    /// Calls an action of a plugin on pipes in a user's name, and waits for the result. The time limit is the plugin's
     /// [`call_deadline`](callgate::supervision::Restart::call_deadline).
     ///
     /// # Errors
     ///
-    /// As a call of the gate `PLUGIN.ACTION`: `NOT_READY`, `TIMEOUT`, `PROVIDER_GONE`, `OVERLOADED`, `HANDLER_ERROR`; and
-    /// `INVALID_ARGUMENT` where there is no such plugin, where it links the client, or where the parameters are no object.
+    /// The same as for a call of the gate `PLUGIN.ACTION`: `NOT_READY`, `TIMEOUT`, `PROVIDER_GONE`, `OVERLOADED`, `HANDLER_ERROR`. In
+    /// addition `INVALID_ARGUMENT` if there is no such plugin, if it links the client, or if the parameters are not an object.
     pub fn call_as(
         &self,
         plugin: &str,
@@ -78,7 +78,7 @@ impl Runtime {
         };
         let (answer, answered) = bounded(1);
         let asker = Asker::Host(Box::new(move |outcome| {
-            // Who asked has given up, or there is room.
+            // Fails only if the host no longer waits: the channel has room for the one answer.
             let _ = answer.send(outcome.map(|result| result.get().to_owned()));
         }));
         bridge.calls().request(&request, asker);
@@ -89,12 +89,12 @@ impl Runtime {
         serde_json::from_str(&result).map_err(unreadable)
     }
 
-    /// Tells a plugin on pipes of a file that a user has given to it.
+    /// Tells a plugin on pipes about a file that a user has uploaded for it.
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT` where there is no such plugin or it links the client, `NOT_READY` where it does not run, `OVERLOADED` where it does
-    /// not read what it is told, `PROVIDER_GONE` where it has closed its stdin, `REQUEST_TOO_LARGE`.
+    /// `INVALID_ARGUMENT` if there is no such plugin or it links the client, `NOT_READY` if it does not run, `OVERLOADED` if it does not
+    /// read its stdin, `PROVIDER_GONE` if it has closed its stdin, and `REQUEST_TOO_LARGE`.
     pub fn file_uploaded(&self, plugin: &str, upload: &Upload) -> Result<()> {
         let uploaded_at = raw(&upload.uploaded_at)?;
         let frame = Outgoing::FileUploaded {
@@ -108,7 +108,7 @@ impl Runtime {
         self.tell(plugin, &frame)
     }
 
-    /// Tells a plugin on pipes that a setting of it has another value now, and who has changed it.
+    /// Tells a plugin on pipes that the value of one of its settings has changed, and who changed it.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl Runtime {
         })
     }
 
-    /// How the present life of a plugin on pipes is reached.
+    /// The bridge and stdin of the present life of a plugin on pipes.
     fn reach(&self, plugin: &str) -> Result<(Arc<Bridge>, Stdin)> {
         let found = self.teller().find(plugin);
         let unknown = || {

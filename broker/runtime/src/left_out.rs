@@ -1,4 +1,4 @@
-//! Folders whose plugins cannot be used: listed as such, and with a log that says why.
+//! Folders whose plugins cannot be used. They are listed as broken, and each has a log with the reason.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -32,32 +32,32 @@ impl LeftOut {
         }
     }
 
-    /// A folder cannot be used.
+    /// Adds a folder that cannot be used, with the reason.
     pub(crate) fn insert(&self, folder: &Path, why: &str) {
         let found = Found {
             why: why.to_owned(),
             at: SystemTime::now(),
         };
         self.folders.lock().insert(folder.to_owned(), found);
-        // A broker that has ended lists nobody.
+        // Fails only if the broker has ended, and then there are no listings.
         let _ = self.broker.set_broken(folder, Some(why));
     }
 
-    /// It can be used after all, or is not there any more.
+    /// Removes a folder, because its plugin can be used now or the folder is gone.
     pub(crate) fn remove(&self, folder: &Path) {
         if self.folders.lock().remove(folder).is_some() {
             let _ = self.broker.set_broken(folder, None);
         }
     }
 
-    /// Why the plugin is left out whose folder has this name.
+    /// The reason why the plugin in the folder of this name cannot be used.
     pub(crate) fn why(&self, name: &str) -> Option<String> {
         let folders = self.folders.lock();
         let named = folders.iter().find(|(folder, _)| is_named(folder, name))?;
         Some(named.1.why.clone())
     }
 
-    /// The log of those of this name, or of all: a line each.
+    /// The log lines of the folders of this name, or of all folders: one line for each.
     pub(crate) fn log(&self, name: Option<&str>) -> Vec<(SystemTime, RuntimeLogLine)> {
         let folders = self.folders.lock();
         let named = folders
@@ -89,7 +89,7 @@ fn is_named(folder: &Path, name: &str) -> bool {
     name_of(folder) == name
 }
 
-/// The name of a folder, by which it is listed.
+/// The last part of a folder's path, under which it is listed.
 fn name_of(folder: &Path) -> String {
     let name = folder.file_name().unwrap_or_else(|| OsStr::new("/"));
     name.to_string_lossy().into_owned()

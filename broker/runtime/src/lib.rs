@@ -1,9 +1,9 @@
 //! The runtime: starts plugins from folders with a manifest, supervises them, and makes those that speak JSON on their
 //! pipes ordinary members of the bus.
 //!
-//! [`Runtime::builder`] says which plugins there are; docs/decisions/0025 says how the runtime is built. From above to below, each
-//! uses those before it: `frame` (bytes to frames and back), `manifest`, `log`, `process` (a child, its pipes), `bridge` (a child as a
-//! member of the bus), `course` (the loop that drives all), then what a host holds.
+//! [`Runtime::builder`] sets which plugins there are; docs/decisions/0025 describes how the runtime is built. The modules are layers, each
+//! of which uses the ones before it: `frame` (bytes to frames and back), `manifest`, `log`, `process` (a child and its pipes), `bridge`
+//! (makes a child a plugin of the bus), `course` (the loop that drives all plugins), and last the types that a host uses.
 #![forbid(unsafe_code)]
 
 mod bridge;

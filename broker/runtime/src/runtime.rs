@@ -17,13 +17,12 @@ use crate::log::PluginLog;
 use crate::manifest::ManifestError;
 use crate::process::is_sigpipe_ignored;
 
-/// A running runtime: it starts plugins from their folders, and supervises them until it is dropped or
-/// [stopped](Runtime::stop).
+/// A running runtime. It starts plugins from their folders, and supervises them until it is dropped or [stopped](Runtime::stop).
 ///
-/// It has three threads of its own and three of the client's, however many plugins there are.
+/// It uses three threads of its own and three of the client library, however many plugins there are.
 #[derive(Debug)]
 pub struct Runtime {
-    /// Dropped first, so that a runtime that ends serves nobody.
+    /// Declared first so that it is dropped first: a runtime that ends takes no more requests.
     _control: Control,
     running: Running,
     settings: Arc<Settings>,
@@ -35,9 +34,9 @@ pub struct Runtime {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Broken {
-    /// Its folder.
+    /// The plugin's folder.
     pub folder: PathBuf,
-    /// What is wrong with it.
+    /// The reason.
     pub why: String,
 }
 
@@ -77,11 +76,11 @@ impl Runtime {
         Ok(runtime)
     }
 
-    /// Starts the plugin of another folder, and supervises it with the others. Gives its name.
+    /// Adds the plugin of a folder: starts it, and supervises it with the others. Returns its name.
     ///
     /// # Errors
     ///
-    /// Where its manifest cannot be used, or another plugin has its name. It is listed as broken then, until it is added or
+    /// The manifest cannot be used, or another plugin has its name. The folder is listed as broken then, until it is added with success or
     /// [forgotten](Runtime::forget_folder).
     pub fn add_folder(&self, folder: impl AsRef<Path>) -> Result<String, RuntimeError> {
         let folder = folder.as_ref();
@@ -91,7 +90,7 @@ impl Runtime {
         });
         let is_its = |status: PluginStatus| status.folder == folder;
         match &added {
-            // Nobody meant to put a plugin there.
+            // A folder without a manifest is not listed as broken: it was probably not meant to be a plugin.
             Ok(_) | Err(RuntimeError::Manifest(ManifestError::Missing { .. })) => {
                 self.left_out.remove(folder);
             }
@@ -102,12 +101,12 @@ impl Runtime {
         added
     }
 
-    /// Has a folder listed as broken no longer, which is gone.
+    /// Removes a folder that is gone from the list of broken ones.
     pub fn forget_folder(&self, folder: impl AsRef<Path>) {
         self.left_out.remove(folder.as_ref());
     }
 
-    /// How all plugins stand, by name. Those that are [broken](Runtime::broken) are not among them.
+    /// The status of all plugins, by name. The [broken](Runtime::broken) ones are not included.
     pub fn plugins(&self) -> Vec<PluginStatus> {
         self.teller().list()
     }
@@ -117,32 +116,32 @@ impl Runtime {
         &self.broken
     }
 
-    /// Starts a plugin that is stopped, waits after a crash, or is in quarantine. Returns at once, as all of these:
-    /// [`Runtime::wait_for`] waits for what comes of it.
+    /// Starts a plugin that is stopped, waits after a crash, or is in quarantine. Like the methods below this returns without waiting; use
+    /// [`Runtime::wait_for`] to wait for the result.
     ///
     /// # Errors
     ///
-    /// Where there is no such plugin, for each of these.
+    /// There is no plugin of this name; the same holds for the methods below.
     pub fn start_plugin(&self, name: &str) -> Result<(), RuntimeError> {
         self.request(name, Request::Start)
     }
 
-    /// Ends a plugin and its group: with SIGTERM, and after the grace with SIGKILL. It stays away until it is
+    /// Ends a plugin and its process group: with SIGTERM, and with SIGKILL once the grace has passed. It stays stopped until it is
     /// [started](Runtime::start_plugin).
     pub fn stop_plugin(&self, name: &str) -> Result<(), RuntimeError> {
         self.request(name, Request::Stop)
     }
 
-    /// Ends a plugin, and starts it again at once.
+    /// Ends a plugin, and starts it again without delay.
     pub fn restart(&self, name: &str) -> Result<(), RuntimeError> {
         self.request(name, Request::Restart)
     }
 
-    /// Reads a plugin's manifest again, and restarts the plugin by it where it runs.
+    /// Reads a plugin's manifest again. If the plugin runs, it is restarted with the new manifest.
     ///
     /// # Errors
     ///
-    /// Where the manifest cannot be used: then the plugin goes on as it was.
+    /// The manifest cannot be used: then the plugin keeps running as before.
     pub fn reload(&self, name: &str) -> Result<(), RuntimeError> {
         let all = self.plugins();
         let known = all.into_iter().find(|status| status.name == name);
@@ -158,17 +157,17 @@ impl Runtime {
         }
     }
 
-    /// What a plugin has written, through all its restarts.
+    /// The log of a plugin, kept across its restarts.
     ///
     /// # Errors
     ///
-    /// Where there is no such plugin.
+    /// There is no plugin of this name.
     pub fn logs(&self, name: &str) -> Result<PluginLog, RuntimeError> {
         let found = self.teller().find(name);
         found.map(|found| found.log).ok_or_else(|| unknown(name))
     }
 
-    /// Waits until a plugin is in one of these states, and says how it stands; `None` where it is not in that time.
+    /// Waits until a plugin is in one of these states, and returns its status; `None` if that does not happen in time.
     pub fn wait_for(
         &self,
         name: &str,
@@ -178,7 +177,7 @@ impl Runtime {
         self.teller().wait_for(name, states, timeout)
     }
 
-    /// Ends all plugins, and then the runtime: each is asked to end, and killed after its grace.
+    /// Stops all plugins and then the runtime. Each plugin gets SIGTERM, and SIGKILL once its grace has passed.
     pub fn stop(self) {
         drop(self);
     }

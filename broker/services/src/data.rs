@@ -8,9 +8,8 @@ use parking_lot::RwLock;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::pairs::{self, Change, OverQuota, Quota};
+use crate::pairs::{self, Change, OverQuota, Page, Quota};
 use crate::refusal::{over_quota, too_large};
-use crate::request::Page;
 use crate::stores::{Kind, Missing, Stores};
 
 /// The most bytes of a result: a frame has at most 4 MiB, and contains more than the result.

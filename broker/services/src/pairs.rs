@@ -6,8 +6,6 @@ use redb::{
     Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
 };
 
-use crate::request::Page;
-
 /// The JSON texts of values, by their keys.
 const PAIRS: TableDefinition<'_, &str, &str> = TableDefinition::new("pairs");
 /// The sum of the bytes of all keys and values, under the key `bytes`.
@@ -43,6 +41,15 @@ pub(crate) fn get(database: &Database, key: &str) -> Result<Option<String>> {
     let pairs = database.begin_read()?.open_table(PAIRS)?;
     let value = pairs.get(key)?;
     Ok(value.map(|value| value.value().to_owned()))
+}
+
+/// The pairs that are to be listed.
+pub(crate) struct Page {
+    pub(crate) prefix: String,
+    /// Only pairs behind this key.
+    pub(crate) after: Option<String>,
+    /// At most so many pairs; `None` lists all.
+    pub(crate) limit: Option<usize>,
 }
 
 /// A change of one key.

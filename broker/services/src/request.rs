@@ -6,7 +6,7 @@ use std::time::Duration;
 use callgate_client::HandlerError;
 use serde_json::value::RawValue;
 
-use crate::pairs::Change;
+use crate::pairs::{Change, Page};
 use crate::refusal::{invalid, too_large};
 
 /// The most bytes of a call's arguments.
@@ -31,15 +31,6 @@ pub(crate) enum Request {
     AllSettings,
     Register { name: String, interval: Duration },
     Unregister { name: String },
-}
-
-/// The pairs that are to be listed.
-pub(crate) struct Page {
-    pub(crate) prefix: String,
-    /// Only pairs behind this key.
-    pub(crate) after: Option<String>,
-    /// At most so many pairs; `None` lists all.
-    pub(crate) limit: Option<usize>,
 }
 
 impl Request {

@@ -1,5 +1,5 @@
-//! What is known of a process that was started, and how it is reached: by its pidfd, never by a
-//! number that could be another's by then.
+//! The state of a process that the broker started. Signals go through its pidfd and not through its number, which the kernel may have given
+//! to another process meanwhile.
 
 use std::fmt;
 use std::io;
@@ -22,27 +22,27 @@ pub(super) struct Shared {
     /// The plugin's name.
     pub(super) name: String,
     pub(super) pid: u32,
-    /// The broker's session has it, too, and gives it to the plugin's peers.
+    /// Shared with the broker's session, which passes it to the plugin's peers.
     pub(super) pidfd: Arc<OwnedFd>,
     pub(super) started: Instant,
-    /// The process is reaped under this lock alone, by this broker.
+    /// The broker reaps the process only under this lock.
     pub(super) state: Mutex<State>,
     pub(super) changed: Condvar,
 }
 
 #[derive(Debug)]
 pub(super) struct State {
-    /// For its pipes, which stay open as long as anybody has a handle.
+    /// Keeps its pipes open as long as there is a handle.
     pub(super) _child: process::Child,
     pub(super) end: Option<End>,
     pub(super) start: Start,
-    /// The broker stops: the rest of the group has time to end by itself.
+    /// Set once the broker stops: then the rest of the group gets time to end by itself.
     pub(super) stopping: bool,
     /// Called when any of this has changed.
     pub(super) watch: Watch,
 }
 
-/// What somebody wants to be called when something about a process has changed.
+/// A callback for changes of a process.
 #[derive(Clone, Default)]
 pub(super) struct Watch(Option<Arc<dyn Fn() + Send + Sync>>);
 
@@ -68,11 +68,11 @@ impl fmt::Debug for Watch {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum End {
     Known(ExitStatus),
-    /// Somebody else took the exit status, and the kernel does not say it again.
+    /// Another part of this program took the exit status, and the kernel reports it only once.
     Unknown,
 }
 
-/// How far a plugin is on its way to the bus.
+/// How far a plugin has come on its way to the bus.
 #[derive(Clone, Debug)]
 pub(super) enum Start {
     UnderWay,
@@ -81,14 +81,14 @@ pub(super) enum Start {
 }
 
 impl Shared {
-    /// Wakes whoever waits for a change, without a lock.
+    /// Wakes those who wait for a change. Takes no lock.
     pub(super) fn tell_of_change(&self) {
         self.changed.notify_all();
         let watch = self.state.lock().watch.clone();
         watch.call();
     }
 
-    /// Takes in the end of the process, if it has ended, and ends what is left of its group.
+    /// Reaps the process if it has ended, and kills the rest of its group.
     pub(super) fn look(&self) -> io::Result<Option<End>> {
         let (end, is_news) = self.take_end_in()?;
         if is_news {
@@ -97,14 +97,14 @@ impl Shared {
         Ok(end)
     }
 
-    /// The same without telling anybody; also says whether it was not known before.
+    /// The same without waking anybody. Also returns whether the end was not known before.
     fn take_end_in(&self) -> io::Result<(Option<End>, bool)> {
         let mut state = self.state.lock();
         if state.end.is_some() || !has_ended(self.pidfd.as_fd()) {
             return Ok((state.end, false));
         }
         if !state.stopping {
-            // Before it is reaped: until then its number, which is the group's, is its own.
+            // Done before the process is reaped: until then its number, which is also the group's, cannot be given to another process.
             let _ = self.signal_group(Signal::SIGKILL);
         }
         let end = match reap(self.pidfd.as_fd()) {
@@ -119,12 +119,12 @@ impl Shared {
         Ok((state.end, true))
     }
 
-    /// Sends a signal to the group that the process leads, or led.
+    /// Sends a signal to the process group, even if its leader has ended.
     pub(super) fn signal_group(&self, what: Signal) -> io::Result<()> {
         match signal(self.pidfd.as_fd(), what as i32, Whom::Group) {
             Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => {
-                // A kernel before 6.9: by the number, which is the group's for as long as the leader
-                // is not reaped. Afterwards the group is out of reach.
+                // Kernels before 6.9 cannot signal a group by pidfd. The number is safe until the leader is reaped; afterwards the group
+                // cannot be reached.
                 if is_unreaped_child(self.pidfd.as_fd()) {
                     killpg(Pid::from_raw(self.pid as i32), what)?;
                 }
@@ -134,10 +134,10 @@ impl Shared {
         }
     }
 
-    /// Sends a signal to the process and all others of its group; those that have ended need none.
+    /// Sends a signal to the process and all others of its group. Members that have ended are no error.
     pub(super) fn signal_all(&self, what: Signal) -> io::Result<()> {
         let group = self.signal_group(what);
-        // It may have gone to another group.
+        // The process itself may have moved to another group.
         let process = signal(self.pidfd.as_fd(), what as i32, Whom::Process);
         for outcome in [group, process] {
             match outcome {
@@ -149,13 +149,13 @@ impl Shared {
     }
 
     pub(super) fn kill(&self) -> io::Result<()> {
-        // Under the lock, so that it is not reaped meanwhile.
+        // Under the lock, so that the process is not reaped meanwhile.
         let _state = self.state.lock();
         self.signal_all(Signal::SIGKILL)
     }
 
     pub(super) fn terminate(&self) -> io::Result<()> {
-        // Under the lock, so that it is not reaped meanwhile.
+        // Under the lock, so that the process is not reaped meanwhile.
         let _state = self.state.lock();
         self.signal_all(Signal::SIGTERM)
     }
@@ -176,7 +176,7 @@ impl Shared {
         format!("plugin `{}` (pid {})", self.name, self.pid)
     }
 
-    /// The end of the process in a sentence, once it was taken in.
+    /// A sentence on how the process ended, once it was reaped.
     pub(super) fn how_it_ended(&self) -> String {
         match self.state.lock().end {
             Some(End::Known(status)) => format!("{} has ended ({status})", self.label()),

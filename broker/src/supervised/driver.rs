@@ -1,4 +1,4 @@
-//! Drives the course of a program: one thread that carries out its effects.
+//! Drives the course of one program: a thread that reports events to the course and carries out its effects.
 
 use std::ffi::OsStr;
 use std::io;
@@ -13,21 +13,21 @@ use crate::child::{Child, Progress};
 use crate::handle::BrokerHandle;
 use crate::supervision::{Course, Effect, Event, Exit, Pulse, State, Status, Watchdog};
 
-/// How long a process may take to end after SIGKILL: only one that hangs in the kernel takes it.
+/// How long a process may take to end after SIGKILL. Only a process that hangs in the kernel takes that long.
 const KILL_GRACE: Duration = Duration::from_secs(2);
 
 const VARIABLE: &str = "CALLGATE_DEBUG";
 
-/// What the handle wants of the thread.
+/// A request from the handle to the thread.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// The course is to hear this.
+    /// Pass this event to the course.
     Tell(Event),
-    /// Kill the program, and supervise it no longer.
+    /// Kill the program, and end the supervision.
     End,
 }
 
-/// Whether there is a broker that starts programs.
+/// Whether the broker still runs and can start programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Broker {
     Runs,
@@ -42,16 +42,16 @@ pub(super) struct Driver {
     orders: Receiver<Order>,
     /// The process of the present life, as long as it has not ended.
     child: Option<Child>,
-    /// Whether the course knows how far that has come.
+    /// Whether the course was told of the process's present progress.
     is_told: bool,
-    /// Something has changed about the process.
+    /// Gets a message when something has changed about the process.
     changes: (Sender<()>, Receiver<()>),
-    /// What the library of the present life answers.
+    /// The answer of the client library to the question that is open.
     asked: Option<Receiver<io::Result<Pulse>>>,
     watchdog: Watchdog,
-    /// Whether somebody may stop the process in a debugger: then nothing is asked.
+    /// Whether people may stop the process in a debugger: then it is not asked, because it could not answer.
     is_debugged: bool,
-    /// What comes of the start that is under way.
+    /// The result of the start that is under way.
     starting: Option<Receiver<io::Result<Child>>>,
 }
 
@@ -78,7 +78,7 @@ impl Driver {
         }
     }
 
-    /// Supervises the program, of which a process runs already, until that is over.
+    /// Supervises the program, of which the process `first` runs already, until the supervision ends.
     pub(super) fn run(mut self, first: Child) {
         let (mut broker, nothing, nobody) = (self.take(first), never(), never());
         while broker == Broker::Runs {
@@ -98,7 +98,7 @@ impl Driver {
         self.end();
     }
 
-    /// A start is done; `None` where the broker has ended meanwhile.
+    /// Handles the result of a start; `None` if the broker ended meanwhile.
     fn started(&mut self, outcome: Option<io::Result<Child>>) -> Broker {
         self.starting = None;
         match outcome {
@@ -111,35 +111,35 @@ impl Driver {
         }
     }
 
-    /// The library has answered; `None` where it has gone.
+    /// Handles an answer of the client library; `None` if the connection to it was closed.
     fn answered(&mut self, answer: Option<io::Result<Pulse>>) -> Broker {
         self.asked = None;
         match answer {
             Some(Ok(pulse)) if self.watchdog.hears(pulse) => self.tell(Event::Answered),
-            // It is told by its end, or counts as hung after some of these.
+            // The process's end will be reported on its own; a library that stays silent counts as hung after some questions.
             Some(Ok(_) | Err(_)) | None => Broker::Runs,
         }
     }
 
-    /// A process runs.
+    /// Takes over a process that was started.
     fn take(&mut self, child: Child) -> Broker {
         let pid = child.id();
         let changes = self.changes.0.clone();
         child.on_change(move || {
-            // One that nobody has looked at yet is enough.
+            // The channel holds one message; if it is full, the thread is about to look anyway.
             let _ = changes.try_send(());
         });
         self.shared.seen.lock().child = child.clone();
         (self.child, self.is_told) = (Some(child), false);
         (self.asked, self.watchdog) = (None, Watchdog::new());
         match self.tell(Event::Started { pid }) {
-            // What happened before it was watched.
+            // Looks once, because changes before `on_change` was set are not reported.
             Broker::Runs => self.look(),
             Broker::Gone => Broker::Gone,
         }
     }
 
-    /// Looks what has become of the process.
+    /// Checks how far the process has come, and whether it has ended.
     fn look(&mut self) -> Broker {
         let Some(child) = &self.child else {
             return Broker::Runs;
@@ -162,7 +162,7 @@ impl Driver {
     }
 
     fn tick(&mut self) -> Broker {
-        // What has happened until now counts before that time has passed.
+        // Changes that have happened by now are reported to the course before the time is.
         if self.look() == Broker::Gone {
             return Broker::Gone;
         }
@@ -178,13 +178,13 @@ impl Driver {
         self.step(|course, now| course.on(event, now))
     }
 
-    /// Changes the course, tells everybody how the program stands then, and does what is to be done.
+    /// Changes the course, publishes the new status, and carries out the effects.
     fn step(&mut self, change: impl FnOnce(&mut Course, Instant) -> Vec<Effect>) -> Broker {
         let now = Instant::now();
         let mut seen = self.shared.seen.lock();
         let effects = change(&mut seen.course, now);
         let status = seen.course.status(now);
-        // Before anybody can see it here, so that nobody finds an older status in a listing.
+        // Published before `seen` is unlocked, so that those who see the new status here find no older one in a listing.
         let told = self.handle.set_status(&self.name, Some(status.clone()));
         drop(seen);
         self.shared.changed.notify_all();
@@ -205,7 +205,7 @@ impl Driver {
                     Ok(asked) => self.asked = Some(asked),
                     Err(_) => return Broker::Gone,
                 },
-                // It may have ended, which is about to be noticed.
+                // Fails only if the process has ended, which the thread is about to see.
                 Effect::Terminate => drop(self.child.as_ref().map(Child::terminate)),
                 Effect::Kill => drop(self.child.as_ref().map(Child::kill)),
                 Effect::Became(_) => log(&self.name, &status),
@@ -217,9 +217,9 @@ impl Driver {
         }
     }
 
-    /// Supervises no longer: nothing is left of the program.
+    /// Ends the supervision: kills the process, so that nothing of the program is left.
     fn end(mut self) {
-        // A start that is under way has to be waited for: what it starts would live on.
+        // If a start is under way its process must be awaited and killed: it would live on.
         let starting = self.starting.take();
         if let Some(Ok(Ok(child))) = starting.map(|starting| starting.recv()) {
             self.child = Some(child);
@@ -261,7 +261,7 @@ fn log(name: &str, status: &Status) {
     }
 }
 
-/// Whether a program is started with `CALLGATE_DEBUG=1`, which says that people stop it in a debugger.
+/// Whether the program's environment has `CALLGATE_DEBUG=1`, by which people say that they stop it in a debugger.
 pub(super) fn is_debugged(program: &Program) -> bool {
     let own = |(name, value): (&OsStr, Option<&OsStr>)| {
         (name == VARIABLE).then(|| value.map(OsStr::to_owned))

@@ -13,32 +13,31 @@ use crate::listing::Transport;
 /// SIGKILL.
 const KILLED: i32 = 9;
 
-/// The course of a supervised program: pure, without a clock.
+/// The course of a supervised program: a state machine that has no clock and does no I/O.
 ///
-/// It begins [stopped](State::Stopped); [`Event::Start`] sets it going. Whoever drives it calls [`Course::on`] for what
-/// happens and [`Course::tick`] when the time of [`Course::next`] has come, and carries out what they return, in that
-/// order. Before a tick it should take in what has happened until then: an answer that already lies there must not
-/// count as missing.
+/// It begins [stopped](State::Stopped); [`Event::Start`] sets it going. Its driver calls [`Course::on`] for each event, and
+/// [`Course::tick`] when the time of [`Course::next`] has come, and carries out the effects that they return, in that order. Before a tick
+/// the driver should report all events until then: an answer that has arrived must not count as missing.
 #[derive(Clone, Debug)]
 pub struct Course {
     restart: Restart,
     phase: Phase,
-    /// How often [`Effect::Start`] was returned.
+    /// The number of times that [`Effect::Start`] was returned.
     starts: u64,
-    /// Crashes since the last process that ran for long enough; for the back-off.
+    /// Crashes since the last process that ran for long enough; they select the wait before the next start.
     in_a_row: usize,
-    /// When the program has crashed, as far back as counts for the quarantine, the oldest first.
+    /// The times of the crashes that still count for the quarantine, the oldest first.
     crashes: VecDeque<Instant>,
     last_exit: Option<Exit>,
-    /// What is wrong with the present life.
+    /// The fault of the present life, if it has one.
     fault: Option<Fault>,
-    /// What was wrong with the last one.
+    /// The fault of the last life, if it had one.
     last_fault: Option<Fault>,
-    /// Whether the present life was ended with SIGKILL.
+    /// Whether the present life is being ended with SIGKILL.
     is_killed: bool,
-    /// Whether that is how the last one ended.
+    /// Whether the last life was ended with SIGKILL.
     was_killed: bool,
-    /// How the program takes part in the bus, and so how it is asked.
+    /// How the program is connected to the bus, which decides how it is asked whether it serves.
     transport: Transport,
 }
 
@@ -60,17 +59,17 @@ impl Course {
         }
     }
 
-    /// Has the course go by other times and numbers. A time that runs already stays as it is.
+    /// Replaces the times and numbers. A wait that has begun keeps its length.
     pub fn set_restart(&mut self, restart: Restart) {
         self.restart = restart;
     }
 
-    /// Says how the program takes part in the bus; unless that is done, through shared memory.
+    /// Sets how the program is connected to the bus; by default through shared memory.
     pub fn set_transport(&mut self, transport: Transport) {
         self.transport = transport;
     }
 
-    /// What is to be done about what has happened. What cannot be about the present life is ignored.
+    /// Handles an event and returns the effects. An event that does not fit the present life is ignored.
     pub fn on(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         self.step(|course, effects| match event {
             Event::Start => course.start(effects),
@@ -88,12 +87,12 @@ impl Course {
         })
     }
 
-    /// When [`Course::tick`] is to be called next; `None` where only an event changes anything.
+    /// The time at which [`Course::tick`] must be called; `None` if only an event can change something.
     pub fn next(&self) -> Option<Instant> {
         self.phase.next()
     }
 
-    /// What is to be done because of the time. Nothing where it is too early.
+    /// Handles the passing of time and returns the effects; none if it is too early.
     pub fn tick(&mut self, now: Instant) -> Vec<Effect> {
         if self.next().is_none_or(|at| now < at) {
             return Vec::new();
@@ -115,12 +114,12 @@ impl Course {
         })
     }
 
-    /// Where the program is on its course.
+    /// The state of the program.
     pub fn state(&self) -> State {
         self.phase.state()
     }
 
-    /// How the program stands, for those who list it.
+    /// The status of the program, for listings.
     pub fn status(&self, now: Instant) -> Status {
         let next_try = match self.phase {
             Phase::Waiting { until } => until.map(|at| at.saturating_duration_since(now)),
@@ -140,7 +139,7 @@ impl Course {
         }
     }
 
-    /// Collects the effects of a change, and says last whether the state is another one.
+    /// Makes a change and collects its effects; adds [`Effect::Became`] at the end if the state is a new one.
     fn step(&mut self, change: impl FnOnce(&mut Course, &mut Vec<Effect>)) -> Vec<Effect> {
         let (before, mut effects) = (self.state(), Vec::new());
         change(self, &mut effects);
@@ -246,7 +245,7 @@ impl Course {
             return self.fatal("HUNG", why, effects);
         }
         effects.push(Effect::Ask);
-        // From now on, so that questions that were held up are not made good for all at once.
+        // Counted from now, so that after a delay of the driver the missed questions are not all asked at once.
         let ask_at = now.checked_add(self.restart.between_questions());
         self.phase = Phase::Ready {
             life,
@@ -260,7 +259,7 @@ impl Course {
             Phase::Starting { life, .. } | Phase::Ready { life, .. } => {
                 (life, Wish::Run, Cause::Fault)
             }
-            // It has its grace for an end in order, and makes no use of it.
+            // The program had a grace in which to end in order, and has failed instead: it is killed now.
             Phase::Ending {
                 life,
                 kill_at: Some(_),
@@ -336,7 +335,7 @@ impl Course {
         }
     }
 
-    /// A life has ended: what follows.
+    /// Decides what follows the end of a life.
     fn go_on(&mut self, wish: Wish, now: Instant, effects: &mut Vec<Effect>) {
         match wish {
             Wish::Stop => self.phase = Phase::Stopped,
@@ -372,7 +371,7 @@ impl Course {
         }
     }
 
-    /// Whether the program has crashed so often that it is to stay away; right after a crash.
+    /// Whether the program has crashed often enough for the quarantine. Called right after a crash.
     fn is_too_often(&self) -> bool {
         let most = self.restart.quarantine_crashes as usize;
         most != 0 && self.crashes.len() >= most

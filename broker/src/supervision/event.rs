@@ -1,64 +1,64 @@
-//! What happens to a supervised program, and what is to be done about it.
+//! The events that a course is told, and the effects that it asks for.
 
 use super::exit::Exit;
 use super::status::State;
 
-/// What happened to a supervised program, or what somebody wants of it.
+/// An event of a supervised program, or a request of its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The program is to run. Starts it at once where it is stopped, waits or is in quarantine; where it is
-    /// stopping, it is started again afterwards.
+    /// A request to run the program. It is started at once if it is stopped, waits, or is in quarantine; if it is stopping, it is started
+    /// again after its end.
     Start,
-    /// The program is to end, and not to be started again.
+    /// A request to end the program, and not to start it again.
     Stop,
-    /// The program is to end and to be started again at once; where no process runs, the same as [`Event::Start`].
+    /// A request to end the program and start it again without delay; if no process runs, the same as [`Event::Start`].
     Restart,
-    /// Answers [`Effect::Start`]: there is a process.
+    /// The result of [`Effect::Start`]: there is a process.
     Started {
         /// Its number.
         pid: u32,
     },
-    /// Answers [`Effect::Start`]: there is none. A crash.
+    /// The result of [`Effect::Start`]: there is no process. Counts as a crash.
     NotStarted {
-        /// For people.
+        /// The reason, for people.
         why: String,
     },
-    /// The program can be called.
+    /// The program takes calls.
     Ready,
     /// The program has answered [`Effect::Ask`].
     Answered,
-    /// The program has done what cannot go on: it is killed, which is a crash.
+    /// The program did something after which it cannot go on. It is killed, which counts as a crash.
     Fatal {
         /// A code such as `FRAME_TOO_LARGE`.
         code: &'static str,
-        /// For people.
+        /// The reason, for people.
         why: String,
     },
-    /// The program cannot be talked to any more, as where it has closed a pipe: it is asked to end, and killed after the
-    /// grace. Its exit says whether that is a crash.
+    /// The program cannot be reached any more, for example because it has closed a pipe. It gets SIGTERM, and SIGKILL once the grace has
+    /// passed. Its exit decides whether that counts as a crash.
     Unreachable {
         /// A code such as `PROVIDER_GONE`.
         code: &'static str,
-        /// For people.
+        /// The reason, for people.
         why: String,
     },
     /// The process has ended.
     Exited(Exit),
 }
 
-/// What whoever drives a course is to do.
+/// An action that the driver of a course must carry out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effect {
-    /// Start the program; [`Event::Started`] or [`Event::NotStarted`] answers it.
+    /// Start the program, and answer with [`Event::Started`] or [`Event::NotStarted`].
     Start,
-    /// Ask the program whether it still serves; [`Event::Answered`] answers it.
+    /// Ask the program whether it still serves, and report an answer with [`Event::Answered`].
     Ask,
-    /// Ask the process and its group to end (SIGTERM).
+    /// Send SIGTERM to the process and its group.
     Terminate,
-    /// End the process and its group (SIGKILL).
+    /// Send SIGKILL to the process and its group.
     Kill,
-    /// The state is another one; for those who watch. Comes last.
+    /// The state has changed; for those who watch it. Always the last effect.
     Became(State),
 }

@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exit {
-    /// With this exit code.
+    /// It exited with this code.
     Code(i32),
-    /// By this signal.
+    /// This signal killed it.
     Signal(i32),
-    /// Somebody else took its exit status, and the kernel does not say it again.
+    /// Another part of this program took the exit status, and the kernel reports it only once.
     Unknown,
 }
 
 impl Exit {
-    /// What errors carry as context of a process that has ended: `{"exit": {"code": 3}}`, `{"exit": {"signal": 9}}`,
-    /// or `{"exit": null}` where nobody knows.
+    /// The context of errors about a process that has ended: `{"exit": {"code": 3}}`, `{"exit": {"signal": 9}}`, or `{"exit": null}` if it
+    /// is unknown how the process ended.
     pub fn to_context(self) -> Value {
         match self {
             Exit::Code(code) => json!({"exit": {"code": code}}),

@@ -1,12 +1,12 @@
-//! How a program is supervised: when it is started again, when it counts as hung, when it is given up.
+//! Supervision of programs: when a program is started again, when it counts as hung, and when it is given up.
 //!
-//! [`Course`] is the state machine of one supervised program. It starts and ends nothing itself: whoever drives it
-//! tells it what happened, as an [`Event`] with the time, and carries out the [`Effect`]s that it returns.
-//! [`Broker::supervise`](crate::Broker::supervise) drives one for a program that links the client; the runtime
-//! drives one for each of its plugins. [`Restart`] has the times and numbers that a course goes by.
+//! [`Course`] is the state machine of one supervised program. It starts and ends nothing itself: its driver reports each [`Event`] with its
+//! time, and carries out the [`Effect`]s that the course returns. [`Broker::supervise`](crate::Broker::supervise) drives a course for a
+//! program that links the client; the runtime drives one for each of its plugins. [`Restart`] holds the times and numbers that a course
+//! uses.
 //!
-//! A *life* of the program is the time from [`Effect::Start`] to [`Event::Exited`] or [`Event::NotStarted`]. Events are
-//! about the present life: whoever drives a course drops what it hears of an earlier one.
+//! A *life* of the program is the time from [`Effect::Start`] to [`Event::Exited`] or [`Event::NotStarted`]. Events are about the present
+//! life: the driver drops events of an earlier one.
 
 mod course;
 mod event;

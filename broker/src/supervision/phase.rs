@@ -1,47 +1,47 @@
-//! What a course is doing, with what it has to know for that.
+//! The phase of a course, with the data that the phase needs.
 
 use std::time::Instant;
 
 use super::status::State;
 
-/// What is to follow when the present life ends.
+/// What follows the end of the present life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// What the rules of restarting say.
+    /// Whatever the rules for restarting say.
     Run,
-    /// The next life at once.
+    /// The next life, without a wait.
     Again,
-    /// Nothing.
+    /// No further life.
     Stop,
 }
 
 /// Why the present life is being ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// Somebody asked for it: not a crash.
+    /// The host or a person asked for it: not a crash.
     Asked,
-    /// The program did something wrong: a crash however the process ends.
+    /// The program did something wrong: a crash, however the process ends.
     Fault,
-    /// The program cannot be talked to: what it exits with says whether that is a crash.
+    /// The program cannot be reached: its exit decides whether that is a crash.
     Unreachable,
 }
 
-/// A process.
+/// The process of a life.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Life {
     pub(super) pid: u32,
     pub(super) since: Instant,
 }
 
-/// Times are `None` where they never come.
+/// The phase of a course. A time is `None` if it never comes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Phase {
     Stopped,
-    /// Whoever drives this starts the program.
+    /// The driver is starting the program.
     Launching {
         wish: Wish,
     },
-    /// The process runs and has not said that it is ready.
+    /// The process runs and has not reported that it is ready.
     Starting {
         life: Life,
         until: Option<Instant>,
@@ -51,7 +51,7 @@ pub(super) enum Phase {
         ask_at: Option<Instant>,
         unanswered: u32,
     },
-    /// The process was asked to end, and is killed at `kill_at`; or it was killed, and there is no such time.
+    /// The process got SIGTERM and is killed at `kill_at`; or it got SIGKILL, and `kill_at` is `None`.
     Ending {
         life: Life,
         kill_at: Option<Instant>,
@@ -90,7 +90,7 @@ impl Phase {
         }
     }
 
-    /// When something is to be done although nothing happens.
+    /// The next time at which the course must act although no event arrives.
     pub(super) fn next(&self) -> Option<Instant> {
         match *self {
             Phase::Starting { until, .. } | Phase::Waiting { until } => until,

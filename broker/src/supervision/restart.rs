@@ -1,22 +1,22 @@
-//! The times and numbers that supervision goes by.
+//! The times and numbers for the supervision of a program.
 
 use std::time::Duration;
 
-/// Asking more often than this would be work for its own sake, and a time between two questions that is zero would
-/// have the course ask without an end.
+/// The shortest time between two questions. Asking more often would only cost time, and with a time of zero the course would ask without
+/// end.
 const LEAST_BETWEEN_QUESTIONS: Duration = Duration::from_millis(1);
 
-/// After which ends a program is started again.
+/// The ends after which a program is started again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum When {
-    /// After each end that nobody asked for.
+    /// After each end that was not requested.
     #[default]
     Always,
-    /// After each end that nobody asked for, except one with exit code 0: that one is a stop.
+    /// After each end that was not requested, except an exit with code 0, which counts as a stop.
     OnFailure,
 }
 
-/// How a program is supervised. The defaults are those of each method.
+/// How a program is supervised. The methods give the default of each setting.
 ///
 /// A time of [`Duration::MAX`] means that this never happens.
 ///
@@ -71,73 +71,73 @@ impl Default for Restart {
 }
 
 impl Restart {
-    /// After which ends the program is started again; by default after each that nobody asked for.
+    /// The ends after which the program is started again; by default each end that was not requested.
     pub fn when(mut self, when: When) -> Restart {
         self.when = when;
         self
     }
 
-    /// Time from the start of the process until it must be ready; by default 30 s. Then it is killed, which is a crash.
+    /// The time from the start of the process in which it must become ready; by default 30 s. Otherwise it is killed, which counts as a
+    /// crash.
     pub fn ready_within(mut self, time: Duration) -> Restart {
         self.ready_within = time;
         self
     }
 
-    /// How often a program that is ready is asked whether it still serves; by default every 10 s, and a millisecond at
-    /// least.
+    /// How often a program that is ready is asked whether it still serves; by default every 10 s, and at most once in a millisecond.
     pub fn ask_every(mut self, time: Duration) -> Restart {
         self.ask_every = time;
         self
     }
 
-    /// So many questions in a row without an answer mean that the program hangs; by default 3, and one at least. Each
-    /// has time for its answer until the next one would be asked. A program that hangs is killed, which is a crash.
+    /// After how many questions in a row without an answer the program counts as hung; by default 3, and at least 1. The time for an answer
+    /// ends when the next question is due. A program that hangs is killed, which counts as a crash.
     pub fn hung_after(mut self, questions: u32) -> Restart {
         self.hung_after = questions;
         self
     }
 
-    /// How long a call to or of the program may take where its caller says nothing else; by default 30 s. A course does
-    /// not use it.
+    /// How long a call to the program or by it may take if its caller sets no other limit; by default 30 s. The course itself does not use
+    /// this.
     pub fn call_deadline(mut self, time: Duration) -> Restart {
         self.call_deadline = time;
         self
     }
 
-    /// Time from SIGTERM to SIGKILL where the program is asked to end; by default 5 s.
+    /// The time between SIGTERM and SIGKILL when the program is asked to end; by default 5 s.
     pub fn stop_grace(mut self, time: Duration) -> Restart {
         self.stop_grace = time;
         self
     }
 
-    /// How long the next start is waited with after the first crash, the second, and so on; the last one counts for all
-    /// further crashes. By default 1, 2, 5, 15 and 60 s. With none, each start follows at once.
+    /// The waits before the next start after the first crash, the second, and so on; the last one is used for all further crashes. By
+    /// default 1, 2, 5, 15 and 60 s. With an empty list each start follows without a wait.
     pub fn backoff(mut self, times: impl IntoIterator<Item = Duration>) -> Restart {
         self.backoff = times.into_iter().collect();
         self
     }
 
-    /// After a process that ran for so long, crashes are counted anew for the [back-off](Restart::backoff); by default
-    /// 10 minutes. That it was started counts for nothing.
+    /// After a process that ran for this long, the crashes that select the [wait](Restart::backoff) are counted from zero; by default 10
+    /// minutes. A successful start alone does not reset the count.
     pub fn steady_after(mut self, time: Duration) -> Restart {
         self.steady_after = time;
         self
     }
 
-    /// So many crashes within so much time mean that the program is not started again until somebody asks for it; by
-    /// default 5 within 10 minutes. With 0 crashes there is no quarantine.
+    /// After this many crashes within this time the program is not started again until that is requested; by default 5 within 10 minutes.
+    /// With 0 crashes there is no quarantine.
     pub fn quarantine(mut self, crashes: u32, within: Duration) -> Restart {
         self.quarantine_crashes = crashes;
         self.quarantine_within = within;
         self
     }
 
-    /// Time from one question to the next, which is also the time for its answer.
+    /// The time from one question to the next, which is also the time limit for an answer.
     pub(super) fn between_questions(&self) -> Duration {
         self.ask_every.max(LEAST_BETWEEN_QUESTIONS)
     }
 
-    /// The wait before the next start, after so many crashes in a row.
+    /// The wait before the next start after this many crashes in a row.
     pub(super) fn wait_after(&self, crashes: usize) -> Duration {
         let at = crashes
             .saturating_sub(1)

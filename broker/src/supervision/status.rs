@@ -1,4 +1,4 @@
-//! What others are told of a supervised program.
+//! The status of a supervised program, as others see it.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,20 +6,20 @@ use std::time::Duration;
 use super::exit::Exit;
 use crate::listing::Transport;
 
-/// Where a supervised program is on its course.
+/// The state of a supervised program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// It is being started, or has not said yet that it is ready.
+    /// It is being started, or has not reported yet that it is ready.
     Starting,
-    /// It can be called.
+    /// It takes calls.
     Ready,
-    /// It has crashed, and is started again after the back-off.
+    /// It has crashed, and will be started again after a wait.
     Waiting,
-    /// It has crashed too often, and is not started again until somebody asks for it.
+    /// It has crashed too often, and is only started again on request.
     Quarantined,
-    /// It is to end, and has not ended yet.
+    /// It is being ended.
     Stopping,
-    /// It does not run, and is not to.
+    /// It does not run, and will not be started unless that is requested.
     Stopped,
 }
 
@@ -36,63 +36,63 @@ impl fmt::Display for State {
     }
 }
 
-/// Why a course counts the end of a life as a crash, besides how the process ended.
+/// A reason for which a course counts the end of a life as a crash, in addition to how the process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fault {
-    /// `HANDSHAKE_TIMEOUT`, `HUNG`, `NOT_STARTED`, or what the [event](super::Event::Fatal) said.
+    /// `HANDSHAKE_TIMEOUT`, `HUNG`, `NOT_STARTED`, or the code of the [event](super::Event::Fatal).
     pub code: &'static str,
-    /// For people.
+    /// The reason, for people.
     pub why: String,
 }
 
-/// How a supervised program stands.
+/// The status of a supervised program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
-    /// Where it is on its course.
+    /// The state.
     pub state: State,
-    /// The process that runs.
+    /// The number of the process, while one runs.
     pub pid: Option<u32>,
     /// How often it was started again.
     pub restarts: u64,
     /// How its last process ended.
     pub last_exit: Option<Exit>,
-    /// What was wrong with its last life, where more is known than how the process ended.
+    /// The fault of its last life, if more is known than how the process ended.
     pub last_fault: Option<Fault>,
     /// Time until it is started again, while it [waits](State::Waiting).
     pub next_try: Option<Duration>,
-    /// Whether whoever supervises it ended its last process with SIGKILL: for its fault, or because it did not end in its grace.
+    /// Whether its last process was ended with SIGKILL by its supervisor: for a fault, or because it did not end within its grace.
     pub was_killed: bool,
-    /// How the program takes part in the bus.
+    /// How the program is connected to the bus.
     pub transport: Transport,
-    /// Its version, where that is known while it is not connected.
+    /// Its version, if it is known even while the program is not connected.
     pub version: Option<String>,
-    /// Whether `callgate start`, `stop` and `restart` reach whoever supervises it: a runtime. Of a program that its host
-    /// supervises nobody but that can.
+    /// Whether `callgate start`, `stop` and `restart` work for it: true if a runtime supervises it. Only its host can start or stop a
+    /// program that the host supervises.
     pub takes_orders: bool,
 }
 
 impl Status {
-    /// The same of a program that takes part in the bus in this way.
+    /// The same status for a program that is connected to the bus in this way.
     pub fn with_transport(mut self, transport: Transport) -> Status {
         self.transport = transport;
         self
     }
 
-    /// The same of a program of this version.
+    /// The same status for a program of this version.
     pub fn with_version(mut self, version: impl Into<String>) -> Status {
         self.version = Some(version.into());
         self
     }
 
-    /// The same of a program that a runtime supervises, which takes orders of the command line.
+    /// The same status for a program of a runtime, which the command line can start and stop.
     pub fn with_orders(mut self) -> Status {
         self.takes_orders = true;
         self
     }
 
-    /// How its last life ended, for people; `None` where none has.
+    /// How its last life ended, for people; `None` if none has ended.
     pub fn how_it_ended(&self) -> Option<String> {
         match (&self.last_fault, self.last_exit) {
             (Some(fault), _) => Some(format!("{}: {}", fault.code, fault.why)),

@@ -3,6 +3,7 @@
 mod absence;
 mod event;
 mod half;
+mod nobody;
 mod questions;
 mod state;
 mod told;
@@ -28,9 +29,9 @@ use crate::session::numbers::MembershipId;
 use crate::session::verdict::{Verdict, Verdicts};
 use crate::session::wanted::Wanted;
 
-pub(crate) use absence::{NOBODY, is_known, nobody};
 pub use event::GateEvent;
 use half::Half;
+pub(crate) use nobody::{NOBODY, is_known, nobody};
 use questions::Questions;
 pub(crate) use questions::{Asked, Question};
 pub(crate) use state::{State, Way};

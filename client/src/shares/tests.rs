@@ -14,7 +14,9 @@ use parking_lot::Mutex;
 use super::held::Held;
 use super::made::What;
 use super::table::{Found, Table};
-use super::used::{Known, Place, TellsBroker, Used, Version};
+use super::used::{Known, Made, Place, TellsBroker, Used, Version};
+use super::watched::Watched;
+use crate::link::peer::Caller;
 use callgate_layout::Code;
 
 /// The records that a broker was sent.
@@ -272,4 +274,44 @@ fn bytes_that_are_no_value_are_their_maker_s_fault() {
         Held::<[u8]>::of(&version).ok().unwrap().shown[..],
         [1, 2, 3]
     );
+}
+
+/// What a plugin had made was not given to the next broker once it had looked at it itself; or it was, though somebody
+/// else had made a newer version.
+#[test]
+fn what_was_made_is_kept_until_there_is_a_newer_version() {
+    let scene = Scene::new();
+    let used = scene.used();
+    used.set_made(Arc::new(Made {
+        facts: facts(1),
+        file: file(&[1, 0, 0, 0]),
+        persistent: false,
+        what: used.what.clone(),
+    }));
+    let own = scene.held(&scene.version(&used, 1));
+    assert!(used.made().is_some_and(|made| made.facts.name == name(1)));
+    let _newer = scene.held(&scene.version(&used, 2));
+    assert!(used.made().is_none());
+    drop(own);
+}
+
+/// A watch that had ended asked the broker again after each answer, and its question stayed there.
+#[test]
+fn a_watch_that_has_ended_asks_no_more() {
+    let me = Caller {
+        name: "Me".to_owned(),
+        display_name: String::new(),
+        version: String::new(),
+        pid: 1,
+        plugin: 1,
+    };
+    let told = Box::new(|_| ());
+    let watched = Watched::new(TAG.into(), (&Arc::default(), &Arc::new(me)), told);
+    assert_eq!(watched.ask(1, 10), Some(None));
+    assert_eq!(watched.ask(1, 11), None, "it is asked already");
+    assert_eq!(watched.ask(2, 12), Some(None), "another broker is not");
+    assert!(!watched.is_over());
+    assert_eq!(watched.end_asking(), Some((2, 12)));
+    assert!(watched.is_over());
+    assert_eq!((watched.ask(3, 13), watched.end_asking()), (None, None));
 }

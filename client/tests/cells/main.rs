@@ -1,4 +1,4 @@
-//! Cells as programs have them: with brokers, writers and readers of this process.
+//! Cells as programs use them, with brokers, writers and readers in this process.
 
 #![allow(clippy::unwrap_used)]
 
@@ -35,7 +35,7 @@ fn a_reader_copies_what_was_written_last() {
     assert_eq!(get(&mut reader(&one)), 9);
 }
 
-/// Handles are for threads as their types say; a clone has its own copy.
+/// The types of handles say which threads may use them; each clone has its own copy of the value.
 #[test]
 fn handles_go_to_other_threads() {
     fn is_send<T: Send>(_: &T) {}
@@ -79,7 +79,7 @@ fn handles_go_to_other_threads() {
     assert!([99_999, 100_000].contains(&get(&mut read)));
 }
 
-/// A reader that came first and found nothing would have to ask again and again.
+/// A reader that came before the writer would have to ask for the cell again and again.
 #[test]
 fn a_reader_may_come_first() {
     let bus = Bus::new();
@@ -94,7 +94,7 @@ fn a_reader_may_come_first() {
     thread::scope(|scope| {
         let waiting = scope.spawn(|| reader(&other));
         let cell = loop {
-            // There is a cell of that tag from when somebody waits for it.
+            // The broker creates a cell of that tag as soon as a reader waits for it.
             if bus_has_cell(&one) {
                 break writer(&one);
             }
@@ -114,7 +114,7 @@ fn bus_has_cell(plugin: &callgate_client::Plugin) -> bool {
         .is_some_and(|all| !all.is_empty())
 }
 
-/// The last value stays, and the next writer begins with it.
+/// The last value stays after its writer has gone, and the next writer begins with it.
 #[test]
 fn writers_come_and_go() {
     let bus = Bus::new();
@@ -149,7 +149,7 @@ fn writers_come_and_go() {
     assert_eq!(cell.ended().map(|error| error.code()), Some(Code::Closed));
 }
 
-/// A cell that is closed is the broker's no more either: nobody could write it, or give it another type.
+/// When a cell is closed the broker must forget it too: otherwise nobody could write it again, or give it another type.
 #[test]
 fn the_last_handle_closes_the_cell() {
     let bus = Bus::new();

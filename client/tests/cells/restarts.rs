@@ -7,7 +7,7 @@ use callgate_client::{BrokerEvent, Code};
 
 use crate::scene::{Bus, PATIENCE, TAG, await_that, code, get, reader, set, writer};
 
-/// Who comes first to the next broker, writer or reader, must not decide what is read.
+/// Whether the writer or the reader reaches the next broker first must make no difference to what is read.
 #[test]
 fn values_are_read_across_brokers() {
     for is_writer_first in [true, false] {
@@ -22,7 +22,7 @@ fn values_are_read_across_brokers() {
             false => [&other, &one],
         };
         buses[1].takes(first);
-        // One has gone on, the other one has not: the old memory is still written and read.
+        // One of the two has reached the next broker, and the other has not: the old memory is still written and read.
         for value in 2..50 {
             set(&cell, value);
             assert_eq!(get(&mut read), value);
@@ -61,7 +61,7 @@ fn a_cell_is_written_and_read_while_there_is_no_broker() {
     assert_eq!((get(&mut late), get(&mut read)), (100, 100));
 }
 
-/// What was read would be the value of a writer that nobody hears of any more.
+/// Otherwise a reader would take the last value of a writer that has gone for good for a current one.
 #[test]
 fn who_does_not_come_back_is_gone() {
     let buses = [Bus::new(), Bus::new()];
@@ -80,7 +80,7 @@ fn who_does_not_come_back_is_gone() {
     assert_eq!((&*read.writer(), read.is_current()), ("Next", true));
 }
 
-/// First come, first served: the one that comes too late is told, and writes no more.
+/// The writer that reaches the next broker second is told so, and can no longer write.
 #[test]
 fn another_plugin_may_be_there_first() {
     let buses = [Bus::new(), Bus::new()];
@@ -109,7 +109,7 @@ fn another_plugin_may_be_there_first() {
     await_that("the rival's is read", || get(&mut read) == 7);
 }
 
-/// A wait that a broker's end would end had to be begun again by the program.
+/// A wait ended with the broker, so that the program had to begin it again.
 #[test]
 fn a_wait_goes_on_with_the_next_broker() {
     let buses = [Bus::new(), Bus::new()];

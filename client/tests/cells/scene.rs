@@ -8,7 +8,7 @@ use callgate_client::{Cell, CellWriter, Code, Plugin};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const TAG: &str = "Rack.Level";
 
-/// Values that are whole only where all of them are the same.
+/// Values that are whole only if all their numbers are equal.
 pub(crate) type Level = [u64; 8];
 
 /// A bus.
@@ -26,7 +26,7 @@ impl Bus {
             .unwrap()
     }
 
-    /// Has a plugin go on with this bus.
+    /// Moves a plugin to this bus.
     pub(crate) fn takes(&self, plugin: &Plugin) {
         plugin.rejoin(self.0.connect().unwrap()).unwrap();
     }
@@ -40,7 +40,7 @@ pub(crate) fn reader(plugin: &Plugin) -> Cell<Level> {
     plugin.shares().cell(TAG).unwrap()
 }
 
-/// What a cell holds, which has to be whole.
+/// The value of a cell, after checking that it is whole.
 pub(crate) fn get(cell: &mut Cell<Level>) -> u64 {
     let value = cell.get().unwrap();
     assert_eq!(value, [value[0]; 8]);
@@ -55,7 +55,7 @@ pub(crate) fn code<T>(outcome: callgate_client::Result<T>) -> Code {
     outcome.map(drop).unwrap_err().code()
 }
 
-/// Waits until something has come about.
+/// Waits until a condition holds.
 pub(crate) fn await_that(what: &str, mut is_so: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !is_so() {

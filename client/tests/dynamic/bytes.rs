@@ -80,7 +80,7 @@ fn structs_go_between_types_and_bytes() {
     assert_eq!(back.invoke((track(), 1.0)).unwrap(), track());
 }
 
-/// Bytes that were cut out of others lie anywhere.
+/// Bytes that are a part of others may begin at any address.
 #[test]
 fn an_archive_is_read_wherever_it_lies_and_others_are_refused() {
     let archive = dynamic::encode(&track()).unwrap();
@@ -94,7 +94,7 @@ fn an_archive_is_read_wherever_it_lies_and_others_are_refused() {
     assert_eq!(error.code(), Code::Protocol, "{error}");
 }
 
-/// Typed and untyped sides understand each other, as long as the bytes are archives.
+/// Typed and untyped sides can call each other as long as the bytes are archives.
 #[test]
 fn types_are_a_layer_over_bytes() {
     let scene = scene(Dispatch::Thread);
@@ -148,7 +148,7 @@ fn calls_that_wait_for_their_answers_do_not_hold_the_turn() {
         .map(|_| jobs.recv_timeout(PATIENCE).unwrap())
         .collect();
     assert_eq!(other.invoke((1,)).unwrap(), 2);
-    // In another order than they came.
+    // Answered in another order than they arrived.
     for (request, responder) in waiting.into_iter().rev() {
         responder.reply(&request).unwrap();
     }
@@ -192,7 +192,7 @@ fn a_sent_call_ends_at_its_deadline_and_its_slot_comes_back() {
         assert!(responder.is_cancelled());
         responder.reply(b"late").unwrap();
     }
-    // More than there are slots for one gate.
+    // More calls than one gate has slots.
     let sent: Vec<_> = (0..200_u8).map(|n| gate.send(&[n]).unwrap()).collect();
     let answering = thread::spawn(move || {
         for _ in 0..200 {

@@ -1,4 +1,4 @@
-//! Answers that wait for space, and those for which there is none.
+//! Answers that wait for space, and answers for which there is none.
 
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
@@ -43,14 +43,14 @@ fn an_answer_hears_of_space_that_a_request_took() {
     let sent = gate.with_timeout(PATIENCE).send(b"x").unwrap();
     let job = jobs.recv_timeout(PATIENCE).unwrap();
     job.1.reply(&large).unwrap();
-    // Let it fall asleep.
+    // Time in which the plugin falls asleep.
     thread::sleep(Duration::from_millis(100));
     responder.reply(b"").unwrap();
     assert_eq!(*sent.wait().unwrap(), *large);
     asking.wait().unwrap();
 }
 
-/// A plugin whose result found no memory was said to have closed.
+/// If there was no memory for a plugin's result, its caller was told that the plugin had closed.
 #[test]
 fn a_result_for_which_there_is_no_memory_is_the_quota_s_error() {
     let scene = scarce();

@@ -1,4 +1,4 @@
-//! Everything at once, and nothing lost of it.
+//! All kinds of calls at once; none is lost.
 
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
@@ -10,10 +10,10 @@ use callgate_client::{Code, Dispatch, HandlerError, Result};
 
 use crate::scene::{Job, PATIENCE, await_that, block_on, deferring, scene};
 
-/// Slots that one gate may have of a link.
+/// The number of slots of a link that one gate may use.
 const OF_A_GATE: usize = 32;
 
-/// Chance that can be had again.
+/// Random numbers that can be repeated.
 struct Random(u64);
 
 impl Random {
@@ -25,7 +25,7 @@ impl Random {
     }
 }
 
-/// Inline, in the payload blocks, in extents.
+/// Lengths for payloads inline, in the payload blocks, and in extents.
 fn length(random: &mut Random) -> u64 {
     match random.below(20) {
         0 => 100_000 + random.below(100_000),
@@ -45,7 +45,7 @@ fn expect(outcome: Result<Bytes>, request: &[u8], hasty: bool) {
     }
 }
 
-/// One thread's calls of every kind.
+/// The calls of one thread, of every kind.
 fn call(gate: &Gate, seed: u64) {
     let mut random = Random(seed);
     let mut under_way = Vec::new();
@@ -75,7 +75,7 @@ fn call(gate: &Gate, seed: u64) {
     }
 }
 
-/// Answers calls, some late and some with a failure; holds those back that say so.
+/// Answers calls, some of them late and some with a failure; keeps those that ask for it unanswered.
 fn answer(jobs: &Mutex<Receiver<Job>>, held: &Mutex<Vec<Responder>>, seed: u64) {
     let mut random = Random(seed);
     loop {

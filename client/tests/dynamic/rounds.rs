@@ -1,4 +1,4 @@
-//! What handlers leave to be done at the end of their round.
+//! Work that handlers leave for the end of their round.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -116,7 +116,7 @@ fn what_is_left_is_done_before_its_handler_waits() {
     }
 }
 
-/// Nobody would do it later.
+/// No later round would do that work.
 #[test]
 fn elsewhere_it_is_done_at_once() {
     let count = Arc::new(AtomicUsize::new(0));
@@ -147,7 +147,7 @@ fn elsewhere_it_is_done_at_once() {
     }
 }
 
-/// A panic in it ended the thread that serves.
+/// A panic in that work ended the thread that serves calls.
 #[test]
 fn a_panic_in_it_ends_nothing() {
     let scene = scene(Dispatch::Thread);

@@ -15,14 +15,14 @@ use crate::scene::{
     GATE, Job, PATIENCE, await_that, deferring, deferring_at, poll, scene, scene_with, waker,
 };
 
-/// Calls of one gate that a link lets be under way at once.
+/// The number of calls of one gate that a link allows to be under way at once.
 const OF_A_GATE: usize = 32;
 
 /// Answers each call with its own bytes, until the gate is gone.
 fn answer_all(jobs: Receiver<Job>) -> JoinHandle<()> {
     thread::spawn(move || {
         while let Ok((request, responder)) = jobs.recv() {
-            // Its caller may have gone.
+            // The caller may have gone.
             let _ = responder.reply(&request);
         }
     })
@@ -66,7 +66,7 @@ fn a_late_answer_ends_a_caller_s_wait_for_a_slot_where_calls_were_sent_before() 
     });
 }
 
-/// The same where the first call is sent while a caller waits already.
+/// The same if the first call is sent while a caller is waiting already.
 #[test]
 fn a_late_answer_ends_a_caller_s_wait_for_a_slot_also_where_calls_are_sent_meanwhile() {
     let scene = scene(Dispatch::Thread);
@@ -106,7 +106,7 @@ fn a_gate_that_hangs_keeps_no_other_gate_s_calls_waiting() {
     drop(jobs);
 }
 
-/// Three gates that are all behind: each has its turn.
+/// Three gates that all have more calls than slots get their turns one after the other.
 #[test]
 fn gates_that_wait_for_slots_take_turns() {
     let scene = scene(Dispatch::Thread);
@@ -189,7 +189,7 @@ fn thread_of(gate: &Gate, jobs: &Receiver<Job>) -> PathBuf {
     Path::new("/proc").join(thread)
 }
 
-/// Clock ticks that a thread has used.
+/// The clock ticks of processor time that a thread has used.
 fn ticks(thread: &Path) -> u64 {
     let stat = fs::read_to_string(thread.join("stat")).unwrap();
     let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();

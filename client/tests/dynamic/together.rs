@@ -1,4 +1,4 @@
-//! Answers that are given together: whoever sleeps is woken when all of them are there.
+//! Answers that are given together: a sleeping caller is woken once all of them are there.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use callgate_client::{Dispatch, WaitPolicy};
 
 use crate::scene::{Job, PATIENCE, Scene, await_that, deferring, poll, scene_with, waker};
 
-/// So long a thread takes at most to fall asleep, and a waker to be called that is called at all.
+/// More time than a thread needs to fall asleep, or a waker to be called if it is called at all.
 const MOMENT: Duration = Duration::from_millis(200);
 /// Who was not woken sleeps until its deadline.
 const SOON: Duration = Duration::from_secs(8);
 
-/// Plugins that sleep at once.
+/// Plugins that go to sleep without polling first.
 fn sleepers() -> Scene {
     scene_with(Dispatch::Thread, WaitPolicy::Park, BusLimits::default())
 }
@@ -47,14 +47,14 @@ fn answer(jobs: impl IntoIterator<Item = Job>) {
     }
 }
 
-/// Each answer woke the caller's thread by itself.
+/// Each answer woke the caller's thread separately.
 #[test]
 fn callers_are_woken_when_all_answers_are_there() {
     let scene = sleepers();
     let (_provider, gate, jobs) = deferring(&scene);
     let (mut sent, jobs, told) = asleep(&gate.with_timeout(PATIENCE), &jobs, 16);
     answer_together(|| {
-        // One inside another tells nobody at its end.
+        // The end of an inner one wakes nobody.
         answer_together(|| answer(jobs));
         thread::sleep(MOMENT);
         assert_eq!(told.load(Ordering::Relaxed), 0);
@@ -68,7 +68,7 @@ fn callers_are_woken_when_all_answers_are_there() {
     }
 }
 
-/// Threads that wait for calls of their own have bells of their own.
+/// Threads that wait for calls of their own have doorbells of their own.
 #[test]
 fn callers_on_threads_are_woken_each() {
     let scene = sleepers();
@@ -127,7 +127,7 @@ fn a_caller_may_go_before_it_is_woken() {
     });
 }
 
-/// Answers that are there were lost where their plugin closed before their callers were woken.
+/// Answers that were written were lost if their plugin closed before the callers were woken.
 #[test]
 fn answers_stand_where_the_plugin_closes_before_callers_are_woken() {
     let scene = sleepers();

@@ -1,4 +1,4 @@
-//! Handlers that wait for listeners which wait for them.
+//! Handlers that wait for listeners, which in turn wait for those handlers.
 
 use std::sync::Arc;
 use std::thread;
@@ -10,7 +10,7 @@ use super::scene::{Notes, PATIENCE, Scene, TOPIC};
 
 const EVENTS: u32 = 200;
 
-/// A plugin whose calls all take links.
+/// A plugin whose calls all go over links, none of them directly.
 fn connect(scene: &Scene, name: &str, dispatch: Dispatch) -> Plugin {
     Plugin::builder(name)
         .descriptor(scene.broker.connect().unwrap())
@@ -59,14 +59,14 @@ impl Circle {
         }
     }
 
-    /// A gate of the sender's, for a plugin.
+    /// Opens a gate of the sender for a plugin.
     fn gate(&self, by: &Plugin, name: &str) -> Subscriber<(), ()> {
         let gate = by.subscriber(name).unwrap().with_timeout(2 * PATIENCE);
         gate.wait_ready(PATIENCE).unwrap();
         gate
     }
 
-    /// What a flush inside a handler came to.
+    /// The result of a flush inside a handler.
     fn flush(&self, by: &Plugin) -> String {
         let flush = by.subscriber::<(), String>("Sender.Flush").unwrap();
         flush.wait_ready(PATIENCE).unwrap();
@@ -142,7 +142,7 @@ fn a_flush_inside_a_handler_is_told_of_who_waits_for_it() {
     }
 }
 
-/// The listener's turn is two calls away, in another chain's hands or in the same one's.
+/// The turn that the listener needs is two calls away, held by another chain or by the same one.
 #[test]
 fn a_listener_whose_call_is_handled_is_found_to_wait() {
     let circle = Circle::new(Dispatch::Thread);
@@ -166,7 +166,7 @@ fn a_listener_whose_call_is_handled_is_found_to_wait() {
     notes.wait(1);
 }
 
-/// A call of the listener's waits for the sender's turn, and the listener can handle events all the same.
+/// A call of the listener waits for the sender's turn; the listener can handle events nevertheless.
 fn flushes_beside_a_call(dispatch: Dispatch, subscribe: impl FnOnce(&Circle, Notes<()>)) {
     let circle = Circle::new(dispatch);
     let ask = circle.gate(&circle.listener, "Sender.Ask");

@@ -1,4 +1,4 @@
-//! Cursors that go from one feed to the next.
+//! Cursors that are reused by one feed after the other.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -70,7 +70,7 @@ fn unsubscribing_drops_a_handler_whose_sender_has_gone() {
 /// the feed had left.
 #[test]
 fn a_cursor_is_not_given_to_another_feed_while_somebody_writes_to_it() {
-    // As many as a plugin has.
+    // As many as a plugin has cursors.
     const CURSORS: usize = 1024;
     let scene = Scene::new();
     let (sender, listener) = scene.two(Dispatch::Thread);
@@ -82,7 +82,7 @@ fn a_cursor_is_not_given_to_another_feed_while_somebody_writes_to_it() {
         let (counts, seen, own) = (notes.clone(), last.clone(), own.clone());
         let (plugin, second) = (Arc::downgrade(&listener), second.clone());
         move |_: u32| {
-            // This one's place is in use until the handler has returned.
+            // The cursor of this feed stays in use until the handler has returned.
             drop(own.lock().unwrap().take());
             let plugin = plugin.upgrade().unwrap();
             for _ in 0..CURSORS {

@@ -21,7 +21,7 @@ use scene::{Notes, PATIENCE, Scene, TOPIC, numbers};
 
 const MODES: [Dispatch; 3] = [Dispatch::Thread, Dispatch::Pool(3), Dispatch::Pump];
 
-/// Has a plugin that pumps do so until something has come about.
+/// Pumps a plugin until a condition holds.
 fn pump_until(plugin: &callgate_client::Plugin, dispatch: Dispatch, is_done: impl Fn() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !is_done() {

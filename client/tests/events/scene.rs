@@ -61,7 +61,7 @@ impl<T: Clone + Debug + PartialEq> Notes<T> {
         self.0.0.lock().unwrap().clone()
     }
 
-    /// Waits until there are so many.
+    /// Waits until this many were noted.
     pub(crate) fn wait(&self, count: usize) -> Vec<T> {
         let until = Instant::now() + PATIENCE;
         let mut notes = self.0.0.lock().unwrap();

@@ -1,4 +1,4 @@
-//! Plugins that are dropped while they come back.
+//! Plugins that are dropped while they reconnect.
 
 use std::fmt::Debug;
 use std::sync::Mutex;
@@ -24,7 +24,7 @@ fn drop_in_time(plugin: Plugin) {
     assert!(took < SOON, "{took:?}");
 }
 
-/// A plugin that was dropped waited for an attempt to come back, five seconds and more.
+/// Dropping a plugin waited for its attempt to reconnect, for five seconds and more.
 #[test]
 fn an_attempt_is_given_up_when_the_plugin_is_dropped() {
     let listener = Listener::new("silent", 8);
@@ -39,7 +39,7 @@ fn an_attempt_is_given_up_when_the_plugin_is_dropped() {
     silent.await_end();
 }
 
-/// The same where the broker's socket has no room, so that the kernel has the attempt wait.
+/// The same if the broker's socket has no room, so that the kernel blocks the attempt.
 #[test]
 fn a_plugin_that_waits_in_line_for_a_broker_is_dropped_at_once() {
     let listener = Listener::new("full", 1);
@@ -50,7 +50,7 @@ fn a_plugin_that_waits_in_line_for_a_broker_is_dropped_at_once() {
     drop_in_time(plugin);
 }
 
-/// A plugin that is dropped by the thread that has it come back.
+/// A plugin that is dropped by the thread that reconnects it.
 static DROPPED: Mutex<Option<Plugin>> = Mutex::new(None);
 static IS_DROPPED: AtomicBool = AtomicBool::new(false);
 

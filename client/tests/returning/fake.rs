@@ -1,4 +1,4 @@
-//! A broker that is the test: it says and leaves out what it likes.
+//! A broker played by the test, which can send wrong records and leave out others.
 
 use std::fs::DirBuilder;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -20,17 +20,17 @@ use nix::sys::socket::{
 };
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-/// How long nothing comes that will not come.
+/// How long tests wait to see that nothing arrives.
 pub(crate) const QUIET: Duration = Duration::from_millis(100);
 
 /// The broker's end of a plugin's connection.
 pub(crate) struct Broker(pub(crate) OwnedFd);
 
-/// What comes over it.
+/// What arrives at the broker's end.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Came {
     Record(ToBroker),
-    /// The plugin has hung up.
+    /// The plugin has closed its connection.
     End,
     Nothing,
 }
@@ -67,7 +67,7 @@ impl Broker {
         }
     }
 
-    /// Waits until the plugin has hung up, whatever it says before.
+    /// Waits until the plugin has closed its connection; skips all records before.
     pub(crate) fn await_end(&self) {
         let until = Instant::now() + PATIENCE;
         while self.read(PATIENCE) != Came::End {
@@ -75,7 +75,7 @@ impl Broker {
         }
     }
 
-    /// Takes a plugin in.
+    /// Admits a plugin.
     pub(crate) fn welcome(&self, bus: u64, plugin: u64) {
         let hello = self.record();
         assert!(matches!(
@@ -161,7 +161,7 @@ pub(crate) fn connect() -> (Plugin, Broker) {
     (plugin.join().unwrap().unwrap(), broker)
 }
 
-/// Has a plugin go on with another broker.
+/// Moves a plugin to another broker.
 pub(crate) fn rejoin(plugin: &Plugin, bus: u64, number: u64) -> Broker {
     let (ours, theirs) = fdpass::pair().unwrap();
     let broker = Broker(ours);
@@ -202,7 +202,7 @@ impl Listener {
         &self.path
     }
 
-    /// The next connection, on which nothing was said yet.
+    /// The next connection, on which nothing was sent yet.
     pub(crate) fn accept(&self) -> Broker {
         let until = Instant::now() + PATIENCE;
         let connection = loop {
@@ -229,7 +229,7 @@ impl Listener {
         }
     }
 
-    /// Connects a plugin, with the broker that takes it in.
+    /// Connects a plugin, together with the broker that admits it.
     pub(crate) fn connect(&self) -> (Plugin, Broker) {
         let builder = Plugin::builder("P").socket(self.path());
         let plugin = thread::spawn(|| builder.connect());

@@ -9,14 +9,14 @@ use callgate_client::{Code, Plugin, Publisher, Share, Versions};
 
 use crate::scene::{PATIENCE, Scene, TAG, Table, eventually, is_there};
 
-/// Has plugins go on with the next bus, in this order.
+/// Moves plugins to the next bus, in this order.
 fn go_on(to: &Scene, plugins: &[&Plugin]) {
     for plugin in plugins {
         plugin.rejoin(to.broker.connect().unwrap()).unwrap();
     }
 }
 
-/// What a plugin that was never on the bus before finds there.
+/// What a plugin finds there that is on this bus for the first time.
 fn found(scene: &Scene) -> Option<(String, u64, String)> {
     let plugin = scene.plugin("Stranger");
     let share = plugin.shares().try_get::<Table>(TAG).unwrap()?;
@@ -50,7 +50,7 @@ fn the_maker_gives_it_to_the_next_broker() {
             go_on(&new, &[&reader, &maker]);
         }
         eventually(|| found(&new) == two);
-        // What was read is still that very memory.
+        // Guards taken before still read the same memory.
         let again = versions.latest().unwrap().unwrap();
         assert_eq!((again.version(), &*read.name), (2, "two"));
         if maker_first {
@@ -147,7 +147,7 @@ fn who_asks_while_there_is_no_broker_waits_for_the_next() {
     let plugin = old.plugin("Maker");
     let held = plugin.shares().get_or_create("Held", || 7_u32).unwrap();
     drop(old);
-    // What is held needs no broker.
+    // Memory that a guard holds can be read without a broker.
     assert_eq!(
         plugin
             .shares()
@@ -169,7 +169,7 @@ fn who_asks_while_there_is_no_broker_waits_for_the_next() {
     drop(held);
 }
 
-/// The use of the old broker was relinquished at the new one, which ended the plugin's session.
+/// The plugin gave its use of the old broker's share back to the new broker, which ended the plugin's session.
 #[test]
 fn what_is_let_go_while_there_is_no_broker_is_not_said_to_the_next() {
     let (old, new) = (Scene::new(), Scene::new());

@@ -1,4 +1,4 @@
-//! What becomes of shares when plugins close, lose rights, or wait where nothing comes.
+//! Shares of plugins that close, lose rights, or wait for a share that nobody makes.
 
 use std::sync::Barrier;
 use std::thread;
@@ -9,7 +9,7 @@ use callgate_client::{Code, Plugin, Share, Shares, Versions};
 
 use crate::scene::{PATIENCE, Scene, TAG, Table, eventually, is_there};
 
-/// Whoever waited for one that went away waited for ever.
+/// If the maker of a share left, the plugins that waited for the share waited for ever.
 #[test]
 fn a_plugin_that_closes_while_it_makes_leaves_it_to_the_next() {
     let scene = Scene::new();
@@ -92,7 +92,7 @@ fn rights_that_are_taken_away_leave_the_guards() {
     drop(made);
 }
 
-/// Who may only make reads what it has made.
+/// A plugin that may only make shares can read what it has made.
 #[test]
 fn who_may_only_make_has_its_own() {
     let scene = Scene::new();
@@ -109,7 +109,7 @@ fn who_may_only_make_has_its_own() {
     drop(theirs);
 }
 
-/// It was refused, although the share was there and it might read that.
+/// The request was refused, although the share existed and the plugin was allowed to read it.
 #[test]
 fn who_may_only_read_has_what_is_there() {
     let scene = Scene::new();
@@ -129,7 +129,7 @@ fn who_may_only_read_has_what_is_there() {
     drop(made);
 }
 
-/// A plugin that ends with its broker hears that there will be no other.
+/// A plugin that ends with its broker is told that it will not get another one.
 #[test]
 fn who_ends_with_its_broker_hears_so() {
     let scene = Scene::new();

@@ -1,4 +1,4 @@
-//! Making a share once.
+//! A share is made only once, however many plugins ask for it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;
@@ -10,7 +10,7 @@ use callgate_client::{Code, Dispatch, HandlerError, Share, Shares};
 
 use crate::scene::{PATIENCE, Scene, TAG, Table, is_there};
 
-/// Each made its own, and the last one that came won.
+/// Each plugin made its own share, and the last one replaced the others.
 #[test]
 fn of_many_one_makes_it() {
     const THREADS: usize = 4;
@@ -78,7 +78,7 @@ fn a_factory_that_fails_or_panics_leaves_nothing_behind() {
     assert_eq!(other.shares().get::<Table>(TAG).unwrap().name, made.name);
 }
 
-/// Who waited for one that failed waited for ever.
+/// If making a share failed, the plugins that waited for it waited for ever.
 #[test]
 fn the_next_in_the_row_makes_it() {
     let scene = Scene::new();
@@ -174,7 +174,7 @@ fn the_time_of_each_is_its_own() {
     });
 }
 
-/// Whoever takes longer than it may has made it in vain.
+/// A maker that exceeds its time limit has made its share in vain.
 #[test]
 fn a_maker_that_takes_too_long_is_passed_over() {
     let scene = Scene::new();
@@ -200,7 +200,7 @@ fn a_maker_that_takes_too_long_is_passed_over() {
     });
 }
 
-/// A handler waits no longer than the call lasts that it serves, and gets what others make.
+/// A handler waits for a share no longer than the call that it serves lasts, and gets shares that others make.
 #[test]
 fn handlers_use_shares() {
     for dispatch in [Dispatch::Thread, Dispatch::Pool(2)] {

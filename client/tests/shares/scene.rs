@@ -50,7 +50,7 @@ impl Scene {
     }
 }
 
-/// Waits until something has come about.
+/// Waits until a condition holds.
 pub(crate) fn eventually(is_done: impl Fn() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !is_done() {
@@ -59,7 +59,7 @@ pub(crate) fn eventually(is_done: impl Fn() -> bool) {
     }
 }
 
-/// Whether there is a share of that tag for others.
+/// Whether other plugins find a share of that tag.
 pub(crate) fn is_there(shares: &Shares, tag: &str) -> bool {
     shares.try_get::<Table>(tag).unwrap().is_some()
 }

@@ -1,4 +1,4 @@
-//! Versions of a share: published, followed.
+//! Versions of a share: publishing them, and following them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -40,7 +40,7 @@ fn who_follows_gets_each_new_version() {
         let seen = versions.latest().unwrap().unwrap();
         assert_eq!((seen.version(), &*seen.name), (number, &*name));
     }
-    // Older guards stay as they were.
+    // Guards of older versions still read their own version.
     assert_eq!((&*first.name, &*seen.name), ("1", "1"));
     let found: Share<Table> = maker.shares().get(TAG).unwrap();
     assert_eq!(found.version(), 19);
@@ -192,7 +192,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// What a watch has told, in order.
+/// The versions that a watch has reported, in order.
 fn noted() -> (
     Arc<Mutex<Vec<String>>>,
     impl Fn(ShareEvent) + Send + Sync + 'static,
@@ -226,7 +226,7 @@ fn a_watch_tells_how_a_tag_stands() {
         assert_eq!(watch.tag(), TAG);
         drop(watch);
         let made = maker.shares().publish(TAG, &Table::named("3")).unwrap();
-        // A second one hears what there is.
+        // A second watch is told the present version.
         let (others, told) = noted();
         let other = watcher.shares().watch(TAG, told).unwrap();
         eventually(|| *others.lock().unwrap() == ["here 1"]);
@@ -235,7 +235,7 @@ fn a_watch_tells_how_a_tag_stands() {
     }
 }
 
-/// It runs as a handler does: not while another one of the plugin runs.
+/// A watch's function runs like a handler: never while another handler of the plugin runs.
 #[test]
 fn a_watch_is_told_in_the_plugin_s_turn() {
     let scene = Scene::new();
@@ -266,7 +266,7 @@ fn a_watch_is_told_in_the_plugin_s_turn() {
     drop((watch, slow));
 }
 
-/// A watch that drops itself waited for itself.
+/// A watch that was dropped inside its own function waited for itself.
 #[test]
 fn what_is_told_may_use_shares_and_end_the_watch() {
     let scene = Scene::new();

@@ -52,7 +52,9 @@ fn who_listens_later_is_shown_the_history() {
 fn who_is_slow_loses_nothing_while_it_is_waited_for() {
     let bus = Bus::new();
     let (sender, listener) = (bus.connect("Sender"), bus.connect("Listener"));
-    let topic = sender.topic_with::<(u32,)>(TOPIC, small()).unwrap();
+    // A budget is also used up by a listener that gets no processor.
+    let options = small().unlimited_budget().send_timeout(PATIENCE);
+    let topic = sender.topic_with::<(u32,)>(TOPIC, options).unwrap();
     let notes = Notes::new();
     let seen = notes.clone();
     let _heard = listener

@@ -1,4 +1,4 @@
-//! Buses of this process, and places where handlers leave what they were given.
+//! Buses in this process, and lists in which handlers note what they were given.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Condvar, Mutex};
@@ -30,13 +30,13 @@ impl Bus {
             .unwrap()
     }
 
-    /// Has a plugin go on with this bus.
+    /// Moves a plugin to this bus.
     pub(crate) fn takes(&self, plugin: &Plugin) {
         plugin.rejoin(self.0.connect().unwrap()).unwrap();
     }
 }
 
-/// Notes the numbers that come.
+/// Notes the numbers of the events.
 pub(crate) fn hear(listener: &Plugin, notes: &Notes<u32>) -> Subscription {
     let seen = notes.clone();
     listener
@@ -62,7 +62,7 @@ impl<T: Clone + Debug> Notes<T> {
         self.0.0.lock().unwrap().clone()
     }
 
-    /// Waits until there are so many.
+    /// Waits until this many were noted.
     pub(crate) fn wait(&self, count: usize) -> Vec<T> {
         let until = Instant::now() + PATIENCE;
         let mut notes = self.0.0.lock().unwrap();
@@ -75,7 +75,7 @@ impl<T: Clone + Debug> Notes<T> {
     }
 }
 
-/// Waits until something has come about.
+/// Waits until a condition holds.
 pub(crate) fn await_that(what: &str, is_so: impl Fn() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !is_so() {

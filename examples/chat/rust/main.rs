@@ -13,20 +13,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use callgate_client::{HandlerError, Plugin, Result, SortedMap, gate_type};
 
-/// What is said, as all three send it.
+/// The event that all three plugins send when somebody speaks.
 #[gate_type]
 struct Message {
     from: String,
     text: String,
 }
 
-/// What `say` takes.
+/// The parameter of `say`.
 #[gate_type]
 struct Say {
     text: String,
 }
 
-/// What `counts` and `compare` take.
+/// The parameter of `counts` and `compare`.
 #[gate_type]
 struct Asked {
     /// Only what this one has said.
@@ -34,14 +34,14 @@ struct Asked {
     from: Option<String>,
 }
 
-/// What `compare` gives.
+/// The result of `compare`.
 #[gate_type]
 struct Compared {
     mine: SortedMap<String, u64>,
     theirs: SortedMap<String, u64>,
 }
 
-/// How often each has spoken.
+/// How often each speaker has spoken.
 #[derive(Clone, Default)]
 struct Counts(Arc<Mutex<BTreeMap<String, u64>>>);
 
@@ -88,7 +88,7 @@ fn main() -> Result<()> {
         let theirs = others.invoke((asked,))?;
         Ok::<_, HandlerError>(Compared { mine, theirs })
     })?;
-    // Calls and events are handled on a thread of the plugin's; this one waits until it is sent away.
+    // The library handles calls and events on its own thread; this one waits until the runtime ends the plugin.
     plugin.wait_closed();
     Ok(())
 }

@@ -14,8 +14,8 @@
 //!   | <------------ Read |                                   |   there is a new writer: other memory, which begins with the last value
 //! ```
 //!
-//! A cell has one writer at a time; it lives as long as somebody has it open. It has its tag alone: there is no share of that tag meanwhile.
-//! Memory that was sealed takes no second writer, so each writer has memory of its own.
+//! A cell has one writer at a time; it exists as long as any plugin has it open. Meanwhile no share has the same tag.
+//! Sealed memory cannot be mapped by a second writer, so each writer gets new memory.
 //!
 //! **The broker is replaced.** A writer opens the cell again and is given new memory, into which it writes as well as into the old,
 //! until the old membership ends. A reader opens it again, and reads the old memory until it has the new.
@@ -54,22 +54,23 @@ pub enum CellToBroker {
         tag: String,
         /// The fingerprint of a signature with the type as its only parameter.
         fingerprint: u128,
-        /// The same for people.
+        /// The signature, to be shown to people.
         signature: String,
         /// Bytes of one value.
         len: u32,
-        /// Whether to write.
+        /// Whether the plugin wants to write the cell; otherwise it wants to read.
         writes: bool,
-        /// Whether who wants to read waits for the first writer, where there has been none; otherwise that is
+        /// Whether a reader waits for the first writer if the cell has had none; otherwise the broker answers
         /// `NOT_READY`.
         waits: bool,
     },
-    /// Everything that came with `Write` is mapped, all of the memory is allocated, and the last value is in it.
+    /// The writer has mapped everything that came with `Write`, has allocated all of the memory, and has copied the last
+    /// value into it.
     Written {
         /// The number from `Open`.
         request: u32,
     },
-    /// The cell is used no longer. Answered by nothing.
+    /// The plugin no longer uses the cell. There is no answer.
     Close {
         /// The number from `Open`.
         request: u32,
@@ -79,8 +80,8 @@ pub enum CellToBroker {
 /// About cells, from the broker to a plugin.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum CellToPlugin {
-    /// The plugin writes the cell. Descriptors: its memory, to be mapped for writing; then, if `has_last`, that of the writer before, to be
-    /// mapped for reading. Answered by `Written`.
+    /// The plugin becomes the writer of the cell. Descriptors: its memory, to be mapped for writing; then, if `has_last`,
+    /// the memory of the writer before, to be mapped for reading. Answered by `Written`.
     Write {
         /// The number from `Open`.
         request: u32,
@@ -89,7 +90,7 @@ pub enum CellToPlugin {
         /// Whether the memory of the writer before comes along.
         has_last: bool,
     },
-    /// The memory of a cell that the plugin writes is what the cell lies in from now on. Needs no answer.
+    /// The broker has sealed the memory that this plugin writes: from now on readers read the cell there. Needs no answer.
     Sealed {
         /// The number from `Open`.
         request: u32,
@@ -108,7 +109,7 @@ pub enum CellToPlugin {
         /// The number from `Open`.
         request: u32,
     },
-    /// A cell is the plugin's no longer: its right was taken away, or its writer did not answer in time.
+    /// The plugin has lost the cell: the policy took its right away, or it did not answer `Write` in time.
     Closed {
         /// The number from `Open`.
         request: u32,

@@ -1,4 +1,4 @@
-//! What records are made of: plugins, gates, ends of links.
+//! Types that several kinds of records contain: facts about plugins, gates and ends of links.
 
 // The fields of archived enum variants are made by a derive that leaves them undocumented.
 #![allow(missing_docs)]
@@ -7,20 +7,20 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::encoding::{Encoding, Encodings};
 
-/// What a caller means to give to and get from one half of a gate, as far as the broker compares it.
+/// The types that a caller uses for the arguments and result of one half of a gate, as far as the broker compares them.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Number of parameters; `None` is any number.
     pub params: Option<u8>,
     /// The fingerprint of the signature; see [`crate::schema`].
     pub fingerprint: u128,
-    /// How it can write its calls.
+    /// The encodings in which the caller can write its calls.
     pub encodings: Encodings,
     /// The signature for people: `(String, u32) -> i32`.
     pub signature: String,
 }
 
-/// Where the bytes of a schema are that a plugin provides a gate with.
+/// Where the bytes of the schema are with which a plugin provides a gate.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum SchemaSource {
     /// Here, up to [`MAX_INLINE_SCHEMA`](super::MAX_INLINE_SCHEMA) bytes.
@@ -29,10 +29,10 @@ pub enum SchemaSource {
     Upload(u32),
 }
 
-/// Who a plugin is.
+/// What a plugin says about itself in its hello.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The name it is known by; one living plugin of a bus has it.
+    /// The name by which others know it; at most one connected plugin of a bus has it.
     pub name: String,
     /// The name for people.
     pub display_name: String,
@@ -42,12 +42,12 @@ pub struct Identity {
     pub clock: Clock,
 }
 
-/// Which doorbell page is meant, of those that a broker has made.
+/// Names one of the doorbell pages that a broker has made.
 ///
 /// Plugins of one process can have one doorbell page in common, so that one word wakes the thread that
-/// serves all of them. The first says `Hello` and is given a page; the others name it in
-/// `HelloInGroup`, before they know which bus they reach. The broker keeps the file for as long as any session has it, and hands it
-/// to the linked peers of each.
+/// serves all of them. The first says `Hello` and is given a page; the others name that page in
+/// `HelloInGroup`, before they know which bus they reach. The broker keeps the file for as long as any session uses it,
+/// and sends it to the linked peers of each plugin.
 ///
 /// | who | does | what happens |
 /// |---|---|---|
@@ -60,7 +60,7 @@ pub struct Identity {
 pub struct DoorbellName {
     /// The bus's own number, because two brokers may number their plugins alike.
     pub bus: u64,
-    /// The plugin that it was made for, which may have ended.
+    /// The plugin for which the page was made; that plugin may have ended.
     pub plugin: u64,
 }
 
@@ -68,21 +68,21 @@ pub struct DoorbellName {
 /// processes whose clocks differ cannot call each other.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clock {
-    /// How far it is ahead of the machine's own, in nanoseconds: what its time namespace says.
+    /// How far the clock is ahead of the machine's own, in nanoseconds, as the time namespace says.
     /// `None` where the process cannot tell.
     pub offset: Option<i64>,
-    /// What it shows, in nanoseconds.
+    /// The time that the clock shows, in nanoseconds.
     pub now: u64,
 }
 
-/// A plugin as its linked peers are told of it.
+/// What the broker tells a plugin about a linked peer.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct PeerInfo {
     /// The id of this incarnation; never used again by this broker.
     pub plugin: u64,
     /// Its process.
     pub pid: u32,
-    /// Who it says it is.
+    /// What the plugin says about itself.
     pub identity: Identity,
 }
 
@@ -108,7 +108,7 @@ impl LinkEnd {
     }
 }
 
-/// How one half of a gate stands to a plugin that opened it.
+/// Whether, and how, a plugin that has a gate open can call one half of it.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum Availability {
     /// Nobody provides it.
@@ -123,21 +123,20 @@ pub enum Availability {
         /// The provider's signature.
         signature: String,
     },
-    /// It takes no encoding that the caller can give.
+    /// The provider takes none of the encodings in which the caller can write.
     NoEncoding {
         /// The provider's signature.
         signature: String,
-        /// What it takes.
+        /// The encodings that the provider takes.
         takes: Encodings,
     },
-    /// It takes or gives other types. Whether values of the one can become values of the other, the
-    /// caller's library says.
+    /// The provider takes or returns other types. The caller's library decides whether values can be converted.
     Differs {
         /// The provider's schema ([`SchemaToBroker::Fetch`](super::SchemaToBroker)).
         schema: u64,
         /// The provider's signature.
         signature: String,
-        /// Whether calls can go as JSON; else there is no way to call it.
+        /// Whether calls can go as JSON; if not, the caller cannot call this half.
         json: bool,
     },
 }
@@ -151,57 +150,59 @@ pub struct Route {
     pub index: u16,
 }
 
-/// How a gate stands to a plugin that opened it.
+/// The state of a gate, as the broker tells it to a plugin that has the gate open.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct GateState {
     /// The provider's name, while there is one.
     pub owner: Option<String>,
-    /// Which of the gate's lives this is: each is a larger number than the one before, also across
-    /// brokers, except that a provider that stays while its broker is replaced goes on with the one
-    /// that it has, and that a name under a prefix has the life of the prefix, also again, when a gate of just
-    /// that name has come and gone. 0 while nobody provides it.
+    /// Number of the gate's life. Each life has a larger number than the one before, also across brokers, with two
+    /// exceptions. A provider that stays while its broker is replaced keeps the number that it has. A name under a
+    /// prefix has the prefix's number, and has it again when a gate of exactly that name has come and gone. 0 while
+    /// nobody provides the gate.
     pub generation: u64,
-    /// The half that gives results.
+    /// The function: the half that returns results.
     pub function: Availability,
-    /// The half that gives none.
+    /// The action: the half that returns none.
     pub action: Availability,
-    /// The way there, if at least one half is ready, or differs and can be called as JSON.
+    /// Where calls go, if at least one half is ready, or differs and can be called as JSON.
     pub route: Option<Route>,
 }
 
-/// What a session ends with, or what a request is refused for.
+/// Why a session ended or a request was refused.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The number of a [`crate::Code`].
     pub code: u16,
     /// What happened and what to do about it.
     pub message: String,
-    /// The same for programs: the text of a JSON value, of at most [`MAX_TEXT`](super::MAX_TEXT) bytes.
+    /// Details for programs: the text of a JSON value, of at most [`MAX_TEXT`](super::MAX_TEXT) bytes.
     pub context: Option<String>,
 }
 
-/// How the dispatcher of a plugin stands, as the plugin's library says. Where plugins of one process share a
-/// dispatcher, it is about all of them.
+/// State of a plugin's dispatcher, as the plugin's library reports it. Plugins of one process that share a
+/// dispatcher report the same state.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pulse {
     /// How many turns of calls have ended.
     pub turns_ended: u64,
-    /// Whether calls wait that nobody has taken, and the dispatcher has not looked for any since the last question.
+    /// True if calls wait in a ring and the dispatcher has not looked for calls since the broker's last question.
     pub is_waiting: bool,
-    /// How long the caller of a running handler still waits, the longest of them, in nanoseconds. 0 where none does.
+    /// Nanoseconds until the latest deadline of the callers of running handlers; 0 if none of them still waits,
+    /// `u64::MAX` if one of these deadlines is no longer known.
     pub busy_for: u64,
 }
 
-/// Which broker this is.
+/// Facts by which a plugin tells one broker from another.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BrokerFacts {
-    /// Its process, as it says: the credentials of a socket that a service manager made name that one.
+    /// The broker's process id, as the broker says. The plugin cannot use the socket's credentials: those of a socket
+    /// that a service manager made name the manager's process.
     pub pid: u32,
-    /// Which broker in a row it is on its socket; 1 for one without a socket.
+    /// Number of this broker among those that have served its socket, from 1; 1 for a broker without a socket.
     pub generation: u64,
 }
 
-/// How much of everything a plugin may have.
+/// The limits of one plugin.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PluginLimits {
     /// Gates that it provides.
@@ -216,6 +217,6 @@ pub struct PluginLimits {
     pub schema_mib: u32,
     /// MiB of shares that it has made, and of older versions that it keeps.
     pub share_mib: u32,
-    /// Shares and cells that it has in use, makes, waits for and watches.
+    /// Shares and cells that it has in use, makes, waits for or watches.
     pub shares: u32,
 }

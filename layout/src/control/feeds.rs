@@ -1,4 +1,4 @@
-//! Records about feeds: what plugins have asked to hear, and where they hear it.
+//! Records about feeds: the topics to which a plugin subscribes, and the memory in which it reads their events.
 //!
 //! ```text
 //! listener             broker                 sender
@@ -18,10 +18,10 @@
 //!   | Unsubscribe -----> |                      |   all its feeds have ended; needs no answer
 //! ```
 //!
-//! How the sender sees the same is drawn in [sources](super::SourceToBroker).
+//! [Sources](super::SourceToBroker) draws the same from the sender's side.
 //!
-//! A name that nobody sends on is no error: `Subscribed` comes at once, and `Found` when there is a source. A prefix ends in
-//! `.`, and stands for every topic whose name begins with it.
+//! Subscribing to a topic without a source is no error: `Subscribed` comes at once, and `Found` when there is a source. A
+//! prefix ends in `.`, and stands for every topic whose name begins with it.
 //!
 //! What each side can do wrong:
 //!
@@ -48,24 +48,24 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::facts::{Failure, PeerInfo, Shape};
 use crate::encoding::Encoding;
 
-/// How a source stands to a subscription.
+/// Whether, and how, a subscription can take the events of a source.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum Fit {
-    /// The types are the same, and it can be heard in this encoding.
+    /// The types are the same, and both sides have this encoding.
     Same {
-        /// How its events come.
+        /// The encoding of the events.
         encoding: Encoding,
     },
-    /// The types differ. Whether events of the one can become values of the other, the listener's library says.
+    /// The types differ. The listener's library decides whether the events can be converted.
     Differs {
         /// The source's schema ([`FeedToBroker::Fetch`]).
         schema: u64,
-        /// Whether events can come as JSON; else there is no way to hear it.
+        /// Whether events can come as JSON; if not, the listener cannot take them.
         json: bool,
     },
-    /// There is no encoding that both sides have, or the number of parameters differs.
+    /// The two sides have no encoding in common, or the number of parameters differs.
     Unfit {
-        /// `TYPE_MISMATCH` or `LENGTH_MISMATCH`, in words.
+        /// `TYPE_MISMATCH` or `LENGTH_MISMATCH`, with a message.
         failure: Failure,
     },
 }
@@ -73,7 +73,7 @@ pub enum Fit {
 /// About feeds, from their listener to the broker.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum FeedToBroker {
-    /// Hear a topic, or all topics under a prefix. A request, answered by `Subscribed` or by
+    /// Subscribe to a topic, or to all topics under a prefix. A request, answered by `Subscribed` or by
     /// [`Answer`](super::SessionToPlugin::Answer) with a failure.
     Subscribe {
         /// The plugin's number for this request.
@@ -82,14 +82,14 @@ pub enum FeedToBroker {
         subscription: u32,
         /// The topic, or the prefix.
         topic: String,
-        /// Whether that is a prefix.
+        /// Whether `topic` is a prefix.
         prefix: bool,
         /// What the handlers take: parameters alone, and in which encodings.
         shape: Shape,
-        /// Whether a thread of its own takes from its feeds, and not the plugin's dispatcher.
+        /// True if a separate thread takes the events of the feeds, and not the plugin's dispatcher.
         pulled: bool,
     },
-    /// Hear it no longer.
+    /// End a subscription and all its feeds.
     Unsubscribe {
         /// The subscription.
         subscription: u32,
@@ -98,20 +98,21 @@ pub enum FeedToBroker {
     Take {
         /// The feed, from `Found`.
         feed: u64,
-        /// How its events are to come.
+        /// The encoding in which the listener wants the events.
         encoding: Encoding,
     },
-    /// Do not, or no longer.
+    /// Do not set this feed up, or end it.
     Leave {
         /// The feed.
         feed: u64,
     },
-    /// Everything that came with `Follow` is mapped, and the cursor's line is zero.
+    /// The listener has mapped everything that came with `Follow`, and has set the cursor's line to zero.
     Following {
         /// The feed.
         feed: u64,
     },
-    /// In the place of `Following`: it cannot be mapped now. The feed has ended, and its source is `Found` anew later.
+    /// In the place of `Following`: the listener cannot map the memory now. The feed has ended, and the broker sends
+    /// `Found` for its source again later.
     FollowFailed {
         /// The feed.
         feed: u64,
@@ -125,7 +126,7 @@ pub enum FeedToBroker {
         feed: u64,
         /// The schema, from `Found`.
         schema: u64,
-        /// Bytes that are not wanted.
+        /// Where the part begins, in bytes from the start of the schema.
         offset: u32,
     },
 }
@@ -133,7 +134,7 @@ pub enum FeedToBroker {
 /// About feeds, from the broker to their listener.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum FeedToPlugin {
-    /// Every source that there was has started, was left, or has failed.
+    /// Each source that matched at the time of `Subscribe` has started, was left, or has failed.
     Subscribed {
         /// The number from `Subscribe`.
         request: u32,
@@ -146,16 +147,16 @@ pub enum FeedToPlugin {
         feed: u64,
         /// The topic.
         topic: String,
-        /// Who sends on it.
+        /// The plugin that sends on it.
         peer: PeerInfo,
-        /// The number that its source has across brokers.
+        /// The number of this source; a source keeps it when its broker is replaced.
         incarnation: u64,
         /// Its signature.
         signature: String,
-        /// How it stands to what is wanted.
+        /// Whether, and how, the subscription can take its events.
         fit: Fit,
     },
-    /// Where a feed lies. Descriptors: its ring, to be mapped for reading; the sender's doorbell, to be mapped for
+    /// The memory of a feed. Descriptors: its ring, to be mapped for reading; the sender's doorbell, to be mapped for
     /// writing; its process. Answered by `Following`, by `FollowFailed`, or by `Leave`.
     Follow {
         /// The feed.
@@ -167,17 +168,17 @@ pub enum FeedToPlugin {
         /// The source's topic word in the sender's doorbell page.
         word: u16,
     },
-    /// The source has noted the listener.
+    /// The source's plugin has noted the listener: from here on it misses no event.
     Start {
         /// The feed.
         feed: u64,
         /// Where it begins in the ring.
         position: u64,
-        /// The number of the event that lies there, or is next.
+        /// The number of the event at that position, or of the next event that will lie there.
         number: u64,
     },
-    /// A feed has ended: its source has, or it may not be heard any more, or could not be set up. What was published
-    /// may be taken. Its cursor may be given to another feed.
+    /// A feed has ended, because its source has ended, the listener lost the right to hear it, or it could not be set
+    /// up. The listener may still take events that were published. The broker may give its cursor to another feed.
     Ended {
         /// The feed.
         feed: u64,

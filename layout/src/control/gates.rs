@@ -1,19 +1,19 @@
-//! Records about gates: who provides what, and how what is open stands.
+//! Records about gates: providing and withdrawing them, and the states of the gates that a plugin has open.
 //!
-//! All records to the broker are requests, which may be sent at any time once the plugin's status page is
-//! mapped. They are charged to it but for `Sync`, and for what takes up what the plugin had
-//! ([coming back](super::SessionToBroker)). `Provide` is answered by `Provided`, or by
+//! All records to the broker are requests, which a plugin may send at any time once it has mapped its status page.
+//! The broker charges each request to the plugin, except `Sync` and the requests by which a plugin takes up again
+//! what it had before ([coming back](super::SessionToBroker)). `Provide` is answered by `Provided`, or by
 //! [`SessionToPlugin::Answer`](super::SessionToPlugin::Answer) with a failure; `Withdraw` and `WhyAbsent`
-//! are answered by `Answer`; an open gate is followed by `State` and `OpenFailed` until it is closed. For
-//! a state in which the gate can be called, the broker first sets a link up, if there is none
+//! are answered by `Answer`. For an open gate the broker sends `State` and `OpenFailed` until the plugin closes it.
+//! Before it sends a state in which the gate can be called, the broker sets a link up, if there is none
 //! ([`LinkToPlugin`](super::LinkToPlugin)).
 //!
 //! # A provider that comes back
 //!
 //! A plugin that comes back to a new broker says in `Provide` which life of the gate it has provided.
 //! Where nobody provides the gate, `Provided` says which life it is now: the same one, if this broker has
-//! not known a life of this gate and the one named is from before its own time; else a new one, as for
-//! all others. Where another plugin provides the gate meanwhile, this one stands in line:
+//! not known a life of this gate and the named life is from before its own time; otherwise a new one, as for
+//! all others. Where another plugin provides the gate meanwhile, the plugin that comes back stands in line:
 //!
 //! ```text
 //! plugin               broker
@@ -23,23 +23,23 @@
 //!   | <-------- Provided |   with the same request number: whoever has stood in line longest is next
 //! ```
 //!
-//! Both halves of a plugin that wait are next together, and whoever provides a gate without having been
-//! in line for it does not come before those who are. `Withdraw` takes an offer out of the line. Whoever
-//! loses the right to provide a gate while it is in line is answered with `Answer` and a failure, and is
-//! out of it.
+//! If a plugin waits with both halves of a gate, both get their turn together. A plugin that offers a gate without
+//! having been in line does not overtake those in line. `Withdraw` takes an offer out of the line. A plugin that
+//! loses the right to provide a gate while it is in line is sent `Answer` with a failure, and leaves the line.
 //!
 //! # Prefixes
 //!
-//! A prefix is provided, withdrawn, in line and alive like a gate, and stands for every longer name that begins
-//! with it. The broker resolves a name that is opened: an exact gate, or else the longest prefix. What begins
-//! with a prefix belongs to its owner: an exact gate or a prefix of another plugin under it, and a prefix
-//! over such, are refused (`ALREADY_PROVIDED`). A name under a prefix has the life of the prefix.
+//! A prefix is provided and withdrawn like a gate, and has its line and its lives like a gate. It stands for every
+//! longer name that begins with it. When a plugin opens a name, the broker looks for an exact gate, and otherwise takes
+//! the longest matching prefix. All names under a prefix belong to its owner: the broker refuses another plugin an
+//! exact gate or a prefix under it, or a prefix above it (`ALREADY_PROVIDED`). A name under a prefix has the life of
+//! the prefix.
 //!
-//! # What returned is visible
+//! # A change that has returned is visible
 //!
 //! `State` takes its time, and a program may learn from others, sooner than from the broker, that a gate
-//! is there, gone or allowed. So a call asks where it finds no way to its gate, or was refused and
-//! certainly did not run; and so does every wait for a gate before it begins:
+//! is there, gone or allowed. So the library sends `Sync` when a call finds no way to its gate, or was refused and
+//! certainly did not run; and before every wait for a gate:
 //!
 //! ```text
 //! caller               broker                        others
@@ -51,15 +51,15 @@
 //! ```
 //!
 //! Both travel on one socket, whose records the caller's library takes in order: when it reads `Synced`, it
-//! has taken in everything that the broker knew when it read `Sync`. Then the call looks at its gate once
-//! more, and is made once more at most. Calls of one open gate share a `Sync` that was sent after they
+//! has taken in everything that the broker knew when it read `Sync`. Then the caller's library looks at the gate
+//! once more, and makes the call at most once more. Calls of one open gate share a `Sync` that was sent after they
 //! began: one is on its way, and one waits to be sent.
 //!
 //! `Sync` is not charged, because nobody can see how often it is asked for: a program calls an absent
-//! gate in a loop. Instead the broker answers a number of them a second, of all plugins together and
-//! each plugin in turn; others wait, at most one for each open gate. Whoever waits is answered at once
-//! when there is news of the gate. So a `Sync` never ends a session for its number, and takes no more of the
-//! broker's time than that number.
+//! gate in a loop. Instead the broker answers a limited number of them a second, for all plugins together and
+//! taking each plugin in turn; the others wait, at most one for each open gate. A `Sync` that waits is answered at
+//! once when the state of its gate changes. So too many `Sync`s never end a session, and the broker spends no more
+//! time on them than on that limited number.
 //!
 //! What each side can do wrong:
 //!
@@ -103,20 +103,20 @@ pub enum GateToBroker {
         request: u32,
         /// The gate, or the prefix.
         gate: String,
-        /// Whether that is a prefix, which stands for all names under it ([`check_prefix`](super::check_prefix)).
+        /// Whether `gate` is a prefix, which stands for all names under it ([`check_prefix`](super::check_prefix)).
         prefix: bool,
         /// Which half of it.
         kind: CallKind,
         /// What it takes and gives.
         schema: SchemaSource,
-        /// The same for people: `(String, u32) -> i32`.
+        /// The signature, to be shown to people: `(String, u32) -> i32`.
         signature: String,
-        /// How it takes calls.
+        /// The encodings of calls that it takes.
         encodings: Encodings,
         /// The gate's record in the plugin's status page ([`crate::stats`]), if it has one.
         record: Option<u16>,
-        /// Which life of the gate it was, where this plugin comes back; 0 where it was told `Lost` since,
-        /// and was in line when the broker ended.
+        /// If this plugin comes back: the life of the gate that it provided. 0 if the old broker had told it `Lost`
+        /// and it was in line when that broker ended.
         life: Option<u64>,
     },
     /// Offer one half of a gate no longer, or stand in line for it no longer.
@@ -128,32 +128,33 @@ pub enum GateToBroker {
         /// Which half of it.
         kind: CallKind,
     },
-    /// Say how a gate stands, now and whenever that changes, and make it callable.
+    /// Open a gate: the broker sends its state, now and whenever that changes, and makes it callable.
     Open {
         /// The plugin's number for this open gate.
         open: u32,
         /// The gate.
         gate: String,
-        /// What the caller means to give to and get from its function.
+        /// The types that the caller uses for the arguments and result of the function.
         function: Shape,
-        /// What the caller means to give to its action.
+        /// The types that the caller uses for the arguments of the action.
         action: Shape,
     },
-    /// Answer when the plugin was told how an open gate stands now. Answered by `Synced`, which may take
-    /// as long as a link takes to be set up.
+    /// Ask for confirmation that the plugin was sent the state that an open gate has now. Answered by `Synced`, which
+    /// may take as long as setting up a link takes.
     Sync {
         /// The number from `Open`.
         open: u32,
     },
-    /// An open gate is no longer of interest.
+    /// Close an open gate: the broker sends no more states of it.
     Close {
         /// The number from `Open`.
         open: u32,
     },
-    /// Say what the broker knows of why nobody provides a gate: programs that it started, and that
-    /// have not connected or have ended, how supervised ones stand, and folders of plugins that cannot be used. Answered by `Answer`, without a failure where there are none;
-    /// with `PROVIDER_GONE` where there is nobody to wait for, because one of them has ended before
-    /// it connected; and else with `NOT_READY`. The context is an object, where that is one supervised plugin: `plugin`, `state` and others.
+    /// Ask why nobody provides a gate. The broker knows the programs that it started and that have not connected or have
+    /// ended, the states of supervised plugins, and the plugin folders that it cannot use. Answered by `Answer`: without
+    /// a failure if there are none of these; with `PROVIDER_GONE` if one of them ended before it connected and there is
+    /// nobody left to wait for; otherwise with `NOT_READY`. If the cause is one supervised plugin, the context is an
+    /// object with `plugin`, `state` and others.
     WhyAbsent {
         /// The plugin's number for this request.
         request: u32,
@@ -169,7 +170,7 @@ pub enum GateToPlugin {
     Provided {
         /// The plugin's number for the request.
         request: u32,
-        /// Which of the gate's lives this is, as in [`GateState::generation`].
+        /// The number of the gate's life, as in [`GateState::generation`].
         life: u64,
     },
     /// Answers `Provide` of a plugin that comes back: another one provides the gate. The offer is in
@@ -180,14 +181,14 @@ pub enum GateToPlugin {
         /// The name of the plugin that provides it.
         owner: String,
     },
-    /// How an open gate stands.
+    /// The state of an open gate.
     State {
         /// The number from `Open`.
         open: u32,
-        /// How it stands.
+        /// Its state.
         state: GateState,
     },
-    /// Answers `Sync`: what was sent before this is how the gate stands.
+    /// Answers `Sync`: the last `State` or `OpenFailed` before this record is up to date.
     Synced {
         /// The number from `Open`.
         open: u32,
@@ -199,9 +200,8 @@ pub enum GateToPlugin {
         /// Why.
         failure: Failure,
     },
-    /// Nobody provides an open gate, and a program has ended, or was refused, before it connected,
-    /// which was to do so as far as the broker knows: `WhyAbsent` says more. Sent once for each such
-    /// program.
+    /// Nobody provides an open gate, and a program that the broker expected to provide it ended, or was refused, before
+    /// it connected: `WhyAbsent` says more. Sent once for each such program.
     StartFailed {
         /// The number from `Open`.
         open: u32,

@@ -28,9 +28,10 @@
 //!   | <----------------------- Revoked |   is taken from a ring or made directly from here on
 //! ```
 //!
-//! Whoever changed the policy waits for `Revoked` ([`LinkToBroker::Revoked`]), at most a step's time, after
-//! which the link ends: what certainly does not run any more must not depend on how busy a provider is. The
-//! caller is told as well (`OpenFailed`), and not waited for: the provider does not rely on it.
+//! The change of the policy is confirmed only after `Revoked` ([`LinkToBroker::Revoked`]). If `Revoked` does not come
+//! within a step's time, the broker ends the link: that the calls certainly do not run any more must not depend on how
+//! busy a provider is. The broker tells the caller as well (`OpenFailed`), and does not wait for it: the provider
+//! does not rely on the caller.
 //!
 //! # Names under a prefix
 //!
@@ -43,18 +44,18 @@
 //!   | <---- State{absent} | <----------------- NotProvided |   the index is free again
 //! ```
 //!
-//! # When nobody has a name open any more
+//! # When all callers have closed a name
 //!
 //! An index is free again when the last open gate of its name on its link was closed and the provider has
-//! said that it refuses it: `Close`, then `Revoke` and `Revoked`. Nobody waits for that, so it has no
-//! deadline: while the provider is stopped these indexes are not given again, and what else is called over the
-//! link goes on. A side is sent one such `Revoke` at a time; what is closed meanwhile goes with the next. An open
-//! that comes meanwhile gets another index, and fails where all are taken. If the policy forbids a gate whose index
-//! is being taken back so, a step's time begins, as if `Revoke` went then.
+//! said that it refuses calls under it: `Close`, then `Revoke` and `Revoked`. Nobody waits for that, so it has no
+//! deadline: while the provider is stopped the broker does not give these indexes again, and other calls over the
+//! link go on. A side is sent one such `Revoke` at a time; names closed meanwhile go with the next. An open
+//! that comes meanwhile gets another index, and fails where all are taken. If the policy forbids a gate while its index
+//! is being taken back in this way, a step's time begins, as if the broker had sent `Revoke` then.
 //!
 //! # Links of an older broker
 //!
-//! They go on without any broker, so a new one is told of them by the plugin that takes calls over them
+//! Links go on without a broker, so the plugin that takes calls over old links tells a new broker of them
 //! ([coming back](super::SessionToBroker)):
 //!
 //! ```text
@@ -68,7 +69,7 @@
 //!   | Drained -----------------------> |   the broker forgets all that stands
 //! ```
 //!
-//! A `Standing` names as many gates as fit a record; what does not fit goes into another one, with another
+//! A `Standing` names as many gates as fit a record; the others go into another `Standing`, with another
 //! number and the same peer. The broker judges each gate by the two names: whether the policy lets the peer
 //! take part and call it, and this plugin provide it. Whether another plugin provides the gate by now is
 //! not judged here: this plugin learns that from [`Lost`](super::GateToPlugin::Lost). A refusal stands until
@@ -129,7 +130,7 @@ pub enum LinkToBroker {
         /// The grant.
         index: u16,
     },
-    /// The indexes of a `Revoke` are refused: no call that comes in from here on runs under them.
+    /// This side refuses the indexes of a `Revoke`: no call that arrives from here on runs under them.
     Revoked {
         /// This side.
         end: LinkEnd,
@@ -139,14 +140,15 @@ pub enum LinkToBroker {
     /// The peer at the other end of a link of an older broker may call these gates of this plugin.
     /// Answered by [`LinkToPlugin::Refuse`].
     Standing {
-        /// The plugin's number for this; never used again in a session.
+        /// The plugin's number for this record; never used again in a session.
         number: u32,
         /// The peer's name, as the older broker told it.
         peer: String,
         /// The gates.
         gates: Vec<String>,
     },
-    /// What a `Refuse` named is refused: no call of it that comes in from here on over the old link runs.
+    /// This side refuses the gates that a `Refuse` named: no call of them that arrives over the old link from here on
+    /// runs.
     Refused {
         /// The number from `Standing`.
         number: u32,
@@ -169,18 +171,18 @@ pub enum LinkToPlugin {
     Peer {
         /// This side.
         end: LinkEnd,
-        /// Who is on the other side.
+        /// The plugin on the other side.
         peer: PeerInfo,
         /// How both outboxes of the link are laid out. Their length is the one that `Map` said.
         geometry: Geometry,
     },
-    /// The other side may call a gate of this plugin under this index, with the types named here and
-    /// no others in archives: a half that has none may not be called under it. What comes as JSON says
-    /// itself what it is. Answered by `GrantInstalled`, or by `NotProvided`.
+    /// The other side may call a gate of this plugin under this index. Calls in archives must have the types named
+    /// here; a half without a fingerprint may not be called under the index. Calls as JSON carry their types in
+    /// themselves. Answered by `GrantInstalled`, or by `NotProvided`.
     Grant {
         /// This side.
         end: LinkEnd,
-        /// What envelopes name the gate by.
+        /// The index by which envelopes name the gate.
         index: u16,
         /// The gate; under a prefix, the name that was opened.
         gate: String,
@@ -189,23 +191,23 @@ pub enum LinkToPlugin {
         /// The fingerprint of its action, if it has one.
         action: Option<u128>,
     },
-    /// The other side may not call some gates any more, or has closed them: what it calls under these indexes is refused
-    /// from now on. Answered by `Revoked`, also where this side has let the link go.
+    /// The other side may not call some gates any more, or has closed them: this side refuses its calls under these
+    /// indexes from now on. Answered by `Revoked`, also where this side has dropped the link.
     Revoke {
         /// This side.
         end: LinkEnd,
-        /// The broker's number for this; never used again in a session.
+        /// The broker's number for this record; never used again in a session.
         number: u64,
         /// The indexes.
         indexes: Vec<u16>,
     },
-    /// Some of the gates of a `Standing` may not be called any more over that old link: calls of them are
-    /// refused from now on. Answered by `Refused`, also where nothing is named, the old link is gone, or
-    /// `Drained` was said.
+    /// Some of the gates of a `Standing` may not be called any more over that old link: the plugin refuses calls of
+    /// them from now on. Answered by `Refused`, also where the record names no gate, the old link is gone, or the
+    /// plugin has sent `Drained`.
     Refuse {
         /// The number from `Standing`.
         number: u32,
-        /// Which of the gates: positions in `gates`.
+        /// The refused gates, as positions in the `gates` of `Standing`.
         gates: Vec<u16>,
     },
     /// The link has ended; all of its memory is to be unmapped. Needs no answer.

@@ -1,8 +1,8 @@
-//! Records about shared memory: one life for every kind of it.
+//! Records about shared memory: all kinds of it go through the same stages.
 //!
 //! Each piece of memory is a file that the broker makes, that one plugin writes, and that others read.
-//! A [`MemoryId`] says of which kind it is and where it belongs, in the same words to everyone. What
-//! a plugin is to it is its [`Role`].
+//! A [`MemoryId`] names its kind and the end of the link to which it belongs, in the same way for every plugin. A
+//! plugin's [`Role`] says whether it writes or reads the memory.
 //!
 //! ```text
 //! writer               broker                         reader
@@ -16,8 +16,8 @@
 //!   | (Return) --------> |   (Unmap) -------------------> |
 //! ```
 //!
-//! `Map` is answered by `Mapped` or by `Failed`, once. What the kinds have in common ends there; this
-//! is what each of them says of the steps, and what a further kind has to say:
+//! `Map` is answered by `Mapped` or by `Failed`, once. The kinds have no more in common than that. The table shows
+//! how each kind does the steps; a further kind needs a column of its own:
 //!
 //! | | outbox | extent |
 //! |---|---|---|
@@ -73,14 +73,14 @@ pub enum MemoryId {
     },
 }
 
-/// What a plugin is to some memory. One that is linked with itself is both.
+/// Whether a plugin writes or reads a piece of memory. A plugin that is linked with itself has both roles.
 #[derive(
     Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord,
 )]
 pub enum Role {
-    /// Maps it for writing; the only one who does.
+    /// The plugin maps the memory for writing, and is the only one that does.
     Writer,
-    /// Maps it for reading.
+    /// The plugin maps the memory for reading.
     Reader,
 }
 
@@ -105,25 +105,24 @@ pub enum MemoryToBroker {
         /// Its size in bytes, one of those that extents have.
         len: u32,
     },
-    /// This side has mapped it, and may use it as far as its role goes. The writer of an extent has
-    /// also allocated all of it.
+    /// This side has mapped the memory in the given role. The writer of an extent has also allocated all of it.
     Mapped {
-        /// Which.
+        /// The memory.
         memory: MemoryId,
-        /// As what.
+        /// This side's role.
         role: Role,
     },
-    /// This side cannot use it; in the place of `Mapped`.
+    /// This side cannot use the memory; in the place of `Mapped`.
     Failed {
-        /// Which.
+        /// The memory.
         memory: MemoryId,
-        /// As what.
+        /// This side's role.
         role: Role,
         /// What went wrong.
         failure: Failure,
     },
-    /// The writer of an extent has unmapped it, and has no more use for it. A request, answered by
-    /// nothing: the number may be wanted again at once.
+    /// The writer of an extent has unmapped it and no longer uses it. A request without an answer: the
+    /// writer may want the same number again at once.
     Return {
         /// Which.
         memory: MemoryId,
@@ -133,7 +132,7 @@ pub enum MemoryToBroker {
 /// About memory, from the broker to a plugin.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum MemoryToPlugin {
-    /// Map it. Descriptor: its file.
+    /// Map this memory. Descriptor: its file.
     Map {
         /// Which.
         memory: MemoryId,
@@ -142,7 +141,7 @@ pub enum MemoryToPlugin {
         /// Its size in bytes.
         len: u32,
     },
-    /// Its reader has mapped an extent of this side's: payloads may lie in it.
+    /// The reader has mapped an extent that this side writes: payloads may lie in it.
     Ready {
         /// Which.
         memory: MemoryId,
@@ -154,7 +153,7 @@ pub enum MemoryToPlugin {
         /// Why.
         failure: Failure,
     },
-    /// An extent that this side reads is of no more use. Needs no answer.
+    /// The writer no longer uses an extent that this side reads: unmap it. Needs no answer.
     Unmap {
         /// Which.
         memory: MemoryId,

@@ -1,13 +1,14 @@
-//! What plugins, gates, topics and shares may be called.
+//! Checks of the names of plugins, gates, topics and shares.
 
 use super::{MAX_GATE_NAME, MAX_PLUGIN_NAME};
 
-/// What is wrong with a plugin's name, if anything is.
+/// Checks a plugin's name; the error says what is wrong with it.
 pub fn check_plugin_name(name: &str) -> Result<(), String> {
     check_name("a plugin's name", name, MAX_PLUGIN_NAME)
 }
 
-/// What is wrong with the name of a gate, a topic or a share, if anything is. A name that ends in `.` is a prefix's.
+/// Checks the name of a gate, a topic or a share; the error says what is wrong with it. A name that ends in `.` is a
+/// prefix and no name.
 pub fn check_gate_name(name: &str) -> Result<(), String> {
     check_name("a gate's name", name, MAX_GATE_NAME)?;
     check_star(name)?;
@@ -17,8 +18,8 @@ pub fn check_gate_name(name: &str) -> Result<(), String> {
     }
 }
 
-/// What is wrong with a prefix of gates' names, if anything is. It ends in `.` and stands for every longer
-/// name that begins with it.
+/// Checks a prefix of gates' names; the error says what is wrong with it. A prefix ends in `.` and stands for every
+/// longer name that begins with it.
 pub fn check_prefix(prefix: &str) -> Result<(), String> {
     check_name("a prefix", prefix, MAX_GATE_NAME)?;
     check_star(prefix)?;
@@ -28,7 +29,8 @@ pub fn check_prefix(prefix: &str) -> Result<(), String> {
     }
 }
 
-/// A name with a star could not be told from a pattern: nobody could subscribe to it, or have a policy for it alone.
+/// Refuses a star: it would make the name a pattern, so that nobody could subscribe to that one name, or write a
+/// policy for it alone.
 fn check_star(name: &str) -> Result<(), String> {
     match name.contains('*') {
         true => {

@@ -1,7 +1,7 @@
-//! Records about schemas: the bytes that say what a gate takes and gives ([`crate::schema`]).
+//! Records about schemas: the bytes that describe the types of a gate's arguments and result ([`crate::schema`]).
 //!
-//! The broker keeps the bytes of what is provided and never parses them but for their header. They are
-//! longer than other texts in records, so they have a way of their own, in parts.
+//! The broker keeps the schemas of provided gates and parses only their header. Schemas are longer than other
+//! texts in records, so they have records of their own, which carry them in parts.
 //!
 //! # To the broker
 //!
@@ -16,17 +16,17 @@
 //!   | <-------- Provided |
 //! ```
 //!
-//! Parts need no answer and no acknowledgement: `Provide` says what became of them. A plugin has one
-//! upload at a time in a session. It is charged for the whole length from the first part on; so is each owner
-//! of a gate for the schemas of its own, however many others have the same one.
+//! Parts have no answer: the answer to `Provide` covers them. A plugin has one upload at a time in a session. The
+//! broker charges it for the whole length from the first part on, and charges each owner of a gate for the gate's
+//! schema, even if other plugins have the same one.
 //!
-//! Who comes back to a new broker uploads anew. As many bytes of parts in a session as the plugin may have
-//! of schemas do not count as requests.
+//! A plugin that comes back to a new broker uploads its schemas again. Parts do not count as requests, up to as many
+//! bytes in a session as the plugin may have of schemas.
 //!
 //! # To a plugin
 //!
-//! Whose types differ from those of a gate that it has open is told so, with the number of the provider's schema
-//! ([`Availability::Differs`](super::Availability)), and asks for it:
+//! A plugin whose types differ from those of a gate that it has open is told so, with the number of the provider's
+//! schema ([`Availability::Differs`](super::Availability)), and asks for that schema:
 //!
 //! ```text
 //! caller               broker
@@ -37,8 +37,8 @@
 //!   | <------------ Part |
 //! ```
 //!
-//! Equal bytes have one number, which is never used again in the life of a broker: who has fetched a schema
-//! need not fetch it again from this broker.
+//! Schemas with equal bytes have the same number, which the broker never gives to other bytes: a plugin that has
+//! fetched a schema need not fetch it again from this broker.
 //!
 //! What each side can do wrong:
 //!
@@ -65,7 +65,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 /// About schemas, from a plugin to the broker.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum SchemaToBroker {
-    /// A part of a schema that the plugin is about to provide a gate with.
+    /// A part of the schema of a gate that the plugin is about to provide.
     Part {
         /// The plugin's number for this upload.
         upload: u32,
@@ -85,7 +85,7 @@ pub enum SchemaToBroker {
         open: u32,
         /// The schema's number, as [`Availability::Differs`](super::Availability) told it.
         schema: u64,
-        /// From which byte on.
+        /// Where the part begins, in bytes from the start of the schema.
         offset: u32,
     },
 }
@@ -93,7 +93,7 @@ pub enum SchemaToBroker {
 /// About schemas, from the broker to a plugin.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum SchemaToPlugin {
-    /// Answers `Fetch`: what comes from that byte on, as much of it as the broker puts into one record.
+    /// Answers `Fetch`: the schema's bytes from that offset on, as many as the broker puts into one record.
     Part {
         /// The plugin's number for the request.
         request: u32,

@@ -1,4 +1,4 @@
-//! Records about a session: how it begins and ends, and what answers a request by its number.
+//! Records about a session: its beginning and end, listings, and the answer to requests of all subjects.
 //!
 //! ```text
 //! plugin               broker
@@ -44,13 +44,13 @@
 //!   | Drained ---------> |   it takes no more calls over old links
 //! ```
 //!
-//! Who comes back is not sent away for asking at once for all that it had. Not charged are `Standing`,
-//! `Drained`, a `Provide` that names a life, as many in a session as the plugin may provide halves of gates, an
-//! `Offer` that says `returning`, as many as it may provide gates, and an `Open` or `Subscribe` with which it comes to
-//! have more gates open and subscribed to than before in its session.
+//! A plugin that comes back may ask at once for everything that it had, without exceeding its rate of requests. The
+//! broker does not charge: `Standing` and `Drained`; a `Provide` that names a life, as many in a session as the plugin
+//! may provide halves of gates; an `Offer` with `returning`, as many as it may provide gates; an `Open` or
+//! `Subscribe` that raises the number of its open gates and subscriptions above the highest so far in the session.
 //!
-//! From its first `Standing` to `Drained` the plugin *drains*. Meanwhile each change of policy is answered
-//! for with further `Refuse`s. `Standing`, `Refuse` and `Refused` are records about
+//! From its first `Standing` to `Drained` the plugin *drains*. Meanwhile the broker sends further `Refuse`s for each
+//! change of policy. `Standing`, `Refuse` and `Refused` are records about
 //! [links](super::LinkToBroker), `Provide`, `Provided` and `Lost` those about [gates](super::GateToBroker).
 //! A session drains once: all old links are named before `Drained`, of whichever broker they are.
 //!
@@ -82,38 +82,38 @@ pub enum SessionToBroker {
     /// The first record of a session that only asks for listings: it may neither provide nor open
     /// gates, and is let in where no other plugin is for want of descriptors.
     Inspect(Identity),
-    /// As `Hello`, from a plugin of a group: it wants to share a doorbell that others of its process
-    /// have. Answered by a `Welcome` without a doorbell where it does, and by one with a doorbell of
-    /// its own where nobody of its process has it.
+    /// As `Hello`, from a plugin of a group: it wants to share a doorbell that other plugins of its process
+    /// have. Answered by a `Welcome` without a doorbell if it can share one of those named, and otherwise by a
+    /// `Welcome` with a doorbell of its own.
     HelloInGroup {
-        /// Who it is.
+        /// The plugin.
         identity: Identity,
         /// The doorbells of its group, of each bus at most one: it does not know the bus's number yet.
         doorbells: Vec<DoorbellName>,
     },
-    /// A datagram with descriptors was received, also where not all of them could be.
+    /// The plugin has received a datagram with descriptors, even if it could not receive all of them.
     Took,
-    /// The status page is mapped for writing.
+    /// The plugin has mapped its status page for writing.
     StatusMapped,
-    /// The plugin takes no more calls over links of an older broker: what it said with
-    /// [`Standing`](super::LinkToBroker::Standing) is over. Needs no answer.
+    /// The plugin takes no more calls over links of an older broker: the broker forgets all of its
+    /// [`Standing`](super::LinkToBroker::Standing)s. Needs no answer.
     Drained,
-    /// The plugin is about to close, and leaves last words: what its peers are told when its session has ended.
+    /// The plugin is about to close, and gives the reason that the broker tells its peers when the session has ended.
     /// Needs no answer, and may come at any time. Together at most [`MAX_TEXT`](super::MAX_TEXT) bytes.
     Farewell {
-        /// For people.
+        /// The reason for people.
         message: String,
-        /// For programs: the text of a JSON value.
+        /// The reason for programs: the text of a JSON value.
         context: String,
     },
     /// Answers `Pulse`.
     Pulse {
         /// The broker's number for the question.
         request: u32,
-        /// How the plugin's dispatcher stands.
+        /// The state of the plugin's dispatcher.
         pulse: Pulse,
     },
-    /// Say what is on the bus. Answered by `Listing`, or by `Answer` with a failure.
+    /// Ask for a listing of the bus. Answered by `Listing`, or by `Answer` with a failure.
     List {
         /// The plugin's number for this request.
         request: u32,
@@ -123,35 +123,35 @@ pub enum SessionToBroker {
 /// About a session, from the broker to a plugin.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum SessionToPlugin {
-    /// The first record on a connection that a broker leaves to a program that it starts, and there
-    /// alone: whoever receives it is the plugin ([`crate::sys::inherit`]).
+    /// The first record on a connection that a broker passes to a program that it starts; sent on no other
+    /// connection. The process that receives it is the plugin ([`crate::sys::inherit`]).
     Invitation {
-        /// The name that the plugin has to say.
+        /// The name that the plugin must give in its hello.
         name: String,
     },
-    /// Answers each kind of hello. Descriptors: the plugin's doorbell, unless it shares the one that it
-    /// named of this bus, and its status page, both to be mapped for writing.
+    /// Answers each kind of hello. Descriptors: the plugin's doorbell, unless it shares a doorbell that it
+    /// named, and its status page, both to be mapped for writing.
     Welcome {
         /// The bus's number, drawn at random by each broker: plugins of one process that are on
         /// the same bus know each other by it.
         bus: u64,
         /// The plugin's id.
         plugin: u64,
-        /// How much of everything it may have.
+        /// The plugin's limits.
         limits: PluginLimits,
-        /// Who takes it in.
+        /// The broker.
         broker: BrokerFacts,
     },
     /// The session is over.
     Ended(Failure),
-    /// Answers requests of all subjects that bear a number.
+    /// Answers a request of any subject that has a number and no answer of its own kind.
     Answer {
         /// The plugin's number for the request.
         request: u32,
-        /// What was refused, if it was.
+        /// Why the broker refused the request; `None` if it was granted.
         failure: Option<Failure>,
     },
-    /// Say how the dispatcher stands. Answered by `Pulse`.
+    /// Ask for the state of the plugin's dispatcher. Answered by `Pulse`.
     Pulse {
         /// The broker's number for this question.
         request: u32,

@@ -26,8 +26,8 @@
 //! A *making* is one run of Make, Write and Written; the broker numbers them. A share is gone when its last user is: a plugin
 //! is a user from `Have` until `Relinquish` or its end, and so is the maker of a version from `Write` until its `Have`.
 //!
-//! `Watch` is answered once, when a tag does not stand as it was seen to: news for who waits for a share, for its end, or for
-//! its next version without a thread that sleeps on the page.
+//! `Watch` is answered once, when the state of a tag differs from the one that the plugin has seen. A plugin uses it to
+//! wait for a share, for its end, or for its next version, without a thread that sleeps on the page.
 //!
 //! **The broker is replaced.** The plugin that made the newest version says `Return` to the next one, with the descriptor of the memory,
 //! which that broker looks at: all four seals, the length, all of it allocated. Users say `Want` with what they had; a `Have` of the
@@ -70,7 +70,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::facts::{Failure, SchemaSource};
 use crate::encoding::Encoding;
 
-/// How the bytes of a share are its value.
+/// The encoding of a share's bytes.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// An archive, its root at the end.
@@ -81,30 +81,30 @@ pub enum Form {
     Json,
 }
 
-/// What a share is to be for one who wants it.
+/// The type and form that a user wants a share to have.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// Archive or slice.
     pub form: Form,
-    /// The fingerprint of a signature with the type as its only parameter, of a slice the vector of its
-    /// numbers; see [`crate::schema`].
+    /// The fingerprint of a signature with the type as its only parameter; for a slice that type is the
+    /// vector of its numbers. See [`crate::schema`].
     pub fingerprint: u128,
-    /// The same for people.
+    /// The signature, to be shown to people.
     pub signature: String,
-    /// Whether another type will not do, even where it could be converted.
+    /// Whether the user refuses shares of another type, even where the value could be converted.
     pub exact: bool,
 }
 
-/// What a maker says of the share that it makes.
+/// The type and other properties of a share, as its maker tells the broker.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Making {
     /// Archive or slice.
     pub form: Form,
     /// A signature with the type as its only parameter.
     pub schema: SchemaSource,
-    /// The same for people.
+    /// The signature, to be shown to people.
     pub signature: String,
-    /// Whether its maker can write it as JSON.
+    /// Whether the maker can write the value as JSON.
     pub json: bool,
     /// Whether it outlives all plugins and brokers.
     pub persistent: bool,
@@ -112,40 +112,40 @@ pub struct Making {
     pub huge: bool,
 }
 
-/// A version of a share, the same across brokers.
+/// Identifies a version of a share; it stays the same when the broker is replaced.
 #[derive(
     Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord,
 )]
 pub struct VersionName {
     /// A random number of the broker that first had the share.
     pub incarnation: u64,
-    /// Counts its versions from 1.
+    /// The number of the version among those of the share, from 1.
     pub number: u64,
 }
 
-/// Some version, as a user is told of it.
+/// What the broker tells a user about a version.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct VersionFacts {
-    /// The broker's number for this memory, never used again by it. A twin has one of its own.
+    /// The broker's number for this memory; the broker never uses it again. A JSON twin has its own number.
     pub version: u64,
-    /// The same across brokers.
+    /// The identity of the version across brokers.
     pub name: VersionName,
-    /// Bytes of the value, all of the file.
+    /// Bytes of the value, which is the whole file.
     pub len: u64,
-    /// How they are the value.
+    /// The encoding of the bytes.
     pub form: Form,
-    /// The plugin that made it; of a persistent share that was found, the name it had.
+    /// The name of the plugin that made it; for a persistent share that the broker found, the name from back then.
     pub maker: String,
-    /// Whether the memory is the persistent file itself, which has no seals: only for who trusts its peers.
+    /// Whether the memory is the persistent file itself, which has no seals: only for users that trust their peers.
     pub in_place: bool,
 }
 
-/// How a share stands to what is wanted.
+/// Whether a share has the type and form that the user wants.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum ShareFit {
     /// Type and form are the same.
     Same,
-    /// They differ. Whether the one can become the other, the user's library says; then it fetches the version as JSON.
+    /// They differ. The user's library decides whether the value can be converted; if so, it fetches the version as JSON.
     Differs {
         /// The maker's schema ([`ShareToBroker::FetchSchema`]).
         schema: u64,
@@ -164,33 +164,34 @@ pub enum ShareToBroker {
         request: u32,
         /// The tag: a gate's name as for [`check_gate_name`](super::check_gate_name).
         tag: String,
-        /// What it is to be.
+        /// The type and form that the plugin wants.
         wanted: Wanted,
-        /// To make it where there is none.
+        /// The share that this plugin offers to make if there is none; `None` if it only waits.
         make: Option<Making>,
-        /// Milliseconds that making it may take, beyond which another one makes it. 0 where it is not to be made.
+        /// This plugin's own time limit for making the share, in milliseconds, after which another plugin makes it. 0 if
+        /// it does not offer to make it.
         within: u32,
-        /// The version that the plugin has already, of an earlier broker.
+        /// The version that the plugin already has, from an earlier broker.
         had: Option<VersionName>,
-        /// Whether the plugin reads persistent shares in the file itself.
+        /// Whether the plugin trusts its peers and so reads persistent shares in the file itself.
         trusts: bool,
     },
-    /// No longer wait for the answer to `Want`, nor make what was to be made for it. Where it has crossed with `Have`, it is a `Relinquish`
-    /// of a share that the plugin has by that alone.
+    /// The plugin no longer waits for the answer to `Want`, and does not make the share. If this has crossed with `Have`,
+    /// it counts as a `Relinquish`, unless the plugin has the share through another request as well.
     Forgo {
         /// The number from `Want`.
         request: u32,
     },
-    /// The value is there, and is so long. Answered by `Write`, or by `Dropped`; by `Have`, where another plugin has published on the tag
-    /// meanwhile: then that is the share, and the making has ended.
+    /// The plugin has the value, of this length. Answered by `Write`, or by `Dropped`; by `Have`, if another plugin has
+    /// published on the tag meanwhile: then the share is that plugin's, and the making has ended.
     Make {
         /// The making, from `Create` or `Convert`.
         making: u64,
         /// Bytes of the value, 1 at least.
         len: u64,
     },
-    /// All of the memory is allocated and written, and no longer mapped. Answered by `Have`, which
-    /// may bring what another plugin has published meanwhile, or by `Dropped`; of a twin by nothing but `Dropped`.
+    /// The maker has allocated and written all of the memory, and has unmapped it. Answered by `Have`, which may bring a
+    /// version that another plugin has published meanwhile, or by `Dropped`. For a twin there is no answer but `Dropped`.
     Written {
         /// The making.
         making: u64,
@@ -209,13 +210,13 @@ pub enum ShareToBroker {
         request: u32,
         /// The tag.
         tag: String,
-        /// Its type, and how it is kept.
+        /// Its type, and how the broker keeps it.
         make: Making,
         /// Bytes of the value, 1 at least.
         len: u64,
     },
-    /// The same with a short value, whose bytes come along: the broker puts them into sealed memory of its own making. A request, answered
-    /// by `Have`, or by [`Answer`](super::SessionToPlugin::Answer) with a failure.
+    /// As `Publish`, with a short value whose bytes are in the record: the broker puts them into sealed memory that it makes
+    /// itself. A request, answered by `Have`, or by [`Answer`](super::SessionToPlugin::Answer) with a failure.
     PublishShort {
         /// The plugin's number for this request.
         request: u32,
@@ -233,7 +234,7 @@ pub enum ShareToBroker {
         request: u32,
         /// The share, from `Have`.
         share: u64,
-        /// Whether it is to come as JSON.
+        /// The wanted encoding: the version itself, or its twin in JSON.
         encoding: Encoding,
     },
     /// Send a part of the schema of a share that was found to differ. Answered by [`Part`](super::SchemaToPlugin::Part), or by `Answer`
@@ -245,38 +246,39 @@ pub enum ShareToBroker {
         share: u64,
         /// The schema, from `Have`.
         schema: u64,
-        /// Bytes that are not wanted.
+        /// Where the part begins, in bytes from the start of the schema.
         offset: u32,
     },
-    /// Nothing of a version that is not the newest, or of a twin, is used any more, and it is not mapped. Where the answer to a `Fetch` brings
-    /// the same version after that, the plugin has it at the bus's charge.
+    /// The plugin no longer uses a superseded version, or a twin, and has unmapped it. If the answer to a `Fetch` brings the
+    /// same version after that, the broker charges that version to the bus and not to the plugin.
     Done {
         /// The version.
         version: u64,
     },
-    /// Nothing of a share is used any more, and none of its versions is mapped. Not while a request of the plugin's about its tag is
-    /// under way that is answered by `Have`: that would cross with this.
+    /// The plugin no longer uses a share, and has unmapped all of its versions. It must not send this while a request of its
+    /// own about the tag is under way that is answered by `Have`: the two would cross.
     Relinquish {
         /// The share.
         share: u64,
     },
-    /// Tell when a tag does not stand as it was seen. A request, answered by `Changed`, once, or by
+    /// Ask to be told once the state of a tag differs from `seen`. A request, answered by `Changed`, once, or by
     /// [`Answer`](super::SessionToPlugin::Answer) with a failure.
     Watch {
         /// The plugin's number for this request.
         request: u32,
         /// The tag.
         tag: String,
-        /// What was seen: a version, or that there is no share.
+        /// The state that the plugin has seen: the newest version, or `None` if there was no share.
         seen: Option<VersionName>,
     },
-    /// Do not tell it any more.
+    /// End a watch: the broker no longer answers it.
     Unwatch {
         /// The number from `Watch`.
         request: u32,
     },
-    /// The plugin has made the newest version of a share of the broker before. Descriptor: its memory. A request, answered by `Have` without memory,
-    /// or by [`Answer`](super::SessionToPlugin::Answer) with a failure: `ALREADY_PROVIDED` where the tag is taken by now.
+    /// Return a share to a new broker: this plugin made the newest version that the old broker had. Descriptor: its memory.
+    /// A request, answered by `Have` without memory, or by [`Answer`](super::SessionToPlugin::Answer) with a failure:
+    /// `ALREADY_PROVIDED` if the tag is taken by now.
     Return {
         /// The plugin's number for this request.
         request: u32,
@@ -284,12 +286,12 @@ pub enum ShareToBroker {
         tag: String,
         /// Its type, and how it is kept.
         make: Making,
-        /// Which version it is.
+        /// The identity of the version.
         name: VersionName,
         /// Bytes of the value.
         len: u64,
     },
-    /// Remove a persistent share: who uses it keeps it, nobody finds it again. A request, answered by
+    /// Remove a persistent share: plugins that use it keep it, and no plugin finds it from then on. A request, answered by
     /// [`Answer`](super::SessionToPlugin::Answer).
     Remove {
         /// The plugin's number for this request.
@@ -302,8 +304,8 @@ pub enum ShareToBroker {
 /// About shares, from the broker to a plugin.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum ShareToPlugin {
-    /// The plugin is a user of a share. Descriptors: its page, to be mapped for reading; then, where the types are the same and it is not the
-    /// version that the plugin had, the version's memory, to be mapped for reading.
+    /// The plugin is now a user of a share. Descriptors: its page, to be mapped for reading; then, if the types are the same
+    /// and the plugin does not have the version already, the version's memory, to be mapped for reading.
     Have {
         /// The number from `Want`, `Publish` or `Return`.
         request: u32,
@@ -311,7 +313,7 @@ pub enum ShareToPlugin {
         share: u64,
         /// Its newest version.
         version: VersionFacts,
-        /// How it stands to what is wanted.
+        /// Whether it has the type and form that the plugin wants.
         fit: ShareFit,
         /// Whether the version's memory comes along.
         has_memory: bool,
@@ -332,7 +334,8 @@ pub enum ShareToPlugin {
         /// The version.
         version: u64,
     },
-    /// Memory for the value. Descriptor: its file, of just that size, writable, without memory. Answered by `Written`, or by `GaveUp`.
+    /// The file for the value. Descriptor: the file, of exactly that size, writable, with no pages allocated. Answered by
+    /// `Written`, or by `GaveUp`.
     Write {
         /// The making.
         making: u64,
@@ -355,14 +358,14 @@ pub enum ShareToPlugin {
         /// Which.
         version: VersionFacts,
     },
-    /// How a watched tag stands now. The watch has ended.
+    /// Answers `Watch`: the state of the tag now. The watch has ended.
     Changed {
         /// The number from `Watch`.
         request: u32,
         /// The newest version; `None` where there is no share.
         now: Option<VersionName>,
     },
-    /// A share is the plugin's no longer, because it may not read it any more. Its guards stay valid.
+    /// The plugin is no longer a user of a share, because the policy no longer lets it read it. Its guards stay valid.
     Revoked {
         /// The share.
         share: u64,

@@ -1,4 +1,4 @@
-//! Records about sources: plugins as senders of events, the rings that they write, and who listens.
+//! Records about sources: the topics on which plugins send events, the rings that they write, and their listeners.
 //!
 //! ```text
 //! sender               broker
@@ -17,14 +17,14 @@
 //!   | Close -----------> |   or Closed, where the right was taken away: the source has ended
 //! ```
 //!
-//! How a listener sees the same is drawn in [feeds](super::FeedToBroker).
+//! [Feeds](super::FeedToBroker) draws the same from the listener's side.
 //!
-//! An owned topic belongs to the gate of that name: nobody else provides or offers it. An open one is a name
-//! on which each plugin with the right has a source of its own; it lasts as long as one of them, and no gate has
-//! that name meanwhile.
+//! An *owned* topic has one source. The plugin that sends on it owns the name as if it were a gate: no other plugin
+//! provides a gate or offers a topic of that name. On an *open* topic each plugin with the right has its own source; the
+//! topic exists as long as any of them, and meanwhile no gate has that name.
 //!
-//! A plugin that comes back says `returning`: where an owned topic is another plugin's by now, it stands in line,
-//! is told `Lost`, and `Offered` under the same request when the topic is free.
+//! A plugin that comes back says `returning`. If another plugin has the owned topic by now, the broker sends `Lost` and
+//! puts it in line; it sends `Offered` under the same request when the topic is free.
 //!
 //! What each side can do wrong:
 //!
@@ -66,22 +66,22 @@ pub enum SourceToBroker {
         open: bool,
         /// The parameters of its events, as those of an action.
         schema: SchemaSource,
-        /// The same for people: `(String, u32)`.
+        /// The signature, to be shown to people: `(String, u32)`.
         signature: String,
-        /// How its events can be written.
+        /// The encodings in which the sender can write its events.
         encodings: Encodings,
-        /// Bytes of records that a ring of archives holds: a power of two of those that rings have.
+        /// Bytes of records that a ring of archives holds: one of the capacities that rings have, which are powers of two.
         capacity: u32,
-        /// How many of the last events a new listener is shown first.
+        /// How many past events a new listener gets first.
         history: u32,
         /// The topic word in the sender's doorbell page.
         word: u16,
-        /// The random number of this source, the same across brokers.
+        /// The random number of this source; it stays the same when the broker is replaced.
         incarnation: u64,
-        /// Whether the plugin comes back with a source that it had.
+        /// Whether the plugin comes back with a source that it had under an older broker.
         returning: bool,
     },
-    /// The source has ended, or its plugin stands in line for it no longer. A request, answered by
+    /// End the source, or leave the line for its topic. A request, answered by
     /// [`Answer`](super::SessionToPlugin::Answer).
     Close {
         /// The plugin's number for this request.
@@ -89,28 +89,29 @@ pub enum SourceToBroker {
         /// The topic.
         topic: String,
     },
-    /// A ring is allocated and mapped.
+    /// The sender has allocated and mapped a ring.
     RingMade {
         /// The ring.
         ring: u64,
     },
-    /// In the place of `RingMade`: it cannot be.
+    /// In the place of `RingMade`: the sender cannot allocate or map the ring.
     RingFailed {
         /// The ring.
         ring: u64,
         /// What went wrong.
         failure: Failure,
     },
-    /// A listener is noted: from here on it bounds the source, and nothing is sent past it.
+    /// The sender has noted a listener: from here on its cursor bounds the source, and it misses no event.
     Heard {
         /// The feed.
         feed: u64,
         /// Where it begins in the ring.
         position: u64,
-        /// The number of the event that lies there, or is next.
+        /// The number of the event at that position, or of the next event that will lie there.
         number: u64,
     },
-    /// In the place of `Heard`: this plugin has no room for what the listener lies in. It is not told that the feed has ended.
+    /// In the place of `Heard`: this plugin cannot map the listener's memory. The broker ends the feed without a further
+    /// record to this plugin.
     ListenFailed {
         /// The feed.
         feed: u64,
@@ -122,7 +123,7 @@ pub enum SourceToBroker {
 /// About sources, from the broker to their sender.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum SourceToPlugin {
-    /// Events can be sent: who subscribed before is set up.
+    /// The plugin can send events: the feeds of all earlier subscribers are set up.
     Offered {
         /// The number from `Offer`.
         request: u32,
@@ -136,14 +137,14 @@ pub enum SourceToPlugin {
         /// The plugin that has it.
         owner: String,
     },
-    /// Make a ring of a source. It comes before `Offered` where somebody has subscribed before, so it names the
+    /// Make a ring of a source. This record comes before `Offered` if a plugin has subscribed before, so it names the
     /// request. Descriptor: its memory, writable. Answered by `RingMade` or `RingFailed`.
     MakeRing {
         /// The number from `Offer`.
         request: u32,
         /// The ring; never used again by this broker.
         ring: u64,
-        /// What it is for.
+        /// The encoding of the events in it.
         encoding: Encoding,
         /// Bytes of memory: a page, and its capacity.
         len: u32,
@@ -157,9 +158,9 @@ pub enum SourceToPlugin {
         feed: u64,
         /// Its cursor in the listener's status page.
         cursor: u16,
-        /// Whether a thread of its own takes from it, and not the plugin's dispatcher.
+        /// True if a separate thread of the listener takes the events, and not its dispatcher.
         pulled: bool,
-        /// Who listens.
+        /// The listener.
         peer: PeerInfo,
     },
     /// A feed has ended.
@@ -169,7 +170,7 @@ pub enum SourceToPlugin {
         /// The feed.
         feed: u64,
     },
-    /// Nobody reads a ring any more.
+    /// No listener reads this ring any more.
     DropRing {
         /// The ring.
         ring: u64,

@@ -1,8 +1,8 @@
-//! Records about waits: who stands still because of whom.
+//! Records about waits: by them the broker finds calls that wait for each other in a circle.
 //!
 //! A handler that waits for an answer keeps what it holds: its plugin's turn, a thread of its pool, a permit
-//! of a gate that has a limit. Where such waits form a circle, nobody in it goes on before a
-//! deadline. Only the broker sees all of them, so it is told of those that last.
+//! of a gate that has a limit. Where such waits form a circle, none of them ends before a deadline. No plugin sees
+//! all waits of a circle, so plugins tell the broker of their long waits.
 //!
 //! ```text
 //! plugin                broker
@@ -21,8 +21,9 @@
 //! - else as long as one of the resources that it needs is held, as often as there is of it, by waits that
 //!   are blocked. One that a wait of the same chain holds is free for it: it is served on top of that one.
 //!
-//! A wait of who sends events, for a plugin that is to handle some, needs a turn of that plugin. Where a circle has such a wait,
-//! that is the one which ends: the sender writes over what was not handled, as it does when the listener's budget is used up.
+//! A sender of events that waits until a listener has handled some needs a turn of the listener's plugin. If a circle has
+//! such a wait, that is the one which ends: the sender writes over events that were not handled, as it does when the
+//! listener's budget is used up.
 //!
 //! *It stands* means that from `Waiting` to `Confirmed` the thread ran nothing on top of the wait, and that nothing of
 //! another chain (a call of a re-entrant gate) ran, or could have run, in a turn that the thread lent. A wait for
@@ -53,17 +54,17 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::facts::Failure;
 
-/// What a waiting thread keeps from others.
+/// A resource that a waiting thread holds.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// Whose it is. Of a group, any plugin of it that is on this bus.
+    /// The plugin to which it belongs; in a group, any of its plugins that is on this bus.
     pub plugin: u64,
-    /// `None` for the plugin's turn or one of its threads; else a permit of
-    /// this gate of it; of a name under a prefix, the prefix.
+    /// `None` for the plugin's turn or one of its threads; otherwise the gate of the permit, or, for a name
+    /// under a prefix, the prefix.
     pub gate: Option<String>,
-    /// How many of these there are: 1 for a turn. 0, of a turn as of a gate, where others than those who
-    /// hold them may answer calls, because the plugin's dispatcher had some left to be answered later when
-    /// the wait began: then a call that no thread has on its stack is not known to be stuck behind them.
+    /// How many units of this resource there are: 1 for a turn. 0, for a turn or a gate, if calls may be answered without
+    /// these units, because the plugin had left calls to be answered later when the wait began: then the broker cannot
+    /// know that a call which no thread has on its stack is stuck behind the holders.
     pub of: u32,
 }
 
@@ -77,8 +78,8 @@ pub enum Needs {
         /// ([`ChainNames::begun_by`](crate::envelope::ChainNames::begun_by)), also where it began no chain.
         call: u64,
     },
-    /// The same of a call that was sent, and so began a chain of its own: what the waiting chain holds is not
-    /// free for it.
+    /// As `Answer`, for a call that was sent and so began its own chain: the resources that the waiting chain holds are
+    /// not free for it.
     Outcome {
         /// The call's name.
         call: u64,
@@ -88,9 +89,9 @@ pub enum Needs {
     Turn,
     /// A permit of the gate alone: the handler needs no turn, or runs on top of another chain's.
     Permit,
-    /// That a plugin handles events of the topic that is named in the place of the gate, which this plugin sends: its dispatcher
-    /// takes them when it has a turn or a thread for that. Each is a chain of its own, so what the waiting chain holds is not free
-    /// for it.
+    /// This plugin sends events on a topic (named in `gate`) and waits until the other plugin has handled some. That
+    /// plugin's dispatcher takes them when it has a turn or a thread for that. Each event is its own chain, so the
+    /// resources that the waiting chain holds are not free for it.
     Handled,
 }
 
@@ -101,7 +102,7 @@ pub enum WaitToBroker {
     Waiting {
         /// The plugin's number for this wait; never used again in a session.
         wait: u64,
-        /// The chain in which it waits: that of the handler, else the one that the call began.
+        /// The chain in which the thread waits: that of the running handler, or else the one that the call began.
         chain: u64,
         /// The plugin that it waits for.
         callee: u64,
@@ -109,9 +110,9 @@ pub enum WaitToBroker {
         gate: String,
         /// What ends it.
         needs: Needs,
-        /// What the thread holds, each thing once.
+        /// The resources that the thread holds, each once.
         holds: Vec<Held>,
-        /// The names of the calls that came through links whose handlers the thread has on its stack.
+        /// The names of the calls through links whose handlers the thread has on its stack.
         serves: Vec<u64>,
     },
     /// A wait is over, or a handler runs on top of it.
@@ -119,8 +120,8 @@ pub enum WaitToBroker {
         /// The number from `Waiting`.
         wait: u64,
     },
-    /// Answers `Confirm`: the thread has looked again, after it was asked, at everything that could end
-    /// the wait, and waits on.
+    /// Answers `Confirm`: after the question the thread has looked again at everything that could end
+    /// the wait, and goes on waiting.
     Confirmed {
         /// The number from `Waiting`.
         wait: u64,
@@ -132,15 +133,15 @@ pub enum WaitToBroker {
 /// About waits, from the broker to a plugin.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum WaitToPlugin {
-    /// Says whether a wait stands. Answered by `Confirmed`, or by `Over` where it does not.
+    /// Asks whether a wait stands. Answered by `Confirmed` if it does, by `Over` if not.
     Confirm {
         /// The number from `Waiting`.
         wait: u64,
         /// The broker's number for this question.
         round: u64,
     },
-    /// A wait is in vain: its call is to be given up, with this failure (`DEADLOCK`, and who waits for
-    /// whom). Needs no answer but `Over`.
+    /// A wait is part of a circle: the plugin must give its call up with this failure (`DEADLOCK`, with a description
+    /// of the circle). Needs no answer but `Over`.
     Deadlock {
         /// The number from `Waiting`.
         wait: u64,

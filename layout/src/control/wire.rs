@@ -1,4 +1,4 @@
-//! Records into datagrams and back.
+//! Encodes records as datagrams and decodes them.
 
 use rkyv::rancor::{Failure as Invalid, Strategy};
 use rkyv::util::AlignedVec;
@@ -11,7 +11,7 @@ const HEADER_LEN: usize = 16;
 /// Why a datagram is no record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// It does not begin as every datagram of every version does.
+    /// It does not begin with the magic bytes that datagrams of all versions have.
     #[error("not a Callgate record")]
     Foreign,
     /// It is of another version.
@@ -80,7 +80,7 @@ fn body(datagram: &[u8]) -> Result<AlignedVec, DecodeError> {
     Ok(body)
 }
 
-/// The reason stays here: it names addresses in this process, and this text travels.
+/// Leaves rkyv's reason out: it names addresses in this process, and this text is sent to the other side.
 fn damaged(_: Invalid) -> DecodeError {
     DecodeError::Damaged("its archive is not valid".to_owned())
 }

@@ -1,4 +1,4 @@
-//! A private copy of a cell, and what its envelope says.
+//! A private copy of a ring entry or reply slot: reads and writes its envelope and inline payload.
 
 use rkyv::rancor::{self, Strategy};
 use rkyv::ser::writer::Buffer;
@@ -114,12 +114,13 @@ impl Cell {
         }
     }
 
-    /// Copies everything but its first word to `at` in an outbox; the second line only where more
-    /// than the first one's bytes behind the envelope are `used`. By whole lines: a copy of an unknown
-    /// number of words costs far more.
+    /// Copies everything but the first word to `at` in an outbox; the second line only if the `used` bytes
+    /// behind the envelope reach into it. Copies whole lines, because a copy of an unknown number of words
+    /// costs far more.
     #[inline(always)]
     pub(crate) fn write(&self, outbox: &WriteView, at: usize, used: usize) {
-        // The line that is polled last, and then at once: its reader may take it away in between.
+        // Write the line that the reader polls last, and in one go: between two writes the reader's core may fetch the
+        // line, and this core would have to fetch it back.
         if used > FIRST {
             outbox.copy_in(at + LINE_LEN, &self.payload.0[FIRST..]);
         }

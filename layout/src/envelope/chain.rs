@@ -17,7 +17,7 @@ const IN_PROCESS: u64 = 1 << 62;
 pub const MAX_DEPTH: u8 = 64;
 
 impl Chain {
-    /// The chain that a call begins which passes through no link, by a name that its thread drew.
+    /// The chain that begins with a call inside this process, which uses no link; the calling thread drew its name.
     #[inline]
     pub fn begun_here(name: u64) -> Chain {
         Chain::named(name | IN_PROCESS)
@@ -44,14 +44,13 @@ impl Chain {
 pub struct ChainNames(u64);
 
 impl ChainNames {
-    /// Those of an end of a link, on the bus with this number.
+    /// The names of chains at one end of a link, on the bus with this number.
     pub fn new(bus: u64, link: u64, side: u8) -> ChainNames {
         let end = link << 1 | u64::from(side & 1);
         ChainNames((bus ^ end.rotate_left(38)) & !IN_PROCESS)
     }
 
-    /// The chain that a call begins which is not made by a handler, by its slot and the slot's
-    /// generation.
+    /// The chain that begins with the call in this slot and generation. Calls that handlers make begin no chain.
     #[inline]
     pub fn begun_by(self, slot: u8, generation: u32) -> Chain {
         let ChainNames(base) = self;

@@ -1,7 +1,7 @@
-//! Envelopes as they lie in shared memory: archived records, every bit pattern of which is one.
+//! Envelopes as they lie in shared memory: archived records for which every bit pattern is valid.
 //!
-//! Those of calls and replies are put together and taken apart as two words each, which is what their
-//! archives are: the assertions here and a test hold the one against the other.
+//! The code builds and reads the envelopes of calls and replies as two words each. That these words equal the
+//! archives is checked by the assertions here and by a test.
 
 use rkyv::{Archive, Serialize};
 

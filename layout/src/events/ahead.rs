@@ -1,10 +1,10 @@
-//! The lines of a ring that are about to be written, for who archives many events before it writes them.
+//! Fetches the lines of a ring that a sender is about to write, while it still archives the events.
 
 use super::{place, record_len};
 use crate::geometry::CELL_LEN;
 use crate::view::ReadView;
 
-/// Where the next records of a ring will lie, if nobody else writes any.
+/// Where the next records of a ring will lie, unless another thread writes records first.
 #[derive(Debug)]
 pub struct Ahead {
     ring: ReadView,
@@ -21,8 +21,8 @@ impl Ahead {
         }
     }
 
-    /// The next record will have such a payload. Has the processor fetch its first lines for writing: so they come while the events
-    /// behind it are archived, and not while the records are written, one after the other.
+    /// Notes the length of the next record's payload, and has the processor fetch the record's first lines for writing. So
+    /// the lines arrive while later events are archived, and not one after the other while the records are written.
     #[inline]
     pub fn claim(&mut self, payload: usize) {
         let (at, left) = place(self.position, self.capacity);

@@ -1,4 +1,4 @@
-//! Cursors: what a listener says of each of its feeds, in lines of its status page.
+//! Cursors: a listener's position in each of its feeds, in lines of its status page.
 //!
 //! ```text
 //! status page      0 position u64   events before here are handled
@@ -10,11 +10,11 @@
 //!                 32 times u64      how often it found that
 //! ```
 //!
-//! The sender keeps the largest position that it has seen, so that one which goes back changes nothing, and drops a
-//! listener whose position lies beyond what was sent.
+//! The sender keeps the largest position that it has seen, so that a position which goes back changes nothing, and drops
+//! a listener whose position lies beyond the last event.
 //!
-//! **Sync point** EVENT-HANDLED. A position is stored (release) after the handlers have run, and so is that a feed has left;
-//! who reads them (acquire), as a `flush` does, sees what the handlers did.
+//! **Sync point** EVENT-HANDLED. The listener stores `position` (release) after the handlers have run, and `left` likewise;
+//! a thread that reads them (acquire), as a `flush` does, sees what the handlers did.
 
 use crate::atomic::Ordering;
 use crate::geometry::LINE_LEN;
@@ -46,18 +46,18 @@ const _: () = {
     assert!(stats::END == 69_632 && END == 135_168 && END == STATUS_LEN && LINE_LEN == 64);
 };
 
-/// Who is woken for a feed from which a thread of its own takes.
+/// The thread to wake for a pulled feed, from which a separate thread takes the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiter {
     /// Nobody sleeps.
     Nobody,
-    /// Who sleeps on the feed word.
+    /// The thread that sleeps on the feed word.
     Feed,
-    /// Who sleeps on this bell of the callers' bells, 1 to 63.
+    /// The thread that sleeps on this one of the callers' bells, 1 to 63.
     Bell(u8),
 }
 
-/// What a cursor says, as it was read.
+/// The content of a cursor, as it was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Events before here are handled.
@@ -72,7 +72,7 @@ pub struct Seen {
     pub times: u64,
 }
 
-/// Where the line of a cursor begins; an index that cannot be is the first one's.
+/// Where the line of a cursor begins; an index that is too large is wrapped.
 fn line(index: u16) -> usize {
     BEGIN + LINE_LEN * usize::from(index % CURSORS)
 }
@@ -93,7 +93,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Begins anew: nothing is handled yet. Before the broker is told that the feed follows.
+    /// Resets the cursor for a new feed. The listener does this before it tells the broker `Following`.
     pub fn clear(&self) {
         for at in [POSITION, NEXT, LOST, TIMES] {
             self.status.store64(self.line + at, 0, Ordering::Relaxed);
@@ -122,14 +122,14 @@ impl<'a> Cursor<'a> {
         self.status.count(self.line + TIMES, false);
     }
 
-    /// The feed takes no more. Afterwards it looks whether the sender [starves](super::RingReader::is_starving), as after the
-    /// last event.
+    /// Notes that the feed takes no more events. Afterwards the listener looks whether the sender
+    /// [starves](super::RingReader::is_starving), as it does after an event.
     pub fn leave(&self) {
         // EVENT-HANDLED, release.
         self.status.store32(self.line + LEFT, 1, Ordering::Release);
     }
 
-    /// How the thread is to be woken that is about to sleep on this feed; or that none is.
+    /// Tells the sender how to wake the thread that is about to sleep on this feed, or that no thread sleeps.
     pub fn set_waiter(&self, waiter: Waiter) {
         let value = match waiter {
             Waiter::Nobody => 0,
@@ -155,7 +155,8 @@ pub fn read(status: &ReadView, index: u16) -> Seen {
     }
 }
 
-/// Who is to be woken for a pulled feed. A value that no listener writes counts as the feed word: a wake-up in vain hurts nobody.
+/// The thread to wake for a pulled feed. A value that no listener writes counts as the feed word: a needless wake-up does
+/// no harm.
 pub fn waiter(status: &ReadView, index: u16) -> Waiter {
     match status.load32(line(index) + WAITER, Ordering::Relaxed) {
         0 => Waiter::Nobody,

@@ -1,5 +1,5 @@
-//! Which record lies at each sixty-fourth of a ring, so that its writer need not go from record to record through what it wrote long
-//! ago.
+//! Notes which record lies at each sixty-fourth of a ring, so that the writer need not walk record by record through
+//! everything that it wrote long ago.
 
 const COUNT: u64 = 64;
 
@@ -19,7 +19,7 @@ pub(super) struct At {
 }
 
 impl Marks {
-    /// Those of a ring that is empty; its capacity is a power of two, and more than their number.
+    /// The marks of an empty ring; its capacity is a power of two, and larger than the number of marks.
     pub(super) fn new(capacity: u64, first: u64) -> Marks {
         let begin = At {
             position: 0,
@@ -31,7 +31,7 @@ impl Marks {
         }
     }
 
-    /// A record was written that has so many bytes.
+    /// Notes a record of `len` bytes that was written.
     #[inline]
     pub(super) fn note(&mut self, at: At, len: u64) {
         // The first mark at or behind where it begins, and the last one before its end.
@@ -42,8 +42,8 @@ impl Marks {
         }
     }
 
-    /// A record that begins at or before the limit and behind another one, and not much before the limit; `None` where none is marked. Both
-    /// positions are of records that are there.
+    /// A marked record that begins after `behind` and at most at `limit`, not much before `limit`; `None` if no mark
+    /// has one. Both positions are of records that are still in the ring.
     pub(super) fn before(&self, limit: u64, behind: u64) -> Option<At> {
         let at = self.all[((limit >> self.apart) % COUNT) as usize];
         (behind < at.position && at.position <= limit).then_some(at)

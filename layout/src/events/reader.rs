@@ -1,4 +1,4 @@
-//! A listener's side of a ring. Everything in it is a stranger's word: it is read once, and checked.
+//! A listener's side of a ring. Nothing in the ring is trusted: each value is read once, and checked.
 
 use super::run::Run;
 use super::{
@@ -12,7 +12,7 @@ use crate::view::ReadView;
 /// Positions and numbers beyond this are no correct sender's.
 const MOST: u64 = u64::MAX / 2;
 
-/// How much is copied at a time: as many events as a dispatcher takes, and no more bytes than this, unless one event has.
+/// Limits of one copy: as many events as a dispatcher takes at a time, and this many bytes, unless a single event is longer.
 const MOST_EVENTS: u64 = 16;
 const MOST_BYTES: u64 = 4096;
 
@@ -24,32 +24,33 @@ pub struct RingReader {
     position: u64,
     /// The number that the record there must have.
     number: u64,
-    /// The head as it was read last: until it is reached it is not read again, so that the sender keeps its line.
+    /// The head as it was read last. The reader does not read it again before it reaches it, so that the line stays in the
+    /// sender's cache.
     head: u64,
 }
 
-/// What came of looking for an event.
+/// Result of looking for an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// There is none.
+    /// There is no event now.
     Nothing,
-    /// There is none, and there will be none.
+    /// There is no event, and the sender has closed the ring.
     Closed,
-    /// One, which the run has now. Its number is the one before that of the [next](RingReader::number).
+    /// The run holds an event. Its number is one less than the [next](RingReader::number).
     Event,
-    /// So many were written over before they were taken; the next look goes on behind them.
+    /// The sender wrote over this many events before the reader took them; the next look goes on behind them.
     Lost(u64),
-    /// The sender was writing over what was read. To be tried again, when everything else was looked at.
+    /// The sender wrote over the events during the copy. Look again after everything else.
     Again,
-    /// There is no memory for a copy of the next one. To be tried again later.
+    /// There is no memory for a copy of the next event. Try again later.
     OutOfMemory(OutOfMemory),
-    /// The sender wrote what no correct sender writes. Nothing is to be taken from this ring any more.
+    /// The sender wrote what no correct sender writes. The listener must not read this ring any more.
     Broken(&'static str),
 }
 
 impl RingReader {
-    /// A place in a ring, where the record lies, or will, that has this number; `None` where the memory is no ring, or
-    /// there can be no record. Which capacities a source may have is asked elsewhere.
+    /// A reader that begins at this position, where the event with this number lies or will lie; `None` if the memory is no
+    /// ring, or no record can lie there. Which capacities a source may have is checked elsewhere.
     pub fn new(ring: ReadView, position: u64, number: u64) -> Option<RingReader> {
         let capacity = ring.len().checked_sub(RING_HEADER)? as u64;
         let is_ring = capacity.is_power_of_two() && capacity >= LEAST_CAPACITY;
@@ -68,12 +69,12 @@ impl RingReader {
         self.capacity
     }
 
-    /// Up to where it was read.
+    /// The position up to which it was read.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// Up to where there are records now, as the sender says.
+    /// The end of the newest published record, as the sender says.
     pub fn published(&self) -> u64 {
         self.ring.load64(HEAD, Ordering::Acquire)
     }
@@ -83,8 +84,8 @@ impl RingReader {
         self.number
     }
 
-    /// Whether a look would find anything: to be asked before sleeping, and in every round. Relaxed: `take` reads the
-    /// same words once more.
+    /// True if [`RingReader::take`] would find anything; asked in every round and before sleeping. Relaxed: `take` reads
+    /// the same words once more.
     #[inline]
     pub fn has_news(&self) -> bool {
         self.head != self.position
@@ -97,8 +98,8 @@ impl RingReader {
         self.ring.load32(STATE, Ordering::Acquire) != 0
     }
 
-    /// Takes the next event, of a run of this reader's; where all of that was taken, it copies more first. What was copied and not
-    /// taken is still in the ring, as far as anybody can see.
+    /// Takes the next event from this reader's run, and copies more records into the run first if it is used up. Records
+    /// that were copied but not taken still count as unread: the reader's position does not move past them.
     #[inline]
     pub fn take(&mut self, run: &mut Run) -> Taken {
         if run.is_over()
@@ -112,7 +113,7 @@ impl RingReader {
         }
     }
 
-    /// Takes the next record of the run, if it is all there and what it must be.
+    /// Takes the next record of the run, if it is complete and correct.
     #[inline]
     fn step(&mut self, run: &mut Run) -> bool {
         let Some(header) = run.header() else {
@@ -127,7 +128,7 @@ impl RingReader {
         len.is_some()
     }
 
-    /// The next record is not whole in the run, or is none.
+    /// Goes on when the next record is not complete in the run, or is not correct.
     #[cold]
     fn go_on(&mut self, run: &mut Run) -> Taken {
         if !run.is_whole() {
@@ -142,7 +143,8 @@ impl RingReader {
         Taken::Broken("a record that no sender writes")
     }
 
-    /// Copies the next records; something where there are none. Of a torn copy nothing is taken.
+    /// Copies the next records into the run; returns what to report if there are none, or if the sender wrote over them
+    /// during the copy.
     fn fill(&mut self, run: &mut Run) -> Option<Taken> {
         if self.head == self.position
             && let Some(taken) = self.look()
@@ -165,8 +167,8 @@ impl RingReader {
         None
     }
 
-    /// Copies about as many records as are taken at a time, if all are as long as the first. Whether that length can be is seen
-    /// later: it may have been written over.
+    /// Copies about as many records as are taken at a time, assuming that all are as long as the first. Whether that length
+    /// is valid is checked later: the sender may have written over it.
     #[inline]
     fn copy(&self, run: &mut Run) -> Result<(), OutOfMemory> {
         let (at, left) = place(self.position, self.capacity);
@@ -183,7 +185,7 @@ impl RingReader {
         Ok(())
     }
 
-    /// Reads the head anew; something where there is no event.
+    /// Reads the head again; returns what to report if there is no event.
     fn look(&mut self) -> Option<Taken> {
         // Before the head: what was published before the ring was closed is taken first.
         let is_closed = self.is_closed();
@@ -246,7 +248,7 @@ impl RingReader {
         self.seems_starving()
     }
 
-    /// The same without the fence, as it may have been a moment ago.
+    /// As [`RingReader::is_starving`] without the fence: the value may be slightly old.
     #[inline]
     pub fn seems_starving(&self) -> bool {
         self.ring.load32(STARVING, Ordering::Relaxed) != 0

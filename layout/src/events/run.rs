@@ -8,7 +8,7 @@ use crate::buffer::{Buffer, OutOfMemory};
 /// Bytes of a record before its payload.
 const HEADER: usize = RECORD_HEADER as usize;
 
-/// A piece of a ring in private memory: it was copied and looked at as a whole, and its events are taken one by one.
+/// A private copy of several records of a ring. The reader copies and checks them together, and takes the events one by one.
 #[derive(Debug, Default)]
 pub struct Run {
     buffer: Buffer,
@@ -22,7 +22,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// One that takes this memory.
+    /// An empty run that uses this memory.
     pub fn new(buffer: Buffer) -> Run {
         Run {
             buffer,
@@ -35,7 +35,7 @@ impl Run {
         self.buffer
     }
 
-    /// Forgets what was not taken.
+    /// Drops the records that were not taken.
     pub fn clear(&mut self) {
         self.end = self.next;
     }
@@ -51,7 +51,7 @@ impl Run {
         self.next == 0
     }
 
-    /// Where so many bytes of records are copied to, in the place of what was there. They are not taken before
+    /// The place for a copy of `len` bytes of records, in place of the old ones. None of them is taken before
     /// [`Run::show`].
     #[inline]
     pub(super) fn room(&mut self, len: usize) -> Result<&mut [u8], OutOfMemory> {
@@ -60,13 +60,13 @@ impl Run {
         self.buffer.renew(len)
     }
 
-    /// The copy was looked at, and is whole.
+    /// Makes the copied records available: the sender did not write over them during the copy.
     #[inline]
     pub(super) fn show(&mut self) {
         (self.next, self.end) = (0, self.buffer.len());
     }
 
-    /// The header of the next record; `None` where there is not even that.
+    /// The header of the next record; `None` if the run ends before the header does.
     #[inline]
     pub(super) fn header(&self) -> Option<Header> {
         let words = self.buffer.get(self.next..self.end)?.as_chunks::<8>().0;
@@ -74,7 +74,7 @@ impl Run {
         Some(Header::new(words.map(u64::from_ne_bytes)))
     }
 
-    /// Takes the record that has this header; how many bytes it has. `None` where not all of it is here.
+    /// Takes the record that has this header and returns its length in bytes; `None` if the run ends before the record does.
     #[inline]
     pub(super) fn take(&mut self, header: &Header) -> Option<u64> {
         let len = record_len(header.len);
@@ -95,7 +95,7 @@ impl Run {
         &self.buffer[self.payload.clone()]
     }
 
-    /// What that event is.
+    /// The kind of the event that was taken last.
     #[inline]
     pub fn kind(&self) -> Kind {
         match self.is_unfit {

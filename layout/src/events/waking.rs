@@ -1,4 +1,5 @@
-//! Who sleeps until there are events, or until listeners have handled some: words of the doorbell page.
+//! The words of the doorbell page on which listeners sleep until there are events, and senders until listeners have
+//! handled some.
 //!
 //! ```text
 //! doorbell page    4096 topic words     8 bytes for each of 8,192 sources
@@ -49,7 +50,7 @@ const _: () = {
     assert!(TOPICS == 4096 && FEEDS == 69_632 && END == pages::DOORBELL_LEN);
 };
 
-/// Where a topic word lies; one that cannot be is another one's.
+/// Where a topic word lies; a number that is too large is wrapped.
 fn topic(word: u16) -> usize {
     TOPICS + 8 * usize::from(word % TOPIC_WORDS)
 }
@@ -66,19 +67,19 @@ impl Status {
     }
 }
 
-/// Says that a thread is about to sleep that takes from a feed; what `set_waiter` said comes before this, and arming after it.
+/// Called by a listening thread that is about to sleep: after `set_waiter`, and before it arms the sources.
 pub fn about_to_sleep() {
     // ARMED-OR-PARKED, the listener's first fence; of a dispatcher that of `Status::park`.
     fence(Ordering::SeqCst);
 }
 
-/// All sources are armed; the listener looks at the heads after this.
+/// Called once all sources are armed; the listener looks at the heads after this.
 pub fn all_armed() {
     // ARMED-OR-PARKED, the listener's second fence.
     fence(Ordering::SeqCst);
 }
 
-/// Whether a listener may sleep, after events were published.
+/// Whether a listener may be asleep; the sender asks after it has published events.
 #[inline]
 pub fn is_armed(bell: &Doorbell, word: u16) -> bool {
     // ARMED-OR-PARKED, the sender's first fence.
@@ -88,31 +89,31 @@ pub fn is_armed(bell: &Doorbell, word: u16) -> bool {
 }
 
 impl Doorbell {
-    /// Has the sender of this page look for sleepers after its next event of a source.
+    /// Sets *armed*: the sender that owns this page looks for sleepers after its next event of this source.
     pub fn arm(&self, word: u16) {
         let at = topic(word);
-        // The line stays where it is as long as it says so already.
+        // A store only if needed: a load alone leaves the line in the other cores' caches.
         if self.page().as_read().load32(at, Ordering::Relaxed) == 0 {
             self.page().store32(at, 1, Ordering::Relaxed);
         }
     }
 
-    /// Takes that away. The sender looks at who sleeps after this.
+    /// Clears *armed*. After this the sender looks which listeners sleep.
     pub fn disarm(&self, word: u16) {
         self.page().store32(topic(word), 0, Ordering::Relaxed);
         // ARMED-OR-PARKED, the sender's second fence.
         fence(Ordering::SeqCst);
     }
 
-    /// The value on which the sender sleeps that waits for cursors; to be read before it counts itself as starving, which
-    /// orders this before its look.
+    /// The value of *room*, on which a sender that waits for cursors sleeps. It reads this before it counts itself as
+    /// starving, whose fence orders this before its look at the cursors.
     pub fn room(&self, word: u16) -> u32 {
         let page = self.page().as_read();
         page.load32(topic(word) + ROOM, Ordering::Relaxed)
     }
 
-    /// Changes it, so that nobody falls asleep on the old one. Release, so that what it is rung for is seen by who looks
-    /// after that.
+    /// Changes *room*, so that no thread falls asleep on the old value. Release: a thread that reads the new value also sees
+    /// the change for which it was rung.
     pub fn touch_room(&self, word: u16) {
         self.page().add32(topic(word) + ROOM, 1, Ordering::Release);
     }
@@ -124,8 +125,8 @@ impl Doorbell {
             .load32(feed(cursor), Ordering::Relaxed)
     }
 
-    /// Changes a feed word, so that nobody falls asleep on the old one. Release, so that what it is rung for is seen by who
-    /// looks after that.
+    /// Changes a feed word, so that no thread falls asleep on the old value. Release: a thread that reads the new value also
+    /// sees the change for which it was rung.
     pub fn touch_feed(&self, cursor: u16) {
         self.page().add32(feed(cursor), 1, Ordering::Release);
     }
@@ -138,7 +139,7 @@ mod futexes {
     use crate::sys::futex::{self, Awaited};
 
     impl Doorbell {
-        /// What the sender waits for, while it is as it was `seen`.
+        /// *Room* as a futex word for the sender: a wait for it ends as soon as it is not `seen` any more.
         pub fn awaited(&self, word: u16, seen: u32) -> Awaited<'_> {
             let page = self.page().as_read();
             Awaited::shared(page.futex(topic(word) + ROOM), seen)
@@ -150,7 +151,7 @@ mod futexes {
             futex::wake(self.page().as_read().futex(topic(word) + ROOM));
         }
 
-        /// A feed word as a word to wait for, while it is as it was `seen`.
+        /// A feed word as a futex word: a wait for it ends as soon as it is not `seen` any more.
         pub fn feed_word(&self, cursor: u16, seen: u32) -> Awaited<'_> {
             Awaited::shared(self.page().as_read().futex(feed(cursor)), seen)
         }

@@ -14,8 +14,8 @@ use crate::view::WriteView;
 /// difference.
 const AHEAD: u64 = 512;
 
-/// The one who writes a ring. Where records begin and end is private. Their lengths are read back from the ring, which
-/// only this process can write: the memory was sealed before anybody else had it.
+/// The sender's side of a ring. The positions of records are in private memory. Their lengths are read back from the ring,
+/// which only this process can write: the broker sealed the memory before any other process had it.
 #[derive(Debug)]
 pub struct RingWriter {
     ring: WriteView,
@@ -28,7 +28,7 @@ pub struct RingWriter {
     published: End,
 }
 
-/// Up to where there are records.
+/// Where the records end.
 #[derive(Clone, Copy, Debug)]
 struct End {
     /// Start of the newest.
@@ -48,7 +48,7 @@ impl RingWriter {
             capacity.is_power_of_two(),
             "a ring's capacity is a power of two"
         );
-        // Ordered by the record that tells anybody of the ring.
+        // Ordered by the record through which others learn of the ring.
         ring.store64(NEXT, first, Ordering::Relaxed);
         let empty = End {
             newest: 0,
@@ -71,7 +71,7 @@ impl RingWriter {
         self.capacity
     }
 
-    /// Where the records lie that are published.
+    /// The positions of the published records.
     pub fn extent(&self) -> Extent {
         Extent {
             oldest: self.oldest,
@@ -99,24 +99,25 @@ impl RingWriter {
         most_payload(self.capacity)
     }
 
-    /// Whether a payload of so many bytes can be written without writing over anything.
+    /// Whether a payload of this length can be written without writing over older records.
     #[inline]
     pub fn has_room(&self, payload: usize) -> bool {
         self.written.end + record_len(payload) <= self.oldest + self.capacity
     }
 
-    /// Up to where records are written over by one with such a payload: `oldest` has to be there, or beyond.
+    /// The position up to which a record with a payload of this length writes over older ones: `oldest` must be there or
+    /// beyond before it is written.
     #[inline]
     pub fn needed(&self, payload: usize) -> u64 {
         (self.written.end + record_len(payload)).saturating_sub(self.capacity)
     }
 
-    /// Moves `oldest` forward by whole records: to the first that begins at `needed` or behind it, and then on as long as it stays at or
-    /// before `limit`. False, and nothing is moved, where there is no such record.
+    /// Moves `oldest` forward by whole records: to the first that begins at `needed` or behind it, and then on as long as
+    /// it stays at or before `limit`. Returns false, and moves nothing, if there is no such record.
     ///
-    /// The newest record that is published stays: who finds itself overtaken finds there how many it has lost, even where the
-    /// sender dies before it publishes the next one. So a batch that needs more room is published first; once everything is,
-    /// there is room for any event.
+    /// The newest published record stays: a reader that was overtaken finds there how many events it has lost, even if the
+    /// sender dies before it publishes the next one. So a batch that needs more room is published first; once all of it
+    /// is, there is room for any event.
     pub fn forget(&mut self, needed: u64, limit: u64) -> bool {
         let newest = self.published.newest;
         let far = self.marks.before(limit.min(newest), self.oldest);
@@ -135,7 +136,7 @@ impl RingWriter {
             return false;
         }
         (self.oldest, self.first) = (oldest, first);
-        // OLDEST-MOVED, release: who sees it finds the record there, and a head behind that.
+        // OLDEST-MOVED, release: a reader that sees it finds the record there, and a head behind that.
         self.ring.store64(OLDEST, oldest, Ordering::Release);
         // OLDEST-MOVED, the sender's fence.
         fence(Ordering::Release);
@@ -150,7 +151,7 @@ impl RingWriter {
     }
 
     /// Writes the next event, for which [there is room](RingWriter::has_room) and which is no longer than
-    /// [`RingWriter::most`]. Nobody sees it before [`RingWriter::publish`].
+    /// [`RingWriter::most`]. Readers do not see it before [`RingWriter::publish`].
     #[inline]
     pub fn push(&mut self, kind: Kind, time: u64, payload: &[u8]) {
         debug_assert!(payload.len() <= self.most() && self.has_room(payload.len()));
@@ -187,9 +188,9 @@ impl RingWriter {
         Ahead::new(self.ring.as_read().clone(), self.capacity, self.written.end)
     }
 
-    /// Has the processor fetch the lines that records will be written to soon. They lie in the caches of those who read them in
-    /// the ring's last round, and each event that is published by itself would wait for its own, in the fence that follows
-    /// it.
+    /// Has the processor fetch the lines that will soon be written. They are in the caches of the cores that read them in
+    /// the ring's last round. Without this, each event that is published by itself would wait for its lines, in the fence
+    /// that follows it.
     #[inline]
     fn claim_ahead(&self) {
         let (at, left) = place(self.written.end + AHEAD, self.capacity);
@@ -217,7 +218,7 @@ impl RingWriter {
         self.ring.copy_in_by_pairs(at, bytes);
     }
 
-    /// Shows everything that was written.
+    /// Publishes all records that were written.
     #[inline]
     pub fn publish(&mut self) {
         self.published = self.written;
@@ -228,8 +229,8 @@ impl RingWriter {
             .store64(HEAD, self.published.end, Ordering::Release);
     }
 
-    /// Where the last so many events begin of those that are published and still there, and the number of the first of
-    /// them. Passes over all that are older.
+    /// Where the last `events` published events begin that are still in the ring, and the number of the first of them.
+    /// Walks past all older records.
     pub fn last(&self, events: u64) -> (u64, u64) {
         if events == 0 {
             return (self.published.end, self.published.next);
@@ -276,14 +277,14 @@ impl RingWriter {
         fence(Ordering::SeqCst);
     }
 
-    /// Counts one less.
+    /// Counts one waiting thread less.
     pub fn sated(&self) {
         self.ring.add32(STARVING, u32::MAX, Ordering::Relaxed);
     }
 
-    /// Says that there will be no more events.
+    /// Closes the ring: there will be no more events.
     pub fn close(&self) {
-        // EVENT-PUBLISHED, release: who sees the end sees every record.
+        // EVENT-PUBLISHED, release: a reader that sees the end sees every record.
         self.ring.store32(STATE, 1, Ordering::Release);
     }
 }

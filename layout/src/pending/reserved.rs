@@ -1,16 +1,17 @@
-//! Slots for those that have waited for long.
+//! Reserves slots for threads that have waited for one for long.
 //!
-//! Who waits for a slot sleeps, and is woken when one is freed; whoever freed it is awake, and takes it for
-//! its next call before the other is on a core. So one who has waited for a while *reserves* the next slots of
-//! its gate: until it has one, or gives up, only those that have reserved take any. Others wait, also those
-//! that come anew.
+//! A thread that waits for a slot sleeps, and is woken when one is freed. The thread that freed it is awake, and
+//! takes it for its next call before the woken one runs. So a thread that has waited for a while *reserves* the next
+//! slots: until it has one, or gives up, only threads that have reserved take slots for this gate. All others
+//! wait, also new callers.
 //!
-//! It is one gate's at a time: a gate that has all slots that it may would else keep those of others
-//! from theirs. Calls inside chains take no notice, because what holds the slots may wait for them.
+//! Only one gate has reservations at a time: otherwise a gate that has all the slots it may have could keep callers of
+//! other gates from theirs. Calls inside chains ignore reservations, because the calls that hold the slots may wait for
+//! them.
 //!
-//! Who ends the last reservation changes the word here and then the count of changes of
-//! [`Waiters`](crate::waiters::Waiters) (release), without asking whether anybody waits. Who waits reads that
-//! count (acquire) before this word, and sleeps while it is as it was.
+//! The thread that ends the last reservation changes the word here and then the count of changes of
+//! [`Waiters`](crate::waiters::Waiters) (release), without asking whether any thread waits. A thread that waits reads
+//! that count (acquire) before this word, and sleeps while the count is as it was read.
 
 use super::{Pending, Ticket};
 use crate::atomic::{AtomicU32, Ordering};
@@ -18,7 +19,7 @@ use crate::atomic::{AtomicU32, Ordering};
 /// Nanoseconds of waiting after which the next slot is reserved.
 const LONG: u64 = 1_000_000;
 
-/// For which gate slots are reserved, in the upper half, and for how many; 0 for nobody.
+/// The gate that has reservations, in the upper half, and the number of threads that have reserved; 0 for none.
 #[derive(Debug)]
 pub(super) struct Reserved(AtomicU32);
 
@@ -27,14 +28,14 @@ impl Reserved {
         Reserved(AtomicU32::new(0))
     }
 
-    /// Whether those who have reserved slots of a gate have the next ones.
+    /// Whether the next slots of this gate are reserved.
     #[inline]
     pub(super) fn is_for(&self, gate: u16) -> bool {
         let reserved = self.0.load(Ordering::Relaxed);
         reserved != 0 && reserved >> 16 == u32::from(gate)
     }
 
-    /// One more reserves; false where those of another gate do.
+    /// Adds a reservation; false while another gate has reservations.
     fn begin(&self, gate: u16) -> bool {
         let more = |reserved: u32| match (reserved, reserved >> 16 == u32::from(gate)) {
             (0, _) => Some(u32::from(gate) << 16 | 1),
@@ -47,7 +48,7 @@ impl Reserved {
         changed.is_ok()
     }
 
-    /// One less; whether that was the last.
+    /// Ends a reservation; true if that was the last.
     fn end(&self) -> bool {
         let less = |reserved: u32| match reserved & 0xFFFF {
             0 | 1 => Some(0),
@@ -60,7 +61,7 @@ impl Reserved {
     }
 }
 
-/// One who waits for a slot, for a call of a gate that begins a chain.
+/// A thread's wait for a slot, for a call that begins a chain.
 #[derive(Debug)]
 #[must_use = "others wait until it ends"]
 pub struct SlotWait {
@@ -70,7 +71,7 @@ pub struct SlotWait {
 }
 
 impl SlotWait {
-    /// It has found none. Times are nanoseconds of the monotonic clock.
+    /// Begins a wait, after the thread found no slot. Times are nanoseconds of the monotonic clock.
     pub fn begin(gate: u16, now: u64) -> SlotWait {
         SlotWait {
             gate,
@@ -79,7 +80,7 @@ impl SlotWait {
         }
     }
 
-    /// Takes a slot, if it may have one; reserves the next, where it has waited for long.
+    /// Takes a slot, if the thread may have one; reserves the next if it has waited for long.
     pub fn take(&mut self, pending: &Pending, now: impl FnOnce() -> u64) -> Option<Ticket> {
         if !self.has_reserved && now().saturating_sub(self.since) >= LONG {
             self.has_reserved = pending.reserved.begin(self.gate);
@@ -90,8 +91,8 @@ impl SlotWait {
         }
     }
 
-    /// It has its slot, or waits for none any more. Whether all others that wait are to
-    /// [be told](crate::waiters::Waiters::change), because slots are reserved for nobody now.
+    /// Ends the wait, with a slot or without. True if the last reservation has ended, so that the caller must
+    /// [tell](crate::waiters::Waiters::change) all other waiting threads.
     #[must_use = "others wait for it"]
     pub fn end(self, pending: &Pending) -> bool {
         self.has_reserved && pending.reserved.end()

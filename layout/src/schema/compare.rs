@@ -21,7 +21,7 @@ use pairs::{Pairs, Spent};
 use path::{Path, Step};
 use side::{Side, Types};
 
-/// How two signatures suit each other that do.
+/// How two signatures suit each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Suits {
     /// Their archives are interchangeable.
@@ -74,7 +74,7 @@ impl Mismatch {
 ///
 /// # Errors
 ///
-/// They do not, or are too large for saying whether they do.
+/// They do not suit each other, or are too large to find out.
 pub fn suits(wanted: &Signature, provided: &Signature) -> Result<Suits, Mismatch> {
     if let (Some(given), Some(taken)) = (&wanted.params, &provided.params)
         && given.len() != taken.len()

@@ -1,4 +1,4 @@
-//! Signatures out of bytes that anybody may have written.
+//! Reads signatures from bytes that are not trusted.
 
 use super::head::Parts;
 use super::write::check_name;

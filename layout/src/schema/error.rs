@@ -1,4 +1,4 @@
-//! Why something is no signature.
+//! The errors of reading and writing signatures.
 
 use super::{MAX_DEPTH, MAX_NAME, MAX_PARAMS, MAX_SCHEMA};
 

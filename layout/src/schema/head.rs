@@ -1,4 +1,4 @@
-//! The first bytes of a signature, which say all that the broker has to know.
+//! The first bytes of a signature, which hold everything that the broker needs.
 
 use core::fmt;
 
@@ -16,7 +16,7 @@ const _: () = assert!(MAX_PARAMS < ANY_PARAMS as usize);
 
 /// 128 bits that stand for everything which decides the bytes of a signature's archives.
 ///
-/// It keeps mistakes apart, not malice: who lies about it fails validation, and no more.
+/// It guards against mistakes, not malice: if a peer lies about it, its values only fail validation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(pub u128);
 

@@ -36,8 +36,8 @@ impl PageWriter {
         PageWriter { page }
     }
 
-    /// Says that this is the number of the newest version, which is registered by now; 0 that the share is gone. Afterwards who
-    /// sleeps is woken.
+    /// Stores the number of the newest version, which the broker has registered before; 0 if the share is gone. Afterwards
+    /// the caller of this wakes the threads that sleep.
     pub fn store(&self, number: u64) {
         // VERSION-PUBLISHED, release.
         self.page.store64(NUMBER, number, Ordering::Release);
@@ -56,7 +56,7 @@ impl PageReader {
         PageReader { page }
     }
 
-    /// The number of the newest version; 0 where the share is gone. Who sleeps reads it before.
+    /// The number of the newest version; 0 if the share is gone. A thread that sleeps reads it before.
     #[inline]
     pub fn number(&self) -> u64 {
         // VERSION-PUBLISHED, acquire.
@@ -78,8 +78,8 @@ mod futexes {
     }
 
     impl PageReader {
-        /// What a user waits for, while the number is as it was `seen`; to be waited for together with a word of its own that is
-        /// changed when the page is of no more use ([`futex::wait_any`]).
+        /// The number as a futex word: a wait for it ends as soon as it is not `seen` any more. The user waits for it
+        /// together with a word of its own, which is changed when the page is no longer used ([`futex::wait_any`]).
         pub fn awaited(&self, seen: u64) -> Awaited<'_> {
             // The futex is the low half of a little-endian number.
             Awaited::shared(self.page.futex(NUMBER), seen as u32)

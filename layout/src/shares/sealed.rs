@@ -1,4 +1,4 @@
-//! Memory that nobody changes any more, read as a plain slice.
+//! Memory that no process can change any more, read as a plain slice.
 
 use core::ops::Deref;
 use core::ptr::NonNull;

@@ -25,7 +25,7 @@ fn try_move() -> nix::Result<bool> {
     if others == CpuSet::new() {
         return Ok(false);
     }
-    // The kernel has it there when this returns.
+    // When this returns, the kernel has moved the thread to one of the other cores.
     sched_setaffinity(me, &others)?;
     sched_setaffinity(me, &allowed)?;
     Ok(true)

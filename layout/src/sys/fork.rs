@@ -16,7 +16,7 @@ static INSTALL: Once = Once::new();
 static WITHHELD: [AtomicI32; 64] = [const { AtomicI32::new(FREE) }; 64];
 const FREE: i32 = -1;
 
-/// Which side of how many forks a handle was made on.
+/// Identifies the process in which a handle was made, so that its forked children can be told from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForkMark(u32);
 
@@ -38,14 +38,15 @@ impl ForkMark {
     }
 }
 
-/// How often [`change`] was called or this process was forked. Who has made a [`ForkMark`], and keeps a copy of what others change, finds by this one word that
-/// both are as they were.
+/// How often [`change`] was called or this process was forked. A thread that has made a [`ForkMark`], and keeps a copy of
+/// what others change, finds by this one word that both are as they were.
 #[inline]
 pub fn changes() -> u64 {
     CHANGES.load(Ordering::Acquire)
 }
 
-/// Something has changed of which others of this process keep copies: who sees that by [`changes`] finds the change.
+/// Counts a change of something of which other threads of this process keep copies: a thread that sees the new count by
+/// [`changes`] finds the change.
 pub fn change() {
     CHANGES.fetch_add(1, Ordering::Release);
 }

@@ -1,4 +1,4 @@
-//! The connection that a broker leaves to a program that it starts.
+//! The connection that a broker passes to a program that it starts.
 //!
 //! The variable `CALLGATE_FD` says `NUMBER:INODE`: which descriptor it is, and which socket it must
 //! be. In the socket lies one invitation ([`crate::invitation`]), which the kernel gives to one
@@ -21,7 +21,7 @@ use super::environment;
 /// The environment variable that names the inherited socket.
 pub const VARIABLE: &str = "CALLGATE_FD";
 
-/// Whether this process has taken what was left to it.
+/// Whether this process has taken the connection that was passed to it.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// Why there is no connection for this process in `CALLGATE_FD`.
@@ -71,7 +71,7 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// What the variable has to say of a socket.
+/// The value of the variable for a socket.
 pub fn value(socket: BorrowedFd<'_>) -> io::Result<String> {
     let raw = socket.as_raw_fd();
     let inode = socket_inode(raw).ok_or_else(io::Error::last_os_error)?;

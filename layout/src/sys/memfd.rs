@@ -75,14 +75,14 @@ pub fn reopen(fd: BorrowedFd<'_>, writable: bool) -> io::Result<OwnedFd> {
     })
 }
 
-/// Ends the time in which the memory can be mapped for writing; who has it mapped keeps it.
+/// Seals the memory against further writable maps; a process that has it mapped for writing keeps its map.
 ///
 /// Fails where somebody else has sealed the file against sealing.
 pub fn seal_writer(fd: BorrowedFd<'_>) -> io::Result<()> {
     add(fd, SealFlag::F_SEAL_FUTURE_WRITE | SealFlag::F_SEAL_SEAL)
 }
 
-/// Keeps everybody from changing the memory ever again: who maps it afterwards sees what is in it now.
+/// Seals the memory against every change, for good: a map that is made afterwards shows the content of now.
 ///
 /// # Errors
 ///
@@ -92,7 +92,8 @@ pub fn seal_for_good(fd: BorrowedFd<'_>) -> io::Result<()> {
     add(fd, SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SEAL)
 }
 
-/// Whether nobody can change a file any more, nor its size: of the memory that somebody else sends, which may be no memory file.
+/// True if no process can change the file or its size any more. Asked of descriptors that another process sends, which
+/// may be no memory files.
 pub fn is_sealed_for_good(fd: BorrowedFd<'_>) -> bool {
     has_seals(fd, for_good())
 }
@@ -117,7 +118,7 @@ pub fn has_sealed_size(fd: BorrowedFd<'_>) -> bool {
     has_seals(fd, SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW)
 }
 
-/// What is no memory file has no seals.
+/// Whether the file has these seals; a descriptor of anything but a memory file has none.
 fn has_seals(fd: BorrowedFd<'_>, wanted: SealFlag) -> bool {
     fcntl(fd, FcntlArg::F_GET_SEALS)
         .is_ok_and(|seals| SealFlag::from_bits_truncate(seals).contains(wanted))

@@ -18,7 +18,7 @@ use super::inherit::socket_inode;
 
 /// The first descriptor that is passed.
 const FIRST: RawFd = 3;
-/// What a service is told, and programs that it starts are not.
+/// The variables that are for the service alone, and not for programs that it starts.
 const VARIABLES: [&str; 7] = [
     "LISTEN_FDS",
     "LISTEN_PID",
@@ -32,20 +32,20 @@ const VARIABLES: [&str; 7] = [
 /// Whether this process has taken the socket that was passed to it.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// What was left to this process.
+/// What the service manager passed to this process.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Service {
     /// The socket that was passed.
     pub listener: Option<OwnedFd>,
-    /// Where to say how the service is: a path, or `@` and a name.
+    /// The socket to which the service reports its state: a path, or `@` and a name.
     pub notify: Option<OsString>,
-    /// How often to say that the service is alive, at the least.
+    /// The longest time between two reports that the service is alive.
     pub watchdog: Option<Duration>,
 }
 
-/// Takes what was left to this process: one socket at most, once. The error says what is wrong with what
-/// was passed.
+/// Takes what the service manager passed to this process: one socket at most, once. The error says what is
+/// wrong with it.
 ///
 /// Where this process has no other thread, the variables are removed, so that programs that it starts do
 /// not find them.

@@ -1,4 +1,4 @@
-//! What a program takes along that a host starts.
+//! What a program inherits from the host that starts it: which descriptors, and a signal when its starter ends.
 
 use std::io;
 use std::os::unix::process::CommandExt;

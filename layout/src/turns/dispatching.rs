@@ -1,4 +1,4 @@
-//! The dispatcher's wait while somebody else has the turn lock.
+//! The dispatcher's wait while another thread has the turn lock.
 
 use super::Turns;
 use super::waiting::Watch;

@@ -146,19 +146,19 @@ impl Turns {
         self.begin_waiting();
     }
 
-    /// Counts one less. Who goes without a turn tells the others.
+    /// Counts one such caller less. A caller that leaves without a turn tells the others.
     pub(super) fn end_wanting(&self) {
         self.wanted.fetch_sub(1, Ordering::Relaxed);
         self.end_waiting();
     }
 
-    /// How often there was a change that somebody waited for.
+    /// The number of changes that waiting threads were told of.
     pub fn seen(&self) -> u32 {
         // TURN-OR-WAITER, acquire: what was changed before is seen after this.
         self.changes.load(Ordering::Acquire)
     }
 
-    /// Notes that something changed, and then has `wake` wake everybody who sleeps.
+    /// Counts a change, and then calls `wake` to wake all threads that sleep.
     pub fn tell(&self, wake: impl FnOnce()) {
         // TURN-OR-WAITER, release.
         self.changes.fetch_add(1, Ordering::Release);
@@ -168,12 +168,12 @@ impl Turns {
 
 #[cfg(not(callgate_loom))]
 impl Turns {
-    /// The changes as a word to wait for: while their number is as it was `seen`.
+    /// The number of changes as a futex word: a wait for it ends as soon as it is not `seen` any more.
     pub fn word(&self, seen: u32) -> Awaited<'_> {
         Awaited::private(&self.changes, seen)
     }
 
-    /// Notes that something changed, and wakes everybody who sleeps.
+    /// Counts a change, and wakes all threads that sleep.
     pub fn wake_all(&self) {
         self.tell(|| crate::sys::futex::wake_private(&self.changes));
     }

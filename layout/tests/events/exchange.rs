@@ -48,8 +48,8 @@ fn long_payloads_come_through_as_they_were() {
     }
 }
 
-/// A sender makes room and is killed before it publishes what it wrote there. Who was behind could not tell how many it had lost
-/// where nothing was left, and looked for ever.
+/// A sender makes room and is killed before it publishes what it wrote there. If no published record were left, a reader
+/// that was behind could not tell how many events it had lost, and would look for ever.
 #[test]
 fn who_was_overtaken_by_a_sender_that_died_knows_what_it_has_lost() {
     let (shared, mut writer) = ring(1024, 50);
@@ -82,7 +82,7 @@ fn a_closed_ring_is_drained_before_it_is_found_closed() {
     assert_eq!(reader.take(&mut Run::default()), Taken::Closed);
 }
 
-/// A sender that waits for nobody, and readers of different haste: each event is whole or lost, and counted once.
+/// A sender that does not wait, and readers of different speed: each event is whole or lost, and counted once.
 fn overwrite(capacity: usize, events: u64) {
     let (shared, mut writer) = ring(capacity, 0);
     let most = writer.most() as u64 + 1;

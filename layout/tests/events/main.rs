@@ -59,7 +59,7 @@ fn payload(number: u64, len: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Sends one event, as a source does that waits for nobody.
+/// Sends one event, as a source does that does not wait for its listeners.
 fn send(writer: &mut RingWriter, payload: &[u8]) {
     let needed = writer.needed(payload.len());
     if !writer.has_room(payload.len()) {

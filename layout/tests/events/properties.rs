@@ -65,7 +65,7 @@ struct Model {
     heads: [u64; 3],
 }
 
-/// What came of a look, and of an event its number, kind, time and payload.
+/// The result of a look; for an event its number, kind, time and payload.
 type Found = (Taken, Option<(u64, Kind, u64, Vec<u8>)>);
 
 fn len_of(payload: usize) -> u64 {
@@ -124,7 +124,7 @@ impl Model {
         from.max(self.oldest)
     }
 
-    /// What a reader finds. What it has copied it has, even if that was written over since.
+    /// What a reader finds. Records that it has copied stay available, even if they were written over since.
     fn take(&mut self, reader: usize) -> Found {
         let at = self.readers[reader];
         if at == self.published {

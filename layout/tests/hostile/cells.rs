@@ -25,7 +25,7 @@ fn honest() -> (Outbox, CellReader) {
     (outbox, reader)
 }
 
-/// What is no cell, although it is mapped as one.
+/// Memory that is no cell, although it is mapped as one.
 #[test]
 fn memory_that_is_no_cell_has_no_reader() {
     let is_one = |memory: usize, len: usize| {
@@ -39,7 +39,7 @@ fn memory_that_is_no_cell_has_no_reader() {
     assert!(!is_one(1 << 16, MAX_VALUE as usize + 1) && !is_one(1 << 16, usize::MAX));
 }
 
-/// A count that runs back or jumps says no more than which of the two buffers is looked at.
+/// A count that goes back or jumps only decides which of the two buffers the reader copies.
 #[test]
 fn a_count_that_jumps_does_no_harm() {
     let (outbox, reader) = honest();
@@ -58,7 +58,7 @@ fn a_count_that_jumps_does_no_harm() {
     }
 }
 
-/// The count changes all the time: whoever reads is told so, or has found something, and goes on in either case.
+/// The count changes all the time: the reader reports that, or finds a value, and returns in either case.
 #[test]
 fn a_count_that_changes_all_the_time_ends_no_reader() {
     let (outbox, reader) = honest();
@@ -73,7 +73,7 @@ fn a_count_that_changes_all_the_time_ends_no_reader() {
             }
         }
     });
-    // What the liar begins with is an honest count.
+    // The lying writer begins with a correct count.
     let mut value = [0; LEN];
     while reader.read(&mut value) == Copied::Value && value == [2; LEN] {}
     let mut seen = [0; 3];

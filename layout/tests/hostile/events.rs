@@ -1,4 +1,4 @@
-//! A sender that writes nonsense into its ring, and one that tells nonsense of where a listener begins.
+//! A sender that writes nonsense into its ring, and a sender that lies about the position at which a listener begins.
 
 use super::*;
 use callgate_layout::events::{self, Kind, RING_HEADER, Run, Taken};
@@ -24,7 +24,7 @@ const WIDE: [u64; 16] = [
     u64::MAX,
 ];
 
-/// What is no ring, although it is mapped as one.
+/// Memory that is no ring, although it is mapped as one.
 #[test]
 fn memory_that_is_no_ring_has_no_reader() {
     for len in [8, RING_HEADER, RING_HEADER + 64, RING_HEADER + 384] {
@@ -49,7 +49,7 @@ fn honest() -> Outbox {
     ring
 }
 
-/// Takes as a dispatcher does. What is taken has to be what an honest sender could have written.
+/// Takes events as a dispatcher does, and checks that an honest sender could have written them.
 fn take_all(ring: &ReadView, (position, number): (u64, u64)) {
     let Some(mut reader) = events::RingReader::new(ring.clone(), position, number) else {
         return;

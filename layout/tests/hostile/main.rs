@@ -293,7 +293,7 @@ fn a_slot_has_one_holder_whatever_the_provider_answers() {
     assert_eq!(blocks.taken(), 0);
 }
 
-/// Pages that say anything: what is read of them is one of few things, and nobody sleeps past
+/// Pages with arbitrary content: each is read as one of a few values, and no thread sleeps past
 /// a deadline.
 #[test]
 fn pages_of_nonsense_do_no_harm() {

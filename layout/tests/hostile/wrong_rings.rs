@@ -45,7 +45,7 @@ fn reader(outbox: &Outbox) -> RingReader {
     RingReader::new(outbox.inbox.clone(), 0, 0).unwrap()
 }
 
-/// Takes what there is; what came last.
+/// Takes all that there is, and returns the last result.
 fn take_all(reader: &mut RingReader) -> Taken {
     let mut run = Run::default();
     for _ in 0..10 {
@@ -63,7 +63,7 @@ fn is_broken(reader: &mut RingReader) -> bool {
     matches!(take_all(reader), Taken::Broken(_))
 }
 
-/// Were one of them passed over, a listener would be shown what nobody sent, or wait for ever.
+/// If one of these words were accepted, a listener would get an event that was never sent, or would wait for ever.
 #[test]
 fn what_no_sender_writes_ends_the_feed() {
     for (at, word) in WRONG {
@@ -107,7 +107,7 @@ fn no_more_events_are_lost_than_there_was_room_for() {
     }
 }
 
-/// What a cursor says is one of few things; an index that cannot be is that of one that there is.
+/// A cursor is read as one of a few values; an index that is too large is wrapped to a cursor that exists.
 #[test]
 fn cursors_and_words_of_nonsense_do_no_harm() {
     let (status, bell) = (Outbox::new(STATUS_LEN), Outbox::new(DOORBELL_LEN));

@@ -123,11 +123,11 @@ pub(crate) struct Link {
     pub(crate) status_page: ReadView,
     pub(crate) bell: Doorbell,
     pub(crate) bell_queue: Futex,
-    /// Stand for waiting awake, which gives loom too much to try: for calls, for answers.
+    /// Take the place of polling, for calls and for answers: polling would give loom too many orders to try.
     pub(crate) calls_queue: Futex,
     pub(crate) answers_queue: Futex,
     pub(crate) life: Life,
-    /// Who waits for slots or blocks. They sleep where those sleep who wait for answers.
+    /// The threads that wait for slots or blocks. They sleep on the same queues as those that wait for answers.
     pub(crate) waiters: Waiters,
     /// Callers asleep on a reply slot and the link's state.
     pub(crate) slot_queue: Futex,
@@ -249,7 +249,7 @@ impl Link {
         self.wake_all();
     }
 
-    /// Has everybody look again who waits on the link.
+    /// Has all threads that wait on the link look again.
     fn wake_all(&self) {
         self.slot_queue.wake();
         for bell in self.bells.in_use() {
@@ -320,7 +320,7 @@ impl Link {
         flags::release(&self.calls, self.geometry, ticket.slot, ticket.generation);
     }
 
-    /// Releases a reply, and rings where the provider waits for that.
+    /// Releases a reply, and rings if the provider waits for that.
     pub(crate) fn release_and_tell(&self, ticket: Ticket) {
         self.release(ticket);
         if pages::look_after_releasing(&self.status_page) {
@@ -345,7 +345,7 @@ impl Link {
         }
     }
 
-    /// Tells who waits for slots or blocks that there may be some.
+    /// Tells the threads that wait for slots or blocks that some may be free.
     pub(crate) fn freed(&self) {
         if self.waiters.are_any() {
             self.waiters.change();

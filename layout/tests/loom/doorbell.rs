@@ -62,7 +62,7 @@ fn without_the_second_look_a_call_is_slept_through() {
     check(None, || call_the_sleeper(Without::SecondLook, 1));
 }
 
-/// Who rings in any case needs no fence: ringing releases, and the fence in `park` makes the
+/// A thread that rings in any case needs no fence: ringing releases, and the fence in `park` makes the
 /// value that was read before it an acquire. Were ringing relaxed, the plugin could wait on the
 /// new value without seeing what it was rung for. (The client's GATES-CHANGED.)
 #[test]

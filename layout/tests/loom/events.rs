@@ -49,7 +49,7 @@ fn status() -> WriteView {
     WriteView::heap(state.chain(counters).chain(cursors))
 }
 
-/// A plugin that listens: its pages, and who sleeps on words of them.
+/// A plugin that listens: its pages, and the threads that sleep on their words.
 #[derive(Debug)]
 struct Listener {
     status: Status,
@@ -72,7 +72,7 @@ impl Listener {
     }
 }
 
-/// Who takes from a feed.
+/// The thread that takes the events of a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
     Dispatcher,
@@ -80,7 +80,7 @@ enum By {
     Pulled,
 }
 
-/// One feed on a source, as that knows it.
+/// One feed of a source, as the source knows it.
 #[derive(Debug)]
 struct Feed {
     listener: Arc<Listener>,
@@ -111,7 +111,7 @@ impl Source {
         })
     }
 
-    /// One that listeners hear at their first cursors.
+    /// A source whose listeners use their first cursors.
     fn heard_by(listeners: &[Arc<Listener>], by: By) -> Arc<Source> {
         let feed = |listener: &Arc<Listener>| Feed {
             listener: listener.clone(),
@@ -137,7 +137,7 @@ impl Source {
         self.wake();
     }
 
-    /// Wakes who sleeps.
+    /// Wakes the listeners that sleep.
     fn wake(&self) {
         if is_armed(&self.bell, WORD) {
             self.bell.disarm(WORD);
@@ -145,7 +145,7 @@ impl Source {
         }
     }
 
-    /// Has the threads look again that wait for cursors.
+    /// Has the threads that wait for cursors look again.
     fn ring_room(&self) {
         self.bell.touch_room(WORD);
         self.queue.wake();

@@ -20,7 +20,7 @@ enum Late {
     Naming,
     /// The bell's value is read when the answers have been looked at already.
     Reading,
-    /// The bell is taken when it was seen already that the link lives.
+    /// The thread takes the bell only after it has seen that the link lives.
     Taking,
 }
 

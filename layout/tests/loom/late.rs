@@ -51,7 +51,7 @@ fn no_answer_to_a_sent_call_is_slept_through() {
     });
 }
 
-/// GONE-OR-ASLEEP: who takes the bell sees that the link has ended, or is rung by who ends it.
+/// GONE-OR-ASLEEP: the thread that takes the bell sees that the link has ended, or the side that ends it rings the bell.
 #[test]
 fn the_end_of_a_link_is_not_slept_through_on_a_kept_bell() {
     check(None, || {
@@ -66,7 +66,7 @@ fn the_end_of_a_link_is_not_slept_through_on_a_kept_bell() {
     });
 }
 
-/// Ringing releases and reading the value acquires, so who rings in any case needs no fence.
+/// Ringing releases and reading the value acquires, so a thread that rings in any case needs no fence.
 #[test]
 fn what_a_kept_bell_is_rung_for_is_seen() {
     check(None, || {

@@ -38,7 +38,7 @@ impl Gate {
         })
     }
 
-    /// As the client: runs the handler, gives the permit back, and tells who waits.
+    /// As the client: runs the handler, gives the permit back, and tells the threads that wait.
     fn run(&self, permit: u8) {
         blocks::write(&self.memory, REGION, self.place, &[0; 8]);
         let waiting = self.permits.end(permit);

@@ -222,7 +222,7 @@ fn a_visitor_that_goes_without_a_turn_is_not_waited_for() {
     });
 }
 
-/// Who sleeps whatever has changed since its look sleeps through the end of a turn.
+/// A thread that sleeps even though something has changed since its look sleeps through the end of a turn.
 #[test]
 #[should_panic(expected = "deadlock")]
 fn without_comparing_the_changes_a_turn_is_slept_through() {
@@ -308,8 +308,8 @@ fn a_lender_and_a_guest_of_another_chain_take_turns() {
     });
 }
 
-/// Who has reserved the next turn gets in because its chain lends one. The reservation ends, and who comes
-/// next, here the lender in another chain, is told.
+/// A thread that has reserved the next turn gets one because its chain lends it. The reservation ends, and the next
+/// thread, here the lender in another chain, is told.
 fn an_unused_reservation(
     preemptions: usize,
     borrow: impl Fn(&Token) + Copy + Send + Sync + 'static,

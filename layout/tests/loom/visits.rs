@@ -60,7 +60,7 @@ impl Pool {
     }
 }
 
-/// Who closes is another thread than the one that waits for the end of visits.
+/// The thread that closes the plugin is not the one that waits for the end of visits.
 fn close_while_visited(without: Without) {
     let pool = Pool::new(without);
     let visitor = thread::spawn({

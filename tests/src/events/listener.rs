@@ -1,11 +1,13 @@
-//! The role `numbers-listener`: `numbers-listener NAME handler|pull MILLIS` counts, and takes so long for each event.
+//! The role `numbers-listener`: `numbers-listener NAME handler|pull|task MILLIS` counts, and takes so long for each event.
 //!
 //! It answers `heard PROCESS` with what it has heard of that process, and `broker` with the process of the broker that has
 //! taken it in again: 0 as long as none has.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use callgate_client::{BrokerEvent, Code, Plugin, Received, Result, View};
@@ -15,7 +17,7 @@ use crate::PATIENCE;
 
 pub(super) fn run(name: &str, more: &[String]) -> Result<()> {
     let [mode, millis] = more else {
-        panic!("usage: callgate-peer numbers-listener NAME handler|pull MILLIS");
+        panic!("usage: callgate-peer numbers-listener NAME handler|pull|task MILLIS");
     };
     let pause = Duration::from_millis(millis.parse().expect("a number"));
     let plugin = Plugin::connect(name)?;
@@ -23,6 +25,7 @@ pub(super) fn run(name: &str, more: &[String]) -> Result<()> {
     let mut _subscription = None;
     match mode.as_str() {
         "handler" => _subscription = Some(hear(&plugin, &tally, pause)?),
+        "task" => wait_in_a_task(&plugin, &tally, pause)?,
         _ => pull(&plugin, &tally, pause)?,
     }
     let (broker, lost) = (Arc::<AtomicU32>::default(), Arc::<AtomicU32>::default());
@@ -59,21 +62,50 @@ fn hear(
 fn pull(plugin: &Plugin, tally: &Arc<Mutex<Tally>>, pause: Duration) -> Result<()> {
     let mut events = plugin.events::<Numbered>(TOPIC)?;
     let tally = tally.clone();
-    thread::spawn(move || {
-        loop {
-            match events.next(PATIENCE) {
-                Ok(Some(Received::Event(event))) => {
-                    thread::sleep(pause);
-                    lock(&tally).event(event.values.0, event.values.1);
-                }
-                Ok(Some(Received::Notice(notice))) => lock(&tally).notice(&notice),
-                Ok(None) => {}
-                Err(error) if error.code() == Code::Closed => return,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    });
+    thread::spawn(move || while note(&tally, pause, events.next(PATIENCE)) {});
     Ok(())
+}
+
+/// A task that nothing but its waker has polled again.
+fn wait_in_a_task(plugin: &Plugin, tally: &Arc<Mutex<Tally>>, pause: Duration) -> Result<()> {
+    let mut events = plugin.events::<Numbered>(TOPIC)?;
+    let tally = tally.clone();
+    thread::spawn(move || while note(&tally, pause, block_on(events.next_async()).map(Some)) {});
+    Ok(())
+}
+
+/// Notes what came; false when nothing comes any more.
+fn note(tally: &Mutex<Tally>, pause: Duration, came: Result<Option<Received<Numbered>>>) -> bool {
+    match came {
+        Ok(Some(Received::Event(event))) => {
+            thread::sleep(pause);
+            lock(tally).event(event.values.0, event.values.1);
+        }
+        Ok(Some(Received::Notice(notice))) => lock(tally).notice(&notice),
+        Ok(None) => {}
+        Err(error) if error.code() == Code::Closed => return false,
+        Err(error) => panic!("{error}"),
+    }
+    true
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let (mut context, mut future) = (Context::from_waker(&waker), pin!(future));
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(done) => return done,
+            Poll::Pending => thread::park(),
+        }
+    }
 }
 
 fn lock(tally: &Mutex<Tally>) -> std::sync::MutexGuard<'_, Tally> {

@@ -10,28 +10,28 @@ use callgate_client::{Context, HandlerError, Plugin, Provider, Result, View, gat
 #[gate_type]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Track {
-    /// What it is called.
+    /// Its title.
     pub title: String,
-    /// How loud it is.
+    /// Its loudness.
     pub gain: f64,
-    /// What it consists of.
+    /// Its samples.
     pub samples: Vec<u32>,
     /// Callers may leave it out.
     #[serde(default)]
     pub muted: bool,
-    /// And this as well.
+    /// Callers may leave this out as well.
     pub note: Option<String>,
 }
 
-/// What a track comes to.
+/// The summary of a track.
 #[gate_type]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
-    /// What it is called.
+    /// The track's title.
     pub title: String,
     /// The sum of its samples.
     pub total: u32,
-    /// How many there are.
+    /// The number of its samples.
     pub count: u32,
 }
 
@@ -39,11 +39,11 @@ pub struct Summary {
 #[gate_type]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// It has to be there.
+    /// A field that must not be missing.
     pub volume: u8,
 }
 
-/// Where something ends.
+/// The end of a selection.
 #[gate_type]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ends {
@@ -51,12 +51,12 @@ pub enum Ends {
     Left,
     /// On the right.
     Right {
-        /// So far.
+        /// The distance.
         by: u8,
     },
 }
 
-/// What is provided, for as long as this lives.
+/// The gates, provided for as long as this lives.
 #[derive(Debug)]
 pub struct Stage {
     _providers: Vec<Provider>,
@@ -64,7 +64,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// The sum of what actions have brought.
+    /// The sum of the numbers that actions have passed.
     pub fn notes(&self) -> u64 {
         self.notes.load(Ordering::SeqCst)
     }
@@ -134,11 +134,11 @@ pub fn provide(plugin: &Plugin, name: &str) -> Result<Stage> {
     })
 }
 
-/// A gate of bytes, which takes archives alone.
+/// A gate of bytes that accepts only archives.
 fn later(plugin: &Plugin, gate: &str) -> Result<Provider> {
     let signature = callgate_client::signature_of::<(u32,), u32>();
     let answer = |_: Context<'_>, bytes: &[u8], responder: Responder| {
-        // Nobody may wait for it any more.
+        // Fails only if nobody waits for it any more.
         let _ = responder.reply(bytes);
     };
     callgate_client::dynamic::provide_later(plugin, gate, &signature, answer)

@@ -20,7 +20,7 @@ use form::{Form, Sent, Two, Value};
 pub use guide::table;
 pub use play::run;
 
-/// Which form of a type a process has.
+/// The form of a type that a process has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Age {
     /// The form from before the change.
@@ -48,16 +48,16 @@ impl Age {
     }
 }
 
-/// What becomes of a value that is sent to a receiver of the other form.
+/// The outcome for a value that is sent to a receiver of the other form.
 #[derive(Clone, Debug)]
 enum Outcome {
-    /// This arrives, as it debugs itself.
+    /// This value arrives, as its `Debug` prints it.
     Arrives(String),
     /// The call fails, at this place in the value.
     Fails(Code, &'static str),
 }
 
-/// What becomes of sending one form to the other.
+/// The outcome for sending one form to the other.
 #[derive(Clone, Debug)]
 enum Way {
     /// Opening the gate fails, at this place.
@@ -68,12 +68,12 @@ enum Way {
     Json,
 }
 
-/// A change, with what it comes to.
+/// A change of a type, with its outcomes.
 #[derive(Debug)]
 struct Change {
-    /// What its gates are called.
+    /// The part of its gates' names.
     key: &'static str,
-    /// For people.
+    /// Its description for people.
     text: &'static str,
     old: Box<dyn Form>,
     new: Box<dyn Form>,

@@ -44,7 +44,7 @@ struct GivenUp {
     is_busy: AtomicBool,
     /// Whether what comes back beside it is under way.
     comes: AtomicBool,
-    /// How often something came back.
+    /// The number of calls that came back.
     came: AtomicU32,
 }
 

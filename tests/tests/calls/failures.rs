@@ -15,7 +15,7 @@ use crate::support::{Barrier, Opens, SHORT};
 #[test]
 fn a_failing_handler_says_why_and_lives() {
     let bus = Bus::start(programs!());
-    // What the panic hook prints helps nobody here.
+    // The panic hook would print messages that help nobody here.
     let mut command = bus.peer_command("provider", "P", &[]);
     command.stderr(Stdio::null());
     let mut provider = Process::spawn(command);

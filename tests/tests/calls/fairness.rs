@@ -1,4 +1,4 @@
-//! What one gate, one caller or one link may take from the others.
+//! Limits on how much one gate, one caller or one link may take from the others.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};

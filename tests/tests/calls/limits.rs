@@ -1,4 +1,4 @@
-//! How many calls of a gate are handled at a time: limits, and what waits because of them.
+//! Limits on the number of a gate's calls that are handled at a time, and the calls that wait because of them.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -23,7 +23,7 @@ const MODES: [Dispatch; 4] = [
     Dispatch::Pump,
 ];
 
-/// How many handlers are under way, and how many were at most.
+/// The number of handlers under way, and the highest number so far.
 #[derive(Default)]
 struct Counted {
     now: AtomicUsize,
@@ -58,7 +58,7 @@ fn slow(plugin: &Plugin, gate: &str) -> (Arc<Counted>, Provider) {
     (counted, plugin.provide(gate, handler).expect("providing"))
 }
 
-/// What 99 of 100 calls took at most.
+/// The time within which 99 of 100 calls ended.
 fn p99(quick: &Subscriber<(u64,), u64>) -> Duration {
     let call = |n| {
         let start = Instant::now();

@@ -1,4 +1,4 @@
-//! What several of these tests need.
+//! Helpers that several of these tests use.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Who gets a turn when several want one, and for how long a pump keeps its thread.
+//! The order in which plugins get a turn that several want, and the time for which a pump keeps its thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

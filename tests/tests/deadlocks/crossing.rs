@@ -11,7 +11,7 @@ use callgate_tests::random::Random;
 
 use crate::rings::{Kind, MODES, Place, Stage};
 
-/// Of the calls of a ring, those that were told that they wait in vain.
+/// The calls of a ring that were told that they wait in vain.
 fn told(outcomes: &[Crossed]) -> Vec<&Crossed> {
     let is_it = |(outcome, _): &&Crossed| outcome.starts_with("DEADLOCK");
     outcomes.iter().filter(is_it).collect()

@@ -14,7 +14,7 @@ use callgate_tests::{Bus, PATIENCE, Process, programs};
 
 /// Threads that call.
 const CALLERS: usize = 6;
-/// How deep the calls of one task go.
+/// The depth of the calls of one task.
 const DEPTH: u8 = 4;
 /// Tasks that are done at least, however slow the machine.
 const ENOUGH: u64 = 50;

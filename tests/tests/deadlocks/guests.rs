@@ -1,4 +1,4 @@
-//! What a handler does that runs on top of another chain's wait.
+//! Handlers that run on top of another chain's wait.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Barrier, Mutex};

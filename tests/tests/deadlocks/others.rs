@@ -12,7 +12,7 @@ use callgate_tests::restart::Told;
 use callgate_tests::shorthand::{await_that, open};
 use callgate_tests::{Bus, PATIENCE, programs};
 
-/// What a call came to, in words.
+/// The outcome of a call, in words.
 fn say<T>(outcome: Result<T>) -> String {
     match outcome {
         Ok(_) => "OK".to_owned(),

@@ -12,4 +12,5 @@ mod rights;
 mod rings;
 mod scene;
 mod slow;
+mod tasks;
 mod twins;

@@ -7,7 +7,7 @@ use crate::scene::{Listener, Sender};
 #[test]
 fn what_a_slow_listener_loses_is_counted_to_the_last_event() {
     let bus = Bus::start(programs!());
-    let modes = ["handler", "pull"];
+    let modes = ["handler", "pull", "task"];
     let mut listeners = modes.map(|mode| Listener::start(&bus, mode, (mode, 10)));
     // Fifteen events have room.
     let mut sender = Sender::start(&bus, ["oldest", "65536", "4096"]);

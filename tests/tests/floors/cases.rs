@@ -203,7 +203,7 @@ fn an_arrow_to_a_higher_floor_is_found() {
     assert_eq!(upward(&made_up(&upwards), &floors), expected);
 }
 
-/// What is wrong with a journey over made-up files.
+/// The errors found in a journey over made-up files.
 fn faults_of(journey: &[&str], more: &[(&str, &str)]) -> Vec<String> {
     let bytes = "use layout::{ring, slot};\npub fn call() { ring::push(1); m!(slot::take()); }";
     let run = "use layout::slot;\npub fn run(ring: Ring) { ring.the_only_pop(); slot::publish() }";

@@ -1,4 +1,4 @@
-//! What is left out where no tests are built.
+//! Decides which code is left out when no tests are built.
 
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Meta, Token};
@@ -14,7 +14,7 @@ pub(crate) fn is_test_only(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// What a condition is where no tests are built; `None` where that depends on something else.
+/// The value of a condition when no tests are built; `None` if it depends on something else.
 fn without_tests(condition: &Meta) -> Option<bool> {
     let list = match condition {
         Meta::Path(path) if path.is_ident("test") => return Some(false),

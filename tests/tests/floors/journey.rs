@@ -25,7 +25,7 @@ use crate::paths::Paths;
 pub(crate) const MOST_FILES: usize = 8;
 /// There and back.
 const CROSSINGS: usize = 2;
-/// What both processes have.
+/// Files that both processes use.
 const SHARED: &str = "layout/";
 
 /// The files that section 2 names with arrows between them, in order.
@@ -39,7 +39,7 @@ pub(crate) fn named_files(architecture: &str) -> Vec<String> {
     files.map(str::to_owned).collect()
 }
 
-/// What a file defines, calls and names.
+/// The functions that a file defines and calls, and the names in it.
 #[derive(Debug, Default)]
 struct Contents {
     functions: BTreeSet<String>,
@@ -48,7 +48,7 @@ struct Contents {
     named: BTreeSet<String>,
 }
 
-/// What is wrong with a journey; `sources` has all files that functions may be defined in.
+/// The errors of a journey; `sources` are all files in which functions may be defined.
 pub(crate) fn faults(journey: &[String], sources: &BTreeMap<String, String>) -> Vec<String> {
     let mut faults = Vec::new();
     if journey.len() < 2 || journey.len() > MOST_FILES {
@@ -75,7 +75,7 @@ pub(crate) fn faults(journey: &[String], sources: &BTreeMap<String, String>) -> 
 /// A call on its way.
 struct Walk<'a> {
     contents: &'a BTreeMap<&'a str, Contents>,
-    /// How many files define a function of a name.
+    /// The number of files that define a function of a name.
     definitions: BTreeMap<&'a str, usize>,
     /// The files from each of which the next was called.
     stack: Vec<&'a str>,

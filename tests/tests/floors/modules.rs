@@ -1,6 +1,6 @@
 //! The modules of a crate, with what each of them defines, imports and names, as its files say.
 //!
-//! What only tests are built with does not count.
+//! Code that is built for tests only does not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,9 +24,9 @@ pub(crate) struct Module {
     /// Whether it is written out in its parent's file.
     pub(crate) is_inline: bool,
     pub(crate) children: BTreeMap<String, Id>,
-    /// What is defined here: functions, types, constants, macros.
+    /// The functions, types, constants and macros that are defined here.
     pub(crate) items: BTreeSet<String>,
-    /// What is imported at the module's top, by the name that it has here.
+    /// The imports at the module's top, by their names in this module.
     pub(crate) imports: BTreeMap<String, Vec<String>>,
     /// Modules of which everything is imported.
     pub(crate) globs: Vec<Vec<String>>,

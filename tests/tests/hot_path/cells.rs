@@ -64,7 +64,7 @@ fn cells_allocate_nothing() {
     assert_eq!(made, 0, "in {FEW} values that were written and read");
 }
 
-/// What the test below runs under `strace`.
+/// The test that the test below runs under `strace`.
 #[test]
 #[ignore = "does nothing but write and read"]
 fn ten_thousand_values() {

@@ -54,7 +54,7 @@ impl Scene {
             _plugins: [sender, listener],
             _broker: broker,
         };
-        // Whatever is made once a thread or once a topic is made here.
+        // Memory that is allocated once for each thread or topic is allocated here.
         scene.send(FEW);
         scene
     }
@@ -101,7 +101,7 @@ fn events_that_are_heard_allocate_nothing() {
     assert_eq!(made, 0, "in {FEW} events, on all threads");
 }
 
-/// What the tests below run under `strace`.
+/// The test that the tests below run under `strace`.
 #[test]
 #[ignore = "does nothing but send"]
 fn two_thousand_unheard() {
@@ -129,14 +129,14 @@ fn twelve_thousand_heard() {
     Scene::new(true).send(FEW + MORE);
 }
 
-/// Who has nobody to send to has nothing to ask the kernel for: not one system call.
+/// Sending without listeners makes no system call at all.
 #[test]
 fn events_that_nobody_hears_ask_the_kernel_for_nothing() {
     let tests = [
         "events::two_thousand_unheard",
         "events::twelve_thousand_unheard",
     ];
-    // What a program does when it starts and ends is not the same each time.
+    // The system calls of a program's start and end are not the same each time.
     let enough = 20;
     if let Some(more) = more_system_calls(tests, enough) {
         assert!(more < enough, "{more} system calls for {MORE} more events");

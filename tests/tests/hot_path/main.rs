@@ -1,4 +1,4 @@
-//! What a call, an event, using a share, or a cell, does not do while both sides are awake: allocate, go to sleep, ask the kernel.
+//! While both sides are awake, a call, an event, and the use of a share or cell neither allocate, nor sleep, nor make a system call.
 //!
 //! Both sides and the broker are in this process, so that the counts are of all three. A
 //! machine that is busy takes the sides their cores away and so makes them yield and sleep:
@@ -29,7 +29,7 @@ const MORE: u64 = 50_000;
 const LOANS: u64 = 1_000;
 const ATTEMPTS: usize = 20;
 
-/// One test at a time, so that none is counted in another.
+/// Runs one test at a time, so that none is counted in another.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -82,7 +82,7 @@ impl Scene {
             _plugins: [provider, caller],
             _broker: broker,
         };
-        // Whatever is made once a thread or once a gate is made here.
+        // Memory that is allocated once for each thread or gate is allocated here.
         scene.call(CALLS);
         scene
     }
@@ -209,7 +209,7 @@ fn nobody_sleeps_while_both_sides_are_awake() {
     assert!(sleeps < enough, "{sleeps} sleeps in {CALLS} calls");
 }
 
-/// What the test below runs under `strace`.
+/// The test that the test below runs under `strace`.
 #[test]
 #[ignore = "does nothing but call"]
 fn ten_thousand_calls() {

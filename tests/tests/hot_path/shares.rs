@@ -1,4 +1,4 @@
-//! What using a share that is held does not do: allocate, ask the kernel.
+//! Using a share that is held neither allocates nor makes a system call.
 
 use callgate::Broker;
 use callgate_client::{Plugin, Share, Shares, Versions};
@@ -63,7 +63,7 @@ fn using_a_share_that_is_held_allocates_nothing() {
     assert_eq!(made, 0, "in {FEW} uses");
 }
 
-/// What the test below runs under `strace`.
+/// The test that the test below runs under `strace`.
 #[test]
 #[ignore = "does nothing but use a share"]
 fn two_thousand_uses() {
@@ -80,7 +80,7 @@ fn twelve_thousand_uses() {
 #[test]
 fn using_a_share_that_is_held_asks_the_kernel_for_nothing() {
     let tests = ["shares::two_thousand_uses", "shares::twelve_thousand_uses"];
-    // What a program does when it starts and ends is not the same each time.
+    // The system calls of a program's start and end are not the same each time.
     let enough = 20;
     if let Some(more) = more_system_calls(tests, enough) {
         assert!(more < enough, "{more} system calls for {MORE} more uses");

@@ -1,4 +1,4 @@
-//! What a crash leaves.
+//! Core dumps of processes that crash.
 
 use callgate_client::Payload;
 use callgate_tests::{Bus, PATIENCE, programs};

@@ -23,7 +23,7 @@ fn is_run_anywhere(program: &Path) -> bool {
     programs.any(|running| running == program)
 }
 
-/// One program on a file system that did not answer, and the bus stood still.
+/// If one program was on a file system that did not answer, the whole bus stood still.
 #[test]
 fn a_program_that_hangs_in_exec_holds_up_nobody_else() {
     let directory = tempfile::tempdir().unwrap();

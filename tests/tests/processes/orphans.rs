@@ -1,4 +1,4 @@
-//! What becomes of children whose host is killed.
+//! The children of a host that is killed.
 
 use callgate_tests::proc::{eventually, is_alive};
 use callgate_tests::shorthand::await_that;

@@ -242,7 +242,7 @@ fn a_handle_does_not_keep_its_broker_running() {
     await_that("nobody supervises it", || supervised.start().is_err());
 }
 
-/// Who had waited for the program was told by the next question that it was still starting.
+/// A caller that had waited for the program was told by the next question that it was still starting.
 #[test]
 fn a_program_that_was_waited_for_is_ready() {
     let (broker, _host) = host();

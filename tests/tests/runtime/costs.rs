@@ -1,4 +1,4 @@
-//! What plugins on pipes cost the process of the runtime: threads and descriptors.
+//! The threads and descriptors that plugins on pipes cost the process of the runtime.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -43,7 +43,7 @@ fn host_of(count: usize) -> Scene {
     scene
 }
 
-/// What a process holds at rest beyond what it held, or another one holds.
+/// The resources that a process holds at rest, less those that it held before or that another one holds.
 fn beyond(before: &BTreeMap<String, usize>, pid: u32) -> BTreeMap<String, usize> {
     proc::Holdings::at_rest(pid);
     let mut now = kinds(pid);

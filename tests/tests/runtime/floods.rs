@@ -23,7 +23,7 @@ fn frames_without_end() {
     assert!(named, "{own:?}");
 }
 
-/// What an honest plugin can send at most, too: it is read all the same, at a share of the time.
+/// As much as an honest plugin can send at most: it is still read, for a share of the time.
 #[test]
 fn events_without_end() {
     let more = json!({"runtime_capabilities": ["events.publish:chaos.*"]});

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::attack::Attack;
 
-/// Has the culprit close a pipe without which it cannot go on.
+/// Makes the culprit close a pipe that it cannot work without.
 fn closes(kind: &str, pipe: &str) {
     let mut attack = Attack::begin(kind);
     assert_eq!(attack.ask(&json!({})).expect("it answers"), "done");

@@ -27,7 +27,7 @@ impl Scene {
         }
     }
 
-    /// Where the folders of plugins are.
+    /// The folder with the plugins' folders.
     pub(crate) fn plugins(&self) -> PathBuf {
         self.directory.path().join("plugins")
     }
@@ -78,13 +78,13 @@ impl Scene {
         builder.connect().expect("connecting to the bus")
     }
 
-    /// How all plugins stand.
+    /// The status of all plugins.
     pub(crate) fn status(&mut self) -> Vec<Value> {
         let line = self.host().ask("status");
         serde_json::from_str(&line).expect("a list")
     }
 
-    /// How one stands.
+    /// The status of one plugin.
     pub(crate) fn status_of(&mut self, name: &str) -> Value {
         let all = self.status().into_iter();
         let found = all.into_iter().find(|plugin| plugin["name"] == name);
@@ -164,7 +164,7 @@ pub(crate) fn echo(gate: &Gate, number: u64) -> Result<()> {
     Ok(())
 }
 
-/// What a call of a plugin may come to that is killed or hangs.
+/// Whether a call of a plugin that is killed or hangs may end with this code.
 pub(crate) fn is_expected(code: Code) -> bool {
     matches!(
         code,

@@ -70,7 +70,7 @@ fn a_sender_without_descriptors_is_heard_when_it_has_some() {
     }
 }
 
-/// It was never heard again, unless the program subscribed anew.
+/// The topic was never heard again, unless the program subscribed anew.
 #[test]
 fn a_listener_without_descriptors_hears_when_it_has_some() {
     let bus = bus();
@@ -91,7 +91,7 @@ fn a_listener_without_descriptors_hears_when_it_has_some() {
     }
 }
 
-/// What is short is said by its name.
+/// The error names the resource that is short.
 #[test]
 fn a_topic_that_keeps_a_history_needs_a_descriptor() {
     let bus = bus();

@@ -20,7 +20,7 @@ fn host(bus: &Bus) -> Process {
     host
 }
 
-/// Who connected in such a moment was refused, or taken in without ever being heard.
+/// A plugin that connected at such a moment was refused, or was admitted and its records were never read.
 #[test]
 fn who_connects_waits_until_the_broker_has_descriptors() {
     let bus = Bus::without_broker(programs!());

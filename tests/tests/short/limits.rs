@@ -88,7 +88,7 @@ fn a_broker_raises_the_limit_and_its_plugins_begin_with_the_old_one() {
     assert_eq!(limits(" modest"), ("200".to_owned(), "200".to_owned()));
 }
 
-/// What a plugin costs its host; the figures stand in the documentation of the builder.
+/// The cost of a plugin for its host; the figures are in the documentation of the builder.
 #[test]
 fn plugins_take_few_descriptors() {
     let bus = Bus::without_broker(programs!());

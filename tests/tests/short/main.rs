@@ -1,4 +1,4 @@
-//! What happens when a process runs short: of descriptors, of address space, of standard streams.
+//! Processes that run out of something: descriptors, address space, standard streams.
 #![forbid(unsafe_code)]
 
 mod descriptors;

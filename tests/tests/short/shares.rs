@@ -26,7 +26,7 @@ fn who_has_no_descriptors_for_a_share_does_not_have_it() {
     tell(&mut short, "publish Osc.Table");
     let found: Share<[u32]> = maker.shares().get(TAG).unwrap();
     assert_eq!(found[..], [1, 2, 3]);
-    // What is there already stays when a newer version finds no room.
+    // The present version stays if there is no room for a newer one.
     let second = maker.shares().publish(TAG, &[7_u32][..]).unwrap();
     tell(&mut short, "spare 0");
     expect_short(&short.ask("get Osc.Table"), short.id());

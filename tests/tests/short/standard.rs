@@ -4,7 +4,7 @@ use std::process::Command;
 
 use callgate_tests::{Bus, Process, programs};
 
-/// What a daemon prints went into its control socket, its epoll or its eventfd.
+/// The output of a daemon went into its control socket, its epoll or its eventfd.
 #[test]
 fn what_is_printed_without_streams_goes_nowhere() {
     let bus = Bus::without_broker(programs!());

@@ -1,4 +1,4 @@
-//! What a call is, it is in JSON as well, in every mode.
+//! Every call can also be made as JSON, in every mode.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -116,7 +116,7 @@ fn calls_end_at_their_deadlines_and_by_their_tokens() {
     }
 }
 
-/// Whoever develops a plugin is to see that its calls are converted.
+/// The author of a plugin must be able to see that its calls are converted.
 #[test]
 fn calls_in_json_are_counted_and_others_are_not() {
     let scene = Scene::new("thread");

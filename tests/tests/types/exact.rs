@@ -6,7 +6,7 @@ use callgate_client::Code;
 use callgate_tests::shorthand::{code, open};
 use callgate_tests::{Bus, programs};
 
-/// Whoever chose not to convert was told of a difference, and not which.
+/// A plugin that had turned conversion off was told that the types differ, but not where.
 #[test]
 fn who_takes_exact_types_alone_is_not_called_in_json() {
     for direct in [false, true] {

@@ -20,7 +20,7 @@ fn start(bus: &Bus, name: &str, age: Age, other: &[&str]) -> Process {
     bus.peer("matrix", name, &more)
 }
 
-/// What a process says that calls all gates of a provider with this form.
+/// The report of a process that calls all gates of a provider of this form.
 fn told(caller: &mut Process, provider: Age) -> Vec<String> {
     caller.say(provider.as_str());
     let lines = std::iter::from_fn(|| Some(caller.expect_line()));

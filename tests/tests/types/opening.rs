@@ -106,7 +106,7 @@ fn gates_of_bytes_are_not_converted() {
     assert_eq!(code(sent), Code::TypeMismatch);
 }
 
-/// Who only watches has no types, and is told of gates whatever theirs.
+/// A plugin that only watches gates declares no types, and is told of gates of any type.
 #[test]
 fn watchers_see_gates_of_all_types() {
     let scene = Scene::new("thread");
@@ -160,7 +160,7 @@ fn long_schemas_pass_in_parts() {
             told.lost();
             told.back();
         }
-        // What is there again is shown when it has been compared again.
+        // A gate that is back is reported once its types were compared again.
         let late = bus.plugin("Late");
         await_that("the gates are back", || {
             let opened = dynamic::open(&late, "S.B", &signature);

@@ -94,7 +94,7 @@ fn one_handler_serves_every_name() {
     }
 }
 
-/// What is more exact comes first.
+/// Exact names take precedence over prefixes, and longer prefixes over shorter ones.
 #[test]
 fn exact_gates_and_longer_prefixes_come_before() {
     for mode in ["thread", "direct"] {

@@ -39,7 +39,7 @@ fn no_call_fails_over_a_restart() {
             told.back();
             calls.iter().for_each(Standing::expect_progress);
         }
-        // Who is new finds it, too.
+        // A plugin that opens the gate now finds it, too.
         let late = bus.plugin("Late");
         let wide = open::<(u8,), u64>(&late, "S.Wide");
         assert!(wide.is_converted());
@@ -50,7 +50,7 @@ fn no_call_fails_over_a_restart() {
     }
 }
 
-/// What was opened while there was no broker was never compared.
+/// Types of gates that were opened while there was no broker were never compared.
 #[test]
 fn types_that_changed_without_a_broker_are_found_by_the_next_one() {
     let mut bus = Bus::start(programs!());

@@ -59,7 +59,7 @@ impl Scene {
         }
     }
 
-    /// How many of a gate's calls came as JSON, as the listing of the bus has it.
+    /// The number of a gate's calls that arrived as JSON, from the listing of the bus.
     pub(crate) fn json_calls(&self, gate: &str) -> u64 {
         let listing = self.caller.list().expect("a listing");
         let gates = listing["gates"].as_array().expect("a list");

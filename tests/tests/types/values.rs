@@ -6,7 +6,7 @@ use callgate_tests::types::{self};
 
 use crate::scene::Scene;
 
-/// Where an error was, by its context.
+/// The place of an error, from its context.
 fn path(error: &Error) -> &str {
     error.context().expect("a context")["path"]
         .as_str()
@@ -40,7 +40,7 @@ fn a_number_that_does_not_fit_is_told_and_the_handler_does_not_run() {
     }
 }
 
-/// What a handler has given back and cannot be read: it did run.
+/// The result of a handler that cannot be read: the handler did run.
 #[test]
 fn a_result_that_does_not_fit_has_run() {
     for scene in in_process_and_between() {
@@ -117,7 +117,7 @@ fn variants_go_by_their_names() {
     }
 }
 
-/// What cannot be written is never sent.
+/// A value that cannot be written is never sent.
 #[test]
 fn what_json_cannot_say_is_not_sent() {
     for scene in in_process_and_between() {

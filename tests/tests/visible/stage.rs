@@ -4,7 +4,7 @@ use callgate::{Broker, Policy};
 use callgate_tests::visible::Ways;
 use callgate_tests::{Bus, Process, programs};
 
-/// How often a case is played.
+/// The number of times that a case is played.
 pub(crate) fn rounds(usual: u64) -> u64 {
     let said = std::env::var("CALLGATE_ROUNDS").ok();
     said.map_or(usual, |said| said.parse().expect("a number"))

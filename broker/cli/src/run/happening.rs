@@ -10,7 +10,7 @@ pub(super) enum Happening {
     Signal,
     /// Something has changed in this folder, which is a plugin's or could be.
     Changed(PathBuf),
-    /// A plugin's state is another one.
+    /// A plugin's state has changed.
     State(Box<PluginStatus>),
     /// Why changes in some directory are not noticed.
     Unwatched(String),

@@ -9,11 +9,11 @@ use callgate::supervision::{State, Status};
 use callgate_runtime::{Broken, PluginStatus};
 use serde_json::{Value, json};
 
-/// Says how plugins stand.
+/// Prints the states of plugins.
 #[derive(Debug)]
 pub(super) struct Report {
     json: bool,
-    /// Those that were stopped because their folder had gone.
+    /// The plugins that were stopped because their folders had gone.
     gone: BTreeSet<String>,
 }
 
@@ -25,7 +25,7 @@ impl Report {
         }
     }
 
-    /// A plugin was stopped because its folder had gone.
+    /// Notes that a plugin was stopped because its folder had gone.
     pub(super) fn has_gone(&mut self, name: &str) {
         self.gone.insert(name.to_owned());
     }
@@ -40,11 +40,11 @@ impl Report {
         self.gone.remove(name)
     }
 
-    /// Says how a plugin stands now, unless that is on the way to something else.
+    /// Prints a plugin's state, unless it is only a step towards another state.
     pub(super) fn state(&self, status: &PluginStatus) {
         let is_told = match status.supervision.state {
             State::Starting | State::Stopping => false,
-            // That was said when its folder had gone.
+            // This was printed when its folder had gone.
             State::Stopped => !self.gone.contains(&status.name),
             State::Ready | State::Waiting | State::Quarantined => true,
         };
@@ -78,7 +78,7 @@ impl Report {
             true => writeln!(out, "{}", shown_json(document)),
             false => writeln!(out, "{}", shown(text)),
         };
-        // The plugins go on also when nobody reads what is said of them.
+        // The plugins go on even if these lines cannot be written.
         let _ = said.and_then(|()| out.flush());
     }
 }

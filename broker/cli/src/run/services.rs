@@ -18,7 +18,7 @@ const FOLDER: &str = ".callgate";
 /// Starts the services. They keep what they have in a folder of this one.
 pub(super) fn start(broker: &BrokerHandle, folder: &Path) -> Result<Services, Error> {
     let system = |error| Error::new(Code::System, format!("the services: {error}"));
-    // On a strict bus they are let in by this.
+    // On a strict bus this policy lets the services in.
     let policy = Policy::new()
         .provide("data.kv")
         .provide("data.config")
@@ -51,7 +51,7 @@ pub(super) fn tell_all(services: &Services, roots: &[PathBuf]) {
 
 /// Tells the services of the settings that a plugin's manifest has.
 pub(super) fn tell(services: &Services, folder: &Path) {
-    // What is wrong with it says the runtime.
+    // The runtime reports what is wrong with a manifest.
     if let Ok(manifest) = Manifest::read(folder) {
         let settings = manifest.settings().iter();
         let defaults = settings.filter_map(|(key, setting)| {

@@ -1,4 +1,4 @@
-//! What a call's or an event's arguments are to a child: the texts of JSON arrays, of which no value is made.
+//! Converts the arguments of calls and events for a child. They are texts of JSON arrays, and are not parsed into values.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserializer as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The first elements of a JSON array, as they are written.
+/// The first two elements of a JSON array as they are written, and the number of elements.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Elements<'a> {
     pub(crate) first: Option<&'a RawValue>,
@@ -15,7 +15,7 @@ pub(crate) struct Elements<'a> {
 }
 
 impl<'a> Elements<'a> {
-    /// Those of a text; none where it is no array.
+    /// The elements of an array; none if the text is not an array.
     pub(crate) fn of(text: &'a str) -> Elements<'a> {
         let mut reader = serde_json::Deserializer::from_str(text);
         reader.deserialize_seq(First).unwrap_or_default()
@@ -46,7 +46,8 @@ impl<'de> Visitor<'de> for First {
     }
 }
 
-/// The `params` of a request whose call has these arguments, a JSON array: one object is they, and none is an empty one.
+/// The `params` of a request for a call with these arguments, a JSON array. A single object is used as it is; no arguments make an empty
+/// object; anything else becomes `{"args": [...]}`.
 pub(crate) fn params(arguments: &str) -> Option<Cow<'_, RawValue>> {
     let elements = Elements::of(arguments);
     match (elements.count, elements.first) {
@@ -59,7 +60,7 @@ pub(crate) fn params(arguments: &str) -> Option<Cow<'_, RawValue>> {
     }
 }
 
-/// The `payload` of an event that has these arguments.
+/// The `payload` of an event with these arguments: `null` for none, a single one as it is, otherwise the array.
 pub(crate) fn payload<'a>(arguments: &'a str, elements: &Elements<'a>) -> Option<&'a RawValue> {
     match (elements.count, elements.first) {
         (0, _) => Some(RawValue::NULL),

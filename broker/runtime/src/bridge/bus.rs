@@ -1,4 +1,4 @@
-//! What bridges share, and what each is connected with: the group whose threads they use, the loop and the worker.
+//! State that all bridges of a runtime share, and the trait by which a bridge reaches the loop and the worker.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use parking_lot::RwLock;
 
 use super::ids::Ids;
 
-/// What all bridges of a runtime share.
+/// State that all bridges of a runtime share.
 #[derive(Debug)]
 pub(crate) struct Bus {
     pub(super) group: Group,
-    /// The plugins that are bridges, by their numbers on the bus: their events may have a version.
+    /// The numbers on the bus of the plugins that are bridges. Only their events may carry a version as a second argument.
     bridged: RwLock<HashSet<u64>>,
-    /// Of events.
+    /// The ids of events.
     pub(super) events: Ids,
 }
 
@@ -30,7 +30,7 @@ impl Bus {
         }))
     }
 
-    /// Who serves all of them.
+    /// The group of the client whose threads serve all bridges.
     pub(crate) fn group(&self) -> &Group {
         &self.group
     }
@@ -43,29 +43,30 @@ impl Bus {
         self.bridged.write().remove(&plugin.id());
     }
 
-    /// Whether a plugin is a bridge of this runtime's.
+    /// Whether a plugin is a bridge of this runtime.
     pub(super) fn is_bridged(&self, plugin: u64) -> bool {
         self.bridged.read().contains(&plugin)
     }
 }
 
-/// What the worker runs.
+/// Work for the worker thread.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
-/// How a bridge reaches the threads of the runtime: from any thread, and without waiting. Nothing here calls the bridge back at once.
+/// How a bridge reaches the runtime's threads. The methods may be called on any thread and do not wait. They never call the bridge before
+/// they return.
 pub(crate) trait Tell: Send + Sync {
     /// Has the loop call [`Bridge::sweep`](super::Bridge::sweep) soon.
     fn wake(&self);
 
-    /// Has the worker run this, which may wait, after everything that it was given before.
+    /// Has the worker run a job, after all jobs that it was given before. The job may wait.
     fn work(&self, job: Job);
 
-    /// A subscription with the policy `mark_unhealthy` has no room: the child is too slow.
+    /// Reports that the queue of a subscription with the policy `mark_unhealthy` is full: the child reads too slowly.
     fn unhealthy(&self, subscription: &str);
 
-    /// What the child's author has to know, and the child is not told: a line for the plugin's log.
+    /// Writes a line to the plugin's log about a problem that its author must know and the child is not told.
     fn complain(&self, text: &dyn Fn() -> String);
 
-    /// The session has ended, and not because it was closed: the child can neither be called nor call any more.
+    /// Reports that the session has ended without being closed by the runtime: the child can neither be called nor make calls any more.
     fn left(&self, why: &Error);
 }

@@ -1,23 +1,23 @@
-//! Gates and topics that a bridge keeps open: as many as it may, those that were used last.
+//! The gates and topics that a bridge keeps open: a limited number, of which the least recently used one is closed first.
 //!
-//! While one is being opened, what is to go there waits in order.
+//! While a gate or topic is being opened, the calls or events for it are queued in order.
 
 use std::collections::HashMap;
 use std::mem;
 
-/// What is open or being opened, by name; `W` is what waits for that.
+/// Gates or topics that are open or being opened, by name; `W` is a call or event that waits for one.
 pub(super) struct Cache<T, W> {
     entries: HashMap<Box<str>, Entry<T, W>>,
     most: usize,
-    /// Counts uses.
+    /// Counts uses; the time scale of `Entry::used`.
     clock: u64,
 }
 
 struct Entry<T, W> {
     stage: Stage<T, W>,
-    /// When it was used last.
+    /// The value of `clock` when the entry was last used.
     used: u64,
-    /// What is under way there, because of which it stays.
+    /// The number of calls under way there. While there are any, the entry stays open.
     users: usize,
 }
 
@@ -26,15 +26,15 @@ enum Stage<T, W> {
     Open(T),
 }
 
-/// How something stands in the cache.
+/// The stage of a name in the cache.
 pub(super) enum Found<'a, T, W> {
     Open(&'a T),
-    /// It is being opened; this waits for it, in order.
+    /// Being opened; the queue holds what waits for it, in order.
     Opening(&'a mut Vec<W>),
     Absent,
 }
 
-/// Everything is in use.
+/// The cache is full of entries that are in use; hands back the value that was to wait.
 #[derive(Debug)]
 pub(super) struct Full<W>(pub(super) W);
 
@@ -47,7 +47,7 @@ impl<T, W> Cache<T, W> {
         }
     }
 
-    /// Looks something up that is used now.
+    /// Looks up an entry and marks it as just used.
     pub(super) fn find(&mut self, name: &str) -> Found<'_, T, W> {
         self.clock += 1;
         match self.entries.get_mut(name) {
@@ -62,7 +62,7 @@ impl<T, W> Cache<T, W> {
         }
     }
 
-    /// Notes that something absent is about to be opened, and what waits for that. Gives back what had to go for it.
+    /// Adds an entry that is about to be opened, with the first value that waits for it. Returns the entry that was closed to make room.
     pub(super) fn opening(&mut self, name: &str, first: W) -> Result<Option<T>, Full<W>> {
         let gone = match self.entries.len() >= self.most {
             false => None,
@@ -81,7 +81,7 @@ impl<T, W> Cache<T, W> {
         Ok(gone)
     }
 
-    /// The one that was not used for longest, of those that are open and of which nothing is under way.
+    /// Removes the least recently used entry of those that are open and have no users.
     fn take_oldest(&mut self) -> Option<T> {
         let is_idle =
             |entry: &Entry<T, W>| entry.users == 0 && matches!(entry.stage, Stage::Open(_));
@@ -93,7 +93,7 @@ impl<T, W> Cache<T, W> {
         }
     }
 
-    /// It was opened. Gives back what has waited for it.
+    /// Marks an entry as open. Returns the values that waited for it.
     pub(super) fn opened(&mut self, name: &str, open: T) -> Vec<W> {
         match self.entries.get_mut(name) {
             Some(entry) => match mem::replace(&mut entry.stage, Stage::Open(open)) {
@@ -104,7 +104,7 @@ impl<T, W> Cache<T, W> {
         }
     }
 
-    /// It cannot be opened, or is of no use any more. Gives back what has waited for it, or what it was.
+    /// Removes an entry that could not be opened or has ended. Returns its value if it was open, or else the values that waited for it.
     pub(super) fn remove(&mut self, name: &str) -> (Option<T>, Vec<W>) {
         match self.entries.remove(name).map(|entry| entry.stage) {
             None => (None, Vec::new()),
@@ -113,7 +113,7 @@ impl<T, W> Cache<T, W> {
         }
     }
 
-    /// All that waits, by what it waits for.
+    /// The queues of all entries that are being opened, with the entries' names.
     pub(super) fn waiting(&mut self) -> impl Iterator<Item = (&str, &mut Vec<W>)> {
         self.entries
             .iter_mut()
@@ -123,7 +123,7 @@ impl<T, W> Cache<T, W> {
             })
     }
 
-    /// Something goes there, and comes back by [`Cache::leave`].
+    /// Counts a user of the entry, which stays open until [`Cache::leave`].
     pub(super) fn enter(&mut self, name: &str) {
         if let Some(entry) = self.entries.get_mut(name) {
             entry.users += 1;
@@ -170,10 +170,10 @@ mod tests {
         }
         assert!(is_open(&mut cache, "a"));
         cache.enter("b");
-        // `b` was not used for longest, and is in use.
+        // `b` is the least recently used, but it is in use.
         assert_eq!(cache.opening("d", 'd').unwrap(), Some(3));
         assert_eq!(cache.opening("e", 'e').unwrap(), Some(1));
-        // What is being opened stays.
+        // Entries that are being opened are never closed.
         let full = cache.opening("f", 'f').unwrap_err();
         assert_eq!(full.0, 'f');
         cache.leave("b");

@@ -1,8 +1,8 @@
-//! Calls to a child: requests that are written into its pipe, and the answers to them.
+//! Calls to a child: writes requests into its pipe, and passes its answers to the callers.
 //!
-//! A handler, on the dispatcher of the bridges' group, notes who calls, adds the frame to those of its round and returns; they are written when
-//! the round is over. The loop finds the answer's caller by
-//! the id, and publishes the result as the child has written it.
+//! The handler runs on the dispatcher of the bridges' group. It notes the caller, adds the frame to those of its round and returns; the
+//! frames are written when the round is over. The loop finds the caller of an answer by its id, and passes on the result as the child wrote
+//! it.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -34,41 +34,41 @@ pub(crate) struct Calls {
     write_gathered: Arc<dyn Fn() + Send + Sync>,
     tell: Arc<dyn Tell>,
     counts: Arc<Counts>,
-    /// The longest time that a request has.
+    /// The longest time limit of a request.
     timeout: Duration,
 }
 
-/// How far the child is, with the requests that are open.
+/// The child's stage, and the requests that are open.
 struct Stands {
     stage: Stage,
     table: Table,
-    /// The requests that the running round of the dispatcher has gathered.
+    /// The counts of the requests gathered in the present round of the dispatcher.
     gathered: Vec<u64>,
 }
 
-/// What is to be done for a request that was noted.
+/// What the caller must do about a request that was noted.
 struct Noted {
-    /// The loop has to look earlier than it means to.
+    /// Wake the loop, because the request's deadline is earlier than the loop's next look.
     is_due_earlier: bool,
-    /// It is the first one of its round.
+    /// Have the gathered requests written at the end of the round, because this is the first of them.
     is_first_gathered: bool,
 }
 
 enum Stage {
     NotReady,
     Serves,
-    /// It is about to be ended.
+    /// The runtime is about to end the child.
     Stops,
-    /// It has ended.
+    /// The child has ended.
     Gone(LastWords),
 }
 
 /// How a child has ended.
 #[derive(Clone, Debug)]
 pub(crate) struct LastWords {
-    /// For people.
+    /// The text for people.
     pub(crate) message: String,
-    /// For programs.
+    /// The context for programs.
     pub(crate) context: Value,
 }
 
@@ -84,7 +84,7 @@ pub(crate) struct Request<'a> {
     pub(crate) params: &'a RawValue,
     pub(crate) user: User<'a>,
     pub(crate) session_id: Option<&'a str>,
-    /// How long the answer may take; no longer than the bridge's own limit.
+    /// How long the answer may take; at most the bridge's own limit.
     pub(crate) timeout: Duration,
 }
 
@@ -110,13 +110,13 @@ impl Calls {
         })
     }
 
-    /// Serves a call of a plugin's: the handler of all gates under the prefix.
+    /// Handles a call from a plugin: the handler of all gates under the child's name.
     pub(super) fn serve(&self, context: Context<'_>, arguments: &str, responder: Responder) {
         let caller = context.caller();
         let params = params(arguments);
         let action = context.gate().get(self.name.len() + 1..).unwrap_or("");
         let asker = Asker::Caller(responder);
-        // The library has checked them.
+        // The client library has checked that they are JSON.
         let Some(params) = params else {
             return asker.refuse(Error::new(Code::Protocol, "the arguments are no JSON"));
         };
@@ -135,9 +135,9 @@ impl Calls {
         self.request(&request, asker);
     }
 
-    /// Writes a request for the child. Whoever asks is answered once, whatever happens. Any thread may ask.
+    /// Writes a request for the child. The asker is answered exactly once, whatever happens. May be called on any thread.
     pub(crate) fn request(&self, request: &Request<'_>, asker: Asker) {
-        // Other threads than the dispatcher would write each by itself.
+        // Only the dispatcher gathers requests: other threads have no round at whose end they would be written.
         let gathers = matches!(asker, Asker::Caller(_));
         let count = self.ids.next();
         let id = self.ids.text(count);
@@ -153,7 +153,7 @@ impl Calls {
             Err(_) => return asker.refuse(self.too_large()),
         };
         let timeout = request.timeout.min(self.timeout).min(LONGEST);
-        // Before it is written: the answer may come at once.
+        // Noted before it is written, because the answer may come at once.
         let noted = match self.note((count, gathers), asker, timeout) {
             Ok(noted) => noted,
             Err((asker, why)) => return asker.refuse(why),
@@ -174,7 +174,7 @@ impl Calls {
         }
     }
 
-    /// Notes a request that is about to be written; who asks is given back where it is not to be.
+    /// Notes a request that is about to be written; hands back the asker if the request is refused.
     fn note(
         &self,
         (count, gathers): (u64, bool),
@@ -217,7 +217,7 @@ impl Calls {
         }
     }
 
-    /// Answers a request that could not be written.
+    /// Fails a request that could not be written.
     fn take_back(&self, count: u64, refused: Refused) {
         let error = match refused {
             Refused::Full => self.overloaded(),
@@ -229,7 +229,7 @@ impl Calls {
         }
     }
 
-    /// Gives a child's answer to who asked; false where no such request is open.
+    /// Passes a child's answer to the asker. Returns false if no such request is open.
     pub(super) fn answer(&self, response: &Response<'_>) -> bool {
         let Some(asker) = self.take_answered(&response.id) else {
             self.counts.stray_responses.add(1);
@@ -248,7 +248,7 @@ impl Calls {
         true
     }
 
-    /// Tells who asked that the child's answer is none, if the request is open.
+    /// Tells the asker that the child's answer was malformed, if the request is open.
     pub(super) fn answer_malformed(&self, id: &str, reason: &str) {
         match self.take_answered(id) {
             None => {
@@ -265,23 +265,23 @@ impl Calls {
         }
     }
 
-    /// Who waits for the answer with this id.
+    /// Removes the open request with this id and returns its asker.
     fn take_answered(&self, id: &str) -> Option<Asker> {
         let count = self.ids.count(id)?;
         self.table.lock().table.take_in_time(count, Instant::now())
     }
 
-    /// From here on the child takes requests.
+    /// From now on the child takes requests.
     pub(super) fn serves(&self) {
         self.table.lock().change(Stage::Serves);
     }
 
-    /// The child takes no more requests; those that are open may be answered.
+    /// From now on the child takes no requests; those that are open may still be answered.
     pub(super) fn stops(&self) {
         self.table.lock().change(Stage::Stops);
     }
 
-    /// The child has ended: answers what is open, and what comes from here on.
+    /// Fails the open requests and all later ones, because the child has ended.
     pub(super) fn end(&self, words: &LastWords) {
         let open = {
             let mut stands = self.table.lock();
@@ -289,12 +289,12 @@ impl Calls {
             stands.table.take_all()
         };
         for asker in open {
-            // The child may have done what was asked.
+            // The child may have done what was asked before it ended.
             asker.refuse(words.error().maybe_run());
         }
     }
 
-    /// Answers requests whose time is over. When to look next.
+    /// Fails the requests whose deadlines have passed. Returns when to look next.
     pub(super) fn sweep(&self, now: Instant) -> Option<Instant> {
         let (over, next) = self.table.lock().table.overdue(now);
         for asker in over {
@@ -332,7 +332,7 @@ impl Calls {
     }
 }
 
-/// What the dispatcher does at the end of a round.
+/// The callback that the dispatcher runs at the end of a round.
 fn written_by(calls: Weak<Calls>) -> Arc<dyn Fn() + Send + Sync> {
     Arc::new(move || {
         if let Some(calls) = calls.upgrade() {
@@ -342,7 +342,7 @@ fn written_by(calls: Weak<Calls>) -> Arc<dyn Fn() + Send + Sync> {
 }
 
 impl Stands {
-    /// A child that has ended stays so, and one that stops does not serve again: that it serves may be said late, by another thread.
+    /// Enters a stage, unless the present one is later: another thread may report late that the child serves.
     fn change(&mut self, stage: Stage) {
         let is_late = match self.stage {
             Stage::Gone(_) => true,
@@ -354,7 +354,7 @@ impl Stands {
         }
     }
 
-    /// Why the child takes no requests, where that is so.
+    /// The reason why the child takes no requests; `None` if it takes them.
     fn refusal(&self, name: &str) -> Option<Error> {
         let why = match &self.stage {
             Stage::Serves => return None,
@@ -367,7 +367,7 @@ impl Stands {
     }
 }
 
-/// What is said of an answer that nobody waits for.
+/// The line for the log about an answer to no open request.
 fn stray(id: &str) -> String {
     format!(
         "it answered under the id {id:?}, and no request of that id is open: there was none, or it was answered before, or it came too late"

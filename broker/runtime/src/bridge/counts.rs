@@ -1,33 +1,33 @@
-//! What is counted of one life of a child.
+//! Counters for one life of a child.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What is counted of one life of a child.
+/// Counters for one life of a child, from its start to its end.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    /// Requests that were written for it.
+    /// Requests written to the child.
     pub(crate) requests: Count,
-    /// Answers to requests that are not open: of an unknown id, a second one, or one that came too late.
+    /// Answers that belong to no open request: the id is unknown, was answered before, or its request has timed out.
     pub(crate) stray_responses: Count,
-    /// Service calls of the child, less those that were not allowed.
+    /// Service calls that the child made and was allowed to make.
     pub(crate) service_calls: Count,
-    /// Frames without an id that were not allowed, or failed: nobody was told.
+    /// Frames without an id that were not allowed or failed, so that the child was not told.
     pub(crate) failed_unheard: Count,
-    /// Events that it sent.
+    /// Events that the child sent.
     pub(crate) published: Count,
-    /// Events that were written for it.
+    /// Events written to the child.
     pub(crate) delivered: Count,
-    /// Events that it did not get because its queue had no room, or they were too large for a frame.
+    /// Events that the child did not get because a queue was full, or because they were too large for a frame.
     pub(crate) dropped: Count,
-    /// Events that were overwritten before they were taken.
+    /// Events that were overwritten in the sender's ring before the runtime read them.
     pub(crate) lost: Count,
-    /// Events that it could not handle, as it says.
+    /// Events that the child reported it could not handle.
     pub(crate) deliver_errors: Count,
-    /// Frames of a type that nobody knows.
+    /// Frames of an unknown type.
     pub(crate) unknown: Count,
 }
 
-/// A number that grows.
+/// A counter.
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicU64);
 

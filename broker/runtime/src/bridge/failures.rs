@@ -1,4 +1,4 @@
-//! Errors on their way between the bus and a child.
+//! Converts errors between the bus and a child.
 //!
 //! | from | to | what |
 //! |---|---|---|
@@ -13,13 +13,12 @@ use serde_json::{Value, json};
 
 use crate::frame::Failure;
 
-/// The most bytes of a child's code, message and context that are passed on: as many as the bus carries. There the code counts
-/// as part of the context.
+/// The most bytes of a child's code, message and context that are passed on: the limits of the bus, where the code is part of the context.
 const CODE: usize = 256;
 const MESSAGE: usize = 4 << 10;
 const CONTEXT: usize = 16 << 10;
 
-/// What a child is told.
+/// An error for a child.
 #[derive(Debug)]
 pub(crate) struct Told {
     code: String,
@@ -28,14 +27,15 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// An error of the library, or the one of a handler that it passes on.
+    /// Converts an error of the library; if it passes on an error of a handler, that handler's code and context are used.
     pub(crate) fn of(error: &Error) -> Told {
         let (code, context) = match error.code() {
             Code::HandlerError => of_handler(error.context()),
             code => (code.as_str().to_owned(), error.context().cloned()),
         };
         let message = match error.gate() {
-            // Else whoever the child passes it on to would take it for their own call's.
+            // The gate is named because otherwise a plugin that the child passes the error on to would take it for an error of its own
+            // call.
             Some(gate) if error.code() == Code::NotReady => {
                 format!("{} (gate {gate})", error.message())
             }
@@ -44,12 +44,12 @@ impl Told {
         Told {
             code,
             message,
-            // A value can always be written.
+            // Writing a JSON value cannot fail.
             context: context.and_then(|context| to_raw_value(&context).ok()),
         }
     }
 
-    /// An error of ours.
+    /// An error of the runtime itself.
     pub(crate) fn new(code: &str, message: impl Into<String>) -> Told {
         Told {
             code: code.to_owned(),
@@ -58,7 +58,7 @@ impl Told {
         }
     }
 
-    /// The same with a context.
+    /// The same error with a context.
     pub(crate) fn with(self, context: &Value) -> Told {
         Told {
             context: to_raw_value(context).ok(),
@@ -83,7 +83,7 @@ impl Told {
     }
 }
 
-/// The code and the context that a handler gave.
+/// The code and context of a handler's error.
 fn of_handler(context: Option<&Value>) -> (String, Option<Value>) {
     let ours = Code::HandlerError.as_str();
     let mut members = match context {
@@ -101,7 +101,7 @@ fn of_handler(context: Option<&Value>) -> (String, Option<Value>) {
     (code, Some(Value::Object(members)))
 }
 
-/// A child's error, as that of a handler.
+/// Converts an error from a child into an error of a handler.
 pub(crate) fn of_child(failure: &Failure<'_>) -> HandlerError {
     let code = cut(failure.code.to_string(), CODE);
     let message = cut(failure.message.to_string(), MESSAGE);
@@ -133,7 +133,7 @@ mod tests {
         }
     }
 
-    /// A child's code became another child's only as text in a message.
+    /// The code of one child's error reached another child only as text in the message.
     #[test]
     fn a_child_s_error_reaches_another_child_as_it_was() {
         let context = raw(r#"{"table":"users"}"#);
@@ -181,7 +181,7 @@ mod tests {
             error.context(),
             Some(&json!({ "omitted_bytes": long.len() + 2 }))
         );
-        // Deeper than values are read.
+        // Nested deeper than serde_json reads values.
         let deep = raw(&format!("{}{}", "[".repeat(5_000), "]".repeat(5_000)));
         let error = of_child(&failure("DEEP", Some(&deep)));
         assert_eq!(error.context(), Some(&json!({ "omitted_bytes": 10_000 })));

@@ -1,4 +1,5 @@
-//! The handler of a subscription: makes frames of events, on the dispatcher, and puts them into the subscription's queue.
+//! The handler of a subscription. It runs on the client's dispatcher thread, turns events into frames and puts them into the queue of the
+//! subscription.
 
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -14,9 +15,9 @@ use super::inbox::Inbox;
 use super::queue::Queue;
 use crate::frame::{FRAME_CAP, Outgoing};
 
-/// What the handler of a subscription and the loop share.
+/// State that the handler of a subscription shares with the loop.
 pub(super) struct Hearing {
-    /// The topic or pattern, as the child has written it.
+    /// The topic or pattern, as the child wrote it.
     pub(super) subscription: String,
     pub(super) queue: Mutex<Queue>,
     pub(super) bus: Arc<Bus>,
@@ -26,7 +27,7 @@ pub(super) struct Hearing {
 }
 
 impl Hearing {
-    /// Takes in an event, whose arguments are the text of a JSON array.
+    /// Handles an event, whose arguments are the text of a JSON array.
     pub(super) fn hear(&self, event: &EventContext<'_>, arguments: &str) {
         let Some(line) = self.line(event, arguments) else {
             self.counts.dropped.add(1);
@@ -63,7 +64,7 @@ impl Hearing {
         frame.ok()
     }
 
-    /// Takes note of what is told beside events.
+    /// Counts and logs the notices that come between events.
     pub(super) fn note(&self, notice: &EventNotice) {
         let subscription = &self.subscription;
         match notice {

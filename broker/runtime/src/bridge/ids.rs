@@ -1,24 +1,24 @@
-//! The ids of requests and events: UUIDs, so that plugins may take them for those of the original runtime.
+//! The ids of requests and events: UUIDs, because plugins written for the original runtime expect them.
 //!
-//! They are a random number drawn once, and a count. So an id that a child sends is looked up by its count, and one of another life, or
-//! of another child, is no id here at all.
+//! Each id consists of a random number, drawn once for all ids of an [`Ids`], and a count. An id that a child sends is looked up by its
+//! count; an id of another life or another child has another random number and is not accepted.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use uuid::Uuid;
 
-/// Where the version stands in the upper half of a UUID, and the one of those that are random.
+/// The bits of the version in the upper half of a UUID, and the version of random ones.
 const VERSION: u64 = 0xf << 12;
 const RANDOM: u64 = 0x4 << 12;
-/// Where the variant stands in the lower half, and the usual one.
+/// The bits of the variant in the lower half of a UUID, and the usual variant.
 const VARIANT: u64 = 0b11 << 62;
 const USUAL: u64 = 0b10 << 62;
 
-/// Ids of one life of a child, or of one runtime.
+/// The ids of one life of a child, or of one runtime.
 #[derive(Debug)]
 pub(crate) struct Ids {
-    /// The upper half of all of them.
+    /// The upper half of all these ids.
     drawn: u64,
     next: AtomicU64,
 }
@@ -28,7 +28,7 @@ pub(crate) struct IdText([u8; 36]);
 
 impl Ids {
     pub(crate) fn new() -> Ids {
-        // Its keys are random, and others in each state.
+        // The keys of each `RandomState` are random and different.
         let random = RandomState::new().hash_one(0_u8);
         Ids {
             drawn: random & !VERSION | RANDOM,
@@ -36,7 +36,7 @@ impl Ids {
         }
     }
 
-    /// The next count.
+    /// Draws the next count.
     pub(crate) fn next(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed) & !VARIANT
     }
@@ -54,7 +54,7 @@ impl Ids {
         self.text(self.next())
     }
 
-    /// The count of an id, if it is one of these.
+    /// The count of an id; `None` if it is not one of these ids.
     pub(crate) fn count(&self, id: &str) -> Option<u64> {
         let (drawn, count) = Uuid::try_parse(id).ok()?.as_u64_pair();
         (drawn == self.drawn && count & VARIANT == USUAL).then_some(count & !VARIANT)
@@ -63,7 +63,7 @@ impl Ids {
 
 impl IdText {
     pub(crate) fn as_str(&self) -> &str {
-        // It was written as text.
+        // The bytes were written as ASCII, so this cannot fail.
         str::from_utf8(&self.0).unwrap_or_default()
     }
 }

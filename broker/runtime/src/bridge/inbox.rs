@@ -1,4 +1,4 @@
-//! What other threads have for the loop: calls whose futures were woken, and what the worker has done.
+//! What other threads leave for the loop: numbers of service calls whose futures were woken, and results of the worker.
 
 use std::mem;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use parking_lot::Mutex;
 
 use super::bus::Tell;
 
-/// What other threads have for the loop.
+/// What other threads leave for the loop.
 pub(super) struct Inbox {
     came: Mutex<Came>,
-    /// Whether the loop was woken for it.
+    /// Whether the loop was woken since it last took everything.
     has_woken: AtomicBool,
-    /// Whether events may be in the queues of subscriptions.
+    /// Whether the queues of subscriptions may hold events.
     has_events: AtomicBool,
     tell: Arc<dyn Tell>,
 }
@@ -28,7 +28,7 @@ pub(super) struct Came {
     pub(super) done: Vec<Done>,
 }
 
-/// What the worker has done.
+/// A result of the worker.
 pub(super) enum Done {
     Gate {
         name: Box<str>,
@@ -40,9 +40,9 @@ pub(super) enum Done {
     },
     Subscribed {
         topic: Box<str>,
-        /// Which subscription of the loop's it was for.
+        /// The number of the subscription that it is for.
         number: u64,
-        /// Of the frame that asked.
+        /// The id of the frame that asked to subscribe.
         id: Option<Box<str>>,
         outcome: Result<()>,
     },
@@ -63,36 +63,36 @@ impl Inbox {
         self.ring();
     }
 
-    /// An event was put into a queue.
+    /// Reports that an event was put into a queue.
     pub(super) fn has_event(&self) {
         self.has_events.store(true, Ordering::Release);
         self.ring();
     }
 
-    /// Whether the queues are to be looked at. What comes after this says so again.
+    /// Whether the loop must look at the queues. Resets the flag: events that are queued later set it again.
     pub(super) fn takes_events(&self) -> bool {
         self.has_events.swap(false, Ordering::AcqRel)
     }
 
-    /// Events are left in the queues: they are looked at again by the next sweep.
+    /// Reports that events stay in the queues, so that the next sweep looks at them again.
     pub(super) fn leaves_events(&self) {
         self.has_events.store(true, Ordering::Release);
     }
 
-    /// Has the loop look.
+    /// Wakes the loop, unless it was woken already.
     pub(super) fn ring(&self) {
         if !self.has_woken.swap(true, Ordering::AcqRel) {
             self.tell.wake();
         }
     }
 
-    /// All that has come. What comes after this wakes the loop again.
+    /// Takes everything that has arrived. What arrives later wakes the loop again.
     pub(super) fn take(&self) -> Came {
         self.has_woken.store(false, Ordering::Release);
         mem::take(&mut *self.came.lock())
     }
 
-    /// What wakes the loop for a service call.
+    /// A waker that makes the loop poll this service call.
     pub(super) fn waker(self: &Arc<Inbox>, number: u64) -> Waker {
         let inbox = self.clone();
         Waker::from(Arc::new(OfCall { inbox, number }))

@@ -1,7 +1,7 @@
-//! What a child has subscribed to.
+//! The subscriptions of a child.
 //!
-//! The worker subscribes and unsubscribes, because the broker is waited for. The loop moves events from the queues into the child's pipe
-//! while that has room.
+//! The worker subscribes and unsubscribes, because that waits for the broker. The loop moves events from the queues into the child's pipe
+//! while the pipe has room.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,31 +22,31 @@ use crate::process::{Refused, Stdin};
 
 /// The most subscriptions of one child.
 const MOST: usize = 256;
-/// The most that waits for the worker when something is subscribed.
+/// The most tasks that may wait for the worker when the child subscribes.
 const TASKS: usize = 2 * MOST;
-/// Events go into the pipe while no more than so many bytes wait there.
+/// Events are moved to the child's stdin while at most this many bytes are queued there.
 const ROOM: usize = 64 << 10;
-/// Events that are moved before the loop looks at other plugins.
+/// The most events that are moved before the loop turns to other plugins.
 const BATCH: usize = 256;
 
 /// The subscriptions of one life of a child.
 pub(super) struct Listening {
-    /// By topic or pattern.
+    /// The subscriptions by topic or pattern.
     all: HashMap<Box<str>, Listener>,
-    /// What is in all of their queues.
+    /// The bytes of events in all of their queues.
     held: Held,
-    /// Their queues are looked at in turn, from here on.
+    /// The position of the queue that is read first next time: the queues take turns.
     turn: usize,
     next: u64,
 }
 
 struct Listener {
-    /// Which one it is, of all that there were.
+    /// Its number among all subscriptions of this life, because the same topic may be subscribed to again.
     number: u64,
     hearing: Arc<Hearing>,
-    /// How often the worker is still to subscribe.
+    /// The number of requests to subscribe that the worker has not answered yet.
     asked: usize,
-    /// Whether it has.
+    /// Whether the worker has subscribed.
     is_heard: bool,
 }
 
@@ -60,7 +60,7 @@ impl Listening {
         }
     }
 
-    /// Subscribes, which is allowed. A second time on one topic only changes how its queue is.
+    /// Subscribes; the caller has checked that the plugin may. Subscribing again to a topic only changes the size and policy of its queue.
     pub(super) fn subscribe(
         &mut self,
         frame: &Subscribe<'_>,
@@ -107,7 +107,7 @@ impl Listening {
         self.all.insert(topic.into(), listener);
     }
 
-    /// The worker has subscribed, or has not.
+    /// Takes the worker's result for a request to subscribe, and answers the child.
     pub(super) fn subscribed(
         &mut self,
         (topic, number): (&str, u64),
@@ -129,7 +129,7 @@ impl Listening {
         }
     }
 
-    /// Hears a topic no more: what is in its queue is forgotten.
+    /// Ends a subscription; the events in its queue are dropped.
     pub(super) fn unsubscribe(
         &mut self,
         frame: &Unsubscribe<'_>,
@@ -146,7 +146,7 @@ impl Listening {
         }
     }
 
-    /// Moves events into the child's pipe while that has room.
+    /// Moves events into the child's pipe while the pipe has room.
     pub(super) fn deliver(&mut self, stdin: &Stdin, shared: &Shared) {
         if self.all.is_empty() || !shared.inbox.takes_events() {
             return;
@@ -173,14 +173,14 @@ impl Listening {
         }
         self.turn = at % queues.len();
         if left == 0 {
-            // There is room for more, after other plugins.
+            // The pipe may have room for more, so the loop comes back after it has served other plugins.
             shared.inbox.ring();
         }
     }
 }
 
 impl Listener {
-    /// Has the worker subscribe, unless that is so.
+    /// Has the worker subscribe, unless it has done so already.
     fn subscribe(&mut self, id: Option<&str>, shared: &Shared) {
         self.asked += 1;
         let (number, id) = (self.number, id.map(Box::from));
@@ -195,7 +195,7 @@ impl Listener {
                     let builder = builder.on_notice(move |notice| noting.note(notice));
                     let types = (&anything(), Encodings::JSON);
                     let made = subscribe(builder, types, move |event, _, arguments| {
-                        // It was checked to be JSON.
+                        // The client has checked that the arguments are JSON.
                         let arguments = str::from_utf8(arguments).unwrap_or("[]");
                         hearing.hear(&event, arguments);
                         Ok(())
@@ -213,7 +213,7 @@ impl Listener {
     }
 }
 
-/// What was moved from a queue into the pipe.
+/// The result of moving one event from a queue to the child.
 enum Moved {
     Event,
     Nothing,

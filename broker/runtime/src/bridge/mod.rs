@@ -1,4 +1,4 @@
-//! Stdio plugins as members of the bus: one bridge for each life of a child.
+//! Makes stdio plugins ordinary plugins of the bus: one bridge for each life of a child.
 //!
 //! | thread | does |
 //! |---|---|
@@ -7,9 +7,9 @@
 //! | `callgate-long` | the same for one long frame, while the loop leaves the bridge alone |
 //! | two workers | what waits for the broker: connecting, offering, closing; and, on the other, what may wait for peers too: opening gates, offering topics, subscribing |
 //!
-//! `calls` (with `table`, `ids`) is the way to the child, `services` (with `cache`) the way from it, `topics` and
-//! `listening` (with `hearing`, `queue`) are events. `inbox` is what the other threads have for the loop, `outbox` what the loop has for the child,
-//! `session` what the worker has.
+//! `calls` (with `table`, `ids`) carries calls to the child, `services` (with `cache`) calls by the child; `topics` and `listening` (with
+//! `hearing`, `queue`) carry events. `inbox` holds what other threads leave for the loop, `outbox` the loop's answers to the child, and
+//! `session` what only worker threads use.
 
 mod arguments;
 mod bus;
@@ -66,7 +66,7 @@ pub(crate) struct Bridge {
     shared: Shared,
     calls: Arc<Calls>,
     stdin: Stdin,
-    /// What the loop alone uses, or who takes in a frame for it.
+    /// The parts that only the loop uses, or the thread that handles a frame for it.
     own: Mutex<Own>,
 }
 
@@ -77,10 +77,10 @@ struct Own {
     listening: Listening,
 }
 
-/// What a bridge is made of.
+/// The parts that a bridge is made of.
 pub(crate) struct Parts {
     pub(crate) bus: Arc<Bus>,
-    /// A connection to the broker, which has the plugin's policy already.
+    /// A connection to the broker, to which the plugin's policy applies already.
     pub(crate) socket: OwnedFd,
     pub(crate) stdin: Stdin,
     pub(crate) tell: Arc<dyn Tell>,
@@ -88,7 +88,7 @@ pub(crate) struct Parts {
 }
 
 impl Bridge {
-    /// Makes a child a plugin of the bus that nobody can call yet. On the worker: it waits for the broker.
+    /// Connects a child to the bus as a plugin that others cannot call yet. Runs on the worker, because it waits for the broker.
     ///
     /// # Errors
     ///
@@ -136,8 +136,8 @@ impl Bridge {
         })
     }
 
-    /// Lets others call the child: all gates under its name. On a worker: it waits for the broker, and for what the child
-    /// has asked of others just now.
+    /// Provides all gates under the child's name, so that others can call it. Runs on a worker, because it waits for the broker, and for a
+    /// task that the child has just asked for.
     ///
     /// # Errors
     ///
@@ -147,7 +147,7 @@ impl Bridge {
         provided.unwrap_or_else(closed)
     }
 
-    /// The same, unless it would wait for others than the broker.
+    /// The same, but returns [`Busy`] instead of waiting for such a task.
     pub(crate) fn offer_now(&self) -> Result<Result<()>, Busy> {
         let provided = self
             .shared
@@ -179,10 +179,10 @@ impl Bridge {
         Ok(())
     }
 
-    /// Takes in a frame of the child's; true where it is an answer that somebody waits for. On the loop, or on another thread while the loop
-    /// leaves this bridge alone.
+    /// Handles a frame from the child. Returns true if it is an answer that a caller waits for. Runs on the loop, or on another thread
+    /// while the loop does not use this bridge.
     pub(crate) fn on_frame(&self, frame: &Incoming<'_>) -> bool {
-        // Nothing of the loop's is needed for the most frequent one.
+        // Handled first: responses are the most frequent frames, and need nothing of the parts that only the loop uses.
         if let Incoming::Response(response) = frame {
             return self.calls.answer(response);
         }
@@ -219,14 +219,14 @@ impl Bridge {
                 let plugin = &*self.shared.name;
                 tracing::debug!(plugin, kind = &**kind, "a frame of an unknown type");
             }
-            // The course's.
+            // The course handles these.
             Incoming::Ready | Incoming::ServeReady | Incoming::Pong { .. } => {}
             Incoming::Response(_) => {}
         }
     }
 
-    /// Takes in that a frame could not be read: whoever waits for an answer to it, or for the one that it was to be, is told so.
-    /// On the same thread as [`Bridge::on_frame`].
+    /// Handles a frame that could not be parsed: whoever waits for an answer to it, or for the answer that it was meant to be, gets an
+    /// error. Runs on the same thread as [`Bridge::on_frame`].
     pub(crate) fn on_malformed(&self, frame: &Malformed) {
         let (Some(kind), Some(id)) = (&frame.kind, &frame.id) else {
             return;
@@ -242,13 +242,13 @@ impl Bridge {
         }
     }
 
-    /// Whether answers wait that the queue of the child's stdin did not take: it is not to be listened to until it has read.
+    /// Whether answers wait because the queue to the child is full. Then the loop must not read from the child until it has read its stdin.
     pub(crate) fn is_busy(&self) -> bool {
         self.own.lock().out.is_stuck()
     }
 
-    /// Looks at what other threads have for it, at deadlines, and at events for which the pipe has room now. On the loop: when it was
-    /// woken, when the pipe has taken what was queued, and by the time that is given back.
+    /// The bridge's turn: handles what other threads have left, deadlines, and events for which the pipe has room now. The loop calls this
+    /// when it was woken, when the pipe has taken queued bytes, and at the latest at the time that is returned.
     pub(crate) fn sweep(&self, now: Instant) -> Option<Instant> {
         let Came { woken, done } = self.shared.inbox.take();
         let own = &mut *self.own.lock();
@@ -264,33 +264,33 @@ impl Bridge {
         self.calls.sweep(now).into_iter().chain(opening).min()
     }
 
-    /// How the child is called: also by the host.
+    /// The calls to the child; the host uses them as well.
     pub(crate) fn calls(&self) -> &Arc<Calls> {
         &self.calls
     }
 
-    /// What is counted of it.
+    /// The counters of this life.
     pub(crate) fn counts(&self) -> &Counts {
         &self.shared.counts
     }
 
-    /// The child is about to be ended: it takes no more requests.
+    /// Refuses further requests, because the child is about to be ended.
     pub(crate) fn stops(&self) {
         self.calls.stops();
     }
 
-    /// The child has ended: those who wait for its answers are told so now.
+    /// Fails the open requests, because the child has ended.
     pub(crate) fn end(&self, words: &LastWords) {
         self.calls.end(words);
     }
 
-    /// Leaves the bus, and says how the child has ended. On a worker: it waits for the broker, and for what the child has asked of
-    /// others just now.
+    /// Leaves the bus, and tells peers how the child has ended. Runs on a worker, because it waits for the broker, and for a task that the
+    /// child has just asked for.
     pub(crate) fn close(&self, words: &LastWords) {
         self.leave(self.shared.session.take(), words);
     }
 
-    /// The same, unless it would wait for others than the broker.
+    /// The same, but returns [`Busy`] instead of waiting for such a task.
     pub(crate) fn close_now(&self, words: &LastWords) -> Result<(), Busy> {
         let opened = self.shared.session.take_now()?;
         self.leave(opened, words);
@@ -313,7 +313,7 @@ impl Bridge {
                 .plugin
                 .close_with(&words.message, words.context.clone());
         }
-        // The broker need not hear of these one by one any more.
+        // Dropped after the session was closed, so that the broker is not told of the gates, topics and subscriptions one by one.
         drop(own);
     }
 }
@@ -322,7 +322,7 @@ fn closed() -> Result<()> {
     Err(Error::new(Code::Closed, "the plugin's session was closed"))
 }
 
-/// Has the end of a session told, such as when the broker sends it away for what its child asks for.
+/// Reports the end of a session, for example when the broker ends it because of what its child asks for.
 fn tell_of_end(plugin: &Plugin, tell: &Arc<dyn Tell>) -> Result<()> {
     let tell = tell.clone();
     plugin.on_broker(move |event| {
@@ -330,7 +330,7 @@ fn tell_of_end(plugin: &Plugin, tell: &Arc<dyn Tell>) -> Result<()> {
             tell.left(&why);
         }
     });
-    // What happened before is not told.
+    // An end before the callback was set is not reported, so it is checked here.
     match plugin.wait_closed_for(Duration::ZERO) {
         Some(why) => Err(why),
         None => Ok(()),
@@ -338,7 +338,7 @@ fn tell_of_end(plugin: &Plugin, tell: &Arc<dyn Tell>) -> Result<()> {
 }
 
 impl Own {
-    /// Takes in what the worker has done.
+    /// Handles a result of the worker.
     fn take_in(&mut self, done: Done, shared: &Shared) {
         let with = (shared, &mut self.out);
         match done {

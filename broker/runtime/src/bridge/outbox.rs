@@ -1,5 +1,5 @@
-//! Answers to a child, which must not be lost: what its queue does not take waits here. Where much waits already, a result gives way to an
-//! error, which is short.
+//! Answers to a child, which must not be lost: an answer that does not fit into the child's queue waits here. If too many bytes wait, a
+//! result is replaced by an error, which is short.
 
 use std::collections::VecDeque;
 
@@ -13,15 +13,14 @@ use crate::frame::{FRAME_CAP, Failure, Incoming, Outgoing, Publish, Subscribe, T
 use crate::manifest::Denied;
 use crate::process::{Refused, Stdin};
 
-/// Results wait while they have no more bytes than this together.
+/// The most bytes of waiting answers with which another result may still be added.
 const MOST_BYTES: usize = 8 << 20;
 
-/// The answers that wait, and the way to the child. There are no more of them than the child has asked for things that are not
-/// answered.
+/// The answers that wait, and the way to the child. Their number is bounded by the number of requests of the child that may be unanswered.
 pub(super) struct Outbox {
     stdin: Stdin,
     waiting: VecDeque<Vec<u8>>,
-    /// Bytes in there.
+    /// The bytes of the waiting answers.
     bytes: usize,
 }
 
@@ -45,7 +44,7 @@ impl Outbox {
             let told = Told::new("RESPONSE_TOO_LARGE", text);
             response(id, Err(&told.as_failure()))
         });
-        // Its id was read from a frame, so that one is short.
+        // Cannot fail: the error is short, and the id was read from a frame.
         let Ok(line) = line else {
             return;
         };
@@ -56,12 +55,12 @@ impl Outbox {
         }
     }
 
-    /// Whether a result can wait; one for which the child's queue has room does not.
+    /// Whether a result of this length may be queued. If nothing waits it always may, because it may go out at once.
     fn has_room(&self, length: usize) -> bool {
         self.waiting.is_empty() || self.bytes + length <= MOST_BYTES
     }
 
-    /// Tells why a service call fails, if the child waits for that.
+    /// Refuses a service call; if it has no id the refusal is logged instead of sent.
     pub(super) fn refuse_call(
         &mut self,
         (gate, id): (&str, Option<&str>),
@@ -74,7 +73,7 @@ impl Outbox {
         }
     }
 
-    /// Tells why a frame about events fails, if the child waits for that.
+    /// Refuses a frame about events; if it has no id the refusal is logged instead of sent.
     pub(super) fn refuse_event(
         &mut self,
         (topic, id): (&str, Option<&str>),
@@ -87,7 +86,7 @@ impl Outbox {
         }
     }
 
-    /// Tells that a frame is not allowed.
+    /// Refuses a frame because the plugin lacks a capability for it.
     pub(super) fn deny(&mut self, frame: &Incoming<'_>, why: &Denied, shared: &Shared) {
         let context = json!({ "capability": why.capability });
         let told = Told::new(Code::PermissionDenied.as_str(), why.to_string()).with(&context);
@@ -100,12 +99,12 @@ impl Outbox {
                 let call = (&*service.kind, service.id.as_deref());
                 self.refuse_call(call, &told, shared);
             }
-            // These are always allowed.
+            // All other frames are always allowed.
             _ => {}
         }
     }
 
-    /// Answers a frame about events, with the id of the event where there is one.
+    /// Answers a frame about events, with the event's id if an event was sent.
     pub(super) fn ack(&mut self, id: &str, outcome: Result<Option<&str>, &Told>) {
         let line = match outcome {
             Ok(event) => ack(id, Ok(event)),
@@ -122,7 +121,7 @@ impl Outbox {
         self.flush();
     }
 
-    /// Writes what waits, as far as the child's queue takes it.
+    /// Writes the waiting answers, as many as the child's queue takes.
     pub(super) fn flush(&mut self) {
         while let Some(line) = self.waiting.front() {
             match self.stdin.write(line) {
@@ -131,7 +130,7 @@ impl Outbox {
                     self.waiting.pop_front();
                 }
                 Err(Refused::Full) => return,
-                // Nobody reads them any more.
+                // The child has closed its stdin or ended: nobody can read the answers.
                 Err(Refused::Gone) => {
                     self.bytes = 0;
                     self.waiting.clear();
@@ -140,7 +139,7 @@ impl Outbox {
         }
     }
 
-    /// Whether answers wait that the child's queue did not take.
+    /// Whether answers wait because the child's queue is full.
     pub(super) fn is_stuck(&self) -> bool {
         !self.waiting.is_empty()
     }
@@ -150,7 +149,7 @@ fn response(id: &str, outcome: Result<&RawValue, &Failure<'_>>) -> Result<Vec<u8
     Outgoing::Response { id, outcome }.to_line(FRAME_CAP)
 }
 
-/// The answer in the place of a result that cannot wait.
+/// The answer that replaces a result which may not wait.
 fn unread(id: &str) -> Result<Vec<u8>, TooLarge> {
     let text = "too many results wait for the plugin to read its stdin";
     let told = Told::new(Code::Overloaded.as_str(), text);

@@ -1,4 +1,4 @@
-//! The events of one subscription that a child has not been told yet.
+//! The queue of one subscription: events that were not written to the child yet.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,19 +6,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::frame::Overflow;
 
-/// The most events that a queue can hold, whatever a child asks for.
+/// The most events of a queue, even if the child asks for more.
 const MOST: u32 = 65_536;
 /// The most bytes of events in a queue.
 const MOST_BYTES: usize = 8 << 20;
 /// The most bytes of events in all queues of one child.
 const MOST_OF_ALL: usize = 16 << 20;
 
-/// How many bytes of events all queues of one child hold.
+/// The bytes of events in all queues of one child together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Held(Arc<AtomicUsize>);
 
 impl Held {
-    /// Whether there is room. Two threads that ask at once may both be told so, which is an event too many.
+    /// Whether `length` bytes fit. Two threads that ask at the same time may both get true; then the limit is exceeded by one event.
     fn has_room(&self, length: usize) -> bool {
         self.0.load(Ordering::Relaxed) + length <= MOST_OF_ALL
     }
@@ -32,23 +32,23 @@ impl Held {
     }
 }
 
-/// The events of one subscription that a child has not been told yet, as lines.
+/// The events of one subscription that were not written to the child yet, as lines.
 #[derive(Debug)]
 pub(super) struct Queue {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// Of the other queues, too.
+    /// Shared with the child's other queues.
     held: Held,
     size: usize,
     overflow: Overflow,
 }
 
-/// What has come of an event.
+/// The result of pushing an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Pushed {
-    /// How many events were dropped, this one or older ones.
+    /// The number of events that were dropped, this one or older ones.
     pub(super) dropped: u64,
-    /// Whether the child is too slow, by the queue's policy.
+    /// Whether the queue's policy says that the child is too slow.
     pub(super) is_unhealthy: bool,
 }
 
@@ -65,13 +65,13 @@ impl Queue {
         queue
     }
 
-    /// From here on it has another size and policy. What is in it stays.
+    /// Changes size and policy. Events that are in the queue stay.
     pub(super) fn set(&mut self, size: u32, overflow: Overflow) {
         self.size = size.clamp(1, MOST) as usize;
         self.overflow = overflow;
     }
 
-    /// Puts an event in, or does what the policy says.
+    /// Adds an event; if there is no room, applies the queue's policy.
     pub(super) fn push(&mut self, line: Vec<u8>) -> Pushed {
         let mut pushed = Pushed {
             dropped: 0,
@@ -81,7 +81,7 @@ impl Queue {
             pushed.dropped += 1;
             match self.overflow {
                 Overflow::DropOldest => {
-                    // The other queues are full.
+                    // The queue is empty, so the child's other queues use up the common limit.
                     if self.pop().is_none() {
                         return pushed;
                     }
@@ -98,7 +98,7 @@ impl Queue {
         pushed
     }
 
-    /// A single event has room, unless the other queues are full.
+    /// Whether an event fits. An empty queue takes an event of any size, unless the child's queues together are full.
     fn has_room(&self, length: usize) -> bool {
         let is_full = self.lines.len() >= self.size || self.bytes + length > MOST_BYTES;
         (self.lines.is_empty() || !is_full) && self.held.has_room(length)
@@ -117,7 +117,7 @@ impl Queue {
         Some(line)
     }
 
-    /// Puts the event back that was taken last.
+    /// Puts back the event that was popped last.
     pub(super) fn put_back(&mut self, line: Vec<u8>) {
         self.count(line.len());
         self.lines.push_front(line);
@@ -166,7 +166,7 @@ mod tests {
         }
     }
 
-    /// A subscription whose events are large kept as many of them as there were small ones.
+    /// The limit counted events only, so a subscription with large events kept as many of them as another kept small ones.
     #[test]
     fn a_queue_has_an_end_in_bytes_too() {
         let mut queue = Queue::new(&Held::default(), u32::MAX, Overflow::DropOldest);
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!((queue.lines.len(), queue.bytes), (1, 1));
     }
 
-    /// A child that read nothing had its host keep 8 MiB for each of its 256 subscriptions.
+    /// A child that read nothing made its host keep 8 MiB for each of its 256 subscriptions.
     #[test]
     fn all_queues_of_a_child_have_an_end_together() {
         let held = Held::default();
@@ -196,7 +196,7 @@ mod tests {
         let mut late = queue();
         assert_eq!(late.push(vec![b'x']).dropped, 1);
         assert_eq!(late.lines.len(), 0);
-        // What is given back has room for others.
+        // The room of a dropped queue can be used by the others.
         queues.pop();
         assert_eq!(late.push(vec![b'x']).dropped, 0);
         queues.clear();

@@ -1,7 +1,8 @@
-//! Service calls: frames of a child that call the gate of their name.
+//! Service calls: a child sends a frame, and the bridge calls the gate that the frame's type names.
 //!
-//! The first call of a gate has the worker open it, which may wait for the broker; those that come meanwhile wait in order. After that
-//! the loop sends them itself. It polls their futures when they are woken, and writes the results as they have come.
+//! For the first call of a gate the worker opens the gate, which may have to wait for the broker; calls that arrive meanwhile are queued in
+//! order. Once the gate is open the loop sends calls itself. It polls their futures when they are woken, and writes results in the order in
+//! which they arrive.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -20,17 +21,17 @@ use super::outbox::Outbox;
 use super::shared::{LONGEST, Shared};
 use crate::frame::Service;
 
-/// The most that are under way at once.
+/// The most service calls of one child that are under way at once.
 const MOST: usize = 64;
-/// The most gates that are kept open; at least as many as calls can be under way.
+/// The most gates that are kept open: at least as many as there can be calls under way.
 const GATES: usize = MOST;
-/// The most bytes of arguments that wait for gates that are being opened.
+/// The most bytes of arguments of calls that wait for gates to be opened.
 const WAITING: usize = 8 << 20;
 
 /// The service calls of one life of a child.
 pub(super) struct Services {
     gates: Cache<Gate, Waiting>,
-    /// Bytes of arguments in there.
+    /// The bytes of arguments of all waiting calls.
     waiting: usize,
     /// The ids of calls that are under way.
     ids: HashSet<Box<str>>,
@@ -39,12 +40,12 @@ pub(super) struct Services {
     next: u64,
 }
 
-/// A call that waits for its gate.
+/// A call that waits until its gate is open.
 struct Waiting {
     id: Option<Box<str>>,
     /// The text of a JSON array.
     arguments: String,
-    /// When it has waited for too long.
+    /// The time at which the call fails if its gate is still not open.
     deadline: Instant,
 }
 
@@ -68,7 +69,7 @@ impl Services {
         }
     }
 
-    /// Calls what a frame says, which is allowed.
+    /// Makes the call that a frame asks for; the caller has checked that the plugin may make it.
     pub(super) fn call(&mut self, frame: &Service<'_>, (shared, out): (&Shared, &mut Outbox)) {
         let (gate, id) = (&*frame.kind, frame.id.as_deref());
         if let Err(told) = self.check(id) {
@@ -85,7 +86,7 @@ impl Services {
         self.go(gate, call, (shared, out));
     }
 
-    /// How many calls are under way.
+    /// The number of calls under way.
     #[cfg(test)]
     pub(super) fn under_way(&self) -> usize {
         self.under_way
@@ -103,7 +104,7 @@ impl Services {
         Ok(())
     }
 
-    /// Sends a call, or has it wait for its gate.
+    /// Sends a call, or queues it until its gate is open.
     fn go(&mut self, name: &str, call: Waiting, (shared, out): (&Shared, &mut Outbox)) {
         let length = call.arguments.len();
         let gate = match self.gates.find(name) {
@@ -124,16 +125,16 @@ impl Services {
         self.send((name, &gate), call, (shared, out));
     }
 
-    /// A call with so many bytes of arguments waits now.
+    /// Counts a call with `length` bytes of arguments that starts to wait.
     fn waits(&mut self, length: usize, shared: &Shared) {
         if self.waiting == 0 {
-            // The loop does not know yet until when.
+            // Wakes the loop, because it does not know yet that calls wait, and with which deadline.
             shared.inbox.ring();
         }
         self.waiting += length;
     }
 
-    /// Has the worker open a gate for a call.
+    /// Queues a call and has the worker open its gate.
     fn open(&mut self, name: &str, call: Waiting, (shared, out): (&Shared, &mut Outbox)) {
         let length = call.arguments.len();
         match self.gates.opening(name, call) {
@@ -157,7 +158,7 @@ impl Services {
         });
     }
 
-    /// Takes over a gate that the worker has opened, or tells why it has not.
+    /// Takes a gate that the worker has opened and sends the calls that waited for it; or answers them with the worker's error.
     pub(super) fn opened(
         &mut self,
         name: &str,
@@ -182,7 +183,7 @@ impl Services {
         }
     }
 
-    /// Ends calls that have waited for their gates for too long. When to look next.
+    /// Fails calls that have waited for their gates for too long. Returns the time at which the next one is due.
     pub(super) fn sweep(
         &mut self,
         now: Instant,
@@ -240,9 +241,9 @@ impl Services {
         }
     }
 
-    /// Looks at a call whose future was woken.
+    /// Polls the future of a call that was woken.
     pub(super) fn poll(&mut self, number: u64, (shared, out): (&Shared, &mut Outbox)) {
-        // One that is over may be woken again.
+        // A waker may be called again after its call was answered.
         let Some(call) = self.sent.get_mut(&number) else {
             return;
         };
@@ -256,7 +257,7 @@ impl Services {
         }
     }
 
-    /// A call is over.
+    /// Ends a call: frees its id and answers the child.
     fn finish(
         &mut self,
         (gate, id): (&str, Option<Box<str>>),
@@ -276,7 +277,7 @@ impl Services {
     }
 }
 
-/// The value of a result; an action's has no bytes.
+/// The JSON value of a result; the result of an action has no bytes.
 fn read(result: &[u8]) -> Result<&RawValue> {
     if result.is_empty() {
         return Ok(RawValue::NULL);

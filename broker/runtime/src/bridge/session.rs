@@ -1,8 +1,9 @@
-//! What the workers alone have of a bridge: its session, and what is made and dropped there because the broker is waited for.
+//! The part of a bridge that only worker threads use: its session on the bus, and whatever is created or dropped there by waiting for the
+//! broker.
 //!
-//! The worker has one job of a bridge at a time, and the next one behind all that others have for it. A job waits for the broker, and with
-//! it for peers that set something up, up to some seconds for one that does not answer: so no child that uses many names can keep the
-//! worker from others for longer than that.
+//! The worker has at most one job of a bridge in its queue, and adds the next one behind the jobs of all others. A job waits for the
+//! broker, and through it for peers that take part in setting something up: some seconds for a peer that does not answer. So a child that
+//! uses many names delays other plugins by one such job at most.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::bus::Tell;
 
 /// The session of a bridge.
 pub(super) struct Session {
-    /// Locked by the workers alone, also for as long as one waits for the broker or for a peer. `None` once it was closed.
+    /// Locked by worker threads only, also while one waits for the broker or a peer. `None` once the session was closed.
     open: Mutex<Option<Opened>>,
     tasks: Mutex<Tasks>,
     tell: Arc<dyn Tell>,
@@ -24,21 +25,21 @@ pub(super) struct Opened {
     pub(super) plugin: Plugin,
     /// The gates under the plugin's prefix.
     pub(super) provided: Vec<Provider>,
-    /// By their topics or patterns.
+    /// The subscriptions by topic or pattern.
     pub(super) subscriptions: HashMap<Box<str>, Subscription>,
 }
 
-/// A task is under way, which may wait for others.
+/// The session is locked: a task is under way, and may be waiting for the broker.
 #[derive(Debug)]
 pub(crate) struct Busy;
 
-/// What the worker is to do with the session.
+/// A task for the worker that needs the session.
 type Task = Box<dyn FnOnce(&mut Opened) + Send>;
 
 #[derive(Default)]
 struct Tasks {
     waiting: VecDeque<Task>,
-    /// Whether the worker has a job for them.
+    /// Whether a job for these tasks is in the worker's queue.
     has_job: bool,
 }
 
@@ -56,12 +57,12 @@ impl Session {
         })
     }
 
-    /// Does something with the session; `None` where it was closed. Waits for a task that is under way.
+    /// Runs `job` with the session; `None` if it was closed. Waits for a task that is under way.
     pub(super) fn with<T>(&self, job: impl FnOnce(&mut Opened) -> T) -> Option<T> {
         self.open.lock().as_mut().map(job)
     }
 
-    /// The same unless a task is under way.
+    /// The same, but returns [`Busy`] if a task is under way.
     pub(super) fn with_now<T>(
         &self,
         job: impl FnOnce(&mut Opened) -> T,
@@ -70,7 +71,7 @@ impl Session {
         Ok(open.as_mut().map(job))
     }
 
-    /// Has the worker do something with the session, after everything that was given to it by this before, unless it is closed by then.
+    /// Has the worker run a task with the session, after all tasks given before. If the session is closed by then the task is dropped.
     pub(super) fn later(self: &Arc<Session>, task: impl FnOnce(&mut Opened) + Send + 'static) {
         let has_job = {
             let mut tasks = self.tasks.lock();
@@ -82,7 +83,7 @@ impl Session {
         }
     }
 
-    /// Has the worker drop something that tells the broker of its end.
+    /// Has the worker drop a value whose drop tells the broker, which may block.
     pub(super) fn drop_later(self: &Arc<Session>, dropped: impl Send + 'static) {
         self.later(move |_| drop(dropped));
     }
@@ -92,11 +93,11 @@ impl Session {
         self.tell.work(Box::new(move || session.work()));
     }
 
-    /// Does one task, and has the worker come again where there are more.
+    /// Runs one task, and queues another job if there are more.
     fn work(self: &Arc<Session>) {
         let task = self.tasks.lock().waiting.pop_front();
         if let Some(task) = task {
-            // Where the session is closed, what the task has is dropped.
+            // If the session is closed, the task is dropped without running.
             self.with(task);
         }
         let has_more = {
@@ -109,17 +110,17 @@ impl Session {
         }
     }
 
-    /// How much the worker is still to do.
+    /// The number of tasks that wait for the worker.
     pub(super) fn waiting(&self) -> usize {
         self.tasks.lock().waiting.len()
     }
 
-    /// Takes the session out, to be closed. Waits for a task that is under way.
+    /// Takes the session out in order to close it. Waits for a task that is under way.
     pub(super) fn take(&self) -> Option<Opened> {
         self.open.lock().take()
     }
 
-    /// The same unless a task is under way.
+    /// The same, but returns [`Busy`] if a task is under way.
     pub(super) fn take_now(&self) -> Result<Option<Opened>, Busy> {
         Ok(self.open.try_lock().ok_or(Busy)?.take())
     }

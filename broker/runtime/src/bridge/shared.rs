@@ -1,4 +1,4 @@
-//! What the parts of a bridge have in common.
+//! State that the parts of a bridge share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +11,17 @@ use super::session::Session;
 use crate::frame::Overflow;
 use crate::manifest::Capabilities;
 
-/// The longest time that a request can have: long before the clock ends.
+/// The longest time limit for a request, so that adding it to the clock cannot overflow.
 pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Limits of one bridge.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
-    /// How long a request may take, both ways.
+    /// Time limit for a request to the child, and for a service call of the child.
     pub(crate) request: Duration,
-    /// Events that a subscription's queue holds, unless the child says otherwise.
+    /// The size of a subscription's queue in events, unless the child asks for another one.
     pub(crate) event_queue: u32,
-    /// What is done with an event for which that has no room.
+    /// The policy for a full queue, unless the child asks for another one.
     pub(crate) overflow: Overflow,
 }
 
@@ -35,7 +35,7 @@ impl Default for Limits {
     }
 }
 
-/// What the parts of a bridge have in common.
+/// State that the parts of a bridge share.
 pub(super) struct Shared {
     /// The plugin's name.
     pub(super) name: String,
@@ -49,7 +49,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Takes note of something that a child asked for without an id, so that it cannot be told what became of it.
+    /// Counts and logs a refusal of a frame that has no id, so that the child cannot be told.
     pub(super) fn unheard(&self, what: &str, why: &Told) {
         self.counts.failed_unheard.add(1);
         tracing::debug!(

@@ -8,15 +8,15 @@ use callgate_client::dynamic::Responder;
 use callgate_client::{Error, HandlerError};
 use serde_json::value::RawValue;
 
-/// The most that are open at once.
+/// The most requests that are open at once.
 const MOST: usize = 4096;
-/// How often it is looked which callers have given up, while requests are open.
+/// How often the loop checks for callers that have given up, while requests are open.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The host's own way to be told a result, or why there is none. It is called on the loop, and must not wait.
+/// The host's callback for a result or an error. It runs on the loop and must not wait.
 pub(crate) type Answer = Box<dyn FnOnce(Result<&RawValue, Error>) + Send>;
 
-/// Who waits for a child's answer.
+/// The side that waits for a child's answer.
 pub(crate) enum Asker {
     /// A plugin.
     Caller(Responder),
@@ -24,16 +24,16 @@ pub(crate) enum Asker {
 }
 
 impl Asker {
-    /// Gives the child's result.
+    /// Passes on the child's result.
     pub(crate) fn result(self, result: &RawValue) {
         match self {
-            // Where nobody waits any more nobody misses it. What is no JSON to the library the caller is told.
+            // Fails only if the caller has given up. If the result is not JSON by the library's rules, `reply` tells the caller.
             Asker::Caller(responder) => drop(responder.reply(result.get().as_bytes())),
             Asker::Host(answer) => answer(Ok(result)),
         }
     }
 
-    /// Gives the child's own error.
+    /// Passes on the child's error.
     pub(crate) fn fail(self, error: HandlerError) {
         match self {
             Asker::Caller(responder) => drop(responder.fail(error)),
@@ -41,7 +41,7 @@ impl Asker {
         }
     }
 
-    /// Gives an error of the library's.
+    /// Passes on an error of the library.
     pub(crate) fn refuse(self, error: Error) {
         match self {
             Asker::Caller(responder) => drop(responder.refuse(error)),
@@ -64,25 +64,25 @@ struct Open {
 }
 
 impl Open {
-    /// Whether its deadline has passed, or nobody waits for its answer.
+    /// Whether the deadline has passed, or the caller has given up.
     fn is_over(&self, now: Instant) -> bool {
         self.deadline <= now || self.asker.has_given_up()
     }
 }
 
-/// The requests that are open, by the counts of their ids.
+/// The open requests by the counts in their ids.
 #[derive(Default)]
 pub(super) struct Table {
     open: HashMap<u64, Open>,
-    /// When the loop looks next, as far as it knows.
+    /// The next time at which the loop will look, as far as it was told.
     look: Option<Instant>,
 }
 
-/// Too many requests are open; who asks is given back.
+/// Too many requests are open; hands back the asker.
 pub(super) struct Full(pub(super) Asker);
 
 impl Table {
-    /// Takes in a request that is about to be written. Whether the loop has to look earlier than it means to.
+    /// Adds a request that is about to be written. Returns whether the loop has to look earlier than it planned.
     pub(super) fn insert(
         &mut self,
         count: u64,
@@ -101,12 +101,12 @@ impl Table {
         Ok(is_earlier)
     }
 
-    /// Takes a request out.
+    /// Removes a request.
     pub(super) fn take(&mut self, count: u64) -> Option<Asker> {
         self.open.remove(&count).map(|open| open.asker)
     }
 
-    /// Takes a request out that is answered now. One that is over stays: the loop takes it out when it looks.
+    /// Removes a request that is answered now. A request that is over stays in the table: the loop removes it in [`Table::overdue`].
     pub(super) fn take_in_time(&mut self, count: u64, now: Instant) -> Option<Asker> {
         match self.open.entry(count) {
             Entry::Occupied(open) if !open.get().is_over(now) => Some(open.remove().asker),
@@ -114,7 +114,7 @@ impl Table {
         }
     }
 
-    /// Takes out those whose deadline has passed, or for which nobody waits. When to look next.
+    /// Removes the requests whose deadline has passed or whose caller has given up. Returns them, and when to look next.
     pub(super) fn overdue(&mut self, now: Instant) -> (Vec<Asker>, Option<Instant>) {
         if self.look.is_some_and(|look| now < look) {
             return (Vec::new(), self.look);
@@ -127,7 +127,7 @@ impl Table {
         (over, self.look)
     }
 
-    /// Takes all out.
+    /// Removes all requests.
     pub(super) fn take_all(&mut self) -> Vec<Asker> {
         self.look = None;
         self.open.drain().map(|(_, open)| open.asker).collect()

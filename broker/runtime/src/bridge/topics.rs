@@ -1,4 +1,4 @@
-//! Events of a child: sent on open topics, which the bridge keeps.
+//! Events that a child sends, on open topics that the bridge offers and keeps.
 
 use callgate_client::dynamic::{Topic, topic_json};
 use callgate_client::{Code, Error, Result, TopicOptions, TopicState};
@@ -11,20 +11,20 @@ use super::shared::Shared;
 use super::types::anything;
 use crate::frame::Publish;
 
-/// The most topics that are kept.
+/// The most topics that are kept open.
 const TOPICS: usize = 64;
-/// The most events, and bytes of them, that wait for topics that are being offered.
+/// The most events that wait for topics to be offered, and the most bytes of them.
 const EVENTS: usize = 1024;
 const WAITING: usize = 8 << 20;
 
 /// The topics on which one life of a child sends.
 pub(super) struct Topics {
     open: Cache<Topic, Waiting>,
-    /// Events in there, and their bytes.
+    /// The number of waiting events, and their bytes.
     waiting: (usize, usize),
 }
 
-/// An event that waits for its topic.
+/// An event that waits until its topic is offered.
 struct Waiting {
     id: Option<Box<str>>,
     /// The text of a JSON array.
@@ -39,7 +39,7 @@ impl Topics {
         }
     }
 
-    /// Sends an event, which is allowed. Nobody is waited for: listeners that are too slow lose events.
+    /// Sends an event; the caller has checked that the plugin may. Does not wait: listeners that read too slowly lose events.
     pub(super) fn publish(&mut self, frame: &Publish<'_>, (shared, out): (&Shared, &mut Outbox)) {
         let (topic, id) = (&*frame.topic, frame.id.as_deref());
         let payload = frame.payload.get();
@@ -51,7 +51,7 @@ impl Topics {
         self.go(topic, Waiting { id, event }, (shared, out));
     }
 
-    /// Sends an event, or has it wait for its topic.
+    /// Sends an event, or queues it until its topic is offered.
     fn go(&mut self, name: &str, event: Waiting, (shared, out): (&Shared, &mut Outbox)) {
         let (events, bytes) = self.waiting;
         let has_room = events < EVENTS && bytes + event.event.len() <= WAITING;
@@ -75,7 +75,7 @@ impl Topics {
         }
     }
 
-    /// Has the worker offer a topic for an event.
+    /// Queues an event and has the worker offer its topic.
     fn offer(&mut self, name: &str, event: Waiting, (shared, out): (&Shared, &mut Outbox)) {
         let (events, bytes) = self.waiting;
         let length = event.event.len();
@@ -100,7 +100,7 @@ impl Topics {
         });
     }
 
-    /// Takes over a topic that the worker has offered, or tells why it has not.
+    /// Takes a topic that the worker has offered and sends the events that waited for it; or answers them with the worker's error.
     pub(super) fn offered(
         &mut self,
         name: &str,
@@ -121,8 +121,7 @@ impl Topics {
         }
     }
 
-    /// Lets a topic go that has ended, because the broker does not let the plugin send on it any more: it is offered anew by
-    /// the next event.
+    /// Drops the topic if it has ended, because the broker no longer lets the plugin send on it. The next event offers it again.
     fn look_at(&mut self, name: &str, shared: &Shared) {
         if let Found::Open(topic) = self.open.find(name)
             && matches!(topic.state(), TopicState::Ended(_))

@@ -1,4 +1,4 @@
-//! What bridges say of the types of events.
+//! The type that bridges declare for events.
 
 use callgate_client::dynamic::Signature;
 

@@ -1,4 +1,4 @@
-//! The runtime's own gates, for the command line and for hosts elsewhere.
+//! The runtime's own gates, for the command line and for hosts in other processes.
 //!
 //! | gate | takes | gives |
 //! |---|---|---|
@@ -6,9 +6,9 @@
 //! | `callgate.runtime.logs` | the plugin's name, or an empty text for all plugins; how many lines | the last [`RuntimeLogLine`]s, the oldest first |
 //! | topic `callgate.runtime.log` | | each line of a plugin's log as it is written |
 //!
-//! A folder that cannot be used has a log, too: one line that says why.
+//! A folder whose plugin cannot be used has a log as well: one line with the reason.
 //!
-//! Plugins that the runtime supervises are refused: one could stop the others, whatever its manifest says.
+//! The gates refuse plugins that the runtime supervises: otherwise one plugin could stop the others, whatever its manifest allows.
 
 use std::sync::Arc;
 
@@ -23,13 +23,13 @@ use crate::log::LogLine;
 /// The most lines of one answer.
 const MOST_LINES: u64 = 500;
 
-/// The runtime's own gates, for as long as this lives.
+/// The runtime's own gates; dropping this ends them.
 #[derive(Debug)]
 pub(crate) struct Control {
     _gates: Vec<Provider>,
 }
 
-/// What the gates need.
+/// The state that the handlers of the gates share.
 #[derive(Clone)]
 struct Desk {
     teller: Teller,
@@ -37,7 +37,7 @@ struct Desk {
 }
 
 impl Control {
-    /// Provides the gates by the runtime's own plugin.
+    /// Provides the gates on the session of the runtime's own plugin.
     pub(crate) fn new(
         plugin: &Plugin,
         teller: &Teller,
@@ -75,7 +75,7 @@ impl Control {
 }
 
 impl Desk {
-    /// A handler that refuses supervised plugins.
+    /// Makes a handler that refuses calls from supervised plugins.
     fn takes(
         &self,
         answer: impl Fn(&Desk, &[Value]) -> Result<Value> + Send + Sync + 'static,
@@ -91,7 +91,7 @@ impl Desk {
                 }
                 false => answer(&desk, &values),
             };
-            // Where nobody waits any more nobody misses it.
+            // Fails only if the caller no longer waits for the answer.
             let _ = match outcome {
                 Ok(result) => responder.reply_value(&result),
                 Err(error) => responder.refuse(error),
@@ -118,7 +118,7 @@ impl Desk {
         Ok(json!(lines))
     }
 
-    /// The last lines of a plugin; `None` where there is no such plugin, and nothing that is left out either.
+    /// The last lines of a plugin; `None` if there is no plugin of this name, not even one that cannot be used.
     fn last_of(&self, name: &str, most: usize) -> Option<Vec<RuntimeLogLine>> {
         let Some(found) = self.teller.find(name) else {
             let lines = self.left_out.log(Some(name)).into_iter();
@@ -136,14 +136,14 @@ impl Desk {
             let log = self.teller.find(&plugin.name)?.log;
             Some((&*plugin.name, log))
         });
-        // No text is copied before it is known which lines are told.
+        // Only references to lines are collected and sorted; the text is copied for the lines of the answer alone.
         let lines =
             logs.flat_map(|(name, log)| log.last(most).into_iter().map(move |line| (name, line)));
         let lines = lines.map(|(name, line)| (line.at, Kept::Of(name, line)));
         let left_out = self.left_out.log(None).into_iter();
         let left_out = left_out.map(|(at, line)| (at, Kept::Whole(line)));
         let mut lines: Vec<_> = lines.chain(left_out).collect();
-        // Stable, so that lines of one plugin keep their order within a tick of the clock.
+        // A stable sort, so that lines of one plugin with equal times keep their order.
         lines.sort_by_key(|(at, _)| *at);
         let told = lines.split_off(lines.len().saturating_sub(most));
         let told = told.into_iter().map(|(_, line)| match line {
@@ -162,13 +162,13 @@ impl Desk {
     }
 }
 
-/// A line before it is known whether it is told.
+/// A line that may be part of an answer; its text is not copied yet if it is a plugin's.
 enum Kept<'a> {
     Of(&'a str, LogLine),
     Whole(RuntimeLogLine),
 }
 
-/// The first parameter.
+/// The first parameter: a plugin's name.
 fn name(values: &[Value]) -> &str {
     values.first().and_then(Value::as_str).unwrap_or_default()
 }

@@ -1,8 +1,8 @@
-//! The thread for what children ask of others, and its helpers.
+//! The thread that does what children ask of other plugins, and its helper threads.
 //!
-//! A job may wait for a peer that stands still, for some seconds, and a bridge has one job at a time. Where one takes long and others wait, the
-//! loop has another thread take those over, so that no child's peer keeps the rest of them waiting. A thread that has nothing to do for a
-//! while ends; there is one while nothing happens.
+//! A job may wait some seconds for a peer that does not answer; a bridge has at most one job at a time. If no job is finished for a while
+//! and others wait, the loop starts another thread, so that one child's peer does not delay the other children. Helper threads end when
+//! they had nothing to do for a while; the first thread stays.
 
 use std::fmt;
 use std::io;
@@ -17,17 +17,17 @@ use parking_lot::{Condvar, Mutex};
 use super::worker::{FAREWELL, Job, Jobs};
 
 const NAME: &str = "callgate-asks";
-/// How long no job may be done while some wait, before another thread comes to help.
+/// If jobs wait and none is finished for this long, another thread is started.
 const STALLED: Duration = Duration::from_millis(20);
-/// How long a helper waits for something to do.
+/// How long a helper thread waits for a job before it ends.
 const IDLE: Duration = Duration::from_secs(1);
-/// The most threads.
+/// The most threads, the first one included.
 const MOST: usize = 64;
 
 pub(super) struct Asks {
     jobs: Jobs,
     shared: Arc<Shared>,
-    /// Since when jobs wait and none is done, and how many had been done by then.
+    /// Since when jobs wait without one being finished, and the number of finished jobs at that time.
     waits: Option<(Instant, u64)>,
 }
 
@@ -36,11 +36,11 @@ struct Shared {
     queue: Receiver<Option<Job>>,
     done: AtomicU64,
     threads: Mutex<usize>,
-    /// Tells of the end of a thread.
+    /// Notified when a thread ends.
     fewer: Condvar,
 }
 
-/// A thread that is counted.
+/// Keeps a thread counted in `threads` until it ends.
 struct Counted(Arc<Shared>);
 
 impl Drop for Counted {
@@ -73,12 +73,12 @@ impl Asks {
         &self.jobs
     }
 
-    /// When it is to be looked whether a thread has to help.
+    /// The next time at which [`Asks::look`] must be called.
     pub(super) fn next(&self) -> Option<Instant> {
         self.waits.map(|(since, _)| since + STALLED)
     }
 
-    /// Has another thread help where jobs wait and none is done. In each turn of the loop.
+    /// Starts another thread if jobs wait and none is finished. The loop calls this in each turn.
     pub(super) fn look(&mut self, now: Instant) {
         if self.shared.queue.is_empty() {
             self.waits = None;
@@ -100,7 +100,7 @@ impl Asks {
     }
 }
 
-/// Starts a thread, which ends where it has had nothing to do for so long.
+/// Starts a thread, which ends after it had no job for `patience`; without `patience` it stays.
 fn start_thread(shared: &Arc<Shared>, patience: Option<Duration>) -> io::Result<()> {
     *shared.threads.lock() += 1;
     let counted = Counted(shared.clone());
@@ -109,7 +109,7 @@ fn start_thread(shared: &Arc<Shared>, patience: Option<Duration>) -> io::Result<
 }
 
 impl Shared {
-    /// Does jobs until there are to be no more, or there was none for so long.
+    /// Does jobs until the queue is ended, or until there was no job for `patience`.
     fn work(&self, patience: Option<Duration>) {
         loop {
             let job = match patience {
@@ -121,7 +121,7 @@ impl Shared {
                     job();
                     self.done.fetch_add(1, Ordering::Relaxed);
                 }
-                // It is for all threads.
+                // The end is for all threads, so it is passed on.
                 Ok(None) => return self.jobs.end(),
                 Err(_) => return,
             }
@@ -130,7 +130,7 @@ impl Shared {
 }
 
 impl Drop for Asks {
-    /// Ends the threads after the jobs that they have.
+    /// Ends the threads once they have finished the jobs that they have.
     fn drop(&mut self) {
         self.jobs.end();
         let until = Instant::now() + FAREWELL;
@@ -160,10 +160,10 @@ mod tests {
     use super::*;
     use crossbeam_channel::bounded;
 
-    /// Time that nothing takes unless it hangs.
+    /// A bound that is reached only if something hangs.
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// One peer that stood still had all children wait for what they had asked of others.
+    /// One peer that did not answer delayed everything that all children had asked of other plugins.
     #[test]
     fn jobs_that_stall_keep_no_other_waiting() {
         let mut asks = Asks::start().expect("a thread");
@@ -175,7 +175,7 @@ mod tests {
         for _ in 0..3 {
             let stalled = stalled.clone();
             asks.jobs().run(Box::new(move || {
-                // Until the test lets them go on.
+                // Blocks until the test ends.
                 let _ = stalled.recv();
             }));
         }

@@ -1,4 +1,4 @@
-//! Beginning a life, on the worker: starting its process and giving it its place on the bus.
+//! Begins a life, on the worker: starts the process and connects it to the bus.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -21,7 +21,7 @@ use crate::frame::{self, Stream};
 use crate::manifest::Transport;
 use crate::process::{Pipe, Started, Stdin};
 
-/// All that the worker needs to begin a life.
+/// Everything that the worker needs to begin a life.
 pub(super) struct Beginning {
     pub(super) number: u64,
     pub(super) plan: Arc<Plan>,
@@ -46,7 +46,7 @@ impl Beginning {
         }
     }
 
-    /// Starts a child, and makes it a member of the bus.
+    /// Starts a child, and makes it a plugin of the bus.
     fn begin_on_pipes(self) -> Result<Box<Life>, String> {
         let started = self
             .plan
@@ -79,7 +79,7 @@ impl Beginning {
         Ok(self.life(Process::Own(child), Some(speech), streams))
     }
 
-    /// Has the broker start a program that links the client. What it writes is for its log.
+    /// Has the broker start a program that links the client. All its output goes to its log.
     fn begin_linked(self) -> Result<Box<Life>, String> {
         let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|errno| limits::explain(&errno.into()));
         let ((stdout, stdout_end), (stderr, stderr_end)) = (pipe()?, pipe()?);
@@ -93,7 +93,7 @@ impl Beginning {
         let child = self.surroundings.spawn(&self.plan, command)?;
         let way_back = self.way_back.clone();
         child.on_change(move || way_back.process_changed());
-        // What happened before is not told.
+        // Changes before `on_change` was set are not reported, so the loop is told once to look.
         self.way_back.process_changed();
         let streams = (Stream::Stderr, stdout, stderr);
         Ok(self.life(Process::Linked(Linked::new(child)), None, streams))

@@ -1,42 +1,42 @@
-//! What is counted of a plugin.
+//! Counters of a plugin.
 
 use crate::bridge;
 
-/// What was counted of a plugin on pipes since the runtime was started, through all of its restarts.
+/// Counters of a plugin on pipes since the runtime was started, summed up over all restarts of the plugin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Its frames, whatever they were.
+    /// All frames that the plugin sent.
     pub frames: u64,
-    /// Frames that were no JSON object with a type, or whose fields were wrong; they are dropped.
+    /// Frames that were not a JSON object with a type, or had wrong fields. The runtime drops them.
     pub malformed_frames: u64,
-    /// Frames of a type that nobody knows, and without an id; they are dropped.
+    /// Frames of an unknown type without an id. The runtime drops them.
     pub unknown_frames: u64,
-    /// Requests that were written for it.
+    /// Requests written to the plugin.
     pub requests: u64,
-    /// Answers to requests that were not open: of an unknown id, a second one, or one that came too late.
+    /// Answers that belong to no open request: the id is unknown, was answered before, or its request has timed out.
     pub stray_responses: u64,
-    /// Its service calls, those that were refused included.
+    /// Service calls of the plugin, including those that were refused.
     pub service_calls: u64,
-    /// Frames without an id that were not allowed, or failed: it was not told.
+    /// Frames without an id that were not allowed or failed, so that the plugin was not told.
     pub failed_unheard: u64,
-    /// Events that it sent.
+    /// Events that the plugin sent.
     pub published: u64,
-    /// Events that were written for it.
+    /// Events written to the plugin.
     pub delivered: u64,
-    /// Events that it did not get because its queue had no room, or they were too large for a frame.
+    /// Events that the plugin did not get because a queue was full, or because they were too large for a frame.
     pub dropped_events: u64,
-    /// Events that were overwritten before the runtime took them for it.
+    /// Events that were overwritten before the runtime read them.
     pub lost_events: u64,
-    /// Events that it could not handle, as it says.
+    /// Events that the plugin reported it could not handle.
     pub deliver_errors: u64,
-    /// How often its output was not read for a while, because what nobody had asked it for took more of the runtime's time than
-    /// [`Limits::unasked_percent`](crate::Limits::unasked_percent).
+    /// How often the runtime stopped reading the plugin's output for a while, because output that nobody asked for took more of the
+    /// runtime's time than [`Limits::unasked_percent`](crate::Limits::unasked_percent).
     pub pauses: u64,
 }
 
 impl Counts {
-    /// The same with what one life's bridge has counted.
+    /// These counts plus those of the bridge of one life.
     pub(super) fn with(mut self, life: &bridge::Counts) -> Counts {
         self.unknown_frames += life.unknown.get();
         self.requests += life.requests.get();

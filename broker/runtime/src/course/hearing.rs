@@ -1,4 +1,4 @@
-//! What a child's lines mean for its course.
+//! Handles the lines of a child, and reports to its course what they mean.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -10,34 +10,34 @@ use crate::bridge::Bridge;
 use crate::frame::{Large, Line, Malformed};
 use crate::log::LogStream;
 
-/// Malformed frames are counted for so long.
+/// The time in which malformed frames are counted.
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// The most types of frames without an id that are logged of one life, each once.
 const MOST_TYPES: usize = 16;
 
-/// What the loop has to act on.
+/// An event in a child's output that the loop must act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum News {
-    /// The child takes calls.
+    /// The child takes calls now.
     Serves,
-    /// It has answered a ping.
+    /// The child has answered a ping.
     Answered,
-    /// It cannot go on.
+    /// The child has to be ended.
     Fatal { code: &'static str, why: String },
 }
 
-/// How far a child's handshake is, and how well it speaks.
+/// The state of a child's handshake, and the counts of its malformed frames.
 #[derive(Debug)]
 pub(super) struct Manners {
-    /// Whether it serves from `serve_ready` on, and not from `ready`.
+    /// Whether the child serves after `serve_ready` instead of `ready`.
     has_serve_ready: bool,
     is_ready: bool,
     is_serve_ready: bool,
-    /// The malformed frames of the last second.
+    /// Start of the present window, and the number of malformed frames in it.
     window: Option<(Instant, u32)>,
     most_malformed: u32,
-    /// Types of frames without an id that nobody knows, as far as they were logged.
+    /// The unknown types of frames without an id that were logged.
     unknown: BTreeSet<String>,
 }
 
@@ -53,13 +53,13 @@ impl Manners {
         }
     }
 
-    /// Takes in a `ready`; true where the child serves from then on, `None` for one that is not the first.
+    /// Handles a `ready`. Returns whether the child serves from now on; `None` if it is not the first `ready`.
     fn ready(&mut self) -> Option<bool> {
         let is_first = !std::mem::replace(&mut self.is_ready, true);
         is_first.then_some(!self.has_serve_ready)
     }
 
-    /// The frame without which the child does not serve, if it has not come.
+    /// The frame that the child must send before it serves; `None` if it has sent all.
     pub(super) fn awaited(&self) -> Option<&'static str> {
         match (self.is_ready, self.has_serve_ready && !self.is_serve_ready) {
             (false, _) => Some("ready"),
@@ -68,13 +68,13 @@ impl Manners {
         }
     }
 
-    /// Takes in a `serve_ready`; true where the child serves from then on.
+    /// Handles a `serve_ready`. Returns whether the child serves from now on.
     fn serve_ready(&mut self) -> bool {
         let is_due = self.has_serve_ready && self.is_ready;
         is_due && !std::mem::replace(&mut self.is_serve_ready, true)
     }
 
-    /// Notes a malformed frame; true for the first of a second, and for the one that is too many.
+    /// Counts a malformed frame. Returns true for the first one in the window, and for the one that exceeds the limit: these are logged.
     fn is_notable(&mut self, now: Instant) -> bool {
         let (since, count) = self.window.unwrap_or((now, 0));
         let (since, count) = match now.saturating_duration_since(since) < WINDOW {
@@ -85,12 +85,12 @@ impl Manners {
         count == 1 || self.is_too_bad()
     }
 
-    /// Whether it is not being killed for what it wrote before.
+    /// Whether its frames are still handled. They are not once the child is being killed for its malformed frames.
     pub(super) fn is_heard(&self) -> bool {
         !self.is_too_bad()
     }
 
-    /// Notes a frame of a type that nobody knows; true for the first one of each type, but for those beyond the most that are noted.
+    /// Notes a frame of an unknown type. Returns true for the first one of each type, unless [`MOST_TYPES`] were noted.
     fn is_news(&mut self, kind: &str) -> bool {
         self.unknown.len() < MOST_TYPES && self.unknown.insert(kind.to_owned())
     }
@@ -101,27 +101,27 @@ impl Manners {
     }
 }
 
-/// What the lines of one child lead to.
+/// Handles the lines of one child.
 pub(super) struct Hearing<'a> {
     pub(super) journal: &'a Journal,
     pub(super) counts: &'a mut Counts,
-    /// `None` of a plugin that links the client, whose lines are all for the log.
+    /// `None` for a plugin that links the client, whose lines all go to the log.
     pub(super) speaker: Option<Speaker<'a>>,
     pub(super) news: Vec<News>,
-    /// Whether another thread can read a long frame.
+    /// Whether a long frame may be given to another thread.
     pub(super) lends: bool,
-    /// A long frame for another thread.
+    /// A long frame that the loop gives to another thread.
     pub(super) large: Option<Large>,
 }
 
-/// A child whose frames are heard.
+/// The parts of a child whose frames are handled.
 pub(super) struct Speaker<'a> {
     pub(super) bridge: &'a Bridge,
     pub(super) manners: &'a mut Manners,
 }
 
 impl Hearing<'_> {
-    /// Takes in a line; true where it is an answer that somebody waits for.
+    /// Handles a line. Returns true if it is an answer that a caller waits for.
     pub(super) fn hear(&mut self, stream: LogStream, line: Line<'_>) -> bool {
         match line {
             Line::Log { text, is_cut } => {
@@ -138,7 +138,7 @@ impl Hearing<'_> {
     }
 
     fn frame(&mut self, frame: &[u8]) -> bool {
-        // Of a plugin that links the client, the splitter finds no frames.
+        // For a plugin that links the client the splitter reports no frames.
         let Some(speaker) = &self.speaker else {
             return false;
         };
@@ -147,7 +147,7 @@ impl Hearing<'_> {
         self.take(taken)
     }
 
-    /// Takes in what a frame was; true where it is an answer that somebody waits for.
+    /// Handles the result for a frame. Returns true if the frame is an answer that a caller waits for.
     pub(super) fn take(&mut self, taken: Taken) -> bool {
         self.counts.frames += 1;
         if matches!(taken, Taken::Malformed(..)) {
@@ -216,7 +216,7 @@ impl Speaker<'_> {
 mod tests {
     use super::*;
 
-    /// `serve_ready` right behind `ready` was lost, and a second `ready` began another life.
+    /// A `serve_ready` directly after `ready` was lost, and a second `ready` counted as the beginning of another life.
     #[test]
     fn a_child_begins_to_serve_once() {
         let mut plain = Manners::new(false, 0);

@@ -1,4 +1,4 @@
-//! What a plugin writes, and what the runtime says of it: kept in its log, and sent to who follows the bus.
+//! The lines of a plugin's log: kept in the log, and sent as events on the bus.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,24 +12,24 @@ use crate::log::{LogLine, LogStream, PluginLog};
 #[gate_type]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuntimeLogLine {
-    /// The plugin.
+    /// The name of the plugin.
     pub plugin: String,
-    /// Its position among all lines of this plugin, from 1 on.
+    /// Its position among all lines of this plugin, counted from 1.
     pub number: u64,
     /// When the runtime read it, in milliseconds since 1970.
     pub at_ms: u64,
-    /// `stdout`, `stderr`, or `runtime` for what the runtime says of the plugin.
+    /// `stdout`, `stderr`, or `runtime` for lines in which the runtime reports about the plugin.
     pub stream: String,
-    /// The line without its end. What a terminal would obey is still in there.
+    /// The line without its line break. It may contain escape sequences that a terminal would obey.
     pub text: String,
-    /// Whether the end of a long line is missing.
+    /// Whether the line was cut because it was too long.
     pub is_cut: bool,
 }
 
-/// The topic with what all plugins write.
+/// The topic with the log lines of all plugins.
 pub(crate) type LogTopic = Topic<(RuntimeLogLine,)>;
 
-/// The log of one plugin, and the topic with those of all.
+/// The log of one plugin, and the topic for the lines of all plugins.
 pub(super) struct Journal {
     name: Name,
     log: PluginLog,
@@ -63,19 +63,19 @@ impl Journal {
         &self.log
     }
 
-    /// Takes in a line that the plugin wrote.
+    /// Adds a line that the plugin wrote.
     pub(super) fn write(&self, stream: LogStream, text: &str, is_cut: bool) {
         self.log.push(SystemTime::now(), stream, text, is_cut);
         if self.topic.subscription_count() == 0 {
             return;
         }
-        // The loop alone writes, so this is the line of above. Who follows too slowly loses lines, so nothing is waited for.
+        // Only the loop writes to the log, so the last line is the one just added. Sending does not wait: slow listeners lose lines.
         for line in self.log.last(1) {
             let _ = self.topic.send(&(RuntimeLogLine::new(&self.name, &line),));
         }
     }
 
-    /// Says something of the plugin.
+    /// Adds a line in which the runtime reports about the plugin.
     pub(super) fn say(&self, text: &str) {
         self.write(LogStream::Runtime, text, false);
     }

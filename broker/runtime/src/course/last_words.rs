@@ -1,4 +1,4 @@
-//! How a child ended, for those who called it.
+//! Describes how a child ended, for the plugins that called it.
 
 use callgate::supervision::{Exit, Status};
 use serde_json::json;
@@ -6,17 +6,17 @@ use serde_json::json;
 use crate::bridge::LastWords;
 use crate::log::LogLine;
 
-/// The most lines that are told; the newest ones.
+/// The most lines that are quoted; the newest ones.
 pub(super) const MOST_LINES: usize = 8;
-/// The most bytes of each.
+/// The most bytes quoted of each line.
 const MOST_BYTES: usize = 200;
 
-/// As much of a line as is told.
+/// The part of a line that is quoted.
 pub(super) fn told(line: &LogLine) -> &str {
     &line.text[..line.text.floor_char_boundary(MOST_BYTES)]
 }
 
-/// How a child ended: its exit, what was wrong where more is known than that, and its last lines on stderr.
+/// Describes how a child ended: its exit, the error if one is known, and its last lines on stderr.
 pub(super) fn last_words(
     name: &str,
     (exit, status): (Exit, Option<&Status>),

@@ -1,7 +1,8 @@
-//! Long frames, which another thread takes in: to read 4 MiB of JSON takes as long as a hundred calls.
+//! Long frames are handled by another thread: parsing 4 MiB of JSON takes as long as a hundred calls.
 //!
-//! Meanwhile the loop serves the others. It reads nothing more of this child's stdout, so that its frames stay in order and there is one such
-//! frame of it at most, and leaves its bridge alone, which that thread has; and if the child ends, that is taken in afterwards.
+//! Meanwhile the loop serves other plugins. It does not read this child's stdout, so that the child's frames stay in order and only one of
+//! them is being handled by the other thread; and it does not use the child's bridge, which that thread uses. If the child ends meanwhile,
+//! the loop handles that afterwards.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use super::worker::{Job, Worker};
 use crate::frame::Large;
 
 impl Supervisor {
-    /// Has another thread take in a frame.
+    /// Has another thread handle a frame.
     pub(super) fn lend(&mut self, name: &Name, number: u64, large: Large) {
         let plugin = self.plugins.get_mut(name);
         let life = plugin.and_then(|plugin| plugin.life_of(number));
@@ -29,7 +30,7 @@ impl Supervisor {
         self.run_long(Box::new(move || {
             let since = running_time();
             let taken = take_in(&bridge, large.frame(), is_heard);
-            // The memory is given back on this thread, too.
+            // Dropped before the time is taken, so that freeing the memory is charged as well.
             drop(large);
             let spent = Duration::from_nanos(running_time().saturating_sub(since));
             mailbox.tell(Message::TakenIn {
@@ -48,12 +49,12 @@ impl Supervisor {
         }
         match &self.long {
             Some(worker) => worker.jobs().run(job),
-            // The others have to wait.
+            // No thread could be started, so the loop handles the frame itself and the other plugins have to wait.
             None => job(),
         }
     }
 
-    /// Takes in what a long frame was.
+    /// Takes the result for a long frame.
     pub(super) fn taken_in(&mut self, number: u64, taken: Taken, spent: Duration) {
         let Some(name) = self.lives.get(&number).cloned() else {
             return;
@@ -71,7 +72,7 @@ impl Supervisor {
             (unsettled, has_ended) = (life.stdout.settle(), life.has_ended);
             if let Some(speech) = &mut life.speech {
                 speech.is_lent = false;
-                // What it was not given meanwhile.
+                // Gives the bridge the turn that it could not have meanwhile.
                 speech.take_turn(Instant::now());
             }
         }

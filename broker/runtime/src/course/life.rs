@@ -1,4 +1,4 @@
-//! One life of a plugin, as the loop has it.
+//! One life of a plugin: a process and all that belongs to it, owned by the loop.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -21,60 +21,60 @@ use crate::bridge::Bridge;
 use crate::frame::{FRAME_CAP, Outgoing};
 use crate::process::{Child, End, Stdin};
 
-/// A child that has closed a pipe is given so long to end by itself before that counts: at its end the kernel closes
-/// its pipes first.
+/// How long a child that has closed a pipe may take to end before the closed pipe counts as an error: when a process ends, the kernel
+/// closes its pipes first.
 const MAY_BE_ENDING: Duration = Duration::from_millis(200);
 
 /// A process of a plugin.
 pub(super) struct Life {
     pub(super) number: u64,
     pub(super) process: Process,
-    /// `None` of a plugin that links the client.
+    /// `None` for a plugin that links the client.
     pub(super) speech: Option<Speech>,
     pub(super) stdout: Source,
     pub(super) stderr: Source,
-    /// When a pipe that it has closed counts, and what to say of it then.
+    /// Set when the child has closed a pipe: when that counts as an error, and which.
     pub(super) closed: Option<Closed>,
-    /// Whether it is in line to be read from.
+    /// Whether it is in line to be read.
     pub(super) is_in_line: bool,
     pub(super) pace: Pace,
-    /// Until when it is not read from, because its budget is used up.
+    /// The end of a pause in which its output is not read, because its budget is used up.
     pub(super) paused: Option<Instant>,
-    /// How far its stdout has to be read before its course takes in the time.
+    /// The position in its stdout up to which it must be read before its course is told of the time.
     pub(super) judged_at: Option<u64>,
     /// Whether its process has ended while another thread had a frame of it.
     pub(super) has_ended: bool,
 }
 
-/// How a process is reached, by who started it.
+/// The process of a life, by the side that started it.
 pub(super) enum Process {
-    /// The runtime.
+    /// Started by the runtime.
     Own(Child),
-    /// The broker, which takes in its end.
+    /// Started by the broker, which also reaps it.
     Linked(Linked),
 }
 
-/// A process that the broker started, with what its library says of its dispatcher.
+/// A process that the broker started, with the answers of its client library about its dispatcher.
 pub(super) struct Linked {
     pub(super) child: callgate::Child,
     watchdog: Watchdog,
     asked: Option<Asked>,
 }
 
-/// What a child on pipes has besides: it speaks.
+/// The part of a life that only a child on pipes has.
 pub(super) struct Speech {
     pub(super) stdin: Stdin,
     pub(super) bridge: Arc<Bridge>,
     pub(super) way_back: Arc<WayBack>,
     pub(super) manners: Manners,
-    /// When it is the bridge's turn.
+    /// The time at which the bridge wants its next turn.
     pub(super) turn_at: Option<Instant>,
     pub(super) pings: u64,
-    /// Whether another thread has a frame of it, and its bridge.
+    /// Whether another thread has a frame of this child, and with it its bridge.
     pub(super) is_lent: bool,
 }
 
-/// A pipe that a child has closed.
+/// A pipe that the child has closed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Closed {
     pub(super) at: Instant,
@@ -89,7 +89,7 @@ impl Process {
         }
     }
 
-    /// How it ended; `None` while it runs. What is left of its group is killed by this.
+    /// Returns how the process ended; `None` while it runs. When the end is first seen, the rest of its group is killed.
     pub(super) fn look(&mut self) -> Option<Exit> {
         match self {
             Process::Own(child) => child.look().map(|end| match end {
@@ -103,7 +103,7 @@ impl Process {
         }
     }
 
-    /// Asks it and its group to end. It may have ended, which is about to be noticed.
+    /// Sends SIGTERM to the process and its group. If the process has ended already, the loop is about to see that.
     pub(super) fn terminate(&self) {
         match self {
             Process::Own(child) => child.terminate(),
@@ -111,7 +111,7 @@ impl Process {
         }
     }
 
-    /// Ends it and its group.
+    /// Kills the process and its group.
     pub(super) fn kill(&self) {
         match self {
             Process::Own(child) => child.kill(),
@@ -120,10 +120,10 @@ impl Process {
     }
 }
 
-/// One that nobody supervises any more would go on until the broker ends.
+/// Kills the process, which otherwise would run unsupervised until the broker ends.
 impl Drop for Linked {
     fn drop(&mut self) {
-        // Where it has ended, this does nothing.
+        // Has no effect if the process has ended.
         let _ = self.child.kill();
     }
 }
@@ -137,13 +137,13 @@ impl Linked {
         }
     }
 
-    /// Asks its library how its dispatcher stands.
+    /// Asks the process's client library about the state of its dispatcher.
     pub(super) fn ask(&mut self, broker: &BrokerHandle, name: &str) {
-        // A broker that has ended is no answer.
+        // If the broker has ended there is no answer, which counts as a missing one.
         self.asked = broker.ask_pulse(name).ok();
     }
 
-    /// Whether its library has said since the last time that its dispatcher serves.
+    /// Whether the library has reported since the last question that its dispatcher serves.
     pub(super) fn has_answered(&mut self) -> bool {
         let answer = self.asked.as_ref().and_then(Asked::answer);
         answer.is_some_and(|pulse| pulse.is_ok_and(|pulse| self.watchdog.hears(pulse)))
@@ -151,7 +151,7 @@ impl Linked {
 }
 
 impl Life {
-    /// Has the loop's poll tell of what happens to it.
+    /// Registers the pipes and the process with the loop's poll.
     pub(super) fn watch(&self, registry: &Registry) -> io::Result<()> {
         let watch = |fd: Option<RawFd>, part, interest| match fd {
             Some(fd) => registry.register(&mut SourceFd(&fd), token(self.number, part), interest),
@@ -165,32 +165,32 @@ impl Life {
         self.streams(|stream, token| stream.watch(registry, token))
     }
 
-    /// Does something with both output streams and the tokens under which they are watched.
+    /// Applies `act` to both output streams, with the tokens under which they are registered.
     pub(super) fn streams(&self, act: impl Fn(&Source, Token) -> io::Result<()>) -> io::Result<()> {
         act(&self.stdout, token(self.number, Part::Stdout))?;
         act(&self.stderr, token(self.number, Part::Stderr))
     }
 
-    /// Whether another thread has a frame of it.
+    /// Whether another thread has a frame of this child.
     pub(super) fn is_lent(&self) -> bool {
         self.speech.as_ref().is_some_and(|speech| speech.is_lent)
     }
 
-    /// Whether its stdout is to be read from: not while answers wait for a child that does not read, and not behind a frame that another
-    /// thread reads.
+    /// Whether its stdout may be read: not while answers wait because the child does not read them, and not while another thread has a
+    /// frame.
     pub(super) fn is_heard(&self) -> bool {
         let speech = self.speech.as_ref();
         speech.is_none_or(|speech| !speech.is_lent && !speech.bridge.is_busy())
     }
 
-    /// Whether there is something to read now.
+    /// Whether there is output that may be read now.
     pub(super) fn has_something(&self) -> bool {
         let has_something =
             || self.stderr.can_be_read() || (self.stdout.can_be_read() && self.is_heard());
         self.paused.is_none() && has_something()
     }
 
-    /// Measures what reading it takes: exactly, where it has used up much.
+    /// Starts measuring the time that reading takes. If the budget is low the exact running time of the thread is used.
     pub(super) fn watch_reading(&self, now: Instant) -> Watch {
         match self.pace.is_low(now) {
             true => Watch::run(),
@@ -198,8 +198,8 @@ impl Life {
         }
     }
 
-    /// Whether it may have said something before this was asked first that was not read yet, and will be. Once that was read, this is
-    /// asked anew.
+    /// Whether output that the child may have written before the first call of this still has to be read. Once all of that was read it
+    /// returns false, and the next call starts anew.
     pub(super) fn is_to_be_read_first(&mut self) -> bool {
         let mark = self.judged_at.take();
         let mark = mark.unwrap_or_else(|| self.stdout.taken() + self.stdout.capacity());
@@ -207,7 +207,7 @@ impl Life {
         self.judged_at.is_some()
     }
 
-    /// Whether its course takes in the time only after more was read.
+    /// Whether its course is told of the time only after more output was read.
     pub(super) fn is_judged_later(&self) -> bool {
         self.judged_at.is_some_and(|mark| self.is_behind(mark))
     }
@@ -217,7 +217,7 @@ impl Life {
         self.is_lent() || (is_unread && self.is_heard())
     }
 
-    /// It has closed a pipe, unless it is just ending. One that does not speak needs none.
+    /// Notes that the child has closed a pipe, which counts later unless the child is just ending. A child without frames needs no pipes.
     pub(super) fn has_closed(&mut self, why: &'static str, now: Instant) {
         if self.speech.is_some() {
             let at = now + MAY_BE_ENDING;
@@ -225,7 +225,7 @@ impl Life {
         }
     }
 
-    /// When it is to be looked at although nothing happens.
+    /// The next time at which the life has something due, if there is one.
     pub(super) fn next(&self, limits: &Limits) -> Option<Instant> {
         let closed = self.closed.map(|closed| closed.at);
         let speech = self.speech.as_ref().and_then(|speech| speech.next(limits));
@@ -235,17 +235,17 @@ impl Life {
 }
 
 impl Speech {
-    /// Asks the child whether it still serves.
+    /// Sends a ping to the child.
     pub(super) fn ping(&mut self) {
         self.pings += 1;
         let nonce = self.pings;
         if let Ok(line) = (Outgoing::Ping { nonce }).to_line(FRAME_CAP) {
-            // A child that reads no more does not answer, which counts.
+            // Fails only if the child has closed its stdin: then it cannot answer, and the missing answer counts.
             let _ = self.stdin.write_beyond(&line);
         }
     }
 
-    /// Gives the bridge its turn, unless another thread has it: then afterwards.
+    /// Gives the bridge its turn. If another thread has the bridge, it gets its turn afterwards.
     pub(super) fn take_turn(&mut self, now: Instant) {
         if self.is_lent {
             return;

@@ -1,4 +1,4 @@
-//! Lives: begun by the worker, taken over by the loop, and their ends.
+//! The beginning and end of lives: the worker begins them, the loop takes them over and ends them.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +17,7 @@ use super::way_back::WayBack;
 use crate::bridge::{Bridge, Busy, LastWords};
 
 impl Supervisor {
-    /// Has the worker begin a life.
+    /// Has the worker begin a life of a plugin.
     pub(super) fn launch(&mut self, name: &Name) {
         let number = self.next_life;
         let Some(plugin) = self.plugins.get_mut(name) else {
@@ -50,13 +50,13 @@ impl Supervisor {
             });
         });
         match plugin.is_closing {
-            // It needs the name.
+            // The last session is still being closed, and the name is not free before.
             true => plugin.next_life = Some(begin),
             false => self.worker.jobs().run(begin),
         }
     }
 
-    /// The session of the last life is closed.
+    /// The session of the last life was closed: begins the next life if one waits for that.
     pub(super) fn closed(&mut self, name: &Name) {
         let Some(plugin) = self.plugins.get_mut(name) else {
             return;
@@ -67,7 +67,7 @@ impl Supervisor {
         }
     }
 
-    /// Takes over what the worker has begun.
+    /// Takes over a life that the worker has begun, or the reason why it failed.
     pub(super) fn begun(&mut self, name: &Name, number: u64, outcome: Result<Box<Life>, String>) {
         let now = Instant::now();
         let is_expected = self.plugins.get(name).is_some_and(
@@ -100,7 +100,7 @@ impl Supervisor {
         }
     }
 
-    /// Ends a process that nobody supervises.
+    /// Ends a process that is not supervised any more.
     fn put_down(&self, life: Box<Life>) {
         self.worker.run(move || {
             let Life {
@@ -115,7 +115,7 @@ impl Supervisor {
         });
     }
 
-    /// Has the worker let others call a child that has said that it serves.
+    /// Has the worker provide the gates of a child that has reported that it serves.
     pub(super) fn offer(&mut self, name: &Name, number: u64) {
         let plugin = self.plugins.get_mut(name);
         let life = plugin.and_then(|plugin| plugin.life_of(number));
@@ -137,7 +137,7 @@ impl Supervisor {
         });
     }
 
-    /// Has a worker close the session of a life that is over. A peer for which it has to wait holds up nobody else.
+    /// Has a worker close the session of a life that is over. If that has to wait for a peer, nothing else is delayed.
     fn close(&self, name: &Name, bridge: Arc<Bridge>, words: LastWords) {
         let (name, mailbox) = (name.clone(), self.mailbox.clone());
         let asks = self.asks.jobs().clone();
@@ -153,7 +153,7 @@ impl Supervisor {
         });
     }
 
-    /// Others can call the child, or cannot.
+    /// Handles the worker's result of providing a child's gates.
     pub(super) fn offered(&mut self, number: u64, outcome: Result<(), String>) {
         let event = match outcome {
             Ok(()) => Event::Ready,
@@ -167,7 +167,7 @@ impl Supervisor {
         }
     }
 
-    /// Looks what has become of a process that the broker started.
+    /// Checks the state of a process that the broker started.
     pub(super) fn look_at_process(&mut self, number: u64) {
         let Some(name) = self.lives.get(&number).cloned() else {
             return;
@@ -187,21 +187,21 @@ impl Supervisor {
             },
             _ => return self.take_end(&name, number),
         };
-        // Where it has ended, that is all that counts.
+        // Checked first: if the process has ended, nothing else about it matters.
         self.take_end(&name, number);
         if self.lives.contains_key(&number) {
             self.feed(&name, event, Instant::now());
         }
     }
 
-    /// A process has ended, if that is true.
+    /// Ends the life if its process has ended.
     pub(super) fn take_end(&mut self, name: &Name, number: u64) {
         let plugin = self.plugins.get_mut(name);
         let Some(life) = plugin.and_then(|plugin| plugin.life_of(number)) else {
             return;
         };
         if life.is_lent() {
-            // What it has left comes behind that frame.
+            // Another thread has a frame of this child; the output that follows it is read after that frame.
             life.has_ended = true;
             return;
         }
@@ -238,7 +238,7 @@ impl Supervisor {
     }
 }
 
-/// What a child did not say, where it was killed for that.
+/// The message that the child did not send, if it was killed for that.
 fn missing(life: &Life, fault: &Fault) -> Option<String> {
     let awaited = life.speech.as_ref()?.manners.awaited()?;
     let text = format!(

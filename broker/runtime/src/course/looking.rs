@@ -1,4 +1,4 @@
-//! What a course says, and what time brings.
+//! Carries out the effects of a plugin's course, and feeds it what time brings.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use super::settings::Limits;
 use super::supervisor::Supervisor;
 
 impl Supervisor {
-    /// Tells a plugin's course what has happened, and does what follows.
+    /// Tells a plugin's course about an event, and carries out the effects.
     pub(super) fn feed(&mut self, name: &Name, event: Event, now: Instant) {
         if let Some(plugin) = self.plugins.get_mut(name) {
             let effects = plugin.course.on(event, now);
@@ -20,7 +20,7 @@ impl Supervisor {
     }
 
     pub(super) fn carry_out(&mut self, name: &Name, effects: Vec<Effect>, now: Instant) {
-        // First, so that who hears of what is done finds no older status.
+        // The status is published first, so that those who hear of the effects do not find an older status.
         if effects
             .iter()
             .any(|effect| matches!(effect, Effect::Became(_)))
@@ -40,7 +40,7 @@ impl Supervisor {
         self.set_timer(name);
     }
 
-    /// Ends the present process, which takes no more requests from here on.
+    /// Ends the present process; its bridge takes no more requests from now on.
     fn end(&mut self, name: &Name, end: fn(&Process)) {
         if let Some(life) = self.plugins.get_mut(name).and_then(|plugin| plugin.life()) {
             if let Some(speech) = &life.speech {
@@ -90,7 +90,7 @@ impl Supervisor {
         plugin.tell_awaiting(now);
     }
 
-    /// A plugin's time has come.
+    /// Handles a plugin whose timer is due.
     pub(super) fn look_at(&mut self, name: &Name, now: Instant) {
         self.go_on(name, now);
         let limits = &self.settings.limits;
@@ -107,7 +107,7 @@ impl Supervisor {
     }
 }
 
-/// Sees to what is due in a life, and says what of it its course has to know.
+/// Handles what is due in a life. Returns an event if the course must know of it.
 fn due(life: &mut Life, limits: &Limits, now: Instant) -> Option<Event> {
     if let Some(closed) = life.closed.take_if(|closed| closed.at <= now) {
         return Some(Event::Unreachable {

@@ -1,4 +1,4 @@
-//! How other threads tell the loop something.
+//! The channel through which other threads send messages to the loop.
 
 use std::fmt;
 use std::io;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use mio::{Registry, Token, Waker};
 
-/// Puts messages where the loop takes them from, and wakes it.
+/// Queues messages for the loop, and wakes it.
 pub(crate) struct Mailbox<T> {
     messages: Sender<T>,
     waker: Arc<Waker>,
@@ -23,14 +23,14 @@ impl<T> Clone for Mailbox<T> {
 }
 
 impl<T> Mailbox<T> {
-    /// A mailbox and what is put into it; the loop's poll has an event with this token when there is something.
+    /// Creates a mailbox and its receiving end. The loop's poll gets an event with this token when there is a message.
     pub(super) fn new(registry: &Registry, token: Token) -> io::Result<(Mailbox<T>, Receiver<T>)> {
         let (messages, received) = unbounded();
         let waker = Arc::new(Waker::new(registry, token)?);
         Ok((Mailbox { messages, waker }, received))
     }
 
-    /// Tells the loop something; false where it has ended, and nobody takes the message any more.
+    /// Sends a message to the loop. Returns false if the loop has ended, so that nobody will receive it.
     pub(crate) fn tell(&self, message: T) -> bool {
         if self.messages.send(message).is_err() {
             return false;

@@ -1,4 +1,4 @@
-//! What the loop is told by other threads.
+//! The messages that other threads send to the loop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,33 +23,33 @@ pub(super) enum Message {
         life: u64,
         outcome: Result<Box<Life>, String>,
     },
-    /// The worker has let others call it, or failed to.
+    /// The worker has provided the gates of this life, or failed to.
     Offered {
         life: u64,
         outcome: Result<(), String>,
     },
-    /// The thread for long frames has taken one in, in this time.
+    /// The thread for long frames has handled a frame of this life, and needed this time.
     TakenIn {
         life: u64,
         taken: Taken,
         spent: Duration,
     },
-    /// The session of a plugin's last life is closed: its name is free.
+    /// The session of the plugin's last life was closed, so its name is free.
     Closed {
         name: Name,
     },
-    /// The loop is to look at something of this life.
+    /// Something has changed for this life that the loop must look at.
     Notice {
         life: u64,
         notice: Notice,
     },
-    /// Somebody wants something of a plugin.
+    /// A request about a plugin.
     Request {
         name: Name,
         request: Request,
         answer: Sender<Result<(), Refusal>>,
     },
-    /// A plugin is to be supervised, and started.
+    /// Supervise a plugin, and start it.
     Add {
         plan: Box<Plan>,
         answer: Sender<Result<(), Refusal>>,
@@ -61,42 +61,42 @@ pub(super) enum Message {
         name: Name,
         answer: Sender<Option<Found>>,
     },
-    /// Is told when the plugin is in one of these states.
+    /// Answer when the plugin is in one of these states.
     Await {
         name: Name,
         states: Vec<State>,
         answer: Sender<PluginStatus>,
     },
-    /// All plugins are to end, and then the loop.
+    /// End all plugins, and then the loop.
     Stop,
 }
 
-/// What can be asked for.
+/// A request about a plugin.
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
     Start,
     Stop,
     Restart,
-    /// From the next start on, which is now where it runs.
+    /// Use this plan from the next start on; a plugin that runs is restarted now.
     Reload(Box<Plan>),
 }
 
-/// Why a request was not taken.
+/// Why the loop refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// There is no plugin of this name.
     Unknown,
-    /// There is a plugin of this name.
+    /// There is already a plugin of this name.
     Taken,
     /// The runtime is being stopped.
     Stopping,
 }
 
-/// What others may use of a plugin.
+/// The parts of a plugin that other threads may use.
 pub(crate) struct Found {
     pub(crate) log: PluginLog,
-    /// Whether it links the client.
+    /// Whether the plugin links the client.
     pub(crate) is_linked: bool,
-    /// How its present life is reached, if it has one that speaks.
+    /// The bridge and stdin of its present life; `None` if there is no life, or it links the client.
     pub(crate) alive: Option<(Arc<Bridge>, Stdin)>,
 }

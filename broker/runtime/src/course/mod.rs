@@ -1,7 +1,7 @@
-//! Driving the courses of all plugins: one loop for their pipes, ends and timers, workers for what may block.
+//! Drives the courses of all plugins: one loop for their pipes, process ends and timers, and workers for work that may block.
 //!
-//! The loop alone owns a child's course, the reading ends of its pipes and its pidfd. The worker gets jobs with the number of a life
-//! and gives back results with it; the result of a life that is over is dropped, and a child that was started too late is killed.
+//! Only the loop owns a child's course, the reading ends of its pipes and its pidfd. The worker gets jobs with the number of a life and
+//! returns results with that number. The result for a life that is over is dropped; a child that was started too late is killed.
 
 mod asks;
 mod beginning;

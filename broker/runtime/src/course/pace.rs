@@ -1,23 +1,24 @@
-//! How much of the loop's time one child may take with what nobody has asked it for.
+//! The budget of the loop's time that one child may use with output that nobody asked for.
 //!
-//! A budget that fills up again at a share of the time that passes. Where it is used up, the child's streams are not read until a piece of it is
-//! there again: its pipes fill, the kernel has it wait in its next write, and its core is free for others. Pure: the time comes in.
+//! The budget refills with a fixed share of the time that passes. If it is used up, the child's streams are not read until a piece of it
+//! has come back: the child's pipes fill, it blocks in its next write, and its core is free for others. Pure: the caller passes the time
+//! in.
 
 use std::time::{Duration, Instant};
 
 use super::settings::Limits;
 
-/// How much has to be there before a child is read again: less would be used up by its next lines, and pauses of some milliseconds are what
-/// the kernel's timers are good for.
+/// How much of the budget must have come back before the child is read again. With less the next lines would use it up at once; and the
+/// kernel's timers are precise enough for pauses of some milliseconds.
 const PIECE: Duration = Duration::from_millis(1);
 
 /// The budget of one life.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
     burst: Duration,
-    /// Of the time that passes; 100 and more has no end.
+    /// The share of the passing time, in percent; with 100 and more the budget has no limit.
     percent: u32,
-    /// When all of the burst is there again; it is where this is over.
+    /// The time at which the budget is full again; in the past if it is full.
     full_at: Option<Instant>,
 }
 
@@ -30,10 +31,10 @@ impl Pace {
         }
     }
 
-    /// Takes time out of the budget. Until when nothing more is to be read, where it is used up.
+    /// Takes time out of the budget. If that uses it up, returns the time until which the child must not be read.
     pub(super) fn charge(&mut self, time: Duration, now: Instant) -> Option<Instant> {
         let full_at = self.full_at.map_or(now, |at| at.max(now));
-        // What cannot be said in a time is never: the kernel has ended this machine before.
+        // An overflow means a time so far in the future that it never comes; then the old time stays.
         let full_at = full_at.checked_add(self.to_earn(time)).unwrap_or(full_at);
         self.full_at = Some(full_at);
         let over = self.missing(now).checked_sub(self.to_earn(self.burst))?;
@@ -42,23 +43,23 @@ impl Pace {
         now.checked_add(pause).filter(|_| is_bounded)
     }
 
-    /// Whether so much is used up that it is worth while to measure exactly.
+    /// Whether so much of the budget is used up that measuring exactly is worth its cost.
     pub(super) fn is_low(&self, now: Instant) -> bool {
         self.missing(now) > self.to_earn(self.burst) / 2
     }
 
-    /// The most that a measure that may be too high may take at once: it alone never uses up the budget.
+    /// The most that one inexact measurement, which may be too high, may charge: it alone never uses up the budget.
     pub(super) fn most_at_once(&self) -> Duration {
         self.burst / 2
     }
 
-    /// How long it takes until all is there.
+    /// How long it takes until the budget is full.
     fn missing(&self, now: Instant) -> Duration {
         let full_at = self.full_at.unwrap_or(now);
         full_at.saturating_duration_since(now)
     }
 
-    /// How long it takes until so much is there.
+    /// How long it takes to refill this much of the budget.
     fn to_earn(&self, time: Duration) -> Duration {
         time.saturating_mul(100) / self.percent
     }
@@ -86,13 +87,13 @@ mod tests {
             assert_eq!(pace.charge(MS, now), None);
         }
         assert!(pace.is_low(now));
-        // All of it is there again after ten times as long.
+        // The whole budget is back after ten times as long.
         let later = now + 500 * MS;
         assert!(!pace.is_low(later));
         for _ in 0..50 {
             assert_eq!(pace.charge(MS, later), None);
         }
-        // What is not used is not saved for longer bursts.
+        // A longer time does not make the budget larger than the burst.
         let much_later = later + 1_000_000 * MS;
         assert_eq!(pace.charge(50 * MS, much_later), None);
         assert!(pace.charge(MS, much_later).is_some());
@@ -119,7 +120,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever reads while it may takes no more of any stretch of time than the burst, the share of it, and what was under way.
+        /// A child that is read whenever the budget allows never takes more, in any stretch of time, than the burst, the share of that
+        /// time, and the one read that was under way.
         #[test]
         fn no_more_than_the_share_is_taken_of_any_time(
             percent in 1u32..100,
@@ -142,7 +144,7 @@ mod tests {
             }
         }
 
-        /// Whoever stays below the share is never held up, however the measures come.
+        /// A child that stays below its share is never paused, however the measurements are spread.
         #[test]
         fn who_stays_below_the_share_is_never_held_up(
             percent in 1u32..=100,

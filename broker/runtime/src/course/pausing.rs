@@ -1,16 +1,16 @@
-//! Children that are not read from for a while, because they write more than they may that nobody has asked for.
+//! Pauses: the loop stops reading from a child for a while, if the child writes too much that nobody asked for.
 
 use std::time::{Duration, Instant};
 
 use super::Name;
 use super::supervisor::Supervisor;
 
-/// How often a child's log is told at most.
+/// The shortest time between two lines in a child's log about pauses.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
 impl Supervisor {
-    /// Takes out of a child's budget what it had the loop spend on what nobody has asked for. Where that is used up, the child is not read
-    /// from until there is some again.
+    /// Charges the child's budget with the time that the loop spent on output that nobody asked for. If the budget is used up, the loop
+    /// does not read from the child until the budget has recovered.
     pub(super) fn charge(&mut self, name: &Name, number: u64, spent: Duration) {
         let plugin = self.plugins.get_mut(name);
         let Some(plugin) = plugin.filter(|_| !spent.is_zero()) else {
@@ -49,7 +49,7 @@ impl Supervisor {
         }
     }
 
-    /// Reads from a plugin again whose pause is over.
+    /// Ends a pause that is over, and reads from the plugin again.
     pub(super) fn go_on(&mut self, name: &Name, now: Instant) {
         let life = self.plugins.get_mut(name).and_then(|plugin| plugin.life());
         let Some(life) = life else {

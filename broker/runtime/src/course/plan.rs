@@ -1,4 +1,4 @@
-//! How a plugin is run, from its manifest and the runtime's settings.
+//! How a plugin is run, according to its manifest and the runtime's settings.
 
 use std::env;
 use std::ffi::OsString;
@@ -12,7 +12,7 @@ use crate::error::RuntimeError;
 use crate::manifest::{API_VERSION, LaunchError, Manifest};
 use crate::process::Launch;
 
-/// What of this process's environment a child gets.
+/// The variables of this process's environment that a child gets.
 const PASSED_ON: [&str; 2] = ["PATH", "HOME"];
 
 /// How one plugin is run.
@@ -22,12 +22,12 @@ pub(crate) struct Plan {
     pub(crate) manifest: Arc<Manifest>,
     pub(crate) restart: Restart,
     pub(super) launch: Launch,
-    /// Made before the first start.
+    /// The plugin's folder for data, created before its first start.
     pub(super) data_dir: PathBuf,
 }
 
 impl Plan {
-    /// How the plugin of a folder is run.
+    /// Reads the manifest of a folder, and plans how the plugin is run.
     pub(crate) fn read(folder: &Path, settings: &Settings) -> Result<Plan, RuntimeError> {
         let manifest = Manifest::read_with(folder, &settings.reserved)?;
         Ok(Plan::of(manifest, settings)?)

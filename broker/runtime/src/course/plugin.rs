@@ -1,4 +1,4 @@
-//! A supervised plugin, as the loop has it.
+//! A supervised plugin, owned by the loop.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,30 +24,30 @@ pub(super) struct Plugin {
     pub(super) plan: Arc<Plan>,
     pub(super) course: Course,
     pub(super) journal: Journal,
-    /// The number of the last log line before its present or last life.
+    /// The number of the last log line before the present life, or before the last one if there is none.
     pub(super) before_life: u64,
     pub(super) counts: Counts,
-    /// A subscription that its present or last life was too slow for.
+    /// The subscription for which the present or last life read too slowly.
     pub(super) unhealthy: Option<String>,
     pub(super) present: Present,
     /// Whether the session of its last life is still being closed.
     pub(super) is_closing: bool,
-    /// What begins the next life, after that.
+    /// The job that begins the next life, once the session is closed.
     pub(super) next_life: Option<Job>,
     pub(super) awaited: VecDeque<Awaited>,
-    /// When its log was told last that it is not read from all the time.
+    /// The time of the last log line about a pause.
     pub(super) told_of_pause: Option<Instant>,
 }
 
-/// What there is of a plugin's process.
+/// The state of a plugin's process.
 pub(super) enum Present {
     Nobody,
-    /// The worker starts one, for the life of this number.
+    /// The worker is starting the life of this number.
     Launching(u64),
     Alive(Box<Life>),
 }
 
-/// Somebody waits for the plugin to be in one of these states.
+/// A caller that waits until the plugin is in one of these states.
 pub(super) struct Awaited {
     pub(super) states: Vec<State>,
     pub(super) answer: Sender<PluginStatus>,
@@ -72,14 +72,14 @@ impl Plugin {
         }
     }
 
-    /// Has it run in another way from the next start on.
+    /// Replaces the plan; it is used from the next start on.
     pub(super) fn set_plan(&mut self, plan: Plan) {
         self.course.set_restart(plan.restart.clone());
         self.course.set_transport(transport(&plan));
         self.plan = Arc::new(plan);
     }
 
-    /// Whether nothing of it runs, and nothing is to be started.
+    /// Whether no process of the plugin runs, and none is to be started.
     pub(super) fn is_at_rest(&self) -> bool {
         matches!(self.present, Present::Nobody)
             && matches!(self.course.state(), State::Stopped | State::Quarantined)
@@ -92,12 +92,12 @@ impl Plugin {
         }
     }
 
-    /// The present life, where it is this one.
+    /// The present life, if it has this number.
     pub(super) fn life_of(&mut self, number: u64) -> Option<&mut Life> {
         self.life().filter(|life| life.number == number)
     }
 
-    /// What its present or last life has written to stderr last, the oldest line first.
+    /// The last lines on stderr of the present life, or of the last one if there is none; the oldest first.
     pub(super) fn last_on_stderr(&self, most: usize) -> Vec<LogLine> {
         let mut lines = self.journal.log().last_of(LogStream::Stderr, most);
         lines.retain(|line| line.number > self.before_life);
@@ -121,13 +121,13 @@ impl Plugin {
         }
     }
 
-    /// Where it is on its course.
+    /// The status of its course.
     pub(super) fn supervision(&self, now: Instant) -> Status {
         let version = self.plan.manifest.version().to_string();
         self.course.status(now).with_version(version).with_orders()
     }
 
-    /// What was counted of all its lives.
+    /// The counts of all its lives together.
     fn counted(&self) -> Counts {
         match &self.present {
             Present::Alive(life) => match &life.speech {
@@ -138,7 +138,7 @@ impl Plugin {
         }
     }
 
-    /// When it is to be looked at although nothing happens.
+    /// The next time at which the plugin has something due, if there is one.
     pub(super) fn next(&self, limits: &Limits) -> Option<Instant> {
         let (course, life) = match &self.present {
             Present::Alive(life) if self.judges() && life.is_judged_later() => {
@@ -150,13 +150,13 @@ impl Plugin {
         [course, life].into_iter().flatten().min()
     }
 
-    /// Whether its course waits for what the child says: that it is ready, or an answer.
+    /// Whether its course waits for output of the child: for its readiness, or for an answer.
     fn judges(&self) -> bool {
         matches!(self.course.state(), State::Starting | State::Ready)
     }
 
-    /// What its course does because of the time. Not before everything was read that the child may have said by then: what lies in its
-    /// pipe does not count as missing, however slowly it is read.
+    /// Tells the course the time, and returns the effects. This waits until everything was read that the child may have written by then:
+    /// output that still lies in its pipe does not count as missing, however slowly it is read.
     pub(super) fn tick(&mut self, now: Instant) -> Vec<Effect> {
         let is_due = self.course.next().is_some_and(|at| at <= now);
         if is_due && self.judges() && self.life().is_some_and(Life::is_to_be_read_first) {
@@ -165,7 +165,7 @@ impl Plugin {
         self.course.tick(now)
     }
 
-    /// Tells those who wait for the state that it is in.
+    /// Answers the callers that wait for the present state.
     pub(super) fn tell_awaiting(&mut self, now: Instant) {
         let state = self.course.state();
         let is_met = |awaited: &Awaited| awaited.states.contains(&state);
@@ -175,13 +175,13 @@ impl Plugin {
         self.awaited = rest;
         let met: VecDeque<Awaited> = met;
         for awaited in met {
-            // It may have given up.
+            // Fails only if the caller no longer waits.
             let _ = awaited.answer.send(self.status(now));
         }
     }
 }
 
-/// How a plugin takes part in the bus.
+/// The plugin's transport, as listings show it.
 fn transport(plan: &Plan) -> listing::Transport {
     match plan.manifest.backend().transport {
         Transport::Stdio => listing::Transport::Stdio,

@@ -1,4 +1,4 @@
-//! Reading what children wrote.
+//! Reads what children write.
 
 use std::time::Instant;
 
@@ -14,20 +14,20 @@ use super::supervisor::{SHARE, Supervisor};
 use crate::frame::{Large, Line};
 use crate::log::LogStream;
 
-/// How much of a stream is read after a child's end: more than a pipe holds, 64 KiB unless its writer made it larger, of lines that are
-/// not very short.
+/// How much is read from a stream after a child's end, counted like [`SHARE`]: more than a pipe holds, which is 64 KiB unless the writer
+/// enlarged it. Only a pipe with very many short lines is not read to its end.
 const LAST: usize = 4 << 20;
 
-/// A child's streams, and what their lines lead to.
+/// The streams of a child, with the state that handles their lines.
 pub(super) struct Heard<'a> {
     stdout: &'a mut Source,
     stderr: &'a mut Source,
-    /// Whether its stdout is to be read from.
+    /// Whether its stdout may be read now.
     is_heard: bool,
     pub(super) hearing: Hearing<'a>,
 }
 
-/// What came of reading.
+/// The result of reading once.
 #[derive(Default)]
 struct Read {
     news: Vec<News>,
@@ -67,13 +67,13 @@ impl<'a> Heard<'a> {
         })
     }
 
-    /// Reads a share of each stream.
+    /// Reads one share of each stream.
     fn read(mut self, buffer: &mut [u8]) -> Read {
         let hearing = &mut self.hearing;
         let mut weights = Weights::default();
         if self.stderr.can_be_read() {
             let sink = &mut |line: Line<'_>| hearing.hear(LogStream::Stderr, line);
-            // On stderr no line is too long.
+            // Lines on stderr have no limit, so reading it cannot fail.
             weights.add(self.stderr.read(buffer, SHARE, sink).unwrap_or_default());
         }
         if self.stdout.can_be_read() && self.is_heard {
@@ -93,10 +93,10 @@ impl<'a> Heard<'a> {
         }
     }
 
-    /// Reads what is left after the child's end. What it did wrong before has no consequence any more.
+    /// Reads the rest after the child's end. A violation of the protocol in it has no consequences any more.
     fn read_last(mut self, buffer: &mut [u8]) {
         let hearing = &mut self.hearing;
-        // There is one at most in what a pipe holds, and then the child is over.
+        // No long frame is given to another thread: a pipe holds one at most, and the child is over.
         hearing.lends = false;
         let sink = &mut |line: Line<'_>| hearing.hear(LogStream::Stdout, line);
         let _ = self.stdout.read_last(buffer, LAST, sink);
@@ -106,7 +106,7 @@ impl<'a> Heard<'a> {
 }
 
 impl Supervisor {
-    /// Reads one share of a life's streams.
+    /// Reads one share of the output of a life.
     pub(super) fn read_share(&mut self, name: &Name, number: u64) {
         let Some(plugin) = self.plugins.get_mut(name) else {
             return;
@@ -136,7 +136,7 @@ impl Supervisor {
         self.act_on(name, number, read.news);
     }
 
-    /// Reads what a child that has ended has left.
+    /// Reads the output that is left after a child has ended.
     pub(super) fn read_last(&mut self, name: &Name) {
         let plugin = self.plugins.get_mut(name);
         if let Some(heard) = plugin.and_then(Heard::of) {

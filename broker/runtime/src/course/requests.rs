@@ -1,4 +1,4 @@
-//! What other threads tell the loop.
+//! Handles the messages from other threads.
 
 use std::collections::btree_map::Entry;
 use std::time::{Duration, Instant};
@@ -13,9 +13,10 @@ use super::supervisor::Supervisor;
 use super::way_back::Notice;
 use crate::manifest::Transport;
 
-/// How long, after the longest grace, the end of the runtime waits for children that the kernel was told to kill.
+/// How long a runtime that stops waits for killed children to end, after the longest grace has passed.
 const AFTER_KILL: Duration = Duration::from_secs(2);
-/// The most who wait for the state of one plugin. Nobody says when they have given up, so the first ones make room.
+/// The most callers that wait for the state of one plugin. Callers do not report that they have given up, so beyond this the oldest are
+/// dropped.
 const MOST_AWAITED: usize = 1024;
 
 impl Supervisor {
@@ -36,7 +37,7 @@ impl Supervisor {
                 request,
                 answer,
             } => {
-                // Who asked may have gone.
+                // Fails only if the asking thread no longer waits.
                 let _ = answer.send(self.request(&name, request, now));
             }
             Message::Add { plan, answer } => {
@@ -74,7 +75,7 @@ impl Supervisor {
         }
     }
 
-    /// A child without a session is of no use to anybody: the next life gets another one.
+    /// The session of a life has ended: ends the child too, because it is useless without one. The next life gets a new session.
     fn left(&mut self, number: u64, why: &str, now: Instant) {
         if let Some(name) = self.lives.get(&number).cloned() {
             let event = Event::Unreachable {
@@ -183,7 +184,7 @@ impl Supervisor {
         self.set_timer(&name);
     }
 
-    /// Ends all plugins, and after that the loop.
+    /// Stops all plugins, and then the loop.
     fn stop(&mut self, now: Instant) {
         if self.stops_at.is_some() {
             return;

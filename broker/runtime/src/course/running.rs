@@ -1,4 +1,4 @@
-//! The loop, as other threads have it.
+//! The running loop, as other threads see it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
@@ -22,14 +22,14 @@ use super::timers::Timers;
 use super::tokens::MAILBOX;
 use super::worker::Worker;
 
-/// The loop and its workers. Dropping this ends all plugins, and waits for it.
+/// The loop and its workers. Dropping this ends all plugins, and waits until they have ended.
 #[derive(Debug)]
 pub(crate) struct Running {
     teller: Teller,
     thread: Option<JoinHandle<()>>,
 }
 
-/// How other threads ask the loop.
+/// Sends requests to the loop, from any thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Teller(Mailbox<Message>);
 
@@ -83,7 +83,7 @@ impl Drop for Running {
 }
 
 impl Teller {
-    /// Has a plugin supervised, and started.
+    /// Supervises a plugin, and starts it.
     pub(crate) fn add(&self, plan: Plan) -> Result<(), Refusal> {
         let plan = Box::new(plan);
         let answer = self.ask(|answer| Message::Add { plan, answer });
@@ -99,7 +99,7 @@ impl Teller {
         answer.unwrap_or(Err(Refusal::Stopping))
     }
 
-    /// How all plugins stand, by name; none once the loop has ended.
+    /// The status of all plugins, by name; empty once the loop has ended.
     pub(crate) fn list(&self) -> Vec<PluginStatus> {
         self.ask(|answer| Message::List { answer })
             .unwrap_or_default()
@@ -110,7 +110,7 @@ impl Teller {
         self.ask(|answer| Message::Find { name, answer }).flatten()
     }
 
-    /// Waits until a plugin is in one of these states; `None` where it is not in that time.
+    /// Waits until a plugin is in one of these states. Returns `None` if that does not happen in time.
     pub(crate) fn wait_for(
         &self,
         name: &str,
@@ -126,7 +126,7 @@ impl Teller {
         told.recv_timeout(patience).ok()
     }
 
-    /// The loop's answer; `None` once it has ended.
+    /// Sends a message and waits for the answer; `None` once the loop has ended.
     fn ask<T>(&self, message: impl FnOnce(Sender<T>) -> Message) -> Option<T> {
         let (answer, told) = bounded(1);
         self.0.tell(message(answer));

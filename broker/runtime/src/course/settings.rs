@@ -1,4 +1,4 @@
-//! What a runtime is told by its host.
+//! The settings that a host gives to a runtime.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,21 +10,23 @@ use callgate::supervision::Restart;
 use super::status::PluginStatus;
 use crate::manifest::{Launchers, Reserved};
 
-/// How much of the runtime's memory and time one plugin may take.
+/// Limits for the memory and time of the runtime that one plugin may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The most bytes that are kept for a plugin that does not read; 8 MiB by default. Beyond, its callers get `OVERLOADED`.
+    /// The most bytes that are queued for a plugin that does not read its stdin; 8 MiB by default. Beyond, calls to it fail with
+    /// `OVERLOADED`.
     pub queued_bytes: usize,
-    /// How long a plugin may leave that queue full without reading anything of it before it is killed as hung; 10 s by default.
+    /// How long a plugin may leave that queue full without reading before it is killed as hung; 10 s by default.
     pub stuck_for: Duration,
-    /// The most malformed frames a second; 1,000 by default. Beyond, the plugin is killed (`PROTOCOL`).
+    /// The most malformed frames in a second; 1,000 by default. Beyond, the plugin is killed (`PROTOCOL`).
     pub malformed_frames: u32,
-    /// How much of the loop's time a plugin may take with what nobody has asked it for, in percent of the time that passes; 2 by default.
-    /// That are its log lines, its events, its own calls and subscriptions, answers to no open request, and malformed frames; answers that
-    /// somebody waits for are free. Beyond, its output is not read for a while, so that it waits in its writes. With 100 it is always read.
+    /// How much of the loop's time a plugin may use with output that nobody asked for, in percent of the time that passes; 2 by default.
+    /// That output is its log lines, events, calls, subscriptions, answers to no open request, and malformed frames. Answers that a caller
+    /// waits for are free. Beyond, the runtime pauses reading its output, so that the plugin blocks in its writes. With 100 it is never
+    /// paused.
     pub unasked_percent: u32,
-    /// How much of that time it may take at once, after it was quiet; 20 ms by default.
+    /// How much of that time a plugin may use at once after it was quiet; 20 ms by default.
     pub unasked_burst: Duration,
 }
 
@@ -40,20 +42,20 @@ impl Default for Limits {
     }
 }
 
-/// What a runtime was told when it was built.
+/// The settings of a runtime, collected by its builder.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) launchers: Launchers,
-    /// Where each plugin gets a folder of its own; in the plugin's own folder without it.
+    /// The folder with a folder for each plugin's data; without it the data is in the plugin's own folder.
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) limits: Limits,
     pub(crate) restart: Restart,
-    /// The gates of the host.
+    /// The gates that no plugin may provide, because the host does.
     pub(crate) reserved: Reserved,
     pub(crate) on_change: OnChange,
 }
 
-/// Who is told whenever a plugin's state is another one.
+/// The callback of the host for changes of a plugin's state.
 #[derive(Clone, Default)]
 pub(crate) struct OnChange(Option<Arc<Hears>>);
 
@@ -64,7 +66,7 @@ impl OnChange {
         OnChange(Some(Arc::new(call)))
     }
 
-    /// Whether somebody is told, who then says it to people.
+    /// Whether the host has set a callback. Then the host reports crashes to people, and the runtime logs no warnings.
     pub(super) fn is_heard(&self) -> bool {
         self.0.is_some()
     }

@@ -1,4 +1,4 @@
-//! One of a child's output streams, read as far as it is its turn.
+//! One of a child's output streams, which the loop reads in shares.
 
 use std::io;
 use std::mem;
@@ -13,31 +13,31 @@ use super::spending::Weights;
 use crate::frame::{FrameTooLarge, Limits, Line, Splitter, Stream};
 use crate::process::{Pipe, Progress};
 
-/// What a line counts for beside its bytes: also an empty one takes its time.
+/// What a line counts in addition to its bytes, because an empty line takes time as well.
 const LINE: usize = 64;
 
 /// An output stream of a child.
 #[derive(Debug)]
 pub(super) struct Source {
-    /// `None` once it has ended or nothing more is wanted of it.
+    /// `None` once the stream has ended, or is not read any more.
     pipe: Option<Pipe>,
     splitter: Splitter,
-    /// What was read behind a long frame.
+    /// Bytes that were read after a long frame, and wait until that frame was handled.
     rest: Vec<u8>,
-    /// Whether the kernel has told of something that was not read yet: it tells of each thing once.
+    /// Whether there may be unread bytes. The kernel reports new bytes only once.
     is_readable: bool,
-    /// Whether it has told that all writing ends are closed: it tells of that once, and with what was written last.
+    /// Whether all writing ends are closed. The kernel reports that only once, together with the last bytes.
     is_closed: bool,
-    /// How many bytes were read so far.
+    /// The number of bytes read so far.
     taken: u64,
-    /// What was spent on a frame that has not ended, or that another thread reads.
+    /// The time spent on a frame that has not ended, or that another thread is parsing.
     unsettled: Duration,
 }
 
-/// Takes a line; true where it is an answer that somebody waits for.
+/// Takes a line. Returns true if it is an answer that a caller waits for.
 type Sink<'s> = &'s mut dyn FnMut(Line<'_>) -> bool;
 
-/// Whether a long frame was found, behind which nothing is read until it was.
+/// Whether a long frame was found; nothing after it is read until it was handled.
 type IsLarge = bool;
 
 impl Source {
@@ -53,18 +53,18 @@ impl Source {
         }
     }
 
-    /// Has the loop's poll tell of it.
+    /// Registers the stream with the loop's poll.
     pub(super) fn watch(&self, registry: &Registry, token: Token) -> io::Result<()> {
         self.with_fd(|fd| registry.register(&mut SourceFd(&fd), token, Interest::READABLE))
     }
 
-    /// The same again after a pause.
+    /// Registers for new bytes again after a pause.
     pub(super) fn watch_again(&self, registry: &Registry, token: Token) -> io::Result<()> {
         self.with_fd(|fd| registry.reregister(&mut SourceFd(&fd), token, Interest::READABLE))
     }
 
-    /// Has the poll not tell of each write during a pause: that would wake the loop more often than reading does. Nothing urgent ever
-    /// comes through a pipe.
+    /// Stops the events for new bytes during a pause, because an event for each write would wake the loop more often than reading does.
+    /// Priority data, which this registers for instead, never comes through a pipe.
     pub(super) fn watch_not(&self, registry: &Registry, token: Token) -> io::Result<()> {
         self.with_fd(|fd| registry.reregister(&mut SourceFd(&fd), token, Interest::PRIORITY))
     }
@@ -73,7 +73,7 @@ impl Source {
         self.pipe.as_ref().map_or(Ok(()), |pipe| act(pipe.raw()))
     }
 
-    /// The kernel has told that there is something, and whether that is the last.
+    /// Notes an event from the kernel: there are bytes, and perhaps the writing ends were closed.
     pub(super) fn has_news(&mut self, is_closed: bool) {
         self.is_readable = true;
         self.is_closed |= is_closed;
@@ -83,33 +83,33 @@ impl Source {
         !self.rest.is_empty() || (self.is_readable && self.pipe.is_some())
     }
 
-    /// Whether nothing comes any more.
+    /// Whether the stream has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.pipe.is_none()
     }
 
-    /// How many bytes were read so far.
+    /// The number of bytes read so far.
     pub(super) fn taken(&self) -> u64 {
         self.taken
     }
 
-    /// The most that can lie in the pipe.
+    /// The most bytes that the pipe can hold.
     pub(super) fn capacity(&self) -> u64 {
         self.pipe.as_ref().map_or(0, Pipe::capacity)
     }
 
-    /// Notes what was spent on a frame that has not ended.
+    /// Adds time that was spent on a frame that has not ended.
     pub(super) fn spend(&mut self, time: Duration) {
         self.unsettled += time;
     }
 
-    /// What was spent on a frame of which it is known now what it was.
+    /// Returns the time spent on a frame once it is known what the frame was, and resets it.
     pub(super) fn settle(&mut self) -> Duration {
         mem::take(&mut self.unsettled)
     }
 
-    /// Reads until `budget` is used up, which bytes and lines take from, or until a long frame, and gives whole lines to `sink`. At the end of
-    /// the stream, what is left of a line is given as a log line. After an error nothing is read any more.
+    /// Reads until `budget` is used up by bytes and lines, or until a long frame, and passes whole lines to `sink`. At the end of the
+    /// stream an unfinished line is passed on as a log line. After an error the stream is not read any more.
     pub(super) fn read(
         &mut self,
         buffer: &mut [u8],
@@ -125,7 +125,7 @@ impl Source {
             match pipe.read(buffer) {
                 Progress::Read(count) => {
                     self.taken += count as u64;
-                    // Then the pipe was empty, and the kernel tells of what came since.
+                    // A short read means that the pipe was empty; the kernel reports bytes that arrive later.
                     let is_empty = count < buffer.len() && !self.is_closed;
                     self.is_readable &= !is_empty;
                     if self.push(&buffer[..count], sink, &mut weights)? || is_empty {
@@ -151,7 +151,7 @@ impl Source {
         sink: Sink<'_>,
         weights: &mut Weights,
     ) -> Result<IsLarge, FrameTooLarge> {
-        // Of the first line, so much was weighed before.
+        // The part of the first line that was counted by earlier reads.
         let mut before = self.splitter.kept();
         let (mut is_large, mut lines) = (false, 0);
         let unsettled = &mut self.unsettled;
@@ -179,14 +179,14 @@ impl Source {
         let begun = self.splitter.kept().saturating_sub(before);
         match self.splitter.is_in_frame() {
             true => weights.unfinished += begun,
-            // Of a line that is too long for the log nothing is kept.
+            // The splitter keeps nothing of a line that is too long for the log.
             false if lines == 0 => weights.unasked += bytes.len(),
             false => weights.unasked += begun,
         }
         Ok(is_large)
     }
 
-    /// Reads what a child that has ended has left, as far as `budget` goes, and closes the stream.
+    /// Reads the rest after a child's end, as much as `budget` allows, and closes the stream.
     pub(super) fn read_last(
         &mut self,
         buffer: &mut [u8],
@@ -208,7 +208,7 @@ impl Source {
         Ok(())
     }
 
-    /// Gives what is left of the line that has not ended.
+    /// Passes on what is left of an unfinished line.
     fn give_rest(&mut self, sink: Sink<'_>) {
         self.splitter.end(&mut |line| {
             sink(line);
@@ -230,7 +230,7 @@ mod tests {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
     use nix::unistd::pipe2;
 
-    /// A child that wrote empty lines had the loop for itself for much longer than one that wrote long ones.
+    /// A child that wrote empty lines used up the loop for much longer than one that wrote long lines.
     #[test]
     fn a_share_is_one_of_lines_too() {
         const LENGTH: usize = 1 << 20;

@@ -1,28 +1,28 @@
-//! What reading a child costs the loop, and how much of that nobody has asked for.
+//! Measures the time that reading a child costs the loop, and the part of it that nobody asked for.
 
 use std::time::{Duration, Instant};
 
 use callgate_layout::sys::cores::running_time;
 
-/// What it takes to be woken for a child's next lines, beside reading them.
+/// The cost of waking the loop for a child's next lines, in addition to reading them.
 const TURN: Duration = Duration::from_micros(5);
 
-/// Measures what the loop spends.
+/// Measures the time that the loop spends.
 ///
-/// The time that has passed is cheap to read, and too much where the loop had to wait for a core; the time that a thread has run is a system
-/// call. So the exact one is for those alone who have used up much.
+/// The time that has passed is cheap to read, but too high if the loop had to wait for a core. The running time of the thread is exact, but
+/// costs a system call. So the exact one is used only for children that have used up much of their budget.
 pub(super) enum Watch {
     Passed { since: Instant, most: Duration },
     Run { since: u64 },
 }
 
 impl Watch {
-    /// What has passed counts for `most` at most.
+    /// Measures the time that passes, of which at most `most` counts.
     pub(super) fn passed(since: Instant, most: Duration) -> Watch {
         Watch::Passed { since, most }
     }
 
-    /// What this thread runs for.
+    /// Measures the running time of this thread.
     pub(super) fn run() -> Watch {
         Watch::Run {
             since: running_time(),
@@ -37,21 +37,21 @@ impl Watch {
     }
 }
 
-/// What a line counts for at least: its writer takes about as long for it, on a core that others want, too.
+/// The least that a line counts: its writer takes about as long to write it, on a core that others want as well.
 const LINE: Duration = Duration::from_micros(1);
 
-/// How much was read in a share: bytes, and something for each line.
+/// How much was read in one share: bytes, and a fixed amount for each line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Weights {
-    /// Of answers that somebody waits for.
+    /// Answers that a caller waits for.
     pub(super) awaited: usize,
-    /// Of what nobody has asked for.
+    /// Output that nobody asked for.
     pub(super) unasked: usize,
-    /// How many lines that were.
+    /// The number of lines that nobody asked for.
     pub(super) lines: u32,
-    /// Of a frame that has not ended, or that another thread reads: it may be such an answer.
+    /// A frame that has not ended, or that another thread is parsing: it may turn out to be an awaited answer.
     pub(super) unfinished: usize,
-    /// What was spent before on a frame that nobody has asked for, as it turned out.
+    /// Time spent earlier on a frame that turned out to be one that nobody asked for.
     pub(super) late: Duration,
 }
 
@@ -68,7 +68,7 @@ impl Weights {
         self.late += other.late;
     }
 
-    /// How much of what was spent on all nobody has asked for, with what it took to be woken.
+    /// The part of the time `spent` that nobody asked for, including the cost of being woken.
     pub(super) fn unasked_of(&self, spent: Duration) -> Duration {
         let turn = match self.unasked {
             0 => Duration::ZERO,
@@ -78,7 +78,7 @@ impl Weights {
         self.part(self.unasked, spent + turn).max(of_lines) + self.late
     }
 
-    /// How much of it may still turn out either way.
+    /// The part of the time `spent` on frames of which it is not known yet what they are.
     pub(super) fn unfinished_of(&self, spent: Duration) -> Duration {
         self.part(self.unfinished, spent)
     }
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(weights.unasked_of(spent), (spent + TURN) / 4 + 7 * spent);
         assert_eq!(weights.unfinished_of(spent), spent / 4);
         assert_eq!(Weights::default().unasked_of(spent), Duration::ZERO);
-        // However fast they are read.
+        // The least time for each line counts, however fast the lines were read.
         weights.lines = 1000;
         assert_eq!(weights.unasked_of(spent), 1000 * LINE + 7 * spent);
     }

@@ -1,4 +1,4 @@
-//! How a plugin of the runtime stands.
+//! The status of a plugin.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use callgate::supervision::Status;
 use super::counts::Counts;
 use crate::manifest::Transport;
 
-/// How a plugin of the runtime stands.
+/// The status of a plugin that the runtime supervises.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PluginStatus {
@@ -15,16 +15,16 @@ pub struct PluginStatus {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Where its manifest is.
+    /// The folder with its manifest.
     pub folder: PathBuf,
-    /// How it and the bus reach each other.
+    /// How it is connected to the bus.
     pub transport: Transport,
-    /// Where it is on its course.
+    /// Its state of supervision.
     pub supervision: Status,
-    /// What was counted of it.
+    /// Its counters.
     pub counts: Counts,
-    /// The subscription that it was too slow for since its last start, if it asked to be marked then (`mark_unhealthy`).
+    /// The subscription for which it read too slowly since its last start, if that subscription has the policy `mark_unhealthy`.
     pub unhealthy: Option<String>,
-    /// What its present or last life has written to stderr last: the beginning of the line.
+    /// The beginning of the last line that its present or last life wrote to stderr.
     pub last_on_stderr: Option<String>,
 }

@@ -1,7 +1,7 @@
-//! The loop: one thread for the pipes, ends and timers of all plugins.
+//! The loop: one thread that serves the pipes, process ends and timers of all plugins.
 //!
-//! In each turn it takes in what the kernel told, then what other threads said, then reads a part of what each child wrote, and last
-//! sees to the timers: an answer that lies in a pipe does not count as missing.
+//! In each turn it first handles the events from the kernel, then the messages from other threads; then it reads a share of each child's
+//! output, and only then handles timers. So an answer that still lies in a pipe does not count as missing.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
@@ -26,37 +26,37 @@ use super::timers::Timers;
 use super::tokens::{Part, about};
 use super::worker::Worker;
 
-/// The most messages that are taken in before children are read from again.
+/// The most messages that are handled before the loop reads from children again.
 const MESSAGES: usize = 256;
-/// How much is read from a stream before it is another child's turn, in bytes and something for each line: what takes about as long as a call, so that one that
-/// floods keeps those who wait for the others hardly longer.
+/// The amount that is read from a stream before it is another child's turn: its bytes, and a fixed weight for each line. Reading it takes
+/// about as long as one call, so a child that floods the loop hardly delays the others.
 pub(super) const SHARE: usize = 16 << 10;
-/// How much is read at once.
+/// The most bytes of one read.
 const BUFFER: usize = SHARE;
 
 pub(super) struct Supervisor {
     pub(super) poll: Poll,
     pub(super) messages: Receiver<Message>,
     pub(super) mailbox: Mailbox<Message>,
-    /// For starts, and for the sessions of children.
+    /// Starts programs, and creates and closes the sessions of children.
     pub(super) worker: Worker,
-    /// For what children ask of others.
+    /// Does what children ask of other plugins.
     pub(super) asks: Asks,
-    /// For frames that take long to read; started by the first one.
+    /// Parses long frames; started when the first one arrives.
     pub(super) long: Option<Worker>,
     pub(super) surroundings: Arc<Surroundings>,
     pub(super) settings: Arc<Settings>,
     pub(super) plugins: BTreeMap<Name, Plugin>,
-    /// Whose life it is.
+    /// The plugin that each life belongs to.
     pub(super) lives: HashMap<u64, Name>,
     pub(super) next_life: u64,
     pub(super) timers: Timers,
-    /// Lives that have something to be read, in turn.
+    /// Lives that have output to be read, in the order of their turns.
     pub(super) line: VecDeque<u64>,
-    /// Lives of which the kernel has told that they have ended.
+    /// Lives whose processes have ended, as the kernel reported.
     pub(super) ended: Vec<u64>,
     pub(super) buffer: Vec<u8>,
-    /// When the loop ends at the latest, once it is being stopped.
+    /// The time at which the loop ends at the latest; set once the runtime is being stopped.
     pub(super) stops_at: Option<Instant>,
 }
 
@@ -65,7 +65,7 @@ impl Supervisor {
         vec![0; BUFFER]
     }
 
-    /// Serves until all plugins have ended after [`Message::Stop`].
+    /// Runs the loop until all plugins have ended after [`Message::Stop`].
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(256);
         while !self.is_over(Instant::now()) {
@@ -88,7 +88,8 @@ impl Supervisor {
             self.tick();
             self.asks.look(Instant::now());
             if has_read {
-                // Whoever was answered may ask the next thing, on this core: that saves this thread from sleeping and being woken.
+                // A thread that was just answered may make its next call on this core; letting it run first can save this thread from
+                // sleeping.
                 thread::yield_now();
             }
         }
@@ -106,7 +107,7 @@ impl Supervisor {
         next.map(|at| at.saturating_duration_since(now))
     }
 
-    /// Takes in what the kernel told.
+    /// Handles one event from the kernel.
     fn note(&mut self, event: &Event) {
         let Some((number, part)) = about(event.token()) else {
             return;
@@ -127,7 +128,7 @@ impl Supervisor {
                 if event.is_error() || event.is_write_closed() {
                     speech.stdin.close();
                 }
-                // Events wait for room in the pipe.
+                // The pipe has room again, and the bridge may have events that wait for it.
                 speech.take_turn(Instant::now());
                 if speech.stdin.is_gone() {
                     life.has_closed("it has closed its stdin", Instant::now());
@@ -139,7 +140,7 @@ impl Supervisor {
         self.queue_up(number);
     }
 
-    /// Puts a life in line to be read from, where there is something and it is not in line yet.
+    /// Puts a life in line to be read, if it has output and is not in line yet.
     pub(super) fn queue_up(&mut self, number: u64) {
         let name = self.lives.get(&number);
         let Some(life) = name.and_then(|name| self.plugins.get_mut(name)?.life_of(number)) else {
@@ -160,7 +161,7 @@ impl Supervisor {
         }
     }
 
-    /// Reads a share of what each child in line wrote.
+    /// Reads one share of the output of each child in line.
     fn read_in_turn(&mut self) {
         for _ in 0..self.line.len() {
             let Some(number) = self.line.pop_front() else {
@@ -181,10 +182,10 @@ impl Supervisor {
         }
     }
 
-    /// Sees to whatever is due.
+    /// Handles all plugins whose timers are due.
     fn tick(&mut self) {
         let now = Instant::now();
-        // Those that are due again at once are looked at in the next turn.
+        // All due plugins are collected first: one that is due again at once is handled in the next turn.
         let due: Vec<Name> = std::iter::from_fn(|| self.timers.due(now)).collect();
         for name in due {
             self.look_at(&name, now);
@@ -192,7 +193,7 @@ impl Supervisor {
         }
     }
 
-    /// Puts the time in order at which a plugin is to be looked at.
+    /// Sets the timer of a plugin to the time at which it is due next.
     pub(super) fn set_timer(&mut self, name: &Name) {
         let plugin = self.plugins.get(name);
         let at = plugin.and_then(|plugin| plugin.next(&self.settings.limits));
@@ -204,7 +205,7 @@ impl Supervisor {
             .is_some_and(|at| now >= at || self.plugins.values().all(Plugin::is_at_rest))
     }
 
-    /// Kills what still runs and tells who waits for it; nobody is listed any more.
+    /// Kills the processes that still run, fails the calls that wait for them, and removes all plugins from listings.
     fn give_up(&mut self) {
         for (name, plugin) in &mut self.plugins {
             self.surroundings.forget(&plugin.plan);

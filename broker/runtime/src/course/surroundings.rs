@@ -1,4 +1,4 @@
-//! The broker, and what all plugins on pipes share.
+//! The broker, and state that all plugins on pipes share.
 
 use std::fmt;
 use std::process::Command;
@@ -14,26 +14,26 @@ use crate::bridge::{Bridge, Bus, Limits, Parts, Tell};
 use crate::error::RuntimeError;
 use crate::process::Stdin;
 
-/// The broker, and what all plugins on pipes share.
+/// The broker, and state that all plugins on pipes share.
 pub(crate) struct Surroundings {
     broker: BrokerHandle,
     bus: Arc<Bus>,
-    /// The topic with what plugins write; dropped before the plugin that sends on it.
+    /// The topic with the log lines of all plugins. Declared before `plugin`, which sends on it, so that it is dropped first.
     topic: Arc<LogTopic>,
-    /// The runtime itself.
+    /// The runtime's own session on the bus.
     plugin: Plugin,
 }
 
-/// The runtime's name on the bus. No manifest can have it.
+/// The runtime's name on the bus. Manifests cannot have this name.
 const OWN_NAME: &str = "callgate-runtime";
-/// The topic with what plugins write.
+/// The topic with the log lines of all plugins.
 const LOG: &str = "callgate.runtime.log";
 
 impl Surroundings {
-    /// Waits for the broker.
+    /// Connects the runtime to the bus. Waits for the broker.
     pub(crate) fn new(broker: BrokerHandle) -> Result<Surroundings, RuntimeError> {
         let bus = Bus::new().map_err(RuntimeError::Bus)?;
-        // On a strict bus it is let in by this.
+        // This policy also admits the runtime if the bus is strict.
         let policy = Policy::new().provide("callgate.runtime.*");
         let socket = broker
             .connect_as(OWN_NAME, policy)
@@ -46,7 +46,7 @@ impl Surroundings {
             .group(bus.group())
             .connect()
             .map_err(RuntimeError::Bus)?;
-        // The loop sends on it, and must not wait for who follows.
+        // Slow listeners lose lines, because the loop sends on this topic and must not wait for them.
         let options = TopicOptions::new().drop_oldest();
         let topic = plugin.topic_with(LOG, options).map_err(RuntimeError::Bus)?;
         Ok(Surroundings {
@@ -57,7 +57,7 @@ impl Surroundings {
         })
     }
 
-    /// The runtime as a plugin.
+    /// The runtime's own session on the bus.
     pub(crate) fn plugin(&self) -> &Plugin {
         &self.plugin
     }
@@ -70,16 +70,16 @@ impl Surroundings {
         &self.broker
     }
 
-    /// Has the broker start a program that links the client. It has its manifest's policy from the start, and for as long as it is
-    /// on the bus. Waits for the broker.
+    /// Has the broker start a program that links the client. The manifest's policy applies to its session from the start. Waits for the
+    /// broker.
     pub(super) fn spawn(&self, plan: &Plan, program: Command) -> Result<Child, String> {
         let policy = plan.manifest.policy();
         let spawned = self.broker.spawn_as(&plan.name, program, policy);
         spawned.map_err(|error| error.to_string())
     }
 
-    /// Makes a child a plugin of the bus that nobody can call yet. It has its manifest's policy, as one that is spawned. Waits for the
-    /// broker.
+    /// Makes a child a plugin of the bus that others cannot call yet. The manifest's policy applies, as for a program that the broker
+    /// starts. Waits for the broker.
     pub(super) fn connect(
         &self,
         plan: &Plan,
@@ -102,7 +102,7 @@ impl Surroundings {
         Bridge::connect(&plan.manifest, parts).map_err(|error| error.to_string())
     }
 
-    /// Tells those who list plugins how one stands.
+    /// Publishes a plugin's status for those who list plugins.
     pub(super) fn publish(&self, plan: &Plan, status: Status) {
         let told = self.broker.set_status(&plan.name, Some(status));
         if let Err(error) = told {
@@ -113,9 +113,9 @@ impl Surroundings {
         }
     }
 
-    /// Takes a plugin out of listings.
+    /// Removes a plugin from listings.
     pub(super) fn forget(&self, plan: &Plan) {
-        // A broker that has ended lists nobody.
+        // Fails only if the broker has ended, and then there are no listings.
         let _ = self.broker.set_status(&plan.name, None);
     }
 }

@@ -1,33 +1,33 @@
-//! What a frame was, once its bridge has it.
+//! Parses a frame, passes it to the bridge, and reports what it was.
 
 use crate::bridge::Bridge;
 use crate::frame::{DeliverError, Incoming, Malformed, parse};
 
-/// The most bytes that are logged of what a child says of an event.
+/// The most bytes that are logged of a child's report that it could not handle an event.
 const MOST_OF_ERROR: usize = 1000;
 /// The most bytes that are logged of a malformed frame.
 const MOST_OF_FRAME: usize = 160;
 
-/// What a frame was, for the course.
+/// The result for one frame.
 #[derive(Debug)]
 pub(super) enum Taken {
     Ready,
     ServeReady,
     Pong,
-    /// An answer that somebody waits for.
+    /// An answer that a caller waits for.
     Awaited,
-    /// What was said of an event.
+    /// The child reports that it could not handle an event; the text for the log.
     CouldNotHandle(String),
-    /// With how it begins.
+    /// A malformed frame, with its first bytes for the log.
     Malformed(Malformed, String),
-    /// Of a type that nobody knows.
+    /// A frame of an unknown type.
     Unknown(String),
-    /// Anything else: the bridge has seen to it.
+    /// Any other frame; the bridge has handled it.
     Other,
 }
 
-/// Reads a frame, and gives it to the bridge unless that is to hear nothing more. On the loop, or on the thread for long frames while the
-/// loop leaves this child and its bridge alone.
+/// Parses a frame, and passes it to the bridge unless `is_heard` is false. Runs on the loop, or on the thread for long frames while the
+/// loop does not use this child and its bridge.
 pub(super) fn take_in(bridge: &Bridge, frame: &[u8], is_heard: bool) -> Taken {
     let frame = match parse(frame) {
         Ok(frame) => frame,
@@ -55,18 +55,18 @@ pub(super) fn take_in(bridge: &Bridge, frame: &[u8], is_heard: bool) -> Taken {
     }
 }
 
-/// What is logged of an event that a child could not handle.
+/// The text that is logged for an event that a child could not handle.
 fn could_not_handle(failed: &DeliverError<'_>) -> String {
     let error = &failed.error[..failed.error.floor_char_boundary(MOST_OF_ERROR)];
     format!("it could not handle the event {}: {error}", failed.id)
 }
 
-/// The first bytes of a frame, with what a terminal would obey written out.
+/// The first bytes of a frame, with control characters escaped for the log.
 fn beginning(frame: &[u8]) -> String {
     let (first, rest) = frame.split_at(frame.len().min(MOST_OF_FRAME));
     let cut = if rest.is_empty() { "" } else { " […]" };
     let first = String::from_utf8_lossy(first);
-    // Not those that JSON is full of.
+    // Quotes and backslashes stay as they are, because JSON is full of them.
     let escape = |symbol: char| match symbol {
         '"' | '\'' | '\\' => symbol.to_string(),
         _ => symbol.escape_debug().to_string(),
@@ -79,7 +79,7 @@ fn beginning(frame: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// A line of the log said where a frame was wrong, and not which one it was.
+    /// The log said where in a frame the error was, but not which frame it was.
     #[test]
     fn a_malformed_frame_is_known_by_its_beginning() {
         assert_eq!(beginning(br#"{"a": 'b\n'}"#), r#"{"a": 'b\n'}"#);

@@ -1,11 +1,11 @@
-//! When which plugin is to be looked at although nothing happens.
+//! The times at which plugins are due although no event arrives.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use super::Name;
 
-/// One time a plugin, the next one.
+/// At most one time for each plugin.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     in_order: BTreeSet<(Instant, Name)>,
@@ -13,7 +13,7 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// Puts another time, or none, in the place of the one that a plugin has.
+    /// Sets the time of a plugin, or removes it.
     pub(super) fn set(&mut self, name: &Name, at: Option<Instant>) {
         if self.of.get(name).copied() == at {
             return;
@@ -31,7 +31,7 @@ impl Timers {
         self.in_order.first().map(|(at, _)| *at)
     }
 
-    /// Takes out a plugin whose time has come.
+    /// Removes and returns a plugin whose time has come.
     pub(super) fn due(&mut self, now: Instant) -> Option<Name> {
         let (at, name) = self.in_order.first().filter(|(at, _)| *at <= now)?.clone();
         self.in_order.remove(&(at, name.clone()));
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// A time that was moved was due at the old one, too.
+    /// A plugin whose time was moved came due at the old time as well.
     #[test]
     fn a_plugin_has_one_time() {
         let (mut timers, now) = (Timers::default(), Instant::now());

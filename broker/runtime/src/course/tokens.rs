@@ -1,11 +1,11 @@
-//! What an event of the loop's poll is about.
+//! The tokens of the loop's poll: which part of which life an event is about.
 
 use mio::Token;
 
-/// The loop itself was woken.
+/// The token of the mailbox: another thread has woken the loop.
 pub(super) const MAILBOX: Token = Token(usize::MAX);
 
-/// What of a child.
+/// The part of a life that an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Process,
@@ -16,7 +16,7 @@ pub(super) enum Part {
 
 const PARTS: [Part; 4] = [Part::Process, Part::Stdin, Part::Stdout, Part::Stderr];
 
-/// Numbers of lives are never used again, so an event of one that is over finds nobody.
+/// The token for a part of a life. Numbers of lives are never reused, so an event of a life that is over matches no other one.
 pub(super) fn token(life: u64, part: Part) -> Token {
     let part = PARTS.iter().position(|other| *other == part).unwrap_or(0);
     Token(life as usize * PARTS.len() + part)

@@ -1,4 +1,4 @@
-//! How a life's bridge, its pipes and its process reach the loop, and the worker.
+//! How the bridge, pipes and process of a life reach the loop and the worker.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,42 +11,43 @@ use callgate_client::Error;
 use super::worker::Jobs;
 use crate::bridge::{Job, Tell};
 
-/// What the loop is to look at.
+/// A change of a life that the loop must look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Notice {
-    /// The queue to the child is full, or the child reads no more.
+    /// The queue to the child is full, or the child has closed its stdin.
     Stdin,
-    /// The process, which the broker started, has connected, or will not, or has ended.
+    /// A process that the broker started has connected, has failed to connect, or has ended.
     Process,
-    /// It is the bridge's turn, and its child can perhaps be heard again.
+    /// The bridge needs a turn, after which the child's stdout may be readable again.
     Wake,
-    /// The child is too slow for this subscription.
+    /// The child reads too slowly for this subscription.
     Unhealthy(String),
-    /// What the child's author has to know: a line for the log.
+    /// A line for the log about a problem that the child's author must know.
     Complaint(String),
     /// The bridge's session has ended, for this reason.
     Left(String),
 }
 
-/// How what belongs to a life reaches the loop, and the worker.
+/// Lets the parts of one life reach the loop and the worker.
 pub(super) struct WayBack {
-    /// Tells the loop.
+    /// Sends a notice to the loop.
     tell: Box<dyn Fn(Notice) + Send + Sync>,
     jobs: Jobs,
-    /// Whether the loop was woken for the bridge and has not given it its turn since.
+    /// Whether the loop was woken for the bridge, and has not given it a turn since.
     is_woken: AtomicBool,
-    /// Whether the loop was told that the child is too slow.
+    /// Whether the loop was told that the child reads too slowly.
     is_unhealthy: AtomicBool,
     complaints: Mutex<Complaints>,
 }
 
-/// How many complaints there were lately.
+/// The number of complaints in the present window.
 struct Complaints {
     since: Instant,
     count: u32,
 }
 
-/// The most complaints of one life within [`WINDOW`]: a child that errs again and again fills neither the loop's mailbox nor its log.
+/// The most complaints of one life within [`WINDOW`], so that a child that errs again and again does not fill the loop's mailbox or its
+/// log.
 const MOST_COMPLAINTS: u32 = 8;
 const WINDOW: Duration = Duration::from_secs(1);
 
@@ -64,7 +65,7 @@ impl Complaints {
 }
 
 impl WayBack {
-    /// `tell` must not wait.
+    /// `tell` must not block.
     pub(super) fn new(tell: impl Fn(Notice) + Send + Sync + 'static, jobs: Jobs) -> WayBack {
         WayBack {
             tell: Box::new(tell),
@@ -78,7 +79,7 @@ impl WayBack {
         }
     }
 
-    /// The bridge's turn begins: what the loop is woken for from here on makes another one.
+    /// Marks the beginning of the bridge's turn: a later wake asks for another turn.
     pub(super) fn begins_turn(&self) {
         self.is_woken.store(false, Ordering::Release);
     }
@@ -88,7 +89,7 @@ impl WayBack {
         (self.tell)(Notice::Stdin);
     }
 
-    /// Has the loop look what has become of a process that the broker started.
+    /// Has the loop check the state of a process that the broker started.
     pub(super) fn process_changed(&self) {
         (self.tell)(Notice::Process);
     }

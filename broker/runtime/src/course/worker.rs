@@ -1,12 +1,12 @@
-//! The threads for what may block.
+//! Threads for work that may block.
 //!
 //! | thread | does | waits for |
 //! |---|---|---|
 //! | `callgate-work` | starts programs, makes and closes their sessions, lets others call them | the kernel, the broker |
 //! | `callgate-asks` | what children ask of others: opens gates, offers topics, subscribes | the broker, and peers that set something up; see `asks.rs` |
 //!
-//! So a peer that stalls holds up no start. The kernel kills what a thread has started when that thread ends, so `callgate-work` lives as
-//! long as the runtime.
+//! So a peer that does not answer delays no start of a program. The kernel kills the programs that a thread has started when that thread
+//! ends, so `callgate-work` lives as long as the runtime.
 
 use std::io;
 use std::thread;
@@ -16,18 +16,18 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
-/// How long the end of the runtime waits for the job that is under way.
+/// How long a runtime that ends waits for the job that is under way.
 pub(super) const FAREWELL: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Worker {
     name: &'static str,
     jobs: Jobs,
-    /// Closed by the end of the thread.
+    /// Disconnected when the thread ends.
     ended: Receiver<()>,
 }
 
-/// A way to give jobs to a worker, from any thread. They are done in their order.
+/// Queues jobs for a worker, from any thread. The worker does them in order.
 #[derive(Clone, Debug)]
 pub(super) struct Jobs(Sender<Option<Job>>);
 
@@ -36,19 +36,19 @@ impl Jobs {
         Jobs(jobs)
     }
 
-    /// There are to be no more jobs behind those that there are.
+    /// Ends the queue: the worker ends after the jobs that are queued.
     pub(super) fn end(&self) {
         let _ = self.0.send(None);
     }
 
-    /// Queues a job; it is dropped where the worker has ended.
+    /// Queues a job; if the worker has ended, the job is dropped.
     pub(super) fn run(&self, job: Job) {
         let _ = self.0.send(Some(job));
     }
 }
 
 impl Worker {
-    /// Starts a thread of this name.
+    /// Starts a thread with this name.
     pub(super) fn start(name: &'static str) -> io::Result<Worker> {
         let (jobs, queue) = unbounded::<Option<Job>>();
         let (end, ended) = bounded(0);
@@ -72,10 +72,10 @@ impl Worker {
 }
 
 impl Drop for Worker {
-    /// Ends the thread after the jobs that it has.
+    /// Ends the thread after the jobs that are queued.
     fn drop(&mut self) {
         self.jobs.end();
-        // One that hangs in the kernel cannot be waited for.
+        // A thread that hangs in the kernel cannot be waited for.
         if self.ended.recv_timeout(FAREWELL) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!("the thread `{}` hangs and is left behind", self.name);
         }

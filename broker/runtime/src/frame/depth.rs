@@ -5,18 +5,18 @@ use memchr::memchr2;
 #[cfg(test)]
 mod tests;
 
-/// Whether brackets are nested deeper than `limit`. Right for JSON; for other texts it is one of both.
+/// Whether objects and lists are nested deeper than `limit`. The answer is exact for valid JSON only.
 pub(super) fn is_deeper(text: &[u8], limit: usize) -> bool {
-    // Few brackets cannot be deep. Most frames end here, counted many bytes at once.
+    // Text with at most `limit` opening brackets cannot be nested deeper. Most frames end here, in a loop that handles many bytes at once.
     opening(text) > limit && deepest(text, limit) > limit
 }
 
-/// How many bytes open an object or a list, or stand in a text and look so. The two differ in one bit.
+/// Counts the bytes `{` and `[`, also those inside texts. The two differ in one bit only, so one comparison finds both.
 fn opening(text: &[u8]) -> usize {
     text.iter().filter(|byte| **byte | 0x20 == b'{').count()
 }
 
-/// The deepest level; the first beyond `limit` where there is one.
+/// The deepest level of the text; stops at the first level beyond `limit`.
 fn deepest(text: &[u8], limit: usize) -> usize {
     let (mut at, mut depth, mut deepest) = (0, 0_usize, 0);
     while let Some(byte) = text.get(at) {
@@ -35,14 +35,14 @@ fn deepest(text: &[u8], limit: usize) -> usize {
     deepest
 }
 
-/// The position behind the quote that ends a text.
+/// The position after the quote that ends a text.
 fn after_text(text: &[u8], mut at: usize) -> usize {
     while let Some(found) = text.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
         at += found + 1;
         if text[at - 1] == b'"' {
             return at;
         }
-        // What an escape begins with may be a quote.
+        // Skip the byte after a backslash: it may be a quote that does not end the text.
         at += 1;
     }
     text.len()

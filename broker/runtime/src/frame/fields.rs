@@ -1,4 +1,4 @@
-//! The fields of a JSON object, their values unread.
+//! The fields of a JSON object, whose values are not parsed.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -10,17 +10,17 @@ use serde_json::value::RawValue;
 
 use super::MOST_FIELDS;
 
-/// Up to so many fields each name is compared with all others; beyond, names are hashed.
+/// Up to this many fields each name is compared with all others; beyond, names are hashed.
 const FEW: usize = 16;
 
-/// All fields of one object, each name once.
+/// All fields of one object; no name occurs twice.
 #[derive(Debug)]
 pub(crate) struct Fields<'a>(Vec<Field<'a>>);
 
 #[derive(Debug)]
 struct Field<'a> {
     name: Cow<'a, str>,
-    /// The name with its quotes, as it was written.
+    /// The name as the child wrote it, with its quotes.
     written: &'a str,
     value: &'a RawValue,
 }
@@ -32,7 +32,7 @@ impl<'a> Fields<'a> {
         found.map(|field| field.value)
     }
 
-    /// An object of the same fields but for some.
+    /// Writes an object of the same fields without those named.
     pub(super) fn without(&self, names: &[&str]) -> String {
         let is_kept = |field: &&Field<'_>| !names.contains(&&*field.name);
         let length = |field: &Field<'_>| field.written.len() + field.value.get().len() + 2;
@@ -51,7 +51,7 @@ impl<'a> Fields<'a> {
         text
     }
 
-    /// A name that stands twice. Who checks a frame could take one of the two, and who uses it the other.
+    /// A name that occurs twice. It is refused, because the check could use one of the two values and the service the other.
     fn twice(&self) -> Option<&str> {
         let mut names = self.0.iter().map(|field| &*field.name);
         if self.0.len() > FEW {
@@ -106,7 +106,7 @@ impl<'de> Visitor<'de> for Collect {
     }
 }
 
-/// The text that a value is; `None` where it is none, or one with half a surrogate pair.
+/// Decodes a value that is a text; `None` if it is something else, or contains half a surrogate pair.
 pub(super) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
     match memchr::memchr(b'\\', inner.as_bytes()) {

@@ -1,4 +1,4 @@
-//! What children say.
+//! The frames that a child may send, after parsing.
 
 use std::borrow::Cow;
 
@@ -6,12 +6,12 @@ use serde_json::value::RawValue;
 
 use super::{Failure, Fields};
 
-/// A frame of a child.
+/// A frame from a child.
 #[derive(Debug)]
 pub(crate) enum Incoming<'a> {
     Ready,
     ServeReady,
-    /// The nonce is `None` also where the child sent one that is no `u64`: it has answered all the same.
+    /// The nonce is `None` also if the child sent one that is not a `u64`: the pong still counts as an answer.
     Pong {
         nonce: Option<u64>,
     },
@@ -21,7 +21,7 @@ pub(crate) enum Incoming<'a> {
     Subscribe(Subscribe<'a>),
     Unsubscribe(Unsubscribe<'a>),
     Service(Service<'a>),
-    /// Of a type that is neither ours nor a service's, and without an id, so that nobody waits for an answer.
+    /// A type that neither the runtime nor a service has, without an id: no answer is sent, because the child waits for none.
     Unknown {
         kind: Cow<'a, str>,
     },
@@ -31,30 +31,30 @@ pub(crate) enum Incoming<'a> {
 #[derive(Debug)]
 pub(crate) struct Response<'a> {
     pub(crate) id: Cow<'a, str>,
-    /// An `error` that is not `null` decides, whatever `result` is; a `result` that is not there is `null`.
+    /// Failed if `error` is there and not `null`, whatever `result` is. A missing `result` counts as `null`.
     pub(crate) outcome: Result<&'a RawValue, Failure<'a>>,
 }
 
-/// An event could not be handled.
+/// The child reports that it could not handle an event.
 #[derive(Debug)]
 pub(crate) struct DeliverError<'a> {
-    /// The event's.
+    /// The id of the event.
     pub(crate) id: Cow<'a, str>,
     pub(crate) error: Cow<'a, str>,
 }
 
-/// An event to send.
+/// A request to send an event.
 #[derive(Debug)]
 pub(crate) struct Publish<'a> {
     pub(crate) id: Option<Cow<'a, str>>,
     pub(crate) topic: Cow<'a, str>,
-    /// `null` where there is none.
+    /// `null` if the frame has no payload.
     pub(crate) payload: &'a RawValue,
-    /// A number or a text, as the child wrote it; `None` for 1, which is also what it is without one.
+    /// The version, a number or a text as the child wrote it; `None` stands for 1, which is also the default.
     pub(crate) version: Option<&'a RawValue>,
 }
 
-/// A topic to hear, or all below a prefix (`x.*`).
+/// A request to subscribe to a topic, or to all topics below a prefix (`x.*`).
 #[derive(Debug)]
 pub(crate) struct Subscribe<'a> {
     pub(crate) id: Option<Cow<'a, str>>,
@@ -64,14 +64,14 @@ pub(crate) struct Subscribe<'a> {
     pub(crate) queue_size: Option<u32>,
 }
 
-/// A topic to hear no more.
+/// A request to end a subscription.
 #[derive(Debug)]
 pub(crate) struct Unsubscribe<'a> {
     pub(crate) id: Option<Cow<'a, str>>,
     pub(crate) topic: Cow<'a, str>,
 }
 
-/// What is to be done with an event for which a subscription's queue has no room.
+/// What the runtime does with an event when the queue of the subscription is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Overflow {
     DropOldest,
@@ -79,28 +79,28 @@ pub(crate) enum Overflow {
     MarkUnhealthy,
 }
 
-/// A call of the gate that its type names.
+/// A call of a gate, whose name is the type of the frame.
 #[derive(Debug)]
 pub(crate) struct Service<'a> {
     /// The name of the gate.
     pub(crate) kind: Cow<'a, str>,
-    /// `None` only for types that `docs/stdio.md` names: nobody waits for an answer then.
+    /// `None` only for types that `docs/stdio.md` lists: then no answer is sent.
     pub(crate) id: Option<Cow<'a, str>>,
     pub(super) fields: Fields<'a>,
 }
 
 impl<'a> Service<'a> {
-    /// A field by its name; each name is there once.
+    /// The value of a field; no name occurs twice.
     pub(crate) fn field(&self, name: &str) -> Option<&'a RawValue> {
         self.fields.get(name)
     }
 
-    /// A field that is a text; `None` where it is something else.
+    /// The value of a field that is a text; `None` if it is missing or of another kind.
     pub(crate) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         super::fields::text(self.field(name)?)
     }
 
-    /// The gate's one argument: an object with all fields but `type` and `id`, in their order and as the child wrote them.
+    /// The gate's one argument: an object of all fields but `type` and `id`, in their order and as the child wrote them.
     pub(crate) fn arguments(&self) -> String {
         self.fields.without(&["type", "id"])
     }

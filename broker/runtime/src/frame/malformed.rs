@@ -1,16 +1,16 @@
-//! Why a frame is dropped.
+//! The error for a frame that the runtime drops.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// The most bytes of a reason: it stands in logs, and parts of it are the child's.
+/// The most bytes of a reason, which goes to logs and quotes text from the child.
 const LONGEST: usize = 400;
 
-/// A frame that is not what the protocol says. It is counted, logged and dropped; whoever waits for an answer to it or by it can be
-/// told where its type and id could be read.
+/// A frame that violates the protocol. The runtime counts it, logs it and drops it. If its type and id could be read, the side that
+/// waits for an answer is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Malformed {
-    /// What was found and what was expected.
+    /// What was expected and what was found.
     pub(crate) reason: String,
     pub(crate) kind: Option<String>,
     pub(crate) id: Option<String>,
@@ -30,7 +30,7 @@ impl Malformed {
         }
     }
 
-    /// The same of a frame whose type is known, and its id where it has one.
+    /// The same error with the type of the frame, and its id if it has one.
     pub(super) fn of(self, kind: &str, id: Option<Cow<'_, str>>) -> Malformed {
         Malformed {
             kind: Some(kind.to_owned()),

@@ -1,4 +1,4 @@
-//! What children are told.
+//! The frames that the runtime sends to a child, and how they are written as lines.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use super::Failure;
 #[cfg(test)]
 mod tests;
 
-/// More bytes than any frame has beside its texts.
+/// An upper bound for the bytes of a frame apart from its texts.
 const NAMES: usize = 160;
 
 /// A frame to a child.
@@ -28,14 +28,14 @@ pub(crate) enum Outgoing<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         session_id: Option<&'a str>,
     },
-    /// Answers a service call.
+    /// The answer to a service call.
     #[serde(rename = "response")]
     Response {
         id: &'a str,
         #[serde(flatten, serialize_with = "result_or_error")]
         outcome: Result<&'a RawValue, &'a Failure<'a>>,
     },
-    /// Answers a frame about events, with the event's id where one was sent.
+    /// The answer to a frame about events; contains the event's id if an event was sent.
     #[serde(rename = "event.ack")]
     Ack {
         id: &'a str,
@@ -53,7 +53,7 @@ pub(crate) enum Outgoing<'a> {
         ts: u64,
         source_plugin: &'a str,
         payload: &'a RawValue,
-        /// The topic or pattern of the subscription that it is for.
+        /// The topic or pattern of the subscription that this event is delivered for.
         subscription: &'a str,
     },
     #[serde(rename = "ping")]
@@ -65,7 +65,7 @@ pub(crate) enum Outgoing<'a> {
         size: u64,
         mime_type: &'a str,
         uploaded_by: &'a str,
-        /// As the host writes times.
+        /// A time in the format of the host.
         uploaded_at: &'a RawValue,
     },
     #[serde(rename = "core.plugin.config_changed")]
@@ -77,7 +77,7 @@ pub(crate) enum Outgoing<'a> {
     },
 }
 
-/// On whose behalf a request is made.
+/// The user on whose behalf a request is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct User<'a> {
@@ -87,7 +87,7 @@ pub(crate) struct User<'a> {
     pub(crate) role: &'a str,
 }
 
-/// The frame has more bytes than a child has to take.
+/// The frame is longer than the limit for frames to a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the frame has more than {cap} bytes")]
 pub(crate) struct TooLarge {
@@ -128,14 +128,14 @@ fn ok_or_error<S: Serializer>(
 }
 
 impl Outgoing<'_> {
-    /// The frame as one line, with the LF; `cap` is for the bytes before it.
+    /// Writes the frame as one line, with the LF; `cap` limits the bytes before the LF.
     pub(crate) fn to_line(&self, cap: usize) -> Result<Vec<u8>, TooLarge> {
         let room = self.length().min(cap).saturating_add(1);
         let mut line = Capped {
             bytes: Vec::with_capacity(room),
             cap,
         };
-        // Nothing but the cap can fail here: texts and values that are JSON already.
+        // Only the cap can make this fail: everything else is text, or was checked to be JSON.
         serde_json::to_writer(&mut line, self).map_err(|_| TooLarge { cap })?;
         let mut bytes = line.bytes;
         join_lines(&mut bytes);
@@ -143,7 +143,7 @@ impl Outgoing<'_> {
         Ok(bytes)
     }
 
-    /// About how long the line will be: the texts in it, and as much as the names of the longest frame need.
+    /// An estimate of the line's length: its texts and [`NAMES`]. It is too small only if texts need escapes.
     fn length(&self) -> usize {
         let failure = |error: &Failure<'_>| {
             error.code.len()
@@ -223,7 +223,7 @@ impl Outgoing<'_> {
     }
 }
 
-/// Takes no more than so many bytes.
+/// A buffer that fails instead of taking more than `cap` bytes.
 struct Capped {
     bytes: Vec<u8>,
     cap: usize,
@@ -247,7 +247,7 @@ impl io::Write for Capped {
     }
 }
 
-/// Makes spaces of line breaks. In JSON they stand only between what belongs together: inside texts they are escaped.
+/// Replaces line breaks by spaces. In JSON they occur only as white space between tokens: inside texts they are escaped.
 fn join_lines(mut bytes: &mut [u8]) {
     while let Some(at) = memchr2(b'\n', b'\r', bytes) {
         bytes[at] = b' ';

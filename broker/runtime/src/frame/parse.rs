@@ -1,4 +1,4 @@
-//! A frame's bytes to what it says.
+//! Parses the bytes of a frame.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use super::{
 #[cfg(test)]
 mod tests;
 
-/// What begins the names of services that may be called without an id.
+/// Prefixes of the services that a child may call without an id.
 const SERVICES: [&str; 10] = [
     "data.",
     "schedule.",
@@ -28,11 +28,11 @@ const SERVICES: [&str; 10] = [
     "core.",
 ];
 
-/// Reads one frame: what stands behind `IPC:` on its line.
+/// Parses one frame: the bytes after `IPC:` on its line.
 pub(crate) fn parse(frame: &[u8]) -> Result<Incoming<'_>, Malformed> {
     let frame = str::from_utf8(frame)
         .map_err(|error| Malformed::new(format_args!("it is not UTF-8: {error}")))?;
-    // What JSON takes for white space, which is less than other rules do.
+    // Only the characters that JSON counts as white space; `str::trim` would remove more.
     let frame = frame.trim_matches([' ', '\t', '\n', '\r']);
     if !frame.starts_with('{') {
         let found = kind_of(frame);
@@ -40,7 +40,7 @@ pub(crate) fn parse(frame: &[u8]) -> Result<Incoming<'_>, Malformed> {
             "expected an object, found {found}"
         )));
     }
-    // Before anything else that would follow the nesting.
+    // Checked first, because parsing JSON recurses as deep as it is nested.
     if is_deeper(frame.as_bytes(), DEEPEST) {
         return Err(Malformed::new(format_args!(
             "it is nested deeper than {DEEPEST}"
@@ -56,7 +56,7 @@ pub(crate) fn parse(frame: &[u8]) -> Result<Incoming<'_>, Malformed> {
     }
 }
 
-/// A frame of one of our own types; `None` for others.
+/// Parses a frame of one of the runtime's own types; returns `None` for other types.
 fn known<'a>(source: Source<'a, '_>, kind: &str) -> Result<Option<Incoming<'a>>, Malformed> {
     Ok(Some(match kind {
         "ready" => Incoming::Ready,

@@ -1,4 +1,4 @@
-//! What is expected of fields, and what is said where something else is found.
+//! Reads typed values from a frame's fields, and words the error for a field of the wrong kind.
 
 use std::borrow::Cow;
 
@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 use super::fields::text;
 use super::{Failure, Fields, Malformed, NAME_CAP, Overflow};
 
-/// The most bytes of a value that a reason quotes.
+/// The longest value, in bytes, that an error quotes.
 const QUOTED: usize = 40;
 
-/// The fields of one object. Where a field need not be there, `null` counts as not there.
+/// The fields of one object. An optional field whose value is `null` counts as missing.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a, 'f>(pub(super) &'f Fields<'a>);
 
@@ -29,7 +29,7 @@ impl<'a> Source<'a, '_> {
         })
     }
 
-    /// A text of a limited length.
+    /// A text of at most [`NAME_CAP`] bytes.
     pub(super) fn name(&self, field: &str) -> Result<Cow<'a, str>, Malformed> {
         let name = self.text(field)?;
         if name.len() > NAME_CAP {
@@ -41,7 +41,7 @@ impl<'a> Source<'a, '_> {
         Ok(name)
     }
 
-    /// The id of a frame that need not have one.
+    /// The id of a frame that may have none.
     pub(super) fn id(&self) -> Result<Option<Cow<'a, str>>, Malformed> {
         self.get("id").map(|_| self.name("id")).transpose()
     }
@@ -117,7 +117,7 @@ impl<'a> Source<'a, '_> {
     }
 }
 
-/// What kind of value a text begins, in words.
+/// The kind of JSON value that a text begins with, in words.
 pub(super) fn kind_of(text: &str) -> &'static str {
     match text.as_bytes().first() {
         None => "nothing",

@@ -1,7 +1,7 @@
-//! Bytes of a stream, in any pieces, to whole lines.
+//! Splits the bytes of a child's stdout or stderr, which arrive in pieces of any size, into whole lines.
 //!
-//! Each byte is looked at once, wherever the pieces end, and where they end changes nothing: a line is given, or the stream is at
-//! fault, at the byte that decides it. What is kept of a line that has not ended is bounded by its cap.
+//! Each byte is examined once. The result does not depend on where the pieces end: a line is handed out, or the stream is refused, at
+//! the byte that decides it. The bytes kept of an unfinished line are bounded by the limit for such lines.
 
 use std::borrow::Cow;
 use std::mem;
@@ -13,28 +13,28 @@ use super::{FRAME_CAP, LENT_CAP, LOG_LINE_CAP};
 #[cfg(test)]
 mod tests;
 
-/// What begins the lines on stdout that are frames.
+/// The bytes at the beginning of a line on stdout that make it a frame.
 const MARK: &[u8] = b"IPC:";
-/// What some programs write before all else.
+/// Some programs write this mark as the first bytes of their output.
 const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
-/// A buffer of more room is given back once its line has ended.
+/// A buffer larger than this gives its memory back once its line has ended.
 const KEPT_ROOM: usize = 64 << 10;
 
-/// Which of a child's streams the bytes are of. On stderr no line is a frame, and none is at fault.
+/// The stream of the child that the bytes come from. On stderr no line is a frame, and no line is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {
     Stdout,
     Stderr,
 }
 
-/// The most bytes of lines; a CR before the LF does not count.
+/// The largest sizes of lines in bytes; a CR before the LF does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// Of a frame without the mark that begins its line, and of any other line on stdout. At least as many as the mark has.
+    /// Limit for a frame, its mark not counted, and for any other line on stdout. Not smaller than the length of the mark.
     pub(crate) frame: usize,
-    /// Of a log line; what is longer is cut there. On stdout never more than `frame`.
+    /// Limit for a log line; a longer one is cut there. On stdout never more than `frame`.
     pub(crate) log_line: usize,
-    /// Of the line of a frame that is given where it lies; a longer one that came in several pieces is given away.
+    /// Limit for a frame that is handed out as a borrowed slice. A longer one that arrived in several pieces is handed out by value.
     pub(crate) lent: usize,
 }
 
@@ -48,23 +48,23 @@ impl Default for Limits {
     }
 }
 
-/// A whole line, without what ends it.
+/// A whole line, without its line break.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Line<'a> {
-    /// What stands behind the mark.
+    /// The bytes after the mark.
     Frame(&'a [u8]),
-    /// A frame that takes long to read.
+    /// A frame too long for the loop to parse itself; see [`LENT_CAP`].
     Large(Large),
     Log {
-        /// What is not UTF-8 is replaced.
+        /// Bytes that are not UTF-8 are replaced.
         text: Cow<'a, str>,
-        /// The line was longer.
+        /// Whether the line was longer than its limit, so that its end is missing.
         is_cut: bool,
     },
 }
 
 impl Line<'_> {
-    /// How many bytes it has.
+    /// Its length in bytes.
     pub(crate) fn length(&self) -> usize {
         match self {
             Line::Frame(frame) => frame.len(),
@@ -74,19 +74,19 @@ impl Line<'_> {
     }
 }
 
-/// A long frame, with all of its line.
+/// A long frame: owns the bytes of its whole line, the mark included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Large(Vec<u8>);
 
 impl Large {
-    /// What stands behind the mark.
+    /// The bytes after the mark.
     pub(crate) fn frame(&self) -> &[u8] {
         let line = self.0.strip_suffix(b"\r").unwrap_or(&self.0);
         line.strip_prefix(MARK).unwrap_or(line)
     }
 }
 
-/// A line on stdout goes on beyond the cap. What comes later on this stream has no meaning.
+/// A line on stdout is longer than the limit. Nothing after it on this stream can be interpreted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a line on stdout has more than {cap} bytes without a line break")]
 pub(crate) struct FrameTooLarge {
@@ -97,10 +97,10 @@ pub(crate) struct FrameTooLarge {
 #[derive(Debug)]
 pub(crate) struct Splitter {
     rules: Rules,
-    /// What is kept of the line that has not ended.
+    /// The bytes kept of the line that has not ended.
     kept: Vec<u8>,
     so_far: SoFar,
-    /// How much of a byte order mark has come, as long as nothing else has.
+    /// How many bytes of a byte order mark have arrived; `None` once the stream is past the place where one may stand.
     mark: Option<usize>,
     is_over: bool,
 }
@@ -111,12 +111,12 @@ struct Rules {
     limits: Limits,
 }
 
-/// The line that has not ended.
+/// The line that has not ended yet.
 #[derive(Debug, Clone, Copy, Default)]
 struct SoFar {
     length: usize,
     ends_in_cr: bool,
-    /// It was too long for the log, and what is left of it is passed over.
+    /// Its beginning was handed out because it is too long for the log; the rest of it is dropped.
     is_given: bool,
 }
 
@@ -128,7 +128,7 @@ impl SoFar {
         }
     }
 
-    /// Whether it is beyond a limit, also if a line break comes next. Once it is, it stays so.
+    /// Whether the line is longer than `limit`, even if the next byte is a line break. Once true, it stays true.
     fn exceeds(&self, limit: usize) -> bool {
         self.length > limit.saturating_add(usize::from(self.ends_in_cr))
     }
@@ -136,7 +136,7 @@ impl SoFar {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
-    /// It may still become a frame.
+    /// The bytes so far are a beginning of the mark: the line may still become a frame.
     Open,
     Frame,
     Log,
@@ -151,7 +151,7 @@ impl Rules {
         }
     }
 
-    /// How much of a line to keep: its limit and a CR.
+    /// How many bytes of a line to keep: its limit and one more for a CR.
     fn room(&self, line: &[u8]) -> usize {
         match self.class(line) {
             Class::Open | Class::Log => self.limits.log_line.saturating_add(1),
@@ -159,7 +159,7 @@ impl Rules {
         }
     }
 
-    /// What has to be done before the line ends. `kept` are its first bytes, as far as there is room.
+    /// Applies the limits to the line as far as it has arrived. `kept` holds its first bytes, as many as there was room for.
     fn decide(&self, so_far: &mut SoFar, kept: &[u8], sink: Sink<'_>) -> Result<(), FrameTooLarge> {
         let cap = self.limits.frame;
         let is_beyond = match self.class(kept) {
@@ -180,7 +180,7 @@ impl Rules {
         }
     }
 
-    /// Gives a line that has ended.
+    /// Hands out a line that has ended.
     fn give(&self, line: &[u8], sink: Sink<'_>) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         match self.class(line) {
@@ -192,7 +192,7 @@ impl Rules {
 
 type Sink<'s> = &'s mut dyn FnMut(Line<'_>);
 
-/// A log line of at most so many bytes.
+/// A log line, cut to at most `most` bytes.
 fn cut(line: &[u8], most: usize) -> Line<'_> {
     let is_cut = line.len() > most;
     let line = match is_cut {
@@ -205,7 +205,7 @@ fn cut(line: &[u8], most: usize) -> Line<'_> {
     }
 }
 
-/// Without the beginning of a code point at the end.
+/// The bytes without an incomplete code point at their end.
 fn whole_points(bytes: &[u8]) -> &[u8] {
     let is_continuation = |byte: &&u8| **byte & 0xC0 == 0x80;
     let back = bytes.iter().rev().take_while(is_continuation).take(3);
@@ -230,10 +230,10 @@ impl Splitter {
         }
     }
 
-    /// Gives each line that these bytes end to `sink`, and the beginning of one that is too long for the log, and returns how many of them were
-    /// looked at: behind a [`Line::Large`] it stops, so that what follows can wait until that was read.
+    /// Hands each line that ends within these bytes to `sink`, and the beginning of a line that is too long for the log. Returns how many
+    /// bytes were consumed: it stops after a [`Line::Large`], so that the caller can hold the rest back until that frame was parsed.
     ///
-    /// An error is fatal for the child, and comes again with each later call. The lines before it were given.
+    /// After an error the child has to be killed: each later call returns the error again. The lines before it were handed out.
     pub(crate) fn push(&mut self, bytes: &[u8], sink: Sink<'_>) -> Result<usize, FrameTooLarge> {
         let result = match self.is_over {
             true => Err(FrameTooLarge {
@@ -248,7 +248,7 @@ impl Splitter {
         result
     }
 
-    /// The stream has ended. What is left of it is a log line, also where it looks like a frame: it may be the half of one.
+    /// Ends the stream. What is left of it is handed out as a log line even if it begins like a frame, because the frame may be incomplete.
     pub(crate) fn end(&mut self, sink: Sink<'_>) {
         if let Some(matched) = self.mark.take() {
             self.kept.extend_from_slice(&BYTE_ORDER_MARK[..matched]);
@@ -274,24 +274,24 @@ impl Splitter {
         Ok(bytes.len())
     }
 
-    /// Whether the line that has not ended is a frame so far.
+    /// Whether the line that has not ended begins with the mark of a frame.
     pub(crate) fn is_in_frame(&self) -> bool {
         self.rules.class(&self.kept) == Class::Frame
     }
 
-    /// How many bytes are kept of the line that has not ended.
+    /// How many bytes of the line that has not ended are kept.
     pub(crate) fn kept(&self) -> usize {
         self.kept.len()
     }
 
-    /// Passes over the byte order mark that a stream may begin with, and gives what comes behind it.
+    /// Skips the byte order mark that a stream may begin with, and returns the bytes after it.
     fn pass_mark<'b>(&mut self, mut bytes: &'b [u8]) -> &'b [u8] {
         while let (Some(matched), Some(byte)) = (self.mark, bytes.first()) {
             if *byte == BYTE_ORDER_MARK[matched] {
                 bytes = &bytes[1..];
                 self.mark = Some(matched + 1).filter(|matched| *matched < BYTE_ORDER_MARK.len());
             } else {
-                // It was none. These are bytes of the first line, and too few to decide anything.
+                // No byte order mark after all: these one or two bytes are the beginning of the first line.
                 self.kept.extend_from_slice(&BYTE_ORDER_MARK[..matched]);
                 self.so_far.add(&BYTE_ORDER_MARK[..matched]);
                 self.mark = None;
@@ -300,7 +300,7 @@ impl Splitter {
         bytes
     }
 
-    /// The last piece of a line has come; it stays where it is if it is the only one. True where the line was a long frame.
+    /// Takes the last piece of a line. If it is also the first one it is handed out without a copy. Returns true for a [`Line::Large`].
     fn line(&mut self, piece: &[u8], sink: Sink<'_>) -> Result<bool, FrameTooLarge> {
         let mut is_large = false;
         if self.so_far.length == 0 {
@@ -323,7 +323,7 @@ impl Splitter {
         Ok(is_large)
     }
 
-    /// Keeps a piece of a line that goes on.
+    /// Keeps a piece of a line that has not ended.
     fn keep(&mut self, piece: &[u8], sink: Sink<'_>) -> Result<(), FrameTooLarge> {
         self.so_far.add(piece);
         if !self.so_far.is_given {
@@ -339,7 +339,7 @@ impl Splitter {
         result
     }
 
-    /// Keeps as much of a piece as there is room for, in a buffer that is never larger than that.
+    /// Appends as much of a piece as the limit allows; the buffer never gets larger than the limit either.
     fn append(&mut self, piece: &[u8]) {
         let room = self.rules.room(&self.kept);
         let piece = &piece[..piece.len().min(room.saturating_sub(self.kept.len()))];

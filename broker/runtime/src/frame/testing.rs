@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// Values with texts full of what has to be escaped.
+/// JSON values whose texts have many characters that must be escaped.
 pub(super) fn values() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -29,7 +29,7 @@ pub(super) fn texts() -> impl Strategy<Value = String> {
     ]
 }
 
-/// The same value with white space of all kinds between what belongs together.
+/// The same value with white space of all kinds between its tokens.
 pub(super) fn loose(value: &Value) -> String {
     serde_json::to_string_pretty(value)
         .unwrap()

@@ -1,25 +1,25 @@
-//! Lines and frames in words, for the fuzzers.
+//! The results of splitting and parsing in a form that fuzzers can compare.
 
 use super::{FRAME_CAP, Incoming, Limits, Line, Outgoing, Splitter, Stream, parse};
 
-/// What came of a line on stdout.
+/// The result for one line on stdout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     /// A log line, and whether it was cut.
     Log(String, bool),
-    /// A frame, and why it is none.
+    /// A frame that was refused, and the reason.
     Malformed(Vec<u8>, String),
-    /// A frame that is a call, and the arguments of its gate.
+    /// A frame that is a call, and the arguments for its gate.
     Service(Vec<u8>, String),
-    /// A frame that is an answer, and the line in which it is passed on.
+    /// A frame that is an answer, and the line that passes it on.
     Response(Vec<u8>, Vec<u8>),
     /// Any other frame.
     Other(Vec<u8>),
-    /// The stream is at fault.
+    /// The stream was refused.
     Fatal,
 }
 
-/// What comes of some bytes on stdout that arrive in pieces of these sizes, again and again, under small limits.
+/// Splits and parses the bytes of a stdout that arrives in pieces of these sizes, repeated in turn, with these small limits.
 #[must_use]
 pub fn told(stdout: &[u8], sizes: &[usize], frame: usize, log_line: usize) -> Vec<Told> {
     let lent = frame / 2;

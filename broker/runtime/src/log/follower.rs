@@ -1,11 +1,12 @@
-//! Who reads a log as it grows.
+//! Reading a log while it grows.
 
 use std::time::Instant;
 
 use super::plugin_log::PluginLog;
 use super::ring::Taken;
 
-/// A place in a plugin's log. One that takes its lines too late misses some and is told how many; it never holds up the plugin.
+/// A reader's position in a plugin's log. A follower that takes its lines too late loses some and is told how many; it never delays the
+/// plugin.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -33,7 +34,7 @@ pub struct Follower {
 }
 
 impl PluginLog {
-    /// Follows the log from its last lines on: so many that are there, and all that come.
+    /// Follows the log: the last `most` lines that are there now, and all later ones.
     pub fn follow(&self, last: usize) -> Follower {
         Follower {
             log: self.clone(),
@@ -43,18 +44,18 @@ impl PluginLog {
 }
 
 impl Follower {
-    /// The lines that have come since the last time, `most` of them at most. Does not wait.
+    /// The lines since the last call, `most` of them at most. Does not wait.
     pub fn take(&mut self, most: usize) -> Taken {
         let taken = self.log.after(self.after, most);
         self.after = match taken.lines.last() {
             Some(line) => line.number,
-            // With none taken, those that are lost would be told again.
+            // If no line was taken the position stays, so the lost lines must be skipped here: else they would be counted again.
             None => self.after + taken.lost,
         };
         taken
     }
 
-    /// Waits until there is something to take, or until nothing will come any more. False when the time has passed first.
+    /// Waits until there is a line to take, or the log is complete. Returns false if `until` has passed first.
     pub fn wait(&self, until: Instant) -> bool {
         self.log.wait(self.after, until)
     }

@@ -6,14 +6,14 @@ use std::time::SystemTime;
 
 use crate::frame::Stream;
 
-/// Where a line of a plugin's log comes from.
+/// The source of a line in a plugin's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LogStream {
-    /// What the plugin wrote to stdout, but for frames.
+    /// The plugin wrote it to stdout, and it is not a frame.
     Stdout,
-    /// What it wrote to stderr.
+    /// The plugin wrote it to stderr.
     Stderr,
-    /// What the runtime says of it: that it was started, how it ended, what it did wrong.
+    /// The runtime reports about the plugin: that it was started, how it ended, what it did wrong.
     Runtime,
 }
 
@@ -21,15 +21,15 @@ pub enum LogStream {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogLine {
-    /// Its position among all lines of this plugin, from 1 on.
+    /// Its position among all lines of this plugin, counted from 1.
     pub number: u64,
-    /// When the runtime read it.
+    /// The time at which the runtime read it.
     pub at: SystemTime,
-    /// Where it comes from.
+    /// The source of the line.
     pub stream: LogStream,
-    /// The line without its end. What a terminal would obey is still in there.
+    /// The line without its line break. It may contain escape sequences that a terminal would obey.
     pub text: Arc<str>,
-    /// Whether the end of a long line is missing.
+    /// Whether the line was cut because it was too long.
     pub is_cut: bool,
 }
 

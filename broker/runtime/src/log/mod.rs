@@ -1,8 +1,8 @@
-//! The last lines of each plugin, and who follows them.
+//! The log of each plugin: its last lines, and followers that read them.
 //!
-//! A log is one ring behind a lock. The loop pushes lines; everyone else copies lines out of it by their numbers. A follower has no
-//! queue: it is a number, and when the ring has let go of lines meanwhile it is told how many. So followers cost no memory, and
-//! what the one who pushes waits for is at most the copying of as many references as the ring has lines.
+//! A log is one ring behind a lock. The loop pushes lines; all other threads copy lines out by their numbers. A follower has no queue, only
+//! the number of the last line that it took; if the ring has dropped lines since, the follower is told how many. So followers cost no
+//! memory, and the thread that pushes waits at most while another copies one reference for each line of the ring.
 
 mod follower;
 mod line;

@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use super::line::{LogLine, LogStream};
 use super::ring::{Ring, Taken};
 
-/// The last lines of one plugin, through its restarts: 500, or as many as have 1 MiB together. Clones are handles of the same log.
+/// The last lines of one plugin, kept across its restarts: 500 lines or 1 MiB, whichever is less. Clones are handles to the same log.
 ///
 /// ```
 /// use callgate_runtime::PluginLog;
@@ -27,7 +27,7 @@ pub struct PluginLog {
 #[derive(Debug)]
 struct Shared {
     ring: Mutex<Ring>,
-    /// Told after each line.
+    /// Notified after each line, and when the log is closed.
     pushed: Condvar,
 }
 
@@ -42,40 +42,40 @@ impl PluginLog {
         }
     }
 
-    /// Adds a line. Waits for nobody but for those who copy lines out just now.
+    /// Adds a line. Can only be held up by threads that are just copying lines out.
     pub(crate) fn push(&self, at: SystemTime, stream: LogStream, text: &str, is_cut: bool) {
         self.shared.ring.lock().push(at, stream, text, is_cut);
         self.shared.pushed.notify_all();
     }
 
-    /// No more lines will come: the plugin was removed, or the runtime ends. Wakes who follows.
+    /// Marks the log as complete, because the plugin was removed or the runtime ends. Wakes the followers.
     pub(crate) fn close(&self) {
         self.shared.ring.lock().close();
         self.shared.pushed.notify_all();
     }
 
-    /// The last lines, the oldest first.
+    /// The last lines, `most` of them at most, the oldest first.
     pub fn last(&self, most: usize) -> Vec<LogLine> {
         let ring = self.shared.ring.lock();
         ring.after(ring.before_last(most), most).lines
     }
 
-    /// The last lines of one stream, the oldest first.
+    /// The last lines of one stream, `most` of them at most, the oldest first.
     pub fn last_of(&self, stream: LogStream, most: usize) -> Vec<LogLine> {
         self.shared.ring.lock().last_of(stream, most)
     }
 
-    /// The next lines after one with this number (0 for the oldest there is), `most` of them at most. Does not wait.
+    /// The lines after the one with this number (0 for the oldest that is kept), `most` of them at most. Does not wait.
     pub fn after(&self, number: u64, most: usize) -> Taken {
         self.shared.ring.lock().after(number, most)
     }
 
-    /// The number after which the last lines come.
+    /// The number after which the last `most` lines begin.
     pub(crate) fn before_last(&self, most: usize) -> u64 {
         self.shared.ring.lock().before_last(most)
     }
 
-    /// Waits until there is a line after one with this number, or there will be none. False when the time has passed.
+    /// Waits until there is a line after this number, or the log is complete. Returns false if `until` has passed first.
     pub(super) fn wait(&self, after: u64, until: Instant) -> bool {
         let mut ring = self.shared.ring.lock();
         let is_idle = |ring: &mut Ring| !ring.has_news(after);

@@ -1,4 +1,4 @@
-//! The lines that are kept. No lock, no clock.
+//! The lines of one log that are kept. Uses no lock and no clock.
 
 use std::collections::VecDeque;
 use std::time::SystemTime;
@@ -11,23 +11,23 @@ pub(super) const MOST_LINES: usize = 500;
 /// The most bytes of a log's lines.
 pub(super) const MOST_BYTES: usize = 1 << 20;
 
-/// Lines that were taken out of a log, the oldest first.
+/// Lines copied out of a log, the oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Taken {
     /// The lines.
     pub lines: Vec<LogLine>,
-    /// So many lines before these were let go before they were taken.
+    /// The number of lines between the last one taken before and the first of these that were dropped meanwhile.
     pub lost: u64,
-    /// No line will come after these.
+    /// No line will follow these: the log is complete.
     pub is_last: bool,
 }
 
-/// The last lines of a plugin: as many as fit both limits.
+/// The last lines of a plugin, as many as fit both limits.
 #[derive(Debug)]
 pub(super) struct Ring {
     lines: VecDeque<LogLine>,
-    /// Of all that are kept.
+    /// The bytes of all lines that are kept.
     bytes: usize,
     /// The number of the newest line, whether it is kept or not.
     newest: u64,
@@ -44,7 +44,7 @@ impl Ring {
         }
     }
 
-    /// Adds a line and lets go of the oldest ones until both limits hold.
+    /// Adds a line, and drops the oldest lines until both limits are met.
     pub(super) fn push(&mut self, at: SystemTime, stream: LogStream, text: &str, is_cut: bool) {
         let end = text.floor_char_boundary(LOG_LINE_CAP);
         let kept = &text[..end];
@@ -69,12 +69,12 @@ impl Ring {
         self.is_closed = true;
     }
 
-    /// Whether there is something to take after a line, or nothing will ever come.
+    /// Whether there is a line after this number, or the log is complete.
     pub(super) fn has_news(&self, after: u64) -> bool {
         self.newest > after || self.is_closed
     }
 
-    /// The next lines after one with this number, `most` of them at most.
+    /// The lines after the one with this number, `most` of them at most.
     pub(super) fn after(&self, number: u64, most: usize) -> Taken {
         let oldest = self.newest - self.lines.len() as u64 + 1;
         let next = number.saturating_add(1);
@@ -89,7 +89,7 @@ impl Ring {
         }
     }
 
-    /// The number after which the last `most` lines come.
+    /// The number after which the last `most` lines begin.
     pub(super) fn before_last(&self, most: usize) -> u64 {
         let kept = self.lines.len().min(most) as u64;
         self.newest - kept

@@ -47,11 +47,11 @@ fn no_more_than_a_mebibyte_is_kept() {
     }
     assert_eq!(log.last(500).len(), 16);
     push(&log, "a short one");
-    // The oldest one had to go for it.
+    // One line more than the byte limit allows, so the oldest line was dropped.
     assert_eq!(log.last(500).len(), 16);
 }
 
-/// A line without an end would have been kept as it is, and thrown out all others.
+/// A line without a line break was kept in full, and all other lines were dropped for it.
 #[test]
 fn a_long_line_is_cut_between_characters_and_says_so() {
     let log = PluginLog::new();
@@ -139,7 +139,7 @@ fn a_follower_waits_for_a_line_and_for_the_end() {
     assert!(follower.wait(Instant::now() + PATIENCE) && follower.take(1).is_last);
 }
 
-/// Who wrote waited for those who read, and a follower that took nothing would have stopped the plugin.
+/// The thread that pushed lines waited for readers, so a follower that took no lines would have stopped the plugin.
 #[test]
 fn followers_that_take_nothing_do_not_stop_the_writer() {
     let log = PluginLog::new();
@@ -152,7 +152,7 @@ fn followers_that_take_nothing_do_not_stop_the_writer() {
     }
 }
 
-/// Numbers that a program asks for are not trusted.
+/// The numbers in a request come from the program that asks, and may be any.
 #[test]
 fn any_number_may_be_asked_for() {
     let log = filled(600);

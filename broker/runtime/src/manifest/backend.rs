@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use super::error::Wrong;
 use super::fields::Node;
 
-/// What the runtime itself puts into the environment of a plugin.
+/// Environment variables that the runtime sets, so that a manifest may not.
 const SET_BY_RUNTIME: [&str; 4] = [
     "CALLGATE_FD",
     "PLUGIN_API_VERSION",
@@ -14,7 +14,7 @@ const SET_BY_RUNTIME: [&str; 4] = [
     "PLUGIN_SLUG",
 ];
 
-/// How a plugin and the bus reach each other.
+/// How a plugin is connected to the bus.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// `stdio`: the plugin speaks frames on its pipes.
@@ -24,17 +24,17 @@ pub enum Transport {
     Shm,
 }
 
-/// What a manifest says under `backend`.
+/// The value of `backend` in a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Backend {
     /// `entry`: a file of the folder, with no `..` in its path.
     pub entry: Option<PathBuf>,
-    /// `command`: program and arguments. A program with a `/` is looked for in the folder, one without in `PATH`.
+    /// `command`: program and arguments. A program with a `/` is looked up in the folder, one without in `PATH`.
     pub command: Option<Vec<String>>,
     /// `transport`.
     pub transport: Transport,
-    /// `env`: what is added to the environment.
+    /// `env`: variables added to the environment.
     pub env: BTreeMap<String, String>,
 }
 

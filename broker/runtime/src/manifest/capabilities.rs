@@ -1,7 +1,7 @@
-//! What a plugin may do, frame by frame.
+//! Decides frame by frame what a plugin may do.
 //!
-//! One policy of the broker holds all rights that are no more than a name, and both sides look there: the broker when the session
-//! opens a gate, this file when a frame comes. What a capability says beyond a name is kept beside it.
+//! Rights that consist of a name only are kept in one policy of the broker, which both sides consult: the broker when the session opens a
+//! gate, and this file when a frame arrives. The rest of a capability (tables, hosts, plugins) is kept beside the policy.
 //!
 //! | frame | allowed by |
 //! |---|---|
@@ -23,32 +23,32 @@ use super::hosts::{Host, Target};
 use crate::frame::{Incoming, Service};
 use callgate::Policy;
 
-/// Gates that every plugin may call. What `resources.*` gives of other plugins is looked at frame by frame.
+/// Gates that every plugin may call. For `resources.*` about other plugins each frame is checked as well.
 const FREE: [&str; 4] = ["permissions.*", "core.*", "data.config", "resources.*"];
 
-/// What a plugin's manifest allows.
+/// The capabilities that a plugin's manifest declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Capabilities {
     /// The plugin's own name.
     own: String,
     policy: Policy,
-    /// Tables that may be read, by the plugin that has them.
+    /// The tables that the plugin may read, by the name of the plugin that owns them.
     tables: BTreeMap<String, BTreeSet<String>>,
     hosts: BTreeSet<Host>,
     resources: BTreeSet<String>,
 }
 
-/// That a frame is not allowed.
+/// The error for a frame that the plugin may not send.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the plugin's manifest does not declare the capability `{capability}`")]
 pub(crate) struct Denied {
-    /// The string that would have to stand in `runtime_capabilities`. Where the frame lacks what its scope is made of, the
-    /// scope is a description.
+    /// The capability that is missing in `runtime_capabilities`. If the frame lacks the fields that its scope consists of, the scope is a
+    /// description.
     pub(crate) capability: String,
 }
 
 impl Capabilities {
-    /// What a plugin may do that declares nothing: provide gates under its name, and use what is free.
+    /// The capabilities of a plugin that declares none: to provide gates under its name, and to use what every plugin may use.
     pub(super) fn new(own: &str) -> Capabilities {
         let policy = Policy::new().provide(&format!("{own}.*"));
         Capabilities {
@@ -92,7 +92,7 @@ impl Capabilities {
         &self.policy
     }
 
-    /// Whether the plugin may send this frame.
+    /// Returns an error if the plugin may not send this frame.
     pub(crate) fn check(&self, frame: &Incoming<'_>) -> Result<(), Denied> {
         match frame {
             Incoming::Publish(publish) => self.check_publish(&publish.topic),
@@ -114,7 +114,7 @@ impl Capabilities {
         })
     }
 
-    /// A topic is a name, or all names under a prefix (`x.*`).
+    /// Checks a topic, which is a name or all names under a prefix (`x.*`).
     fn check_subscribe(&self, topic: &str) -> Result<(), Denied> {
         let is_prefix = topic.ends_with(".*");
         let name = &topic[..topic.len() - usize::from(is_prefix)];

@@ -1,11 +1,11 @@
-//! The strings that allow something: `resource.action[:scope]`.
+//! Parses capabilities, the strings in a manifest that allow something: `resource.action[:scope]`.
 
 use std::str::FromStr;
 
 use super::hosts::Host;
 use super::names::is_name;
 
-/// Frames that a capability of their own name with the scope `self` allows.
+/// Frames that are each allowed by the capability of the same name with the scope `self`.
 pub(super) const OF_SELF: [&str; 5] = [
     "data.sql",
     "data.kv",
@@ -14,7 +14,7 @@ pub(super) const OF_SELF: [&str; 5] = [
     "voice.moderation",
 ];
 
-/// Gates of services that have capabilities of their own: no `gate.call` stands for them. Those that end in a dot are
+/// Gates of services that have capabilities of their own, so that no `gate.call` pattern may match them. Names that end in a dot are
 /// prefixes.
 const GOVERNED: [&str; 11] = [
     "data.sql",
@@ -30,10 +30,10 @@ const GOVERNED: [&str; 11] = [
     "resources.",
 ];
 
-/// The topic with what all plugins write, which is for people: none of them hears the others there.
+/// The topic with the log lines of all plugins. It is for people: no plugin may listen to the others' logs there.
 const LOG: &str = "callgate.runtime.log";
 
-/// All there are, for errors.
+/// All capabilities there are, for error messages.
 const ALL: &str = "data.sql:self, data.kv:self, storage.file:self, voice.tokens:self, voice.moderation:self, \
      data.read:PLUGIN.TABLE, http.fetch:HOST[:PORT], events.publish:TOPIC, events.subscribe:TOPIC, runtime.schedule, \
      broadcast.clients, resources.read:PLUGIN, gate.provide:PATTERN, gate.call:PATTERN, gate.subscribe:PATTERN, \
@@ -42,7 +42,7 @@ const ALL: &str = "data.sql:self, data.kv:self, storage.file:self, voice.tokens:
 /// One capability.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Capability {
-    /// A frame of this name.
+    /// The right to send frames of this name.
     OfSelf(&'static str),
     Read {
         plugin: String,
@@ -51,14 +51,14 @@ pub(super) enum Capability {
     Fetch(Host),
     /// A topic, or a pattern `x.*`.
     Publish(String),
-    /// As `Publish`.
+    /// A topic, or a pattern `x.*`.
     Subscribe(String),
     Schedule,
     Broadcast,
     Resources {
         plugin: String,
     },
-    /// Five with a pattern of the broker's policies.
+    /// From here on: a pattern as in the broker's policies.
     Provide(String),
     Call(String),
     Listen(String),
@@ -67,7 +67,7 @@ pub(super) enum Capability {
 }
 
 impl FromStr for Capability {
-    /// What is allowed instead.
+    /// The description of what is allowed instead.
     type Err = String;
 
     fn from_str(text: &str) -> Result<Capability, String> {
@@ -141,13 +141,13 @@ fn table(scope: &str) -> Result<Capability, String> {
     })
 }
 
-/// Whether a text may be the name of a table in a capability, and so in a frame.
+/// Whether a text may be the name of a table, in a capability or a frame.
 pub(super) fn is_table(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     !text.is_empty() && text.chars().all(fits)
 }
 
-/// A topic, or a prefix and `.*`.
+/// Whether a text is a topic, or a prefix followed by `.*`.
 fn is_topic(text: &str) -> bool {
     let name = text.strip_suffix(".*").unwrap_or(text);
     let is_plain = !name.contains('*') && !name.contains(char::is_control);
@@ -170,7 +170,7 @@ fn pattern(
     })
 }
 
-/// A pattern of gates that does not stand for a service's.
+/// A pattern of gates, refused if it matches a service's gate.
 fn call(scope: &str) -> Result<Capability, String> {
     match GOVERNED.iter().find(|service| could_be(scope, service)) {
         Some(service) => Err(format!(
@@ -180,7 +180,7 @@ fn call(scope: &str) -> Result<Capability, String> {
     }
 }
 
-/// A pattern of topics that does not stand for the runtime's.
+/// A pattern of topics, refused if it matches the runtime's log.
 fn listen(action: &str, scope: &str, make: fn(String) -> Capability) -> Result<Capability, String> {
     match callgate::Policy::new().subscribe(scope).may_subscribe(LOG) {
         true => Err(format!("{action}:PATTERN that does not stand for `{LOG}`")),
@@ -188,7 +188,7 @@ fn listen(action: &str, scope: &str, make: fn(String) -> Capability) -> Result<C
     }
 }
 
-/// Whether a pattern matches a gate, or, of a prefix, could match a name under it.
+/// Whether a pattern matches a gate; or, if `service` is a prefix, could match a name under it.
 pub(super) fn could_be(pattern: &str, service: &str) -> bool {
     if !service.ends_with('.') {
         return callgate::Policy::new().call(pattern).may_call(service);

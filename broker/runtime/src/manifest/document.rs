@@ -13,10 +13,10 @@ use serde_json::{Map, Number, Value};
 
 use super::error::ManifestError;
 
-/// The most bytes of a manifest. A plugin chose what stands in the file.
+/// The most bytes of a manifest: the file comes from the plugin's author, who is not trusted.
 const MOST_BYTES: u64 = 1024 * 1024;
 
-/// Which of the two files a folder has, and what it says.
+/// Reads the manifest of a folder, whichever of the two files it is. Returns the file's path and its content.
 pub(super) fn read(folder: &Path) -> Result<(PathBuf, Value), ManifestError> {
     let (json, toml) = (folder.join("manifest.json"), folder.join("plugin.toml"));
     let folder = folder.to_owned();
@@ -28,7 +28,7 @@ pub(super) fn read(folder: &Path) -> Result<(PathBuf, Value), ManifestError> {
     }
 }
 
-/// A link that leads nowhere is there: reading it says what is wrong.
+/// Whether the file exists. A symbolic link that leads nowhere counts: reading it then gives the error that says what is wrong.
 fn is_there(file: &Path) -> Result<bool, ManifestError> {
     match file.symlink_metadata() {
         Ok(_) => Ok(true),
@@ -54,7 +54,7 @@ fn read_with(
     }
 }
 
-/// A pipe in the place of the file must not hold up the runtime, so the file is opened without waiting for a writer.
+/// Reads the file without blocking: if it is a named pipe, opening it must not wait for a writer.
 fn read_text(file: &Path) -> io::Result<String> {
     let mut options = OpenOptions::new();
     options
@@ -81,7 +81,7 @@ fn parse_json(text: &str) -> Result<Value, String> {
 }
 
 fn parse_toml(text: &str) -> Result<Value, String> {
-    // The table, and not a JSON value, so that a date is told from a table.
+    // Parsed as a TOML table and not directly as a JSON value, because only the table tells a date from a table.
     match text.parse::<toml::Table>() {
         Ok(table) => from_toml(toml::Value::Table(table)),
         Err(error) => Err(format!("not the TOML of a manifest: {error}")),
@@ -114,8 +114,8 @@ fn from_toml(value: toml::Value) -> Result<Value, String> {
     })
 }
 
-/// A JSON value in which no object has a key twice: of two capability lists a reader would see the first and the runtime
-/// take the second.
+/// A JSON value in which no object has a key twice. Otherwise a person could read the first of two capability lists, while the runtime
+/// takes the second.
 struct Unambiguous(Value);
 
 impl<'de> Deserialize<'de> for Unambiguous {

@@ -1,10 +1,10 @@
-//! What is wrong with a manifest.
+//! The errors for a manifest.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a plugin's folder has no manifest that can be used. Each names the file, and of a value the key, what was found
-/// there, and what is allowed.
+/// Why the manifest of a plugin's folder cannot be used. Each error names the file; an error about a value also names the key, what was
+/// found there, and what is allowed.
 ///
 /// ```
 /// let folder = std::env::temp_dir().join("a-folder-that-is-not-there");
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
-    /// Neither file is there.
+    /// The folder has neither of the two files.
     #[error(
         "the folder {} has no manifest: write `manifest.json` or `plugin.toml`",
         folder.display()
@@ -23,7 +23,7 @@ pub enum ManifestError {
         /// The plugin's folder.
         folder: PathBuf,
     },
-    /// Both files are there, and they could say different things.
+    /// The folder has both files, which could contradict each other.
     #[error(
         "the folder {} has both `manifest.json` and `plugin.toml`; remove one of them",
         folder.display()
@@ -32,7 +32,7 @@ pub enum ManifestError {
         /// The plugin's folder.
         folder: PathBuf,
     },
-    /// The operating system did not give the file.
+    /// The operating system refused to read the file.
     #[error("cannot read {}: {source}", file.display())]
     Unreadable {
         /// The manifest.
@@ -40,12 +40,12 @@ pub enum ManifestError {
         /// Why not.
         source: io::Error,
     },
-    /// The file is no JSON or TOML, or too long.
+    /// The file is not valid JSON or TOML, or is too long.
     #[error("{}: {why}", file.display())]
     Syntax {
         /// The manifest.
         file: PathBuf,
-        /// What is wrong, and in which line where that is known.
+        /// What is wrong, with the line if it is known.
         why: String,
     },
     /// A key is missing or unknown, or has a value that is not allowed.
@@ -53,16 +53,16 @@ pub enum ManifestError {
     Key {
         /// The manifest.
         file: PathBuf,
-        /// Where in the document, such as `backend.command[0]`.
+        /// The place in the document, such as `backend.command[0]`.
         key: String,
         /// What was found there: `is the number 5`, `is missing`.
         found: String,
-        /// What may stand there.
+        /// What is allowed there.
         allowed: String,
     },
 }
 
-/// What is wrong at a key, before the file is known.
+/// An error at a key; the caller adds the file's path to it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wrong {
     pub(super) key: String,

@@ -1,4 +1,4 @@
-//! Values of a document with the keys that lead to them, so that each error can name its place.
+//! Values of a manifest together with their keys, so that each error can name the place.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -8,18 +8,18 @@ use serde_json::{Map, Value};
 
 use super::error::Wrong;
 
-/// How much of a wrong value an error shows.
+/// The most characters of a wrong value that an error shows.
 const SHOWN_CHARS: usize = 60;
 
-/// A value and where it stands.
+/// A value and the key that leads to it.
 pub(super) struct Node<'a> {
     key: String,
     value: &'a Value,
 }
 
-/// An object that has none but the keys that are allowed.
+/// An object that was checked to have only allowed keys.
 pub(super) struct Table<'a> {
-    /// What leads to it; empty for the document.
+    /// The key that leads to the object; empty for the whole document.
     key: String,
     values: &'a Map<String, Value>,
 }
@@ -36,7 +36,7 @@ impl<'a> Node<'a> {
         self.value
     }
 
-    /// That the value is not one that is allowed.
+    /// The error for a value that is not allowed.
     pub(super) fn wrong(&self, allowed: impl Into<String>) -> Wrong {
         Wrong {
             key: or_document(&self.key),
@@ -49,7 +49,7 @@ impl<'a> Node<'a> {
         self.value.as_str().ok_or_else(|| self.wrong("a text"))
     }
 
-    /// A text that is not empty and that can be handed to the kernel.
+    /// A text that is not empty and has no NUL, so that it can be passed to the kernel.
     pub(super) fn text(&self) -> Result<&'a str, Wrong> {
         let text = self.value.as_str().unwrap_or_default();
         match text.is_empty() || text.contains('\0') {
@@ -85,7 +85,7 @@ impl<'a> Node<'a> {
         texts.map(|node| Ok(node.any_text()?.to_owned())).collect()
     }
 
-    /// An object with whatever keys.
+    /// The entries of an object with any keys.
     pub(super) fn entries(&self) -> Result<Vec<(&'a str, Node<'a>)>, Wrong> {
         let values = self.value.as_object();
         let values = values.ok_or_else(|| self.wrong("a table"))?.iter();
@@ -96,7 +96,7 @@ impl<'a> Node<'a> {
         Ok(nodes.collect())
     }
 
-    /// An object with no keys but these.
+    /// An object, refused if it has a key that is not in `keys`.
     pub(super) fn table(&self, keys: &[&str]) -> Result<Table<'a>, Wrong> {
         let values = self.value.as_object();
         let values = values.ok_or_else(|| self.wrong("a table"))?;
@@ -115,14 +115,14 @@ impl<'a> Node<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// The value of a key, unless it is missing or null.
+    /// The value of a key; `None` if it is missing or null.
     pub(super) fn get(&self, name: &str) -> Option<Node<'a>> {
         let value = self.values.get(name).filter(|value| !value.is_null())?;
         let key = joined(&self.key, name);
         Some(Node { key, value })
     }
 
-    /// The value of a key that has to be there.
+    /// The value of a key that must be present.
     pub(super) fn required(&self, name: &str, allowed: &str) -> Result<Node<'a>, Wrong> {
         self.get(name).ok_or_else(|| self.missing(name, allowed))
     }
@@ -135,7 +135,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// What a key's value is read into, where it is there.
+    /// Reads the value of an optional key with `read`.
     pub(super) fn maybe<T>(
         &self,
         name: &str,
@@ -172,7 +172,7 @@ fn describe(value: &Value) -> String {
     }
 }
 
-/// The beginning of a text that the plugin's author chose, fit for a terminal.
+/// The beginning of a text from the plugin's author, with control characters escaped so that it can be printed on a terminal.
 fn shortened(text: &str) -> String {
     shown(&cut(text)).into_owned()
 }

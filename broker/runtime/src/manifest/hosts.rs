@@ -1,23 +1,23 @@
-//! Which host a URL leads to, read so strictly that no other reader can find another one in it.
+//! Finds the host that a URL leads to. The parser is strict, so that no other parser can find a different host in the same URL.
 
 use std::fmt;
 
-/// A host and its port; without one, the usual port of the URL's scheme.
+/// A host and its port; without a port, the usual port of the URL's scheme is meant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Host {
-    /// In small letters; an IPv6 address in brackets.
+    /// In lower case; an IPv6 address in brackets.
     name: String,
     port: Option<u16>,
 }
 
-/// Where a URL leads to.
+/// The host and port that a URL leads to.
 pub(super) struct Target {
     host: Host,
     usual_port: u16,
 }
 
 impl Host {
-    /// `HOST` or `HOST:PORT`.
+    /// Parses `HOST` or `HOST:PORT`.
     pub(super) fn parse(text: &str) -> Option<Host> {
         let end = match text.starts_with('[') {
             true => text.find(']')? + 1,
@@ -35,8 +35,8 @@ impl Host {
 }
 
 impl Target {
-    /// Of a URL with the scheme `http` or `https`. None for one with a user or with a character that is not allowed in a host, such
-    /// as `\`, which some readers take for `/`; and for one with control characters, which some readers skip.
+    /// Parses a URL with the scheme `http` or `https`. Returns `None` if the URL names a user; if the host has a character that is not
+    /// allowed there, such as `\`, which some parsers take for `/`; or if there are control characters, which some parsers skip.
     pub(super) fn of(url: &str) -> Option<Target> {
         if url.contains(char::is_control) {
             return None;
@@ -52,7 +52,7 @@ impl Target {
         Some(Target { host, usual_port })
     }
 
-    /// The host, without its port where that is the usual one.
+    /// The host, without the port if it is the usual one of the scheme.
     pub(super) fn host(&self) -> Host {
         let port = self.host.port.filter(|port| *port != self.usual_port);
         Host {
@@ -61,7 +61,7 @@ impl Target {
         }
     }
 
-    /// Whether it leads to a host that was declared, with the port or without it.
+    /// Whether the target is a declared host, which may be declared with or without its port.
     pub(super) fn is(&self, declared: &Host) -> bool {
         let port = self.host.port.unwrap_or(self.usual_port);
         self.host.name == declared.name && declared.port.unwrap_or(self.usual_port) == port
@@ -77,7 +77,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// A name or an IPv4 address in ASCII, or an IPv6 address in brackets. Other letters have to be written as `xn--…`.
+/// Whether a text is a name or an IPv4 address in ASCII, or an IPv6 address in brackets. Other letters must be written as `xn--…`.
 fn is_host(name: &str) -> bool {
     match name
         .strip_prefix('[')

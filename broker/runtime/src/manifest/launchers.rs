@@ -1,4 +1,4 @@
-//! Which program runs a file that is no program itself.
+//! The programs that run a plugin's file when it cannot be executed itself.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -24,13 +24,13 @@ pub struct Launchers {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LaunchError {
-    /// There is no such file.
+    /// The file does not exist.
     #[error("`backend.entry` is `{}`, and there is no such file in the plugin's folder", entry.display())]
     NoEntry {
         /// The file.
         entry: PathBuf,
     },
-    /// No launcher is configured for its extension, and it is no program.
+    /// No launcher is configured for the file's extension, and the file is not executable.
     #[error(
         "no launcher is configured for `{}`, and it may not be executed; name a `backend.command`, or configure a launcher \
          (there are: {known})",
@@ -55,15 +55,15 @@ impl Default for Launchers {
 }
 
 impl Launchers {
-    /// No launcher at all: each entry is started itself.
+    /// No launchers: each `backend.entry` must be executable itself.
     pub fn none() -> Launchers {
         Launchers {
             by_extension: BTreeMap::new(),
         }
     }
 
-    /// Has files with an extension (without its dot) run by a program with these first arguments. With none, files of this
-    /// extension have no launcher.
+    /// Sets the program, with its first arguments, that runs files with this extension (given without its dot). An empty command removes
+    /// the launcher of the extension.
     #[must_use]
     pub fn with<T: Into<OsString>>(
         mut self,
@@ -78,7 +78,7 @@ impl Launchers {
         self
     }
 
-    /// Program and arguments for an entry in a folder.
+    /// The program and arguments that start `entry` in `folder`.
     pub(super) fn command_line(
         &self,
         folder: &Path,

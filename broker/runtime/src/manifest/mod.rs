@@ -1,8 +1,8 @@
-//! What a plugin's folder says of it: how it is started, and what it may do.
+//! The manifest in a plugin's folder: how the plugin is started, and what it may do.
 //!
-//! Reading goes in two steps: `document` gives the file as a JSON value, whichever of the two languages it is written in, and
-//! `parse` checks it key by key with `fields`, which knows where each value stands. `capabilities` decides which frames are
-//! allowed, and gives the same decisions to the broker as a policy.
+//! Reading has two steps. `document` reads the file, JSON or TOML, into one JSON value. `parse` checks that value key by key with the types
+//! of `fields`, which remember the place of each value for error messages. `capabilities` decides which frames are allowed, and gives the
+//! same decisions to the broker as a policy.
 
 mod backend;
 mod capabilities;

@@ -3,11 +3,11 @@
 use super::error::Wrong;
 use super::fields::Node;
 
-/// The most bytes of a name, so that names of actions fit behind it.
+/// The most bytes of a plugin's name: a gate's name must have room for the name of an action after it.
 const MOST_BYTES: usize = 64;
 
-/// What the gates of services and of the runtime begin with. The prefix of a plugin with such a name would stand for
-/// gates that it is not to answer.
+/// The first words of the names of the services' and the runtime's gates. A plugin of such a name would get the right to provide all gates
+/// that begin with it.
 const RESERVED: [&str; 16] = [
     "broadcast",
     "callgate",
@@ -27,7 +27,7 @@ const RESERVED: [&str; 16] = [
     "voice",
 ];
 
-/// What the names begin with under which the runtime, the services and the command line are on the bus.
+/// Prefix of the names that the runtime, the services and the command line have on the bus.
 const OURS: &str = "callgate-";
 
 /// Whether a text is a name: `^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$`.
@@ -40,14 +40,14 @@ pub(super) fn is_name(text: &str) -> bool {
     begins_well && text.len() <= MOST_BYTES && text.split('-').all(is_word)
 }
 
-/// What is allowed instead of a name that no plugin may have.
+/// Refuses a name that no plugin may have; the error describes the names that are allowed.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     if !is_name(name) {
         return Err(format!(
             "small letters and digits in words that `-` joins, the first one a letter, {MOST_BYTES} bytes at most"
         ));
     }
-    // A plugin of such a name would have its policy in the place of theirs.
+    // The policy of such a plugin would replace the policy of the runtime, the services or the command line.
     let is_ours = name.starts_with(OURS);
     match is_ours || RESERVED.contains(&name) {
         true => Err(format!(
@@ -59,7 +59,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
-/// The name of a plugin whose manifest this is.
+/// Reads the plugin's own name from its manifest.
 pub(super) fn own_name(node: &Node<'_>) -> Result<String, Wrong> {
     let name = node.any_text()?;
     match check_name(name) {

@@ -1,4 +1,4 @@
-//! A document as a manifest, key by key.
+//! Parses the document of a manifest, key by key.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::plugin::{Manifest, PluginType, Resources};
 use super::reserved::Reserved;
 use super::{backend, document, names, restart, settings, versions};
 
-/// The keys that mean nothing to the runtime.
+/// Keys that the runtime keeps for hosts and does not interpret.
 const OTHERS: [&str; 9] = [
     "author",
     "frontend",
@@ -25,7 +25,7 @@ const OTHERS: [&str; 9] = [
     "sidebar",
 ];
 
-/// The keys that mean something.
+/// Keys that the runtime interprets.
 const KNOWN: [&str; 15] = [
     "name",
     "version",
@@ -44,27 +44,27 @@ const KNOWN: [&str; 15] = [
     "dependencies",
 ];
 
-/// The most capabilities: all of them are looked at for each frame.
+/// The most capabilities of a plugin. There is a limit because the runtime searches them for each frame.
 const MOST_CAPABILITIES: usize = 1024;
 
-/// The most of any resource, in MiB: an exbibyte less one.
+/// The largest amount of any resource, in MiB: one MiB less than an exbibyte.
 const MOST_MB: u64 = (1 << 40) - 1;
 
 impl Manifest {
-    /// Reads the manifest of a plugin's folder. A runtime refuses beyond this what claims a gate that its host
-    /// [provides](crate::Builder::reserved).
+    /// Reads the manifest of a plugin's folder. In addition a runtime refuses manifests that claim a gate which its host
+    /// [reserves](crate::Builder::reserved).
     ///
     /// # Errors
     ///
-    /// There is none or there are two, the file cannot be read, or what it says is not allowed; then the error names the
+    /// The folder has no manifest or two, the file cannot be read, or its content is not allowed; in the last case the error names the
     /// file, the key, what was found there and what is allowed.
     pub fn read(folder: &Path) -> Result<Manifest, ManifestError> {
         Manifest::read_with(folder, &Reserved::ours())
     }
 
-    /// The same where these gates are the host's.
+    /// The same, and refuses manifests that claim one of the `reserved` gates.
     pub(crate) fn read_with(folder: &Path, reserved: &Reserved) -> Result<Manifest, ManifestError> {
-        // The program is started in this folder, so its path must not depend on where the host runs.
+        // Made absolute because the program is started in this folder, whatever the host's working directory is.
         let folder = std::path::absolute(folder).map_err(|source| ManifestError::Unreadable {
             file: folder.to_owned(),
             source,
@@ -120,8 +120,8 @@ fn manifest(
     })
 }
 
-/// What is declared: each of `runtime_capabilities`, and of `permissions` what is one. Plugins of other runtimes of the protocol
-/// declare all there, beside permissions that are their host's.
+/// The declared capabilities: all of `runtime_capabilities`, and those entries of `permissions` that are capabilities. Plugins written for
+/// other runtimes of the protocol put everything into `permissions`, together with permissions for their hosts.
 fn capabilities(
     table: &Table<'_>,
     name: &str,

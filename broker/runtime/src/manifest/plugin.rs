@@ -1,4 +1,4 @@
-//! A manifest that was checked.
+//! A manifest whose values were all checked.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -26,7 +26,7 @@ pub enum PluginType {
     Extension,
 }
 
-/// What a manifest says under `resources`. Nothing here goes by it.
+/// The value of `resources` in a manifest. The runtime stores it for hosts and enforces none of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Resources {
@@ -63,7 +63,7 @@ pub struct Resources {
 /// # }
 /// ```
 ///
-/// # What may stand there
+/// # Keys and their values
 ///
 /// Unknown keys are refused, and a key whose value is null counts as missing.
 ///
@@ -189,17 +189,17 @@ impl Manifest {
         &self.dependencies
     }
 
-    /// A key that means nothing to the runtime, such as `frontend`, if the manifest has it.
+    /// A key that the runtime does not interpret, such as `frontend`; `None` if the manifest does not have it.
     pub fn other(&self, key: &str) -> Option<&Value> {
         self.others.get(key)
     }
 
-    /// Program and arguments: `backend.command`, or the launcher of `backend.entry`. A program is an absolute path, or a name
-    /// without `/` that is looked for in `PATH`.
+    /// The program and arguments that start the plugin: `backend.command`, or the launcher of `backend.entry`. The program is an absolute
+    /// path, or a name without `/` that is looked up in `PATH`.
     ///
     /// # Errors
     ///
-    /// Nothing is configured for the entry's extension, and it is no program.
+    /// No launcher is configured for the entry's extension, and the file is not executable.
     pub fn command_line(&self, launchers: &Launchers) -> Result<Vec<OsString>, LaunchError> {
         if let Some(command) = &self.backend.command {
             let mut words: Vec<OsString> = command.iter().map(OsString::from).collect();
@@ -214,21 +214,21 @@ impl Manifest {
         launchers.command_line(&self.folder, entry)
     }
 
-    /// What the plugin's session may do on the bus. The broker holds a plugin that links the client to it, and the runtime's
-    /// session for one on pipes.
+    /// The rights of the plugin's session on the bus. For a plugin that links the client the broker enforces them; for a plugin on pipes
+    /// they are the rights of the session that the runtime opens for it.
     ///
-    /// It provides the gates under its name. A capability for frames (`data.kv:self`) is the right to call the gates of these
-    /// names, one for events is the right to send on open topics or to listen, and those that begin with `gate.` and
-    /// `share.` mean what they mean in [`Policy::from_capabilities`].
+    /// The policy lets the plugin provide the gates under its name. A capability for frames (`data.kv:self`) gives the right to call the
+    /// gate of that name, one for events the right to send on open topics or to listen, and those that begin with `gate.` and `share.` mean
+    /// the same as in [`Policy::from_capabilities`].
     ///
-    /// A right of the broker's is to call a gate or not. What a capability says beyond that (the table of `data.read`, the host of
-    /// `http.fetch`, the plugin of `resources.read`) the runtime checks for plugins on pipes, and the service itself for those
-    /// that link the client.
+    /// The broker only decides whether a gate may be called. The rest of a capability (the table of `data.read`, the host of `http.fetch`,
+    /// the plugin of `resources.read`) is checked by the runtime for plugins on pipes, and by the service itself for plugins that link the
+    /// client.
     pub fn policy(&self) -> Policy {
         self.capabilities.policy().clone()
     }
 
-    /// What the bridge checks frames with.
+    /// The capabilities that the bridge checks frames against.
     pub(crate) fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }

@@ -2,7 +2,7 @@
 
 use super::capability::{Capability, could_be};
 
-/// What the runtime's own gates and topics begin with.
+/// Prefix of the names of the runtime's own gates and topics.
 const OURS: &str = "callgate.";
 /// The gates of the crate `callgate-services`.
 const OF_SERVICES: [&str; 4] = [
@@ -12,10 +12,11 @@ const OF_SERVICES: [&str; 4] = [
     "schedule.unregister",
 ];
 
-/// Gates that no plugin of a folder provides, also while nobody does: whoever provides them gets what others mean for the host.
+/// Gates that no plugin from a folder may provide, even while nobody provides them: such a plugin would receive the data that other plugins
+/// send to the host's services.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reserved {
-    /// Those of the host.
+    /// The gates of the host's services.
     gates: Vec<String>,
 }
 
@@ -32,13 +33,13 @@ impl Reserved {
         }
     }
 
-    /// The runtime's alone.
+    /// Reserves only the gates of the runtime itself.
     pub(crate) fn ours() -> Reserved {
         Reserved { gates: Vec::new() }
     }
 
-    /// What is allowed instead of a capability that claims one of them. An open topic of the name claims it as well: while that is
-    /// there, nobody can provide the gate.
+    /// Refuses a capability that claims a reserved gate; the error says what is allowed instead. An open topic of that name claims it as
+    /// well: while the topic exists, nobody can provide the gate.
     pub(super) fn check(&self, capability: &Capability) -> Result<(), String> {
         let (action, pattern) = match capability {
             Capability::Provide(pattern) => ("gate.provide", pattern),

@@ -10,15 +10,15 @@ use super::fields::{Node, Table};
 
 /// The longest time that a manifest may set: a day.
 const MOST_MS: u64 = 86_400_000;
-/// The longest grace: the end of the runtime waits for it.
+/// The longest time to wait between SIGTERM and SIGKILL: a runtime that stops waits for it.
 const MOST_GRACE_MS: u64 = 60_000;
 const MOST_COUNT: u64 = 1_000_000;
-/// The most times of a back-off.
+/// The most entries in the list of waiting times between restarts.
 const MOST_STEPS: usize = 64;
-/// A back-off that ends with less is for plugins that a quarantine stops: nothing else would end restarts that follow each other at
-/// once.
+/// A list of waiting times that ends with less than this is allowed only with a quarantine, because nothing else would end restarts that
+/// follow each other without a pause.
 const STEADY_STEP: Duration = Duration::from_secs(1);
-/// What a quarantine is at most and at least that does so.
+/// The most crashes and the shortest time with which a quarantine counts for that.
 const CRASHES: u32 = 100;
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -35,8 +35,8 @@ const KEYS: [&str; 10] = [
     "quarantine_within_ms",
 ];
 
-/// What a manifest says under `restart`: a text (`"on-failure"`), or a table with any of these keys. What it does not say
-/// is as the runtime's configuration says ([`RestartTable::over`]).
+/// The value of `restart` in a manifest: a text (`"on-failure"`), or a table with any of these keys. The runtime's own settings apply for
+/// keys that are missing ([`RestartTable::over`]).
 ///
 /// ```
 /// use std::time::Duration;
@@ -54,28 +54,29 @@ const KEYS: [&str; 10] = [
 pub struct RestartTable {
     /// `when`, or the text itself: `always` or `on-failure`.
     pub when: Option<When>,
-    /// `ready_within_ms`: how long the plugin may take from its start until it says that it is ready.
+    /// `ready_within_ms`: how long the plugin may take from its start until it reports that it is ready.
     pub ready_within: Option<Duration>,
-    /// `ask_every_ms`: how often it is asked whether it still serves.
+    /// `ask_every_ms`: how often the runtime asks the plugin whether it still serves.
     pub ask_every: Option<Duration>,
-    /// `hung_after`: so many questions in a row without an answer, and it is killed.
+    /// `hung_after`: the runtime kills the plugin after this many questions in a row without an answer.
     pub hung_after: Option<u32>,
     /// `call_deadline_ms`: how long a call to or of the plugin may take.
     pub call_deadline: Option<Duration>,
     /// `stop_grace_ms`: time from SIGTERM to SIGKILL, a minute at most.
     pub stop_grace: Option<Duration>,
-    /// `backoff_ms`: how long the next start is waited with, crash by crash.
+    /// `backoff_ms`: how long the runtime waits before the next start, crash by crash.
     pub backoff: Option<Vec<Duration>>,
-    /// `steady_after_ms`: a run so long ends the counting of crashes for the back-off.
+    /// `steady_after_ms`: after a run of this length the next crash counts as the first one for `backoff_ms`.
     pub steady_after: Option<Duration>,
-    /// `quarantine_crashes`: so many crashes within `quarantine_within_ms`, and it is not started again by itself; 0 for no quarantine.
+    /// `quarantine_crashes`: after this many crashes within `quarantine_within_ms` the runtime starts the plugin only on request; 0 for
+    /// never.
     pub quarantine_crashes: Option<u32>,
-    /// `quarantine_within_ms`.
+    /// `quarantine_within_ms`: the time in which `quarantine_crashes` are counted.
     pub quarantine_within: Option<Duration>,
 }
 
 impl RestartTable {
-    /// How the plugin is supervised: as the manifest says, and as `usual` where it says nothing.
+    /// The settings for supervising the plugin: those of the manifest, and `usual` for what it leaves out.
     pub fn over(&self, usual: &Restart) -> Restart {
         let usual = usual.clone();
         let (crashes, within) = (usual.quarantine_crashes, usual.quarantine_within);
@@ -124,8 +125,8 @@ pub(super) fn restart(node: &Node<'_>) -> Result<RestartTable, Wrong> {
     Ok(restart)
 }
 
-/// Refuses a back-off with which a plugin that crashes would be started again and again without a pause. What is not in the manifest
-/// the host has decided.
+/// Refuses waiting times with which a crashing plugin would be restarted again and again without a pause. Only what the manifest itself
+/// sets is checked: the rest is the host's decision.
 fn check_steps(table: &Table<'_>, restart: &RestartTable) -> Result<(), Wrong> {
     let Some(node) = table.get("backoff_ms") else {
         return Ok(());

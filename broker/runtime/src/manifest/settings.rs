@@ -11,13 +11,13 @@ use super::fields::Node;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Setting {
-    /// Its value where nobody has set one.
+    /// The value that applies until somebody sets another one.
     pub default: Option<Value>,
-    /// All that the manifest says of it.
+    /// The whole declaration, as it is in the manifest.
     pub declared: Value,
 }
 
-/// A table of settings by key, or a list of tables that have a `key`. A setting that is a table has its default under
+/// Reads a table of settings by key, or a list of tables that each have a `key`. For a setting that is a table the default is its field
 /// `default`; any other value is the default itself.
 pub(super) fn settings(node: &Node<'_>) -> Result<BTreeMap<String, Setting>, Wrong> {
     if node.value().is_object() {

@@ -1,17 +1,17 @@
-//! Versions, and ranges of them.
+//! Versions and ranges of versions.
 
 use semver::{Version, VersionReq};
 
 use super::error::Wrong;
 use super::fields::Node;
 
-/// The version of the protocol on pipes that this runtime speaks.
+/// The version of the stdio protocol that this runtime speaks.
 pub const API_VERSION: &str = "1.0";
 
-/// The same with all three numbers, as ranges are compared with.
+/// The same version with all three numbers, to compare ranges with.
 const API: Version = Version::new(1, 0, 0);
 
-/// Three numbers and nothing else.
+/// A version of exactly three numbers, with nothing after them.
 pub(super) fn version(node: &Node<'_>) -> Result<Version, Wrong> {
     let version = node.any_text()?.parse::<Version>().ok();
     let is_plain = |version: &Version| version.pre.is_empty() && version.build.is_empty();
@@ -19,7 +19,7 @@ pub(super) fn version(node: &Node<'_>) -> Result<Version, Wrong> {
     version.filter(is_plain).ok_or_else(|| node.wrong(allowed))
 }
 
-/// A range that this runtime's version is in. Gives the text.
+/// Reads a range that must contain this runtime's version. Returns its text.
 pub(super) fn api_version(node: &Node<'_>) -> Result<String, Wrong> {
     let range = range(node)?;
     match range.includes(&API) {
@@ -30,11 +30,11 @@ pub(super) fn api_version(node: &Node<'_>) -> Result<String, Wrong> {
     }
 }
 
-/// Which versions fit: `1.0`, `^1.2`, `>=1.0 <2.0`, `1.x || 2.x`.
+/// A range of versions: `1.0`, `^1.2`, `>=1.0 <2.0`, `1.x || 2.x`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Range {
     pub(super) text: String,
-    /// One of these has to match.
+    /// The range contains a version that matches at least one of these.
     choices: Vec<VersionReq>,
 }
 
@@ -58,7 +58,7 @@ pub(super) fn range(node: &Node<'_>) -> Result<Range, Wrong> {
     }
 }
 
-/// Conditions of one choice with commas between them, where the author separated them by spaces as other ecosystems do.
+/// Puts commas between the conditions of one choice, for authors who separate them by spaces as other ecosystems do.
 fn with_commas(choice: &str) -> String {
     let mut text = String::with_capacity(choice.len());
     for word in choice.split([' ', ',']).filter(|word| !word.is_empty()) {

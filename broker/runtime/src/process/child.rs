@@ -1,5 +1,5 @@
-//! A child's process and its group: signals, and how it ended. It is reached by its pidfd, never by a number that could
-//! be another's by then.
+//! A child's process and its process group: signals, and how it ended. Signals go through the pidfd and not through the process number,
+//! which the kernel may have given to another process meanwhile.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -14,11 +14,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-/// How long a child that is given up is waited for after SIGKILL.
+/// How long dropping a [`Child`] waits for the process to end after SIGKILL.
 const AFTER_KILL: Duration = Duration::from_millis(50);
 
-/// A child that leads its process group. Its loop alone owns it. Where this is dropped before the end was seen, nobody supervises it
-/// any more: it is killed, with its group, and reaped.
+/// A child that leads its process group, owned by the loop that supervises it. If this is dropped before the loop has seen the child's end,
+/// the child and its group are killed and the child is reaped, because nobody would supervise them any more.
 #[derive(Debug)]
 pub(crate) struct Child {
     pid: u32,
@@ -30,7 +30,7 @@ pub(crate) struct Child {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Known(ExitStatus),
-    /// Somebody else took the exit status, and the kernel does not say it again.
+    /// Another part of this program took the exit status, and the kernel reports it only once.
     Unknown,
 }
 
@@ -66,8 +66,8 @@ impl Child {
         self.pidfd.as_raw_fd()
     }
 
-    /// How it ended; `None` while it runs. What is left of its group is killed when the end is first seen, before the leader is reaped:
-    /// until then its number, which is the group's, is its own.
+    /// Returns how the child ended; `None` while it runs. When the end is first seen, the rest of the group is killed before the leader is
+    /// reaped: until then the kernel cannot give the leader's number, which is also the group's, to another process.
     pub(crate) fn look(&mut self) -> Option<End> {
         if self.end.is_some() || !has_ended(self.pidfd.as_fd()) {
             return self.end;
@@ -80,17 +80,17 @@ impl Child {
         self.end
     }
 
-    /// Asks the process and its group to end.
+    /// Sends SIGTERM to the process and its group.
     pub(crate) fn terminate(&self) {
         self.signal_all(Signal::SIGTERM);
     }
 
-    /// Ends the process and its group.
+    /// Sends SIGKILL to the process and its group.
     pub(crate) fn kill(&self) {
         self.signal_all(Signal::SIGKILL);
     }
 
-    /// Those that have ended need no signal.
+    /// Sends a signal to the group and the process, unless the child's end was seen. A process that has ended meanwhile is no error.
     fn signal_all(&self, what: Signal) {
         if self.end.is_some() {
             return;
@@ -109,7 +109,8 @@ impl Child {
 
     fn signal_group(&self, what: Signal) -> io::Result<()> {
         match signal(self.pidfd.as_fd(), what as i32, Whom::Group) {
-            // A kernel before 6.9: by the number, which is the group's for as long as the leader is not reaped.
+            // Kernels before 6.9 cannot signal a group by pidfd. The number is safe, because it stays the group's until the leader is
+            // reaped.
             Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => {
                 if is_unreaped_child(self.pidfd.as_fd()) {
                     killpg(Pid::from_raw(self.pid as i32), what)?;
@@ -143,7 +144,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// A child that was started when the runtime had just ended went on without it.
+    /// A child that was started just when the runtime ended went on running.
     #[test]
     fn a_child_that_nobody_supervises_is_killed_with_its_group() {
         let launch = Launch {
@@ -155,7 +156,7 @@ mod tests {
         let Started { child, stdout, .. } = launch.start().unwrap();
         let until = Instant::now() + PATIENCE;
         drop(child);
-        // It and what it has started have its other end.
+        // The pipe ends once the child and the process that it started have both ended: they hold its other end.
         while stdout.read(&mut [0]) != Progress::Ended {
             assert!(Instant::now() < until, "they live");
             std::thread::sleep(Duration::from_millis(1));

@@ -13,15 +13,15 @@ use callgate_layout::sys::{limits, spawn, standard};
 use super::child::Child;
 use super::pipe::Pipe;
 
-/// What is started, and with which environment.
+/// A program to start, with its environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Launch {
-    /// The program: an absolute path, or a name that is looked for in `PATH`.
+    /// The program: an absolute path, or a name that is looked up in `PATH`.
     pub(crate) program: OsString,
     pub(crate) arguments: Vec<OsString>,
-    /// Where it begins to run: the plugin's folder.
+    /// The working directory: the plugin's folder.
     pub(crate) folder: PathBuf,
-    /// All of its environment.
+    /// The whole environment: nothing is inherited from this process.
     pub(crate) environment: Vec<(OsString, OsString)>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Started {
 }
 
 impl Launch {
-    /// The command, which is not started.
+    /// Builds the command without starting it.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).current_dir(&self.folder);
@@ -43,8 +43,8 @@ impl Launch {
         command
     }
 
-    /// Starts the child as the leader of a process group. The kernel kills it when the calling thread ends, so that thread has to
-    /// live as long as the runtime.
+    /// Starts the child as the leader of a process group. The kernel kills the child when the calling thread ends, so that thread must live
+    /// as long as the runtime.
     pub(crate) fn start(&self) -> io::Result<Started> {
         let mut command = self.command();
         command
@@ -54,7 +54,8 @@ impl Launch {
             .process_group(0);
         spawn::inherit_only_streams(&mut command);
         spawn::end_with_starter(&mut command);
-        // The standard library panics where the exec fails and the kernel has reaped the child by itself.
+        // The standard library panics if the exec fails and the kernel has already reaped the child, which it does where SIGCHLD is
+        // ignored.
         let spawned = catch_unwind(AssertUnwindSafe(|| command.spawn()));
         let lost = || {
             let why = "the reason is lost, because this program ignores SIGCHLD";
@@ -82,7 +83,7 @@ impl Launch {
     }
 }
 
-/// This process's ends of the pipes, which never block.
+/// This process's ends of the pipes, set to non-blocking.
 fn take_pipes(child: &mut process::Child) -> io::Result<(OwnedFd, Pipe, Pipe)> {
     let missing = || io::Error::other("the standard library made no pipe");
     let stdin: OwnedFd = child.stdin.take().ok_or_else(missing)?.into();

@@ -1,4 +1,4 @@
-//! The process of a supervised plugin: how it is started, its pipes, signals to its group, and its end.
+//! The process of a supervised plugin: starting it, its pipes, signals to its group, and its end.
 
 mod child;
 mod launch;

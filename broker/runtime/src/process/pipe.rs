@@ -1,4 +1,4 @@
-//! The reading end of a child's pipe.
+//! The reading end of a child's stdout or stderr.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -8,20 +8,20 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::read;
 
-/// What a pipe's reading end is read from.
+/// The reading end of a pipe from a child.
 #[derive(Debug)]
 pub(crate) struct Pipe {
     fd: OwnedFd,
 }
 
-/// What came of reading once.
+/// The result of one attempt to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// So many bytes.
+    /// This many bytes were read.
     Read(usize),
-    /// There is nothing now; an event will tell of more.
+    /// There is nothing to read now; the loop gets an event when there is.
     Empty,
-    /// All writing ends are closed, or the pipe cannot be read.
+    /// All writing ends are closed, or reading failed.
     Ended,
 }
 
@@ -36,13 +36,13 @@ impl Pipe {
         self.fd.as_raw_fd()
     }
 
-    /// The most bytes that can lie in it; its writer can change that.
+    /// The most bytes that the kernel keeps for the pipe; the writer can change this.
     pub(crate) fn capacity(&self) -> u64 {
         let capacity = fcntl(&self.fd, FcntlArg::F_GETPIPE_SZ).unwrap_or(0);
         u64::try_from(capacity).unwrap_or(0)
     }
 
-    /// Reads what is there, as much as `buffer` takes.
+    /// Reads the bytes that are there, as many as fit into `buffer`.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> Progress {
         loop {
             match read(&self.fd, buffer) {
@@ -59,7 +59,7 @@ impl Pipe {
     }
 }
 
-/// Has the kernel refuse what it would wait with. The other end of a pipe is not concerned.
+/// Sets this end to non-blocking. The other end of the pipe stays as it is.
 pub(super) fn never_block(fd: &OwnedFd) -> io::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
     fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;

@@ -1,16 +1,16 @@
-//! The signal at a write into a pipe that nobody reads. A pipe's writer cannot ask for the error alone, as that of a socket can.
+//! SIGPIPE, the signal for a write into a pipe that nobody reads. Sockets can ask for an error instead of the signal; pipes cannot.
 
 use std::fs;
 
 use nix::sys::signal::Signal;
 
-/// Whether this process ignores SIGPIPE; true where nobody can tell (no `/proc`).
+/// Whether this process ignores SIGPIPE. Returns true if that cannot be found out, because there is no `/proc`.
 pub(crate) fn is_sigpipe_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     is_ignored(&status, Signal::SIGPIPE).unwrap_or(true)
 }
 
-/// Whether a signal is ignored, as a process's status file says.
+/// Whether a process ignores a signal, according to its `/proc/PID/status`.
 fn is_ignored(status: &str, signal: Signal) -> Option<bool> {
     let mask = status
         .lines()
@@ -30,7 +30,7 @@ mod tests {
         assert_eq!(is_ignored(status, Signal::SIGPIPE), Some(true));
         assert_eq!(is_ignored(status, Signal::SIGTERM), Some(false));
         assert_eq!(is_ignored("", Signal::SIGPIPE), None);
-        // As the standard library has it.
+        // The Rust runtime ignores SIGPIPE before `main`.
         assert!(is_sigpipe_ignored());
     }
 }

@@ -1,4 +1,4 @@
-//! The way to a child's stdin: any thread writes, and what does not fit the pipe is queued.
+//! Writes to a child's stdin, from any thread. Bytes that do not fit into the pipe are queued.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,22 +10,22 @@ use nix::errno::Errno;
 use nix::unistd::write;
 use parking_lot::Mutex;
 
-/// So many bytes are gathered at most before they are written.
+/// The most bytes that are gathered before they are written.
 const MOST_GATHERED: usize = 16 << 10;
-/// A queue that has been written keeps its memory up to here.
+/// The most memory that a queue keeps once all of it was written.
 const KEEP: usize = 64 << 10;
 
-/// Why a line was not taken.
+/// Why a line was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// The queue holds as much as it may.
+    /// The queue is full.
     Full,
     /// The child has closed its stdin, or has ended.
     Gone,
 }
 
-/// The way to a child's stdin. Lines of several threads never mix. What the pipe does not take is queued, and written by the
-/// loop when the kernel says that there is room: it is woken only then.
+/// Writes to a child's stdin. Lines of several threads never mix. Bytes that the pipe does not take are queued; the loop writes them when
+/// the kernel reports that there is room, and is woken for nothing else.
 #[derive(Clone)]
 pub(crate) struct Stdin {
     shared: Arc<Shared>,
@@ -33,25 +33,25 @@ pub(crate) struct Stdin {
 
 struct Shared {
     state: Mutex<State>,
-    /// The most bytes that are queued.
+    /// The most bytes that may be queued.
     quota: usize,
-    /// Tells the loop that the queue became full, or that the child reads no more.
+    /// Tells the loop that the queue has become full, or that the child has closed its stdin.
     tell: Box<dyn Fn() + Send + Sync>,
 }
 
 struct State {
-    /// `None` once nothing is written any more.
+    /// `None` once the pipe was closed.
     pipe: Option<OwnedFd>,
     queue: VecDeque<u8>,
-    /// Whether the queue holds only what was gathered, so that the pipe may have room for it.
+    /// Whether the queue holds only gathered lines. Then the pipe may have room for them.
     is_gathering: bool,
-    /// Since when lines have been refused for want of room, without anything read by the child meanwhile.
+    /// The time since when lines are refused because the queue is full and the child has read nothing.
     stuck_since: Option<Instant>,
 }
 
 impl Stdin {
-    /// `tell` runs on a thread that writes and must not wait; it is called once each time the queue becomes full or the child is
-    /// found to read no more.
+    /// `tell` runs on the thread that writes and must not block. It is called once each time the queue becomes full, and when the child is
+    /// found to have closed its stdin.
     pub(crate) fn new(
         pipe: OwnedFd,
         quota: usize,
@@ -72,24 +72,24 @@ impl Stdin {
         }
     }
 
-    /// Writes a line, or queues what of it the pipe does not take.
+    /// Writes a line; the part that the pipe does not take is queued.
     pub(crate) fn write(&self, line: impl AsRef<[u8]>) -> Result<(), Refused> {
         self.with(|state, quota| state.write(line.as_ref(), quota))
     }
 
-    /// Writes a short line, also where the queue holds as much as it may.
+    /// Writes a short line, even if the queue is full.
     pub(crate) fn write_beyond(&self, line: &[u8]) -> Result<(), Refused> {
         self.with(|state, _| state.write(line, usize::MAX))
     }
 
-    /// Takes a line that is to be written together with others: the caller has to [write them](Stdin::write_gathered) soon. Whatever
-    /// else is written goes behind them.
+    /// Takes a line that is to be written together with others: the caller must [write them](Stdin::write_gathered) soon. Lines that are
+    /// written otherwise come after them.
     pub(crate) fn gather(&self, line: &[u8]) -> Result<(), Refused> {
         self.with(|state, quota| state.gather(line, quota))
     }
 
-    /// Writes what was gathered. What the pipe does not take of it stays in the queue, as with other lines. Where nobody reads any more,
-    /// the child may have read some of it.
+    /// Writes the gathered lines. The part that the pipe does not take stays queued, as for other lines. If the child has closed its stdin,
+    /// it may have read some of them before.
     pub(crate) fn write_gathered(&self) -> Result<(), Refused> {
         self.with(|state, _| {
             let is_lost = state.is_gathering && !state.flush();
@@ -98,12 +98,12 @@ impl Stdin {
         })
     }
 
-    /// Writes what is queued, as far as the pipe takes it.
+    /// Writes queued bytes, as many as the pipe takes.
     pub(crate) fn flush(&self) {
         self.shared.state.lock().flush();
     }
 
-    /// Does something that may be news to the loop.
+    /// Runs `work`, and tells the loop if that has news for it.
     fn with<T>(&self, work: impl FnOnce(&mut State, usize) -> (T, bool)) -> T {
         let (outcome, is_news) = work(&mut self.shared.state.lock(), self.shared.quota);
         if is_news {
@@ -112,22 +112,22 @@ impl Stdin {
         outcome
     }
 
-    /// How many bytes the child has not taken from the queue.
+    /// The number of queued bytes that the child has not taken.
     pub(crate) fn queued(&self) -> usize {
         self.shared.state.lock().queue.len()
     }
 
-    /// Since when lines have been refused for want of room, without anything read by the child meanwhile.
+    /// The time since when lines are refused because the queue is full and the child has read nothing.
     pub(crate) fn stuck_since(&self) -> Option<Instant> {
         self.shared.state.lock().stuck_since
     }
 
-    /// Whether nothing is written any more.
+    /// Whether the pipe was closed.
     pub(crate) fn is_gone(&self) -> bool {
         self.shared.state.lock().pipe.is_none()
     }
 
-    /// The pipe's number, while it is open.
+    /// The pipe's descriptor, while it is open.
     pub(crate) fn raw(&self) -> Option<RawFd> {
         self.shared
             .state
@@ -137,14 +137,14 @@ impl Stdin {
             .map(AsRawFd::as_raw_fd)
     }
 
-    /// Closes the pipe and forgets what is queued.
+    /// Closes the pipe and drops the queued bytes.
     pub(crate) fn close(&self) {
         self.shared.state.lock().close();
     }
 }
 
 impl State {
-    /// Returns besides whether the loop is to be told: this is the first line that is refused for its reason.
+    /// Also returns whether the loop must be told: this line is the first that is refused for its reason.
     fn write(&mut self, line: &[u8], quota: usize) -> (Result<(), Refused>, bool) {
         if self.pipe.is_none() {
             return (Err(Refused::Gone), false);
@@ -152,13 +152,13 @@ impl State {
         if self.is_gathering && !self.flush() {
             return (Err(Refused::Gone), true);
         }
-        // A single line always has room: else one that is longer than the quota would never come.
+        // An empty queue takes a line of any length: otherwise a line longer than the quota could never be written.
         if !self.queue.is_empty() && self.queue.len() + line.len() > quota {
             let is_first = self.stuck_since.is_none();
             self.stuck_since.get_or_insert_with(Instant::now);
             return (Err(Refused::Full), is_first);
         }
-        // While there is a queue, the pipe is full, and the loop goes on with the queue in its order.
+        // If bytes are queued the pipe is full, and the loop writes the queue in its order.
         let written = match self.queue.is_empty() {
             true => self.put(line),
             false => Some(0),
@@ -175,7 +175,7 @@ impl State {
         }
     }
 
-    /// Returns besides, as [`State::write`] does, what is to be told.
+    /// Also returns whether the loop must be told, as [`State::write`] does.
     fn gather(&mut self, line: &[u8], quota: usize) -> (Result<(), Refused>, bool) {
         let is_full = !self.queue.is_empty() && !self.is_gathering;
         let is_long = self.queue.len() + line.len() > MOST_GATHERED.min(quota);
@@ -187,7 +187,7 @@ impl State {
         (Ok(()), false)
     }
 
-    /// Returns whether anybody still reads.
+    /// Returns whether the child's stdin is still open.
     fn flush(&mut self) -> bool {
         self.is_gathering = false;
         while !self.queue.is_empty() {
@@ -209,8 +209,8 @@ impl State {
         true
     }
 
-    /// Writes what the pipe takes, and returns how much that is; `None` where nobody reads any more. If it is less than all, the
-    /// pipe is full, and the kernel tells the loop when the child has read.
+    /// Writes the bytes that the pipe takes, and returns their number; `None` if the child has closed its stdin. If it is less than all,
+    /// the pipe is full, and the kernel reports when the child has read.
     fn put(&self, bytes: &[u8]) -> Option<usize> {
         let pipe = self.pipe.as_ref()?;
         let mut written = 0;
@@ -249,7 +249,7 @@ mod tests {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
     use nix::unistd::pipe2;
 
-    /// A pipe's reading end, the way into it, and how often the loop was told.
+    /// A pipe's reading end, the writer under test, and the number of times that the loop was told.
     fn scene(quota: usize) -> (File, Stdin, Arc<AtomicUsize>) {
         let (reading, writing) = pipe2(OFlag::O_CLOEXEC).unwrap();
         fcntl(&writing, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
@@ -267,7 +267,7 @@ mod tests {
         bytes
     }
 
-    /// A part of a line that did not fit was written behind the next one.
+    /// The part of a line that did not fit into the pipe was written after the next line.
     #[test]
     fn lines_come_whole_and_in_order_however_slowly_they_are_read() {
         let (mut pipe, stdin, told) = scene(8 << 20);
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!((stdin.queued(), told.load(Ordering::Relaxed)), (0, 0));
     }
 
-    /// A child that read nothing had its host keep everything for it.
+    /// A child that read nothing made its host keep all lines for it.
     #[test]
     fn the_queue_has_an_end_and_says_since_when() {
         let (mut pipe, stdin, told) = scene(100_000);
@@ -297,14 +297,14 @@ mod tests {
         stdin.flush();
         assert_eq!(stdin.stuck_since(), Some(since));
         stdin.write_beyond(b"ping\n").unwrap();
-        // Less than the pipe holds, whatever of its pages is not full.
+        // Less than the pipe holds, even if some of its pages are only partly filled.
         read(&mut pipe, 40_000);
         stdin.flush();
         assert_eq!(stdin.stuck_since(), None);
         assert!(stdin.write(&line[..10_000]).is_ok());
     }
 
-    /// With a small quota, a long answer waited for ever.
+    /// With a small quota, an answer longer than the quota was never written.
     #[test]
     fn a_line_that_is_longer_than_the_quota_comes_when_there_is_no_other() {
         let (mut pipe, stdin, _told) = scene(1000);
@@ -318,7 +318,7 @@ mod tests {
         stdin.write(&line).unwrap();
     }
 
-    /// Each line was written by itself, and what was written meanwhile went before those that were gathered.
+    /// Each line was written by itself, and lines written meanwhile came before those that were gathered.
     #[test]
     fn lines_are_gathered_until_they_are_written() {
         let (mut pipe, stdin, _told) = scene(100_000);
@@ -331,14 +331,14 @@ mod tests {
         stdin.write_gathered().unwrap();
         stdin.write_gathered().unwrap();
         assert_eq!(read(&mut pipe, 19), b"one\ntwo\nthree\nfour\n");
-        // A line that is too long to wait takes the others with it.
+        // A line too long to be gathered has the gathered ones written with it.
         assert_eq!(stdin.gather(b"five\n"), Ok(()));
         assert_eq!(stdin.gather(&[6; MOST_GATHERED]), Ok(()));
         assert_eq!(stdin.queued(), 0);
         assert_eq!(read(&mut pipe, 5), b"five\n");
     }
 
-    /// What was gathered for a pipe that was full passed for lines that somebody else would write, or went beyond the quota.
+    /// Lines gathered while the pipe was full counted as lines that another thread would write, or exceeded the quota.
     #[test]
     fn what_the_pipe_does_not_take_of_gathered_lines_is_queued() {
         let (mut pipe, stdin, told) = scene(100_000);
@@ -356,7 +356,7 @@ mod tests {
         // The pipe's 64 KiB and the quota.
         assert!((13..=17).contains(&taken), "{taken}");
         assert_eq!(told.load(Ordering::Relaxed), 1);
-        // The loop goes on when the kernel tells it that there is room.
+        // The loop continues when the kernel reports that the pipe has room.
         for _ in 0..taken {
             assert_eq!(read(&mut pipe, line.len()), line);
             stdin.flush();

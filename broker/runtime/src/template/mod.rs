@@ -1,6 +1,6 @@
-//! Plugin folders to begin with.
+//! Templates for folders of new plugins.
 //!
-//! The files lie beside this one as programs that work, under the name `my-plugin`, which is replaced.
+//! The files next to this one are complete plugins with the name `my-plugin`; writing a template replaces the name.
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -17,23 +17,23 @@ use crate::manifest::check_name;
 #[cfg(test)]
 mod tests;
 
-/// The name that stands in the files.
+/// The plugin's name in the template's files, which is replaced.
 const PLACEHOLDER: &str = "my-plugin";
-/// What stands in the file of the Rust package for where the client comes from.
+/// The place in the Rust template's `Cargo.toml` where the dependency on the client is inserted.
 const CLIENT: &str = "CLIENT";
 
-/// What a plugin is written in.
+/// The language that a template is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Language {
-    /// Python 3, on pipes, without any package.
+    /// Python 3 on pipes, needs no package.
     Python,
-    /// JavaScript for Node.js, on pipes, without any package.
+    /// JavaScript for Node.js on pipes, needs no package.
     Node,
-    /// Rust, over shared memory.
+    /// Rust over shared memory.
     Rust,
 }
 
-/// A text that is none of `python`, `node` and `rust`.
+/// The error for a text other than `python`, `node` and `rust`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no template for `{0}`; there are python, node and rust")]
 pub struct UnknownLanguage(String);
@@ -46,7 +46,7 @@ struct File {
 }
 
 impl Language {
-    /// All of them.
+    /// All languages.
     pub const ALL: [Language; 3] = [Language::Python, Language::Node, Language::Rust];
 
     fn files(self) -> Vec<File> {
@@ -92,7 +92,7 @@ impl FromStr for Language {
     }
 }
 
-/// Writes a plugin that runs as it is into a folder, which is made where it is missing. Gives the files.
+/// Writes a plugin that runs without changes into a folder, which is created if it is missing. Returns the files' paths.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -109,8 +109,8 @@ impl FromStr for Language {
 ///
 /// # Errors
 ///
-/// [`io::ErrorKind::InvalidInput`] for a name that no plugin may have, [`io::ErrorKind::AlreadyExists`] where the folder has
-/// something in it, and whatever the operating system says.
+/// [`io::ErrorKind::InvalidInput`] for a name that no plugin may have, [`io::ErrorKind::AlreadyExists`] if the folder is not empty, and any
+/// error of the operating system.
 pub fn write(folder: &Path, name: &str, language: Language) -> io::Result<Vec<PathBuf>> {
     if let Err(allowed) = check_name(name) {
         let why = format!("no plugin may have the name {name:?}; allowed: {allowed}");
@@ -153,13 +153,13 @@ fn text(path: &'static str, text: &'static str) -> File {
     }
 }
 
-/// The dependency on the client: the sources that this program was built from, where they are still there, or else the
+/// The value of the dependency on the client: a path to the sources that this program was built from, if they still exist; otherwise the
 /// published version.
 fn client() -> String {
     let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/../../client");
     let sources = fs::canonicalize(sources).ok();
     let sources = sources.filter(|path| path.join("Cargo.toml").is_file());
-    // A text of JSON without control characters is one of TOML.
+    // A JSON text without control characters is also a TOML text.
     let quoted = |text: &str| shown_json(&Value::from(text));
     match sources.as_deref().and_then(Path::to_str) {
         Some(path) => format!("{{ path = {} }}", quoted(path)),

@@ -16,7 +16,7 @@ fn written(language: Language) -> TempDir {
     folder
 }
 
-/// Whether a program is there; says so where it is not.
+/// Whether a program is installed; prints a note if it is not.
 fn has(program: &str) -> bool {
     let version = Command::new(program).arg("--version").output();
     let is_there = version.is_ok_and(|output| output.status.success());
@@ -115,7 +115,7 @@ fn the_rust_template_depends_on_a_client_that_is_there() {
     checks(folder.path(), "sh", &["-n", "run"]);
 }
 
-/// What a plugin says to these frames, until its input ends.
+/// Starts a plugin, sends it these frames, and returns all frames that it writes until it ends.
 fn conversation(folder: &Path, command: &[&str], frames: &[Value]) -> Vec<Value> {
     let mut child = Command::new("timeout")
         .arg("60")
@@ -166,7 +166,7 @@ fn answers(folder: &Path, command: &[&str]) {
         json!({ "type": "response", "id": "3",
                 "error": { "code": "UNKNOWN_ACTION", "message": "there is no action bye" } }),
     ];
-    // One of them answers later than it publishes.
+    // The order is not checked: it differs between the templates, of which one sends its answers later than its events.
     for frame in &said {
         let place = expected.iter().position(|expected| expected == frame);
         expected.remove(place.unwrap_or_else(|| panic!("{frame} in {said:?}")));

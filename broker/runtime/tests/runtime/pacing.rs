@@ -87,12 +87,13 @@ fn a_burst_is_not_held_up() {
 fn one_that_is_paced_is_not_hung_and_answers() {
     let scene = Scene::new();
     let more = json!({"restart": {"ask_every_ms": 50, "hung_after": 3}});
-    let steps = [READY, "fork flood stdout 0 100", "serve"];
+    // A pipe of short lines takes about a second to be read.
+    let steps = [READY, "fork flood stdout 0 10", "serve"];
     scene.plugin_with("loud", &steps, &more);
     let runtime = paced(&scene);
     reach(&runtime, "loud", State::Ready);
     await_pauses(&runtime, "loud", 3);
-    for _ in 0..3 {
+    for _ in 0..2 {
         assert_eq!(call(&runtime, "loud").unwrap()["action"], "tell");
     }
     await_pauses(&runtime, "loud", 8);
@@ -209,6 +210,8 @@ fn a_long_answer_of_one_that_ends_is_not_lost() {
         READY,
         r#"wait {"type":"request"}"#,
         r#"send {"type":"response","id":${/id},"result":"${x:4000000}"}"#,
+        // It ends while its frame is read.
+        "sleep 10",
         "log after it",
         "exit 3",
     ];

@@ -1,4 +1,4 @@
-//! What holds for every order of events.
+//! Properties that hold for every sequence of events.
 
 use std::time::{Duration, Instant};
 
@@ -6,13 +6,13 @@ use proptest::prelude::*;
 
 use crate::supervision::{Course, Effect, Event, Exit, Restart, State, When};
 
-/// What may happen next, also where that makes no sense.
+/// A random step, also one that makes no sense at that point.
 #[derive(Clone, Debug)]
 enum Step {
     On(Event),
     /// Time passes.
     Pass(Duration),
-    /// Time passes until something is to be done.
+    /// Time passes until the course must act.
     Tick,
 }
 
@@ -70,11 +70,11 @@ fn restart() -> impl Strategy<Value = Restart> {
     })
 }
 
-/// What would be there if a driver had carried out the effects.
+/// The world that a driver would have made by carrying out the effects.
 #[derive(Debug, Default)]
 struct World {
     is_launching: bool,
-    /// What the process has been sent.
+    /// The signals that the process was sent, if there is a process.
     process: Option<Vec<Effect>>,
     state: Option<State>,
 }
@@ -141,7 +141,7 @@ impl World {
     }
 }
 
-/// A course with what a driver would have made of it.
+/// A course, together with the world that its driver has made.
 struct Run {
     course: Course,
     world: World,
@@ -238,7 +238,7 @@ proptest! {
         }
     }
 
-    /// Told again by plain sums over the times of all crashes.
+    /// The expected waits are computed a second time, by simple sums over the times of all crashes.
     #[test]
     fn back_off_and_quarantine_follow_the_table(
         lives in prop::collection::vec((0u64..1300, any::<bool>()), 1..40),

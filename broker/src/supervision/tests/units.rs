@@ -1,4 +1,4 @@
-//! What each event does, one rule a test.
+//! One test for each rule: what an event does in a state.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ fn ready(restart: Restart) -> (Course, Instant) {
     (course, now)
 }
 
-/// Starts the program and lets it crash after so long; returns the time of the crash.
+/// Starts the program and lets it crash after this time; returns the time of the crash.
 fn crash(course: &mut Course, start: Event, now: Instant, after: Duration) -> Instant {
     let effects = match start {
         Event::Start => course.on(Event::Start, now),
@@ -127,7 +127,7 @@ fn a_stop_asks_first_and_kills_after_the_grace() {
         (Some(Exit::Signal(9)), true)
     );
     assert!(status.how_it_ended().unwrap().contains("grace"));
-    // Who ends by itself, or is killed by others, was not.
+    // A program that ends by itself, or that somebody else kills, was not killed by its supervisor.
     for exit in [Exit::Code(0), Exit::Signal(9)] {
         course.on(Event::Start, now);
         course.on(started(), now);
@@ -136,7 +136,7 @@ fn a_stop_asks_first_and_kills_after_the_grace() {
     }
 }
 
-/// Who writes a plugin on pipes knows of no questions.
+/// The error must name what was missing: the author of a plugin on pipes does not know that it was asked anything.
 #[test]
 fn what_a_plugin_did_not_answer_is_named() {
     for (transport, word) in [(Transport::Stdio, "`pong`"), (Transport::Shm, "questions")] {
@@ -295,7 +295,7 @@ fn five_crashes_within_ten_minutes_mean_quarantine_until_somebody_starts_it() {
         assert_eq!(course.on(command, now)[0], Effect::Start);
         course.on(started(), now);
         course.on(Event::Exited(Exit::Code(3)), now);
-        // Counted anew.
+        // The crashes were counted from zero.
         assert_eq!(course.next(), Some(now + seconds(1)));
     }
 }

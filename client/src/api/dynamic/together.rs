@@ -14,7 +14,7 @@ use crate::serve::{round, together};
 /// ```no_run
 /// use callgate_client::dynamic::{self, Responder};
 ///
-/// The answers that came from a pipe in one piece.
+/// // The answers that came from a pipe in one piece.
 /// fn pass_on(answers: Vec<(Responder, Vec<u8>)>) {
 ///     dynamic::answer_together(|| {
 ///         for (responder, result) in answers {

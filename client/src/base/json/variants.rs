@@ -126,3 +126,18 @@ fn excerpt_of(names: &[String]) -> String {
         _ => names.join(", "),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error that named each of a thousand variants.
+    #[test]
+    fn an_error_names_sixteen_variants_at_most() {
+        let names = |count: usize| Vec::from_iter((0..count).map(|n| format!("\"V{n}\"")));
+        let all = excerpt_of(&names(16));
+        assert!(all.starts_with("\"V0\", \"V1\"") && all.ends_with(", \"V15\""));
+        assert_eq!(excerpt_of(&names(17)), format!("{all}, …"));
+        assert_eq!(excerpt_of(&names(1)), "\"V0\"");
+    }
+}

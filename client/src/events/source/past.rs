@@ -115,3 +115,43 @@ fn aligned(archive: &[u8], into: &mut Scratch) -> Result<()> {
     into.clear();
     into.extend(archive).map_err(|why| no_memory(why, "event"))
 }
+
+#[cfg(test)]
+mod tests {
+    use callgate_layout::events::ring_len;
+    use callgate_layout::sys::mapping::Mapping;
+    use callgate_layout::sys::memfd;
+
+    use super::*;
+
+    /// Of a history that was longer than its new ring one event was left, and of another one the newest were not there.
+    #[test]
+    fn of_a_long_history_the_new_ring_has_the_last_events() {
+        const LEN: usize = 10_000;
+        let len = ring_len(64 << 10) as usize;
+        let file = memfd::create("test", len).unwrap();
+        let memory = WriteView::new(Mapping::writable(file, len).unwrap()).unwrap();
+        let event = |number: u64| PastEvent {
+            kind: Kind::Event,
+            time: number,
+            payload: vec![number as u8; LEN],
+            is_foreign: false,
+        };
+        let past = Past {
+            next: 40,
+            events: (20..40).map(event).collect(),
+        };
+        let writer = past.begin(memory, 40);
+        let (mut at, first) = writer.last(u64::MAX);
+        // Six have room: of these it is left open whether the oldest is still there.
+        assert!((34..=35).contains(&first), "{first}");
+        let mut payload = Vec::new();
+        for number in first..40 {
+            let (_, time, next) = writer.read_back(at, &mut payload).unwrap();
+            assert_eq!((time, payload.len()), (number, LEN));
+            assert!(payload.iter().all(|byte| u64::from(*byte) == number));
+            (at, payload) = (next, Vec::new());
+        }
+        assert!(writer.read_back(at, &mut payload).is_none());
+    }
+}

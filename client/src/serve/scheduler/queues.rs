@@ -228,6 +228,16 @@ mod tests {
         assert!(queues.is_empty());
     }
 
+    /// A gate whose last call was taken had others, whose turn had come, wait for a round.
+    #[test]
+    fn a_gate_without_calls_costs_no_other_its_turn() {
+        let mut queues = Queues::default();
+        for (name, number) in [("A", 1), ("B", 11), ("C", 21), ("D", 31)] {
+            queues.push(gate(name), &call(number), None);
+        }
+        assert_eq!(numbers(&mut queues, Wanted::Any), [1, 11, 21, 31]);
+    }
+
     /// A call that could not have its turn yet lost its place to later calls.
     #[test]
     fn what_is_put_back_comes_first_again() {

@@ -1,11 +1,10 @@
 //! Why nobody provides a gate, as the broker says.
 
-use callgate_layout::Code;
+use std::sync::Arc;
 
 use super::{OpenGate, State};
 use crate::base::error::Error;
 use crate::base::thread::discard;
-use std::sync::Arc;
 
 impl OpenGate {
     /// Whether the broker is to be asked why nobody provides the gate: nobody does as far as this plugin knows, and no such question is on its
@@ -40,24 +39,4 @@ impl State {
     fn is_absent(&self) -> bool {
         self.owner.is_none() && self.refused.is_none() && !self.is_closed
     }
-}
-
-/// That nobody provides a gate, without why.
-pub(crate) const NOBODY: &str = "nobody provides the gate now";
-
-/// That nobody provides a gate, and why where that is known.
-pub(crate) fn nobody(what: &str, why: Option<&Error>) -> Error {
-    let Some(why) = why else {
-        return Error::new(Code::NotReady, what);
-    };
-    let error = Error::new(Code::NotReady, format!("{what}: {}", why.message()));
-    match why.context() {
-        Some(context) => error.with_context(context.clone()),
-        None => error,
-    }
-}
-
-/// What the broker knows of why nobody provides a gate, of its answer to that question.
-pub(crate) fn is_known(why: &Error) -> bool {
-    matches!(why.code(), Code::NotReady | Code::ProviderGone)
 }

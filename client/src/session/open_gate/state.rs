@@ -7,7 +7,7 @@ use callgate_layout::envelope::CallKind;
 use callgate_layout::{Code, Encoding, Signature};
 
 use super::Half;
-use super::absence::{NOBODY, nobody};
+use super::nobody::{NOBODY, nobody};
 use crate::base::error::{Error, Result};
 use crate::call::in_process::Local;
 use crate::call::target::Destination;

@@ -3,7 +3,7 @@
 use super::*;
 
 impl Provider {
-    /// Takes no more calls. What lies in the ring goes to `take`. Whether it is over with that.
+    /// Stops taking calls, and passes those left in the ring to `take`. If `is_over`, the provider no longer uses the link.
     pub(crate) fn close(&mut self, is_over: bool, mut take: impl FnMut(&mut Provider, Taken)) {
         let link = self.link().clone();
         link.status.close();
@@ -16,7 +16,7 @@ impl Provider {
         self.say_closed(is_over);
     }
 
-    /// Says up to which call they were taken.
+    /// Publishes the number of the last call that was taken.
     fn say_closed(&self, is_over: bool) {
         let (link, taken) = (self.link(), self.reader.taken());
         closing::close(&link.replies, link.geometry, (taken, is_over));
@@ -36,14 +36,14 @@ impl Link {
         }
     }
 
-    /// Ends the link where the provider has no more to do with it.
+    /// Ends the link if the provider no longer uses it.
     pub(crate) fn end_if_over(&self) {
         if closing::look(self.replies.as_read(), self.geometry) == Some(true) {
             self.end();
         }
     }
 
-    /// The provider takes no more calls: who waits looks whether it has taken theirs.
+    /// Notes that the provider takes no more calls: callers that wait look whether it has taken theirs.
     fn close(&self) {
         if self.life.close() {
             self.wake_all();

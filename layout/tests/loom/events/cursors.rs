@@ -117,7 +117,7 @@ fn what_was_handled_is_seen_after_a_flush() {
     });
 }
 
-/// Nor does it wait for who takes no more; and sees what that one did before.
+/// The sender does not wait for a listener that has left, and sees what that listener did before.
 #[test]
 fn who_has_left_is_not_waited_for() {
     check(None, || {
@@ -161,7 +161,7 @@ fn neither_of_two_who_wait_for_cursors_sleeps_through_them() {
     });
 }
 
-/// Who rings in any case, as when a listener has gone, needs no fence.
+/// A thread that rings in any case, as when a listener has gone, needs no fence.
 #[test]
 fn what_a_sender_is_rung_for_is_seen() {
     check(None, || {

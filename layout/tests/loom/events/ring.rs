@@ -90,7 +90,7 @@ fn who_was_overtaken_goes_on_with_whole_events() {
     });
 }
 
-/// The sender writes over the oldest event while who was overtaken reads its number. At most two preemptions.
+/// The sender writes over the oldest event while a reader that was overtaken reads its number. At most two preemptions.
 #[test]
 fn who_is_overtaken_twice_counts_what_it_lost() {
     check(Some(2), || {
@@ -152,7 +152,7 @@ fn what_was_sent_before_the_end_is_taken() {
     });
 }
 
-/// Who shows a ring shows a number that is no older than its end.
+/// The number that `shown` returns is no older than the end that it returns.
 #[test]
 fn what_is_shown_of_a_ring_goes_together() {
     check(None, || {

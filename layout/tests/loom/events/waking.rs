@@ -76,7 +76,7 @@ fn pull_two(listener: &Listener, sources: &[Arc<Source>; 2], events: u64) {
     }
 }
 
-/// So many events, and one listener. The word is armed by somebody who is awake by now.
+/// `events` events, and one listener. The word was armed by a listener that is awake by now.
 fn one(by: By, events: u64, without: Without) {
     let listener = Listener::new();
     let source = Source::heard_by(std::slice::from_ref(&listener), by);
@@ -202,7 +202,7 @@ fn the_end_of_a_source_is_not_slept_through() {
     });
 }
 
-/// Who rings a feed word in any case needs no fence.
+/// A thread that rings a feed word in any case needs no fence.
 #[test]
 fn what_a_feed_word_is_rung_for_is_seen() {
     check(None, || {

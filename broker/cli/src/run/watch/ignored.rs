@@ -16,7 +16,7 @@ pub(super) fn is_ignored(name: &OsStr) -> bool {
         || (name.starts_with('#') && name.ends_with('#'))
         || name.ends_with("___jb_tmp___")
         || name.ends_with("___jb_old___")
-        // Vim tries with a file of this name whether it may write.
+        // Vim creates a file of this name to test whether it may write.
         || name == "4913";
     is_hidden || is_of_an_editor || name.ends_with(".pyc") || DIRECTORIES.contains(&&*name)
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// A folder in which nothing has changed for this long is told.
+/// A folder is reported once nothing in it has changed for this long.
 const QUIET: Duration = Duration::from_millis(200);
-/// One that is never quiet is told after this time all the same.
+/// A folder that is never quiet is reported this long after its first change.
 const LATEST: Duration = Duration::from_secs(2);
 
 /// Folders that have changed and were not told yet.

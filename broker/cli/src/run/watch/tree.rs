@@ -137,7 +137,7 @@ impl Tree {
             if is_child {
                 self.folders.insert(directory.clone());
             }
-            // What is no plugin's may be anything, and large.
+            // A directory that is no plugin's may hold anything, and be large.
             let is_entered = !self.folders.contains(&directory) || has_manifest(&directory);
             if self.add_one(&directory) && is_entered {
                 left.extend(self.below(&directory));
@@ -189,7 +189,7 @@ impl Tree {
                 true
             }
             Err(errno) => {
-                // One that has gone again is told by the one above.
+                // The watch of the directory above reports one that has gone again.
                 if directory.exists() && !self.is_full {
                     self.failures
                         .push(format!("{}: {}", directory.display(), errno.desc()));

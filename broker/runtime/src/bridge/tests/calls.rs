@@ -11,7 +11,7 @@ use super::{Child, PATIENCE, Scene, Traits, await_that, open};
 use crate::bridge::{Asker, LastWords, Limits, Request};
 use crate::frame::User;
 
-/// The way of each call: a request with the caller's name, the child's answer, the result.
+/// The path of a call: the child gets a request with the caller's name, answers it, and the caller gets the result.
 #[test]
 fn a_call_is_a_request_and_its_answer_the_result() {
     let scene = Scene::new();
@@ -59,7 +59,7 @@ fn whatever_is_no_single_object_comes_as_args() {
     }
 }
 
-/// Calls to one child ran one after the other, because a handler waited for its answer.
+/// Calls to one child ran one after the other, because the handler waited for each answer.
 #[test]
 fn answers_come_in_whatever_order_the_child_gives_them() {
     let scene = Scene::new();
@@ -97,7 +97,7 @@ fn a_child_s_error_is_a_handler_s() {
     assert!(error.may_have_run());
 }
 
-/// Answers that name no open request of this child: dropped, counted, and nobody else's.
+/// Answers to no open request of this child are dropped and counted, and no other caller gets them.
 #[test]
 fn another_id_a_second_answer_and_another_child_s_touch_nobody() {
     let scene = Scene::new();
@@ -144,7 +144,7 @@ fn a_child_that_does_not_answer_in_time_is_a_timeout_and_its_answer_a_stray() {
     assert_eq!(child.bridge.counts().stray_responses.get(), 1);
 }
 
-/// The slot of a call that its caller had given up was taken until the child answered.
+/// The slot of a call that its caller had given up stayed in use until the child answered.
 #[test]
 fn a_request_for_which_nobody_waits_is_let_go() {
     let scene = Scene::new();
@@ -177,7 +177,7 @@ fn a_child_that_is_not_ready_or_stops_is_not_ready() {
     child.hears_nothing();
 }
 
-/// A child that never reads: its callers are told so at once, and nothing grows without end.
+/// A child that never reads: its callers get an error at once, and no queue grows without bound.
 #[test]
 fn a_child_that_does_not_read_is_overloaded_and_goes_on_when_it_does() {
     let scene = Scene::new();
@@ -235,7 +235,7 @@ fn a_request_that_fits_no_frame_is_refused() {
     assert_eq!(fits.wait().unwrap().len(), 4_000_002);
 }
 
-/// Asks as a host does, for a user of its own.
+/// Makes a request as a host does, in a user's name.
 fn ask(child: &Child, action: &str) -> Result<Value, callgate_client::Error> {
     let (sender, answer) = bounded(1);
     let params = serde_json::value::to_raw_value(&json!({ "n": 1 })).unwrap();
@@ -284,7 +284,7 @@ fn a_host_may_call_on_behalf_of_a_user() {
     assert_eq!(error.context(), Some(&json!({ "signal": 9 })));
 }
 
-/// Requests that are written together: none is lost or written twice, whichever of them meets a pipe that is full.
+/// Requests that are written together: none is lost or written twice, whichever of them finds the pipe full.
 #[test]
 fn many_calls_at_once_are_all_written() {
     let scene = Scene::new();
@@ -299,7 +299,7 @@ fn many_calls_at_once_are_all_written() {
             gate.send_values(&[params(n)]).unwrap()
         })
         .collect();
-    // What waits in the pipe and the queue is read late, so that both are in use.
+    // The pipe is read late, so that both the pipe and the queue are in use.
     thread::sleep(Duration::from_millis(100));
     child.reads();
     for _ in &sent {

@@ -1,4 +1,4 @@
-//! Ends: of a child, of its stdin, of its session.
+//! The end of a child, of its stdin, and of its session.
 
 use callgate::{Broker, BusLimits};
 use callgate_client::Code;
@@ -24,7 +24,7 @@ fn a_child_s_end_ends_its_open_calls_with_its_last_words() {
     let gate = open(&caller, "notes.get");
     let sent: Vec<_> = (0..5).map(|_| gate.send_values(&[]).unwrap()).collect();
     sent.iter().for_each(|_| drop(child.hears()));
-    // At once, before its session is closed.
+    // The callers are answered at once, before the session is closed.
     child.bridge.end(&words());
     for sent in sent {
         let error = sent.wait().unwrap_err();
@@ -42,7 +42,7 @@ fn a_child_s_end_ends_its_open_calls_with_its_last_words() {
     });
 }
 
-/// The next life has the name and the gates of the last one.
+/// The next life gets the name and the gates of the last one.
 #[test]
 fn a_child_that_is_started_again_is_called_over_the_same_gate() {
     let scene = Scene::new();
@@ -56,7 +56,7 @@ fn a_child_that_is_started_again_is_called_over_the_same_gate() {
         gate.wait_ready(PATIENCE).unwrap();
         let sent = gate.send_values(&[]).unwrap();
         let request = child.hears();
-        // The id of the last life's request is none of this one's.
+        // The id of the last life's request is not accepted from this life.
         if let Some(last) = last.replace(request.clone()) {
             child.answers(&last, &json!("forged"));
         }
@@ -79,7 +79,7 @@ fn callers_of_a_child_that_has_closed_its_stdin_are_told_so() {
     assert_eq!(child.bridge.calls().open(), 0);
 }
 
-/// Service calls, topics and subscriptions that are under way or being made when the session is closed.
+/// A session is closed while service calls are under way, and while topics and subscriptions are being created.
 #[test]
 fn a_session_is_closed_whatever_is_under_way() {
     let scene = Scene::new();
@@ -99,7 +99,7 @@ fn a_session_is_closed_whatever_is_under_way() {
             std::thread::sleep(std::time::Duration::from_millis(round));
         }
         child.ends(words());
-        // What comes now is nobody's.
+        // Frames that come now have no effect.
         child.says(&json!({ "type": "host.g0", "id": "late" }));
         child.says(&json!({ "type": "events.publish", "topic": "news.x", "payload": 1 }));
         child.says(&json!({ "type": "events.subscribe", "topic": "news.x" }));
@@ -119,7 +119,7 @@ fn a_name_that_is_not_free_is_told() {
     assert_eq!(error.code(), Code::AlreadyProvided);
 }
 
-/// A child for which the broker had had enough was never called again, and stayed there as if nothing had happened.
+/// When the broker had ended the session of a child, the child was never called again and yet stayed listed as running.
 #[test]
 fn a_session_that_the_broker_ends_is_told() {
     let limits = BusLimits {
@@ -137,7 +137,7 @@ fn a_session_that_the_broker_ends_is_told() {
     assert_eq!(why.code(), Code::Overloaded, "{why}");
 }
 
-/// That a child serves was said by the worker while it was being ended, and calls went on into its pipe.
+/// The worker reported that a child serves while the child was being ended, and calls went on into its pipe.
 #[test]
 fn a_child_that_is_being_ended_does_not_serve_again() {
     let scene = Scene::new();

@@ -1,4 +1,4 @@
-//! Events of and for a child.
+//! Events that a child sends and receives.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use super::worker::keep_worker;
 use super::{Child, PATIENCE, Scene, Traits, await_that};
 use crate::bridge::types::anything;
 
-/// What a child is told that asks for something about events.
+/// The acknowledgement that a child gets for a frame about events.
 fn acked(child: &Child, frame: &Value) -> Value {
     child.says(frame);
     let ack = child.hears();
@@ -87,7 +87,7 @@ fn an_event_reaches_a_child_with_its_sender_its_time_and_its_subscription() {
     }
 }
 
-/// From child to child an event keeps its version.
+/// Events from one child to another keep their versions.
 #[test]
 fn children_hear_each_other_s_events_with_their_versions() {
     let scene = Scene::new();
@@ -112,7 +112,7 @@ fn children_hear_each_other_s_events_with_their_versions() {
         );
         assert_eq!(event["source_plugin"], "sends");
     }
-    // Without an id nobody is acknowledged.
+    // A frame without an id is not acknowledged.
     sends.hears_nothing();
 }
 
@@ -153,7 +153,7 @@ fn what_is_not_declared_is_neither_sent_nor_heard() {
     assert_eq!(child.bridge.counts().failed_unheard.get(), 1);
 }
 
-/// A topic that belongs to a gate, and one that is too large for a ring.
+/// An event for a topic that belongs to a gate, and an event that is too large for a ring.
 #[test]
 fn an_event_that_cannot_be_sent_is_refused() {
     let scene = Scene::new();
@@ -197,7 +197,7 @@ fn a_child_unsubscribes_and_subscribes_again() {
     );
 }
 
-/// What a child that does not read loses, by the policy of its subscription.
+/// The policy of a subscription decides which events a child loses that does not read.
 #[test]
 fn a_child_that_does_not_read_loses_events_as_it_has_said() {
     for policy in ["drop_oldest", "drop_newest", "mark_unhealthy"] {
@@ -213,18 +213,18 @@ fn a_child_that_does_not_read_loses_events_as_it_has_said() {
         });
         hears.says(&frame);
         assert_eq!(hears.reads_one()["ok"], true);
-        // More than the pipe and what waits for it take.
+        // More than the pipe and the queue before it take.
         let text = "x".repeat(50_000);
         let taken = |hears: &Child| {
             let counts = hears.bridge.counts();
-            // Four are in the queue once it is full.
+            // Four events are in the subscription's queue once it is full.
             counts.dropped.get() + counts.delivered.get() + 4
         };
         for n in 0..60 {
             let payload = json!({ "n": n, "text": text });
             let frame = json!({ "type": "events.publish", "id": "p", "topic": "news.x", "payload": payload });
             assert_eq!(acked(&sends, &frame)["ok"], true);
-            // Its sender is no faster than what hears it, so that none is overwritten.
+            // The sender waits until each event was taken, so that none is overwritten in its ring.
             await_that("it was taken", || taken(&hears) > n);
         }
         let counts = hears.bridge.counts();
@@ -257,7 +257,7 @@ fn what_a_child_says_of_an_event_is_counted() {
     assert_eq!((counts.deliver_errors.get(), counts.unknown.get()), (1, 1));
 }
 
-/// The first of two tries failed, and what the second one brought went nowhere.
+/// The first of two attempts to subscribe failed, and the events of the second one were not delivered.
 #[test]
 fn a_subscription_that_succeeds_at_the_second_try_is_heard() {
     let limits = BusLimits {

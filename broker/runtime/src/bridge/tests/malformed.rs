@@ -12,7 +12,7 @@ fn says_wrongly(child: &Child, frame: &Value) {
     child.bridge.on_malformed(&malformed);
 }
 
-/// Whoever waited for what a malformed frame was to be waited until the deadline.
+/// The caller whose answer was malformed waited until its deadline.
 #[test]
 fn a_malformed_answer_ends_its_request() {
     let scene = Scene::new();

@@ -1,4 +1,4 @@
-//! Bridges on a real broker. The child is the test: it reads the pipe and says frames.
+//! Bridges on a real broker. The test plays the child: it reads the pipe and passes frames to the bridge.
 
 mod calls;
 mod ends;
@@ -29,23 +29,23 @@ use crate::frame::parse;
 use crate::manifest::Manifest;
 use crate::process::Stdin;
 
-/// For what is to happen.
+/// How long tests wait for things that must happen.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
-/// For what is not to happen.
+/// How long tests wait to see that something does not happen.
 pub(super) const MOMENT: Duration = Duration::from_millis(50);
 
-/// A broker, and what bridges on it share.
+/// A broker, and the state that bridges on it share.
 pub(super) struct Scene {
     pub(super) broker: Broker,
     bus: Arc<Bus>,
     folders: TempDir,
 }
 
-/// A child as the bridge sees it, and the threads that the runtime would have for it.
+/// A child as the bridge sees it, with the threads that the runtime would run for it.
 pub(super) struct Child {
     pub(super) bridge: Arc<Bridge>,
     pub(super) stdin: Stdin,
-    /// The reading end of its stdin, until it reads.
+    /// The reading end of its stdin, until it begins to read.
     pipe: Option<OwnedFd>,
     heard: Option<Receiver<Value>>,
     told: Receiver<String>,
@@ -53,11 +53,11 @@ pub(super) struct Child {
     work: Sender<Job>,
 }
 
-/// How a child is.
+/// Properties of a child.
 pub(super) struct Traits<'a> {
     pub(super) capabilities: &'a [&'a str],
     pub(super) limits: Limits,
-    /// Of its stdin, in bytes.
+    /// The limit of the queue for its stdin, in bytes.
     pub(super) quota: usize,
 }
 
@@ -88,13 +88,13 @@ impl Scene {
         }
     }
 
-    /// A plugin like any other.
+    /// An ordinary plugin.
     pub(super) fn plugin(&self, name: &str) -> Plugin {
         let builder = Plugin::builder(name).descriptor(self.broker.connect().unwrap());
         builder.display_name("The other").connect().unwrap()
     }
 
-    /// A child that serves and reads.
+    /// A child that serves, and reads its stdin.
     pub(super) fn child(&self, name: &str) -> Child {
         let mut child = self.child_with(name, Traits::default());
         child.bridge.offer().unwrap();
@@ -102,7 +102,7 @@ impl Scene {
         child
     }
 
-    /// A child that does neither yet.
+    /// A child that neither serves nor reads yet.
     pub(super) fn child_with(&self, name: &str, traits: Traits<'_>) -> Child {
         let manifest = self.manifest(name, traits.capabilities);
         let policy = Some(manifest.policy());
@@ -145,7 +145,7 @@ impl Scene {
     }
 }
 
-/// Stands for the loop and the worker.
+/// Stands in for the loop and the worker.
 #[derive(Clone)]
 struct TestTell {
     wake: Sender<()>,
@@ -205,7 +205,7 @@ impl Tell for TestTell {
 }
 
 impl Threads {
-    /// Both threads end when the bridge is gone.
+    /// Starts both threads, which end when the bridge is gone.
     fn start(&self, bridge: &Arc<Bridge>) {
         let jobs = self.jobs.clone();
         thread::spawn(move || jobs.into_iter().for_each(|job| job()));
@@ -217,7 +217,7 @@ impl Threads {
         thread::spawn(move || {
             let mut next: Option<Instant> = None;
             loop {
-                // What nobody wakes it for comes too late for any test. The kernel would say when the pipe has room.
+                // If nothing is due the thread waits longer than any test. In the runtime the kernel would report when the pipe has room.
                 let wait = match stdin.queued() {
                     0 => next.map_or(10 * PATIENCE, |next| {
                         next.saturating_duration_since(Instant::now())
@@ -253,7 +253,7 @@ impl Child {
         self.heard = Some(hears);
     }
 
-    /// Reads a single frame.
+    /// Reads one frame.
     pub(super) fn reads_one(&self) -> Value {
         let pipe = self.pipe.as_ref().expect("it does not read yet");
         let (mut line, mut byte) = (Vec::new(), [0]);
@@ -264,7 +264,7 @@ impl Child {
         serde_json::from_slice(&line).unwrap()
     }
 
-    /// Closes its stdin without having read.
+    /// Closes its stdin without having read it.
     pub(super) fn closes_stdin(&mut self) {
         self.pipe = None;
     }
@@ -289,17 +289,17 @@ impl Child {
         self.says(&json!({ "type": "response", "id": request["id"], "result": result }));
     }
 
-    /// The subscription of which it was said that the child is too slow.
+    /// The subscription for which the bridge reported that the child is too slow.
     pub(super) fn unhealthy(&self) -> String {
         self.told.recv_timeout(PATIENCE).expect("it is said")
     }
 
-    /// Why its session has ended.
+    /// The reason why its session has ended.
     pub(super) fn left(&self) -> Error {
         self.left.recv_timeout(PATIENCE).expect("it has ended")
     }
 
-    /// It has ended, as the course would say.
+    /// Ends the child, as its course would.
     pub(super) fn ends(&self, words: LastWords) {
         self.bridge.end(&words);
         let (bridge, (done, closed)) = (self.bridge.clone(), unbounded());
@@ -313,14 +313,14 @@ impl Child {
     }
 }
 
-/// A gate that is called with JSON.
+/// Opens a gate that is called with JSON.
 pub(super) fn open(plugin: &Plugin, gate: &str) -> Gate {
     let gate = dynamic::open_json(plugin, gate).unwrap();
     gate.wait_ready(PATIENCE).unwrap();
     gate.with_timeout(PATIENCE)
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 pub(super) fn await_that(what: &str, is_so: impl Fn() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !is_so() {

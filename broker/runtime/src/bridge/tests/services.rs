@@ -1,4 +1,4 @@
-//! Service calls of a child.
+//! Service calls by a child.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Child, Scene, Traits};
 use crate::bridge::Limits;
 
-/// A host that provides what a child may call, and holds back what is to be late.
+/// A host that provides gates for children, and delays some answers until the test releases them.
 struct Host {
     plugin: Plugin,
     held: Arc<Mutex<Vec<(Responder, String)>>>,
@@ -51,7 +51,7 @@ impl Host {
     }
 }
 
-/// What a child is answered that calls a service.
+/// The answer that a child gets to a service call.
 fn call(child: &Child, frame: &Value) -> Value {
     child.says(frame);
     let answer = child.hears();
@@ -62,7 +62,7 @@ fn call(child: &Child, frame: &Value) -> Value {
     answer
 }
 
-/// All fields but type and id are the one argument, as the child has written them.
+/// All fields but type and id make up the one argument, as the child wrote them.
 #[test]
 fn a_frame_calls_the_gate_of_its_name() {
     let scene = Scene::new();
@@ -98,7 +98,7 @@ fn a_handler_s_error_keeps_its_code_and_context() {
     assert_eq!(answer["error"], error);
 }
 
-/// Nobody provides it, and then somebody does.
+/// At first no plugin provides the gate, and then one does.
 #[test]
 fn a_gate_that_nobody_provides_is_not_ready_until_somebody_does() {
     let scene = Scene::new();
@@ -130,14 +130,14 @@ fn what_is_not_declared_is_denied_and_nothing_runs() {
     assert_eq!(answer["error"]["code"], "PERMISSION_DENIED");
     let context = json!({ "capability": "gate.call:host.hold" });
     assert_eq!(answer["error"]["context"], context);
-    // Without an id nobody is told; it is counted.
+    // A failure of a frame without an id is counted, and not answered.
     child.says(&json!({ "type": "data.kv", "method": "get" }));
     child.hears_nothing();
     assert_eq!(child.bridge.counts().failed_unheard.get(), 1);
     assert_eq!(host.held(), 0);
 }
 
-/// Frames that come while the gate is being opened, and after that.
+/// Frames that arrive while the gate is being opened, and frames that arrive later.
 #[test]
 fn calls_of_one_gate_arrive_in_the_order_of_their_frames() {
     let scene = Scene::new();
@@ -184,7 +184,7 @@ fn an_id_that_is_open_and_the_sixty_fifth_call_are_refused() {
         }
     }
     (0..64).for_each(|_| assert_eq!(child.hears()["result"], true));
-    // Both are free again.
+    // Both the id and a place among the 64 calls under way are free again.
     child.says(&hold("7".to_owned()));
     super::await_that("it has come", || host.held() == 1);
 }
@@ -210,7 +210,7 @@ fn an_answer_that_never_comes_is_a_timeout() {
     drop(host.plugin);
 }
 
-/// A result beyond the cap would have ended the child.
+/// A result larger than the limit for frames would have ended the child.
 #[test]
 fn a_result_that_fits_no_frame_is_an_error() {
     let scene = Scene::new();
@@ -222,7 +222,7 @@ fn a_result_that_fits_no_frame_is_an_error() {
     assert_eq!(answer["result"], json!([{}]));
 }
 
-/// A child that calls and does not read: its answers wait, and it is not listened to.
+/// A child that makes calls and does not read: its answers wait, and its frames are not read meanwhile.
 #[test]
 fn answers_that_are_not_read_wait_and_none_is_lost() {
     let scene = Scene::new();
@@ -253,7 +253,7 @@ fn answers_that_are_not_read_wait_and_none_is_lost() {
     assert!(!child.bridge.is_busy());
 }
 
-/// More gates than are kept.
+/// More gates than the bridge keeps open.
 #[test]
 fn gates_that_were_not_used_for_long_are_closed_and_opened_again() {
     let scene = Scene::new();
@@ -272,7 +272,7 @@ fn gates_that_were_not_used_for_long_are_closed_and_opened_again() {
     }
 }
 
-/// One child's frame is another one's request.
+/// A frame of one child arrives as a request at another one.
 #[test]
 fn children_call_each_other() {
     let scene = Scene::new();
@@ -295,7 +295,7 @@ fn children_call_each_other() {
     assert_eq!(answer["error"], error);
 }
 
-/// A child that called for large results and read none of them had its host keep all of them.
+/// A child that called for large results and read none of them made its host keep all of them.
 #[test]
 fn results_that_are_not_read_have_an_end() {
     let scene = Scene::new();
@@ -320,6 +320,6 @@ fn results_that_are_not_read_have_an_end() {
         .iter()
         .filter(|answer| answer["error"]["code"] == "OVERLOADED");
     let results = answers.iter().filter(|answer| answer["result"].is_array());
-    // One in the queue, two that wait.
+    // One result is in the queue, and two wait.
     assert_eq!((results.count(), refused.count()), (3, 7));
 }

@@ -20,7 +20,7 @@ fn words(life: usize) -> LastWords {
     }
 }
 
-/// Answers requests but for the last one, which it leaves open.
+/// Answers the requests except the last one, which stays open.
 fn serve(child: &Child, requests: usize) {
     for n in 0..requests {
         let heard = child.heard.as_ref().unwrap();
@@ -31,7 +31,7 @@ fn serve(child: &Child, requests: usize) {
     }
 }
 
-/// What came of a call, which has to be what its child has given or one of a few codes.
+/// Checks the outcome of a call: the result that the child gave, or one of a few error codes.
 fn is_answered(n: u64, outcome: Result<Value, Error>) -> bool {
     match outcome {
         Ok(result) => {
@@ -53,7 +53,7 @@ fn is_answered(n: u64, outcome: Result<Value, Error>) -> bool {
     }
 }
 
-/// Each call ends by an answer or by the end of its child, long before its deadline.
+/// Each call ends with an answer or with the end of its child, long before its deadline.
 #[test]
 fn calls_of_children_that_come_and_go_are_all_answered() {
     let scene = Scene::new();

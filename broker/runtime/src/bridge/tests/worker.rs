@@ -1,4 +1,4 @@
-//! What the worker does for bridges.
+//! The tasks that bridges give to the worker.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Child, PATIENCE, Scene, Traits};
 use crate::bridge::Limits;
 
-/// Keeps the worker until something is sent.
+/// Blocks the worker until the test sends something.
 pub(super) fn keep_worker(child: &Child) -> Sender<()> {
     let (go, begun) = bounded(0);
     let wait = move || {
@@ -18,7 +18,7 @@ pub(super) fn keep_worker(child: &Child) -> Sender<()> {
     go
 }
 
-/// A child that opened many gates, or subscribed to many topics, kept the worker from other plugins for as long as all of that took.
+/// A child that opened many gates, or subscribed to many topics, blocked the worker for other plugins until all of that was done.
 #[test]
 fn what_one_child_has_for_the_worker_lets_others_in_between() {
     let scene = Scene::new();
@@ -34,7 +34,7 @@ fn what_one_child_has_for_the_worker_lets_others_in_between() {
     let others = move || tell.send(bridge.shared.session.waiting()).unwrap();
     child.work.send(Box::new(others)).unwrap();
     go.send(()).unwrap();
-    // One job was before it.
+    // One task was done before it.
     assert_eq!(told.recv_timeout(PATIENCE), Ok(39));
     (0..40).for_each(|_| drop(child.hears()));
     assert_eq!(child.bridge.shared.session.waiting(), 0);

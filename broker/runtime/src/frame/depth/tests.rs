@@ -31,7 +31,7 @@ fn brackets_beside_each_other_and_in_texts_are_not_deep() {
         let list = format!("[{}1]", text.repeat(many));
         assert!(!is_deeper(list.as_bytes(), 2), "{text}");
     }
-    // A text that ends with a backslash hides nothing that comes behind it.
+    // A text that ends with an escaped backslash ends there: the brackets after it count.
     let hidden = format!("[\"\\\\\",{}", "[".repeat(128));
     assert!(is_deeper(hidden.as_bytes(), 128));
 }
@@ -44,7 +44,7 @@ fn texts_that_do_not_end_end_with_the_input() {
     assert!(!is_deeper(b"]]]][", 1));
 }
 
-/// As one would write it with a stack.
+/// The depth by a recursive function, for comparison.
 fn by_recursion(value: &serde_json::Value) -> usize {
     match value {
         serde_json::Value::Array(items) => 1 + items.iter().map(by_recursion).max().unwrap_or(0),

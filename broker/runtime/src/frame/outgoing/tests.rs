@@ -26,7 +26,7 @@ fn failure() -> Failure<'static> {
     }
 }
 
-/// A frame, and its line as a plugin sees it.
+/// Each kind of frame, and the line that a plugin receives for it.
 fn examples() -> Vec<(Outgoing<'static>, &'static str)> {
     let failure: &Failure<'_> = Box::leak(Box::new(failure()));
     let bare: &Failure<'_> = Box::leak(Box::new(Failure {
@@ -188,7 +188,7 @@ fn a_frame_of_the_cap_is_written_and_one_byte_more_is_not() {
     assert_eq!(to_line(&over), Err(TooLarge { cap: FRAME_CAP }));
 }
 
-/// What is too large is large: to find that out, nothing as large is made.
+/// The length counts after escaping, and the buffer stops at the cap: refusing a frame never takes more memory than the cap.
 #[test]
 fn a_text_that_grows_when_it_is_escaped_counts_as_it_is_written() {
     let id = "\u{1}".repeat(100);
@@ -203,7 +203,7 @@ fn a_text_that_grows_when_it_is_escaped_counts_as_it_is_written() {
     );
 }
 
-/// JSON that somebody had formatted over several lines came to the plugin as several frames, none of them JSON.
+/// JSON that an author had formatted over several lines arrived at the plugin as several lines, none of them a frame.
 #[test]
 fn line_breaks_between_what_belongs_together_become_spaces() {
     let frame = Outgoing::Response {

@@ -16,7 +16,7 @@ fn parsed(text: &str) -> Incoming<'_> {
     parse(text.as_bytes()).unwrap_or_else(|malformed| panic!("{text}: {malformed}"))
 }
 
-/// Why a frame is dropped.
+/// The error for a frame that is dropped.
 fn refused(text: impl AsRef<[u8]>) -> Malformed {
     let text = text.as_ref();
     match parse(text) {

@@ -7,13 +7,13 @@ use crate::frame::*;
 
 mod model;
 
-/// A line that outlives its bytes.
+/// A line that owns its text, so that it can be kept after `push` returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kept {
     Frame(Vec<u8>),
     Log(String),
     Cut(String),
-    /// The error of the stream.
+    /// The stream was refused with an error.
     Fatal,
 }
 
@@ -29,7 +29,7 @@ fn keep(line: Line<'_>) -> Kept {
     }
 }
 
-/// All that comes of a stream that arrives in some pieces.
+/// All lines of a stream that arrives in these pieces.
 fn lines<'p>(
     stream: Stream,
     limits: Limits,
@@ -46,7 +46,7 @@ fn lines<'p>(
     lines
 }
 
-/// Goes on behind each long frame; false where the stream is at fault.
+/// Pushes the rest again after each long frame. Returns false if the stream was refused.
 fn push_all(splitter: &mut Splitter, mut piece: &[u8], lines: &mut Vec<Kept>) -> bool {
     loop {
         match splitter.push(piece, &mut |line| lines.push(keep(line))) {
@@ -103,7 +103,7 @@ fn lines_with_the_mark_are_frames_and_all_others_are_log_lines() {
     }
 }
 
-/// Windows editors and some shells write one, and the handshake behind it was taken for a log line.
+/// Windows editors and some shells write a byte order mark, and the handshake after it was taken for a log line.
 #[test]
 fn a_byte_order_mark_is_passed_over_at_the_start_alone() {
     let bom = "\u{FEFF}";
@@ -117,7 +117,7 @@ fn a_byte_order_mark_is_passed_over_at_the_start_alone() {
     assert_eq!(stdout(second.as_bytes()), [marked.clone(), marked]);
     assert_eq!(stdout(bom.as_bytes()), []);
     assert_eq!(stdout(format!("{bom}\n").as_bytes()), [log("")]);
-    // The beginning of one, and then something else.
+    // The beginning of a byte order mark, and then something else.
     assert_eq!(stdout(b"\xEF\xBBx\n"), [log("\u{FFFD}x")]);
     assert_eq!(stdout(b"\xEF\xBB"), [log("\u{FFFD}")]);
 }
@@ -165,7 +165,7 @@ fn line(start: &str, length: usize, end: &str) -> Vec<u8> {
     [start.as_bytes(), &vec![b'x'; length], end.as_bytes()].concat()
 }
 
-/// What is exactly as long as allowed was refused by one of two places that counted differently.
+/// Two places counted the length of a frame differently, and one of them refused a frame exactly as long as the limit.
 #[test]
 fn a_frame_of_the_cap_is_given_and_one_byte_more_is_fatal() {
     let full = Kept::Frame(vec![b'x'; FRAME_CAP]);
@@ -175,7 +175,7 @@ fn a_frame_of_the_cap_is_given_and_one_byte_more_is_fatal() {
         (line("IPC:", FRAME_CAP, "\r\n"), vec![full]),
         (line("IPC:", FRAME_CAP + 1, "\n"), vec![Kept::Fatal]),
         (line("IPC:", FRAME_CAP, "\r\r\n"), vec![Kept::Fatal]),
-        // The line need not end: it is fatal at once.
+        // The error comes as soon as the limit is passed, before the line ends.
         (line("IPC:", FRAME_CAP + 1, ""), vec![Kept::Fatal]),
         (
             [good(), line("IPC:", FRAME_CAP + 1, "\nIPC:2\n")].concat(),
@@ -227,7 +227,7 @@ fn a_cut_line_ends_with_a_whole_code_point() {
     assert_eq!(cut("abc€\n".as_bytes()), is("abc"));
     assert_eq!(cut("ab\u{1F600}\n".as_bytes()), is("ab"));
     assert_eq!(cut("abcéd\n".as_bytes()), is("abcé"));
-    // What is wrong anyway is replaced, and not taken for the beginning of something.
+    // An invalid byte is replaced; it does not count as the beginning of a code point that the cut removes.
     assert_eq!(cut(b"abcd\xFFe\n"), is("abcd\u{FFFD}"));
     assert_eq!(
         cut(b"\x80\x80\x80\x80\x80\x80\n"),
@@ -263,13 +263,14 @@ fn stdout_without_a_line_break_is_cut_once_and_fatal_at_the_cap() {
     }
     let fatal = Err(FrameTooLarge { cap: FRAME_CAP });
     assert_eq!(push(&mut splitter, b"."), fatal);
-    // Nothing on this stream has a meaning any more.
+    // After the error nothing on this stream is interpreted.
     assert_eq!(push(&mut splitter, b"\nIPC:1\n"), fatal);
     splitter.end(&mut |line| found.push(keep(line)));
     assert_eq!(found, [Kept::Cut(".".repeat(LOG_LINE_CAP))]);
 }
 
-/// Buffers double, so that a frame of the cap took twice its memory, and two hundred plugins that had sent one kept it.
+/// Buffers double when they grow, so a frame of the largest size took twice its memory, and two hundred plugins that had each sent one
+/// kept it.
 #[test]
 fn a_frame_takes_no_more_memory_than_the_cap_and_gives_it_back() {
     let mut splitter = Splitter::new(Stream::Stdout, Limits::default());
@@ -287,7 +288,7 @@ fn a_frame_takes_no_more_memory_than_the_cap_and_gives_it_back() {
     assert!(splitter.kept.capacity() <= KEPT_ROOM);
 }
 
-/// A frame of 4 MiB was read where it was found, and all other plugins waited for that.
+/// The loop parsed a frame of 4 MiB itself, and all other plugins waited meanwhile.
 #[test]
 fn a_long_frame_is_given_away_and_what_follows_waits() {
     let limits = Limits {
@@ -303,7 +304,7 @@ fn a_long_frame_is_given_away_and_what_follows_waits() {
         });
         count.unwrap()
     };
-    // What ends in the piece that it began in takes no copy.
+    // A line that arrives in one piece is not copied, so it is handed out as a slice.
     assert_eq!(push(&mut splitter, b"IPC:12345678\nIPC:1"), 18);
     assert_eq!(push(&mut splitter, b"2345\r\nnext\n"), 6);
     assert_eq!(push(&mut splitter, b"next\nIPC:1"), 10);
@@ -317,7 +318,7 @@ fn a_long_frame_is_given_away_and_what_follows_waits() {
     assert_eq!(found, expected);
 }
 
-/// Each piece of a line was looked through from the line's beginning: a child that wrote single bytes took the loop for itself.
+/// Each new piece of a line made the splitter search the line from its beginning: a child that wrote single bytes used up the loop's time.
 #[test]
 fn a_line_that_comes_byte_by_byte_is_looked_through_once() {
     let bytes = line("IPC:", FRAME_CAP, "\n");
@@ -325,7 +326,7 @@ fn a_line_that_comes_byte_by_byte_is_looked_through_once() {
     assert!(found == [Kept::Frame(vec![b'x'; FRAME_CAP])]);
 }
 
-/// Bytes that are full of what matters.
+/// Streams that mostly consist of bytes with a meaning: marks, line breaks, byte order marks, incomplete code points.
 fn streams() -> impl Strategy<Value = Vec<u8>> {
     let known: &[&[u8]] = &[
         b"IPC:",

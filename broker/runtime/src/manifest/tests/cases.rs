@@ -1,8 +1,8 @@
-//! The table: each type of frame, what it is allowed by, and what nearly allows it.
+//! A table of all types of frames: the capability that allows each, and capabilities that are close to it and do not.
 
 use serde_json::{Value, json};
 
-/// All of them.
+/// All cases of the table.
 pub(super) fn cases() -> Vec<Case> {
     let all = [
         events(),
@@ -16,11 +16,11 @@ pub(super) fn cases() -> Vec<Case> {
 
 pub(super) struct Case {
     pub(super) frame: Value,
-    /// What has to be declared, exactly as it is named.
+    /// The capability that allows the frame, exactly as the error names it.
     pub(super) named: &'static str,
-    /// Others that allow it as well.
+    /// Other capabilities that allow the frame as well.
     pub(super) enough: &'static [&'static str],
-    /// Others that do not.
+    /// Capabilities that do not allow it.
     pub(super) near: &'static [&'static str],
 }
 
@@ -270,7 +270,7 @@ fn other_gates() -> Vec<Case> {
                 "events.publish:chat.*",
             ],
         },
-        // Its own gates are no exception: who may call is asked of everyone.
+        // A plugin's own gates are no exception: calling one needs the right to call it.
         Case {
             frame: service("chat-counter.count"),
             named: "gate.call:chat-counter.count",

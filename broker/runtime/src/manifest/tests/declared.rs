@@ -63,7 +63,7 @@ fn capabilities_that_are_none_are_refused_with_what_is_allowed() {
     }
 }
 
-/// `gate.call:*` was meant for plugins and opened every table and every host as well.
+/// `gate.call:*` was meant for the gates of plugins, and also gave access to every table and every host.
 #[test]
 fn no_pattern_of_gates_stands_for_a_service_with_capabilities_of_its_own() {
     for pattern in [
@@ -107,7 +107,7 @@ fn no_pattern_of_gates_stands_for_a_service_with_capabilities_of_its_own() {
     }
 }
 
-/// Plugins of other runtimes of the protocol declare everything under `permissions`, beside what is their host's.
+/// Plugins written for other runtimes of the protocol declare everything under `permissions`, together with permissions for their hosts.
 #[test]
 fn permissions_that_are_capabilities_count() {
     let document = serde_json::json!({
@@ -123,7 +123,7 @@ fn permissions_that_are_capabilities_count() {
     assert!(!manifest.policy().may_send("chat.message"));
 }
 
-/// A plugin that provided `data.kv` before the services did, or while they were started again, got what all others store.
+/// A plugin that provided `data.kv` before the services did, or while they were restarted, received what all other plugins stored.
 #[test]
 fn what_the_host_provides_cannot_be_claimed() {
     let read_by = |document: &Value, reserved: &Reserved| {
@@ -148,7 +148,7 @@ fn what_the_host_provides_cannot_be_claimed() {
             assert!(refused.contains(&named), "{refused}");
             let told = format!("not stand for `{gate}`, which services of the host");
             assert!(refused.contains(&told), "{refused}");
-            // The host says whether it has them.
+            // Allowed if the host says that it has no services.
             read_by(&document, &none).expect("the host has no services");
         }
     }

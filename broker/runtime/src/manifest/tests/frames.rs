@@ -1,4 +1,4 @@
-//! Each type of frame with the capability that allows it, without it, and with one that nearly does.
+//! Each type of frame with the capability that allows it, without it, and with one that is close to it.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::cases::{Case, cases, service};
 use super::{declaring, read, wrong};
 use crate::frame::parse;
 
-/// What comes of a frame of a plugin with these capabilities.
+/// The result of the check for a frame of a plugin with these capabilities.
 fn check(capabilities: &[&str], frame: &Value) -> Result<(), Denied> {
     let manifest = read(&declaring(capabilities)).expect("it is right");
     check_by(manifest.capabilities(), frame)
@@ -90,7 +90,7 @@ fn names_beside_the_free_ones_are_not_free() {
     }
 }
 
-/// Of a frame without what the scope is made of, the capability cannot be named, and nothing allows it.
+/// If the fields that the scope consists of are missing, no capability can be named, and none allows the frame.
 #[test]
 fn a_frame_without_its_scope_is_not_allowed() {
     let all = [
@@ -138,7 +138,7 @@ fn a_frame_without_its_scope_is_not_allowed() {
     }
 }
 
-/// Two names with the same dots between them are two tables.
+/// Two pairs of plugin and table that look equal once a dot joins them are still different tables.
 #[test]
 fn plugin_and_table_are_compared_apart() {
     let frame = json!({ "type": "data.read", "plugin": "a.b", "table": "c" });

@@ -1,4 +1,4 @@
-//! Which program is started.
+//! Which program and arguments start a plugin.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use super::super::{LaunchError, Launchers, Manifest};
 use super::{folder_with, with};
 
-/// Program and arguments, in which the folder is written as `FOLDER`.
+/// The program and arguments, with the folder's path replaced by `FOLDER`.
 fn command_line(backend: Value, launchers: &Launchers) -> Result<Vec<String>, LaunchError> {
     let document = with(json!({ "backend": backend })).to_string();
     let folder = folder_with("manifest.json", &document);
     let program = folder.path().join("start.sh");
     fs::write(&program, "#!/bin/sh\n").expect("a file");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("its mode");
-    // May be read, and not executed.
+    // The file is readable but not executable.
     fs::write(folder.path().join("main.rb"), "").expect("a file");
     let manifest = Manifest::read(folder.path()).expect("it is right");
     let words = manifest.command_line(launchers)?;

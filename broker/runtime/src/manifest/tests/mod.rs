@@ -1,5 +1,6 @@
 mod cases;
 mod declared;
+mod files;
 mod frames;
 mod launching;
 mod policies;
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 
 use super::{Manifest, ManifestError};
 
-/// The least that a manifest has to say, with some keys in addition.
+/// A manifest with only the required keys, and with `more` keys added or replaced.
 fn with(more: Value) -> Value {
     let mut document = json!({
         "name": "chat-counter",
@@ -34,7 +35,7 @@ fn declaring(capabilities: &[&str]) -> Value {
     with(json!({ "runtime_capabilities": capabilities }))
 }
 
-/// What comes of a folder with this manifest. The folder is removed again.
+/// Reads a folder with this manifest. The folder is removed again.
 fn read(document: &Value) -> Result<Manifest, ManifestError> {
     let folder = folder_with("manifest.json", &document.to_string());
     Manifest::read(folder.path())
@@ -46,7 +47,7 @@ fn folder_with(file: &str, text: &str) -> TempDir {
     folder
 }
 
-/// Key, what was found, and what is allowed.
+/// Reads a manifest that must be refused. Returns the error's key, what was found and what is allowed.
 fn wrong(document: &Value) -> (String, String, String) {
     match read(document) {
         Err(ManifestError::Key {

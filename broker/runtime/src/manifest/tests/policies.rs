@@ -1,4 +1,4 @@
-//! The same manifest, as the broker and as the runtime go by it.
+//! The runtime's check of frames and the broker's policy, made from the same manifest, give the same answers.
 
 use callgate::Policy;
 use proptest::prelude::*;
@@ -101,7 +101,7 @@ fn the_others_are_rights_of_their_own() {
     assert!(!policy.may_call("Counter.Add"));
 }
 
-/// A capability that can be declared.
+/// Any capability that may be declared.
 fn capability() -> impl Strategy<Value = String> {
     let name = "[ab](\\.[ab]){0,2}";
     prop_oneof![
@@ -117,15 +117,15 @@ fn capability() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// A right that the one saw and the other did not would be a call that passes the check and fails at the broker, or one
-    /// that a plugin which links the client may make and one on pipes may not.
+    /// If the runtime and the broker disagreed, a call could pass the runtime's check and fail at the broker; or a plugin that links the
+    /// client could make a call that a plugin on pipes may not make.
     #[test]
     fn frames_and_the_broker_agree(
         capabilities in prop::collection::vec(capability(), 0..4),
         name in "[ab](\\.[ab]){0,3}",
     ) {
         let capabilities: Vec<&str> = capabilities.iter().map(String::as_str).collect();
-        // Not all of them can be declared.
+        // Some of these lists are refused.
         if let Ok(manifest) = read(&declaring(&capabilities)) {
             let broker = manifest.policy();
             let is_allowed = |frame: Value| check_by(manifest.capabilities(), &frame).is_ok();
@@ -142,7 +142,7 @@ proptest! {
         }
     }
 
-    /// What is named as missing allows the frame once it is declared, if it can be declared.
+    /// The capability that the error names allows the frame once it is declared, provided that it can be declared.
     #[test]
     fn what_is_named_is_what_is_missing(topic in "[ab.*]{0,6}") {
         let nothing = read(&declaring(&[])).expect("it is right");

@@ -1,4 +1,4 @@
-//! What manifests may say.
+//! Manifests that are accepted, and the values read from them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -177,7 +177,7 @@ fn ranges_that_include_ours_are_accepted() {
     }
 }
 
-/// The folder was named relative to the host, and its program was started from within the folder.
+/// A folder given relative to the host's working directory: the program was then looked up from inside the folder, and not found.
 #[test]
 fn a_relative_folder_is_made_absolute() {
     let folder = tempfile::tempdir_in(".").expect("a folder");

@@ -1,4 +1,4 @@
-//! Which host a URL leads to.
+//! Which host is found in a URL.
 
 use proptest::prelude::*;
 
@@ -32,7 +32,7 @@ fn the_host_is_what_stands_before_the_path() {
     }
 }
 
-/// Two readers of one URL can find two hosts in it: one for the check, another one for the request.
+/// Two parsers can find different hosts in one URL: the check would see one host, and the request go to the other.
 #[test]
 fn urls_that_readers_could_disagree_on_have_no_host() {
     for url in [
@@ -83,7 +83,7 @@ fn a_port_that_was_not_declared_is_the_usual_one() {
 }
 
 proptest! {
-    /// What is named as missing is enough when it is declared.
+    /// The host that the error names allows the request once it is declared.
     #[test]
     fn a_host_that_is_named_can_be_declared(url in "https?://[a-zA-Z0-9.:@/\\[\\]\\\\?#%_-]{0,24}") {
         if let Some(target) = Target::of(&url) {

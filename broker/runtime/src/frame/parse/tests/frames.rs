@@ -20,7 +20,7 @@ fn handshakes_and_pongs_need_nothing_else() {
             r#"{"nonce":18446744073709551615,"type":"pong"}"#,
             Some(u64::MAX),
         ),
-        // It has answered, whatever it took the nonce for.
+        // The pong counts as an answer whatever its nonce is.
         (r#"{"type":"pong","nonce":18446744073709551616}"#, None),
         (r#"{"type":"pong","nonce":"7"}"#, None),
         (r#"{"type":"pong","nonce":-1}"#, None),
@@ -35,7 +35,7 @@ fn handshakes_and_pongs_need_nothing_else() {
     }
 }
 
-/// The id and the result, or code, message and context.
+/// The id, and either the result or the code, message and context of the error.
 fn response(text: &str) -> (String, Result<String, [String; 3]>) {
     let Incoming::Response(response) = parsed(text) else {
         panic!("{text}");
@@ -58,7 +58,7 @@ fn a_response_has_a_result_or_an_error() {
             r#""result": { "a" : [1e999, 1.0] } "#,
             result(r#"{ "a" : [1e999, 1.0] }"#),
         ),
-        // What a function without a result returns has no field in some languages.
+        // Some languages leave out the `result` of a function that returns nothing.
         (r#""more":1"#, result("null")),
         (r#""result":null"#, result("null")),
         (r#""result":1,"error":null"#, result("1")),
@@ -102,7 +102,7 @@ fn a_result_is_passed_on_as_it_was_written() {
     }
 }
 
-/// What is not copied cannot be slow.
+/// Texts without escapes are borrowed from the frame, so that parsing copies nothing.
 #[test]
 fn what_needs_no_unescaping_is_borrowed() {
     let text = r#"{"type":"response","id":"an id","error":{"code":"C","message":"m"}}"#;
@@ -126,7 +126,7 @@ fn ids_are_any_texts_up_to_their_limit() {
     }
 }
 
-/// Each character as an escape: a short text that is long where it stands.
+/// The text with each character written as an escape: short once decoded, long in the frame.
 fn escaped(text: &str) -> String {
     let units = text.encode_utf16();
     units.fold(String::new(), |mut all, unit| {
@@ -209,7 +209,7 @@ fn a_subscription_has_a_topic_and_may_have_a_queue() {
 }
 
 proptest! {
-    /// A plugin that sends the answers of another runtime's child, and one that formats them by hand.
+    /// The values come from a plugin that writes compact JSON, and from one that formats its JSON by hand.
     #[test]
     fn a_response_survives_however_it_is_written(
         id in texts(),

@@ -21,7 +21,7 @@ fn a_service_keeps_all_fields_but_type_and_id() {
             r#" { "key" : [ 1e999 , "\u0000" ] , "id" : "1" , "m\u0065thod" : null , "type" : "data.kv" } "#,
             r#"{"key":[ 1e999 , "\u0000" ],"m\u0065thod":null}"#,
         ),
-        // Names that our own frames have, and names inside values.
+        // Fields with names that the runtime's own frames use, and such names inside values.
         (
             r#"{"type":"x.y","id":"1","result":1,"error":"e","payload":{"type":1,"id":2}}"#,
             r#"{"result":1,"error":"e","payload":{"type":1,"id":2}}"#,
@@ -66,7 +66,7 @@ fn of_types_that_are_not_known_those_with_an_id_are_services() {
     }
 }
 
-/// A broadcast that asks for no answer was ignored, and so was the attempt at something that is not allowed.
+/// A broadcast without an id was ignored, and a call that the plugin had no right to make was ignored with it.
 #[test]
 fn services_of_the_protocol_need_no_id() {
     let kinds = [
@@ -93,7 +93,7 @@ fn services_of_the_protocol_need_no_id() {
     }
 }
 
-/// Names are compared by what they say: a check that saw one of two and a service that took the other were one escape apart.
+/// Names are compared after decoding escapes. Otherwise the check could read one of two equal names, and the service the other.
 #[test]
 fn a_field_that_is_there_twice_is_refused() {
     let reason = |text: &str| refused(text).reason;
@@ -112,12 +112,12 @@ fn a_field_that_is_there_twice_is_refused() {
     assert!(reason(r#"{"type":"x","id":"1","":1,"":1}"#).contains("``"));
     let error = r#"{"type":"response","id":"1","error":{"code":"A","code":"B","message":""}}"#;
     assert!(reason(error).contains("`code`"));
-    // In values it is the business of whoever reads them.
+    // Inside values names may repeat: the service that reads the value decides.
     let inside = r#"{"type":"data.kv","id":"1","value":{"a":1,"a":2}}"#;
     assert_eq!(service(inside).arguments(), r#"{"value":{"a":1,"a":2}}"#);
 }
 
-/// A frame with so many fields besides `type` and `id`.
+/// A frame with this many fields besides `type` and `id`.
 fn wide(fields: usize) -> String {
     let mut text = String::from(r#"{"type":"x.y","id":"1""#);
     for field in 0..fields {
@@ -170,7 +170,8 @@ proptest! {
         }
     }
 
-    /// What one plugin is told can be said by another, and the other way round.
+    /// Text that looks like a frame never makes the parser panic. The arguments of a call are one JSON value, and each refusal has a
+    /// reason.
     #[test]
     fn any_bytes_are_a_frame_or_have_a_reason(
         text in "\\{\"type\":\"(ready|response|events.publish|x.y)\"[\\[\\]{}\":,\\\\0-9a-e\\x00é]{0,30}\\}",

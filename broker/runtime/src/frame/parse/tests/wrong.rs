@@ -1,4 +1,4 @@
-//! Frames that are none, and what their authors are told.
+//! Frames that are refused, and the reasons that their authors read.
 
 use super::*;
 
@@ -204,7 +204,7 @@ fn a_field_of_the_wrong_kind_is_named_with_what_was_expected() {
         );
         let kind = malformed.kind.expect("the type could be read");
         assert!(fields.starts_with(&format!("\"{kind}\"")), "{kind}");
-        // So that whoever waits for an answer can be told.
+        // The id is kept, so that the side that waits for the answer can be told.
         let id = fields.contains(r#""id":"i""#).then(|| "i".to_owned());
         assert_eq!(malformed.id, id, "{text}");
     }
@@ -223,27 +223,27 @@ fn a_type_and_an_id_beyond_their_limit_are_refused() {
     assert_eq!(refused(&text).reason, reason);
 }
 
-/// A frame that is nested so deep.
+/// A frame that is nested this deep.
 fn nested(depth: usize) -> String {
     let (open, close) = ("[".repeat(depth - 1), "]".repeat(depth - 1));
     format!(r#"{{"type":"response","id":"i","result":{open}{close}}}"#)
 }
 
-/// The parser of JSON counts one level less, where it counts.
+/// serde_json's own limit is one level lower, and it does not count levels inside values that are only skipped.
 #[test]
 fn the_deepest_frame_is_taken_and_one_level_more_is_refused() {
     let text = nested(DEEPEST);
     assert!(matches!(parsed(&text), Incoming::Response(_)));
     let deep = "it is nested deeper than 128";
     assert_eq!(refused(nested(DEEPEST + 1)).reason, deep);
-    // As deep as a frame can be: a stack would end here.
+    // As deep as the size of a frame allows: parsing it by recursion would overflow the stack.
     let deepest = format!("{{\"type\":{}", "[".repeat(FRAME_CAP - 8));
     assert_eq!(refused(deepest).reason, deep);
     let objects = "{\"a\":".repeat(DEEPEST + 1);
     assert_eq!(refused(objects).reason, deep);
 }
 
-/// Reasons stand in logs: one that quoted the frame filled them.
+/// Reasons go to logs: a reason that quoted the whole frame filled them.
 #[test]
 fn a_reason_is_short_whatever_the_frame_is() {
     let long = "é".repeat(100_000);
@@ -264,7 +264,7 @@ fn a_reason_is_short_whatever_the_frame_is() {
     }
 }
 
-/// Only what was told is known to be of one kind: a child that sends the runtime's own frames is no runtime.
+/// Frames that only the runtime sends have no meaning from a child: they are of an unknown type or, with an id, calls of a service.
 #[test]
 fn the_runtimes_own_frames_are_none_of_a_child() {
     let frames = [

@@ -1,4 +1,4 @@
-//! Lines as somebody would find them who has the whole stream before them.
+//! The model: the lines of a stream, found by a simple program that has the whole stream at once.
 
 use super::*;
 

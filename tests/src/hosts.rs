@@ -162,7 +162,7 @@ fn forked_borrower(name: &str) {
     input.for_each(drop);
 }
 
-/// Sends calls to a gate of its own, which leaves their answers for later, goes on as a forked child, and
+/// Sends calls to a gate of its own, which leaves their answers for later, goes on as a forked child amid answers that are given together, and
 /// says what becomes of calls and answers there.
 fn forked_sender(name: &str) {
     let plugin = Plugin::connect(name).expect("the bus");
@@ -178,7 +178,12 @@ fn forked_sender(name: &str) {
     let send = || gate.send(b"x").expect("it has a slot");
     let mut sent: Vec<_> = (0..4).map(|_| send()).collect();
     let answers: Vec<_> = (0..4).map(|_| jobs.recv().expect("a call")).collect();
-    daemon(true, true).expect("forking");
+    let answered = (send(), jobs.recv().expect("a call"));
+    // Who waits for that answer is woken at the end of this, by the parent alone.
+    dynamic::answer_together(|| {
+        answered.1.reply(b"y").expect("it is open");
+        daemon(true, true).expect("forking");
+    });
     let mut context = Context::from_waker(Waker::noop());
     let Poll::Ready(polled) = Pin::new(&mut sent[0]).poll(&mut context) else {
         panic!("nobody tells of it here");
@@ -196,7 +201,7 @@ fn forked_sender(name: &str) {
     }
     say(gate.send(b"x").expect_err("sent").code().as_str());
     say(gate.call(b"x").expect_err("called").code().as_str());
-    drop((gate, later, plugin));
+    drop((answered.0, gate, later, plugin));
     say("dropped");
     lines().for_each(drop);
 }

@@ -24,7 +24,10 @@ impl Drop for Together {
     fn drop(&mut self) {
         let bells = BELLS.try_with(RefCell::take).unwrap_or_default();
         for (link, bell) in bells.into_iter().flatten() {
-            link.peer_bell().ring_callers(bell);
+            // In a forked child no bell is mapped; its parent rings.
+            if link.is_here() {
+                link.peer_bell().ring_callers(bell);
+            }
         }
     }
 }

@@ -177,13 +177,9 @@ impl LinkCalls {
             };
         }
         let waiting = self.waiting.values().find_map(|of| of.calls.get(&number));
-        let short = match waiting {
-            Some(Waiting {
-                call,
-                ticket: Some(_),
-                ..
-            }) => Short::of(&self.link, call.bytes.len()),
-            _ => Short::Pending,
+        let short = match waiting.filter(|waiting| waiting.ticket.is_some()) {
+            Some(waiting) => Short::of(&self.link, waiting.call.bytes.len()),
+            None => Short::Pending,
         };
         no_space(&self.link, short)
     }

@@ -51,7 +51,7 @@ impl BrokerHandle {
     /// use std::io::ErrorKind;
     /// use callgate::{Broker, Policy};
     ///
-    /// # fn main() -> std::io::Result<()> {
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let broker = Broker::builder().without_socket().strict(true).start()?;
     /// let policy = Policy::new().provide("Mixer.*");
     /// let socket = broker.handle().connect_as("Mixer", policy.clone())?; // for `PluginBuilder::descriptor`

@@ -29,7 +29,7 @@ fn transports() -> [(&'static [&'static str], Value); 2] {
     let piped = json!({"restart": {"backoff_ms": [10]}});
     [
         (&[READY, "serve"], piped),
-        (&["provide mixer.gate", "idle"], linked),
+        (&["provide mixer.gate", "hang"], linked),
     ]
 }
 

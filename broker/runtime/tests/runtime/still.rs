@@ -21,7 +21,7 @@ fn a_peer_that_stands_still_keeps_only_those_waiting_who_ask_it() {
     // For so long it is waited for, by who waits.
     let scene = Scene::on(Broker::builder().step_deadline(PATIENCE));
     let linked = json!({"transport": "shm"});
-    scene.plugin_with("still", &["provide still.tell", "idle"], &linked);
+    scene.plugin_with("still", &["provide still.tell", "hang"], &linked);
     for n in 0..3 {
         let may =
             json!({"runtime_capabilities": ["gate.call:still.*", "events.subscribe:still.*"]});

@@ -114,35 +114,37 @@ impl Reactor {
 
     /// The programs that may provide a gate and do not run, or run without providing it.
     fn suspects(&self, gate: &str) -> Vec<Suspect<'_>> {
+        // Filtered by name before any text is made: there may be hundreds of programs, and plugins ask often.
+        let may_provide = |name: &str| self.bus.may_provide(name, gate);
         let supervised = self.supervised.iter();
         let supervised = supervised.filter(|(name, supervised)| {
             // A program that runs is to blame only for gates with its own name. So is a runtime's plugin that has no process yet: its
             // policy is set right before that, and until then it could provide anything.
             let is_others = supervised.state() == State::Ready || supervised.is_being_launched();
-            !is_others || is_by_name(gate, name)
+            (!is_others || is_by_name(gate, name)) && may_provide(name)
         });
         let supervised = supervised.map(|(name, supervised)| Suspect {
             name: name.into(),
             text: supervised.absence(name),
             context: Some(supervised.context(name)),
         });
-        let starting = self.children.values().filter(|child| child.is_starting());
+        let is_other = |name: &str| !self.supervised.contains_key(name) && may_provide(name);
+        let starting = self.children.values();
+        let starting = starting.filter(|child| child.is_starting() && is_other(child.name()));
         let starting = starting.map(|child| (child.name(), child.still_starting()));
-        let ended = self.starts.ended();
+        let ended = self.starts.ended().filter(|ended| is_other(&ended.name));
         let ended = ended.map(|ended| (ended.name.as_str(), ended.why.clone()));
         let others = starting.chain(ended).map(|(name, text)| Suspect {
             name: name.into(),
             text,
             context: None,
         });
-        let others = others.filter(|other| !self.supervised.contains_key(&*other.name));
-        let all = supervised.chain(others);
-        let may_provide = |suspect: &Suspect<'_>| self.bus.may_provide(&suspect.name, gate);
         // What these would provide is not known; it is guessed by their names.
         let broken = self.broken.iter();
-        let broken = broken.map(|(folder, why)| Suspect::broken(broken_name(folder), why));
-        let broken = broken.filter(|suspect| is_by_name(gate, &suspect.name));
-        all.filter(may_provide).chain(broken).collect()
+        let broken = broken.map(|(folder, why)| (broken_name(folder), why));
+        let broken = broken.filter(|(name, _)| is_by_name(gate, name));
+        let broken = broken.map(|(name, why)| Suspect::broken(name, why));
+        supervised.chain(others).chain(broken).collect()
     }
 }
 

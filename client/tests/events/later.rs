@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use callgate_client::{Dispatch, EventNotice, Plugin, Received};
+use callgate_client::{Dispatch, EventNotice, Plugin, Received, TopicOptions};
 
 use super::scene::{Notes, PATIENCE, Scene, TOPIC, numbers};
 
@@ -58,7 +58,10 @@ fn each_event_is_had_once_also_where_the_broker_is_replaced() {
     for listener_first in [true, false] {
         let (scene, next) = (Scene::new(), Scene::new());
         let (sender, listener) = scene.two(Dispatch::Thread);
-        let topic = numbers(&sender);
+        // A listener that gets no processor for a while loses nothing.
+        let options = TopicOptions::new().unlimited_budget();
+        let options = options.send_timeout(PATIENCE);
+        let topic = sender.topic_with::<(u32,)>(TOPIC, options).unwrap();
         let notes = Notes::new();
         let seen = notes.clone();
         let _subscription = listener

@@ -217,8 +217,9 @@ fn what_is_opened_without_waiting_is_told_to_the_next_broker() {
     assert!(watch.next(Duration::ZERO).unwrap().is_none());
     assert!(start.elapsed() < SOON, "the broker was waited for");
     bus.start_broker();
-    let present = watch.next(PATIENCE).unwrap().unwrap();
-    assert_eq!(present.owner.as_deref(), Some("P"));
+    // The plugin may have joined the next broker before the provider: then nobody provides the gate at first.
+    let owner = std::iter::from_fn(|| watch.next(PATIENCE).unwrap()).find_map(|seen| seen.owner);
+    assert_eq!(owner.as_deref(), Some("P"));
     add.wait_ready(PATIENCE).unwrap();
     assert_eq!(add.invoke((20, 22)).unwrap(), 42);
     untyped.wait_ready(PATIENCE).unwrap();

@@ -33,8 +33,9 @@ pub fn answer_together<T>(work: impl FnOnce() -> T) -> T {
 ///
 /// `work` runs before this function returns if there is no round that it could wait for: on any other thread, in a
 /// [pool](crate::Dispatch::Pool), while a plugin [pumps](crate::Dispatch::Pump), and in a handler that runs inside
-/// another handler's wait. If a handler calls a gate and waits, `work` runs before that wait; if it waits for
-/// anything else, `work` is delayed, too. Asking twice runs `work` twice. A panic of `work` is logged.
+/// another handler's wait. If a handler waits for a call (also one that it has sent), for a free slot or memory of a
+/// link, or for its turn in another plugin of this process, `work` runs before that wait. If it waits for anything
+/// else, `work` is delayed, too. Asking twice runs `work` twice. A panic of `work` is logged.
 ///
 /// ```no_run
 /// use std::io::Write;

@@ -108,7 +108,7 @@ fn one_that_is_not_ready_in_time_goes_on_being_started() {
     let _broker = scene.run(&[]);
     scene.reach("late", "starting");
     for order in ["start", "restart"] {
-        let outcome = run(&scene.socket(), &[order, "late", "--timeout", "300ms"]);
+        let outcome = run(&scene.socket(), &[order, "late", "--timeout", "1500ms"]);
         outcome.assert_failed(1, "TIMEOUT");
         assert!(outcome.stderr.contains("late: starting"), "{outcome:?}");
     }

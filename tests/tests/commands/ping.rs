@@ -135,8 +135,8 @@ fn what_cannot_be_pinged_is_an_error() {
     let bus = Bus::start(programs!());
     let _provider = bus.peer("provider", "P", &[]);
     let ping = |arguments: &[&str]| run(&bus.socket(), &[&["ping"], arguments].concat());
-    ping(&["No.Such", "--timeout", "50ms"]).assert_failed(1, "NOT_READY");
-    ping(&["No.Such", "--timeout", "50ms", "--json"]).assert_failed_in_json(1, "NOT_READY");
+    ping(&["No.Such", "--timeout", "1s"]).assert_failed(1, "NOT_READY");
+    ping(&["No.Such", "--timeout", "1s", "--json"]).assert_failed_in_json(1, "NOT_READY");
     let outcome = ping(&["P.Add"]);
     outcome.assert_failed(1, "LENGTH_MISMATCH");
     assert!(outcome.stderr.contains("(u64, u64) -> u64"), "{outcome:?}");

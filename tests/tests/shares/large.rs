@@ -101,6 +101,9 @@ fn the_first_get_of_a_slice_touches_none_of_it() {
     let short = touched(&mut maker, &mut reader, 8192);
     let long = touched(&mut maker, &mut reader, 64 * MIB);
     println!("page faults of the first get: {short} for 8 KiB, {long} for 64 MiB");
-    // 64 MiB have 16,384 pages.
-    assert!(long < short + 200, "{long} page faults instead of {short}");
+    // 64 MiB have 16,384 pages. Other threads of the reader may touch some of their own meanwhile.
+    assert!(
+        long < short + 2_000,
+        "{long} page faults instead of {short}"
+    );
 }

@@ -32,7 +32,7 @@ fn is_let_go(before: (usize, usize)) -> Result<(), (usize, usize)> {
 
 #[test]
 fn nothing_is_left_of_feeds_that_have_ended() {
-    let cycles = 1_500;
+    let cycles = 500;
     let broker = Broker::builder().without_socket().start().unwrap();
     let connect = |name: &str| {
         let builder = Plugin::builder(name).descriptor(broker.connect().unwrap());

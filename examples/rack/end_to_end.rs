@@ -235,7 +235,7 @@ fn gates_on(socket: &Path) -> Option<Vec<String>> {
 /// reads the meter.
 #[test]
 fn others_hear_the_rack_as_well() {
-    let rack = Run::start(&["--seconds", "10", "--realtime", "--socket", "bus.sock"]);
+    let rack = Run::start(&["--seconds", "6", "--realtime", "--socket", "bus.sock"]);
     let socket = rack.folder.path().join("bus.sock");
     wait_for("all gates", || gates_on(&socket));
     let onlooker = callgate_client::Plugin::builder("onlooker").socket(socket);

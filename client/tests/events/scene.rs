@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use callgate::Broker;
 use callgate_client::{Dispatch, Plugin, Topic, TopicOptions};
@@ -61,14 +61,16 @@ impl<T: Clone + Debug + PartialEq> Notes<T> {
         self.0.0.lock().unwrap().clone()
     }
 
-    /// Waits until this many were noted.
+    /// Waits until this many were noted. There is no limit to the time as long as more come.
     pub(crate) fn wait(&self, count: usize) -> Vec<T> {
-        let until = Instant::now() + PATIENCE;
         let mut notes = self.0.0.lock().unwrap();
         while notes.len() < count {
-            let left = until.checked_duration_since(Instant::now());
-            let left = left.unwrap_or_else(|| panic!("only {} of {count}", notes.len()));
-            notes = self.0.1.wait_timeout(notes, left).unwrap().0;
+            let before = notes.len();
+            let none_came = |notes: &mut Vec<T>| notes.len() == before;
+            let waited = self.0.1.wait_timeout_while(notes, PATIENCE, none_came);
+            let (now, outcome) = waited.unwrap();
+            assert!(!outcome.timed_out(), "only {before} of {count}");
+            notes = now;
         }
         notes.clone()
     }

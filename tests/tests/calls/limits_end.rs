@@ -149,7 +149,7 @@ fn a_plugin_that_closes_answers_the_calls_in_its_queues() {
             let queued = [0, 1, 2].map(|_| scope.spawn(|| add.invoke((3, 4))));
             thread::sleep(SHORT);
             let closing = scope.spawn(|| drop(provider));
-            thread::sleep(SHORT);
+            await_that("it is closing", || !add.has_function());
             // It waits for the handler that is under way.
             held.go.send(()).unwrap();
             for call in queued {

@@ -7,7 +7,7 @@ use callgate_client::{Plugin, Provider};
 use callgate_tests::PATIENCE;
 
 /// A timeout that is to pass.
-pub(crate) const SHORT: Duration = Duration::from_millis(30);
+pub(crate) const SHORT: Duration = Duration::from_millis(100);
 
 const WHOLE: &str = "no thread panics with it";
 

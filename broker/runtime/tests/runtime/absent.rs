@@ -7,7 +7,7 @@ use callgate_client::{Code, Error, Plugin, dynamic};
 use callgate_runtime::Runtime;
 use serde_json::json;
 
-use crate::scene::{PATIENCE, READY, Scene, reach};
+use crate::scene::{PATIENCE, READY, Scene, await_that, reach};
 
 /// Long enough to ask why nobody came, and no longer.
 const LOOK: Duration = Duration::from_millis(20);
@@ -15,6 +15,8 @@ const LOOK: Duration = Duration::from_millis(20);
 /// What calls of a gate are told: one that waits for its answer, one that is sent, and who waits for the gate; and who asks what it takes.
 fn told(host: &Plugin, gate: &str) -> [Error; 4] {
     let opened = dynamic::open_json(host, gate).expect("it opens");
+    // A plugin has stopped a moment before the broker hears that its gates are gone.
+    await_that("the gate is gone", || (!opened.has_function()).then_some(()));
     let called = opened.call_values(&[]).expect_err("nobody is there");
     let sent = opened.send(b"[]").and_then(|sent| sent.wait());
     let waited = opened.wait_ready(LOOK).expect_err("nobody comes");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use callgate::supervision::{Exit, State};
+use callgate_client::Code;
 use callgate_runtime::{Counts, Limits, LogStream, Runtime, User};
 use serde_json::{Value, json};
 
@@ -86,7 +87,7 @@ fn a_burst_is_not_held_up() {
 #[test]
 fn one_that_is_paced_is_not_hung_and_answers() {
     let scene = Scene::new();
-    let more = json!({"restart": {"ask_every_ms": 50, "hung_after": 3}});
+    let more = json!({"restart": {"ask_every_ms": 120, "hung_after": 3}});
     // A pipe of short lines takes about a second to be read.
     let steps = [READY, "fork flood stdout 0 10", "serve"];
     scene.plugin_with("loud", &steps, &more);
@@ -105,10 +106,11 @@ fn one_that_is_paced_is_not_hung_and_answers() {
 #[test]
 fn one_that_answers_during_a_long_pause_is_not_hung() {
     let scene = Scene::new();
-    let more = json!({"restart": {"ask_every_ms": 50, "hung_after": 2}});
+    let more = json!({"restart": {"ask_every_ms": 250, "hung_after": 3}});
     let stray = r#"send {"type":"response","id":"nobody","result":"${x:4000000}"}"#;
     let steps = [READY, r#"wait {"type":"request"}"#, stray, "serve"];
     scene.plugin_with("loud", &steps, &more);
+    // The pause takes some seconds: longer than what a plugin that does not answer is given.
     let runtime = paced(&scene);
     reach(&runtime, "loud", State::Ready);
     std::thread::scope(|scope| {
@@ -116,10 +118,12 @@ fn one_that_answers_during_a_long_pause_is_not_hung() {
         await_pauses(&runtime, "loud", 1);
         // Its answer comes behind the pause.
         assert_eq!(call(&runtime, "loud").unwrap()["action"], "tell");
-        drop(first);
+        let status = runtime.plugins().remove(0).supervision;
+        assert_eq!((status.state, status.restarts), (State::Ready, 0));
+        // The first call has had no answer: it ends with the plugin.
+        runtime.stop_plugin("loud").unwrap();
+        assert_eq!(first.join().unwrap().unwrap_err().code(), Code::ProviderGone);
     });
-    let status = runtime.plugins().remove(0).supervision;
-    assert_eq!((status.state, status.restarts), (State::Ready, 0));
 }
 
 /// One that floods and does not answer is hung all the same.

@@ -343,7 +343,7 @@ fn a_plugin_that_links_the_client_is_supervised_alike() {
 fn a_linked_plugin_whose_handler_hangs_is_started_again() {
     let scene = Scene::new();
     let steps = ["provide linked.tell", "hang"];
-    let more = json!({"transport": "shm", "restart": {"ask_every_ms": 50, "hung_after": 3, "backoff_ms": [1]}});
+    let more = json!({"transport": "shm", "restart": {"ask_every_ms": 150, "hung_after": 3, "backoff_ms": [1]}});
     scene.plugin_with("linked", &steps, &more);
     let runtime = scene.start();
     reach(&runtime, "linked", State::Ready);

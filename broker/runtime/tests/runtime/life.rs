@@ -168,7 +168,7 @@ fn a_plugin_that_answers_no_pings_is_hung() {
     let scene = Scene::new();
     let more = json!({"restart": {"ask_every_ms": 20, "hung_after": 3, "quarantine_crashes": 1}});
     scene.plugin_with("mute", &["mute", READY, "idle"], &more);
-    let more = json!({"restart": {"ask_every_ms": 20, "hung_after": 3, "quarantine_crashes": 1}});
+    let more = json!({"restart": {"ask_every_ms": 100, "hung_after": 5, "quarantine_crashes": 1}});
     scene.plugin_with("polite", &[READY, "idle"], &more);
     let runtime = scene.start();
     let status = reach(&runtime, "mute", State::Quarantined).supervision;

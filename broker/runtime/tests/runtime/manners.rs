@@ -82,7 +82,7 @@ fn one_that_closes_its_stdin_is_asked_to_end() {
 #[test]
 fn one_that_closes_its_stderr_lives_on() {
     let scene = Scene::new();
-    let more = json!({"restart": {"ask_every_ms": 20, "hung_after": 3}});
+    let more = json!({"restart": {"ask_every_ms": 100, "hung_after": 5}});
     scene.plugin_with("quiet", &["close stderr", READY, "idle"], &more);
     let runtime = scene.start();
     reach(&runtime, "quiet", State::Ready);

@@ -16,7 +16,9 @@ const LOOK: Duration = Duration::from_millis(20);
 fn told(host: &Plugin, gate: &str) -> [Error; 4] {
     let opened = dynamic::open_json(host, gate).expect("it opens");
     // A plugin has stopped a moment before the broker hears that its gates are gone.
-    await_that("the gate is gone", || (!opened.has_function()).then_some(()));
+    await_that("the gate is gone", || {
+        (!opened.has_function()).then_some(())
+    });
     let called = opened.call_values(&[]).expect_err("nobody is there");
     let sent = opened.send(b"[]").and_then(|sent| sent.wait());
     let waited = opened.wait_ready(LOOK).expect_err("nobody comes");

@@ -122,7 +122,10 @@ fn one_that_answers_during_a_long_pause_is_not_hung() {
         assert_eq!((status.state, status.restarts), (State::Ready, 0));
         // The first call has had no answer: it ends with the plugin.
         runtime.stop_plugin("loud").unwrap();
-        assert_eq!(first.join().unwrap().unwrap_err().code(), Code::ProviderGone);
+        assert_eq!(
+            first.join().unwrap().unwrap_err().code(),
+            Code::ProviderGone
+        );
     });
 }
 

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `make TAG NUMBER LEN` | gets it or makes it, a value of so many bytes | the number that it has |
 //! | `words TAG NUMBER LEN` | the same with a slice | the same |
-//! | `hang TAG` | begins to make it, and does not end | `making`, in the factory |
+//! | `hang TAG` | begins to make it, and does not end | `making`, when the factory runs |
 //! | `get TAG`, `view TAG` | gets it as a value, as a slice | its number |
 //! | `map TAG` | gets it as a slice, and does not look at it | `OK` |
 //! | `publish TAG NUMBER LEN` | publishes a value | its version |
@@ -19,8 +19,8 @@
 //! | `broker` | | the process of the broker that has taken it in again, or 0 |
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use callgate_client::{BrokerEvent, Plugin, Result, Share, ShareWatch, Shares, Versions};
@@ -86,7 +86,7 @@ impl Holder {
             }
             "hang" => {
                 self.hang(tag);
-                return Ok("OK".to_owned());
+                return Ok("making".to_owned());
             }
             "get" => {
                 let found = self.shares.get(tag)?;
@@ -162,15 +162,18 @@ impl Holder {
     }
 
     /// Makes a share on a thread of its own, for ever.
+    /// Begins to make a share on another thread, which does not end. Waits until that thread is in the factory.
     fn hang(&self, tag: &str) {
         let (shares, tag) = (self.shares.clone(), tag.to_owned());
+        let (begun, begins) = mpsc::channel();
         thread::spawn(move || {
             // What comes of it is no matter: nobody is to wait for it.
             let _ = shares.get_or_create(&tag, || {
-                println!("making");
+                begun.send(()).expect("it is waited for");
                 thread::sleep(100 * PATIENCE);
                 Content::new("", 0, 0)
             });
         });
+        begins.recv_timeout(PATIENCE).expect("the factory begins");
     }
 }

@@ -117,7 +117,21 @@ fn values_go_on_across_brokers() {
         await_that("the next broker's readers see it", || {
             cell.get().is_ok_and(|sample| sample.number > 0)
         });
+        // A reader that comes back later than this would have nothing to read if that broker were killed, too.
+        await_that("the reader is back", || {
+            reads_at_the_broker(&late, "Reader")
+        });
     }
+}
+
+/// Whether the plugin of this name has the samples open at the current broker.
+fn reads_at_the_broker(asks: &Plugin, name: &str) -> bool {
+    let listing = asks.list().expect("a listing");
+    let shares = listing["shares"].as_array().expect("shares");
+    let is_open = |entry: &&serde_json::Value| entry["tag"] == SAMPLE;
+    let users = shares.iter().find(is_open).map(|entry| &entry["users"]);
+    let users = users.and_then(|users| users.as_array());
+    users.is_some_and(|users| users.iter().any(|user| user == name))
 }
 
 /// A value of which some bytes are none.

@@ -77,7 +77,7 @@ impl<const WORDS: usize> Messages<WORDS> {
         parts
     }
 
-    /// The 32-bit number at this byte offset, which is a multiple of 4.
+    /// The 32-bit number at byte `4 * at`.
     fn half(&self, at: usize) -> i32 {
         (self.control[at / 2] >> (32 * (at % 2))) as u32 as i32
     }

@@ -193,7 +193,7 @@ impl Cramped {
         ok(builder.start().map(|broker| self.broker = Some(broker)))
     }
 
-    /// A plugin on the own broker.
+    /// A plugin on the broker of this process.
     fn inside(&mut self, name: &str) -> Answer {
         let broker = self.broker.as_ref().expect("a broker");
         let socket = broker.connect().map_err(|error| error.to_string())?;

@@ -7,11 +7,11 @@ use callgate_client::{Code, Error, Plugin, WaitPolicy};
 use callgate_tests::shorthand::{await_that, code, open};
 use callgate_tests::{Bus, PATIENCE, Process, programs};
 
-/// Long after it, nothing comes that was to come at once.
+/// Far longer than anything takes that should happen at once.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Kills a provider whose handler is busy with a call; gives back what the caller was told, and
-/// how long after the kill.
+/// Kills a provider whose handler is busy with a call. Returns the caller's error, and how long after the kill it
+/// came.
 fn kill_during_a_call(caller: &Plugin, name: &str, mut provider: Process) -> (Error, Duration) {
     let hang = open::<(u64,), ()>(caller, &format!("{name}.Hang"));
     kill_while(
@@ -41,7 +41,7 @@ fn assert_told(error: &Error, name: &str) {
     assert!(error.may_have_run(), "{error}");
 }
 
-/// Promised are 50 ms, on a machine that does nothing else.
+/// The promise is 50 ms, on a machine that does nothing else.
 fn assert_in_time(what: &str, mut took: Vec<Duration>) {
     took.sort();
     println!("{what}: {took:?}");
@@ -52,7 +52,7 @@ fn assert_in_time(what: &str, mut took: Vec<Duration>) {
     assert!(took[took.len() / 2] < Duration::from_millis(50), "{took:?}");
 }
 
-/// A caller that waits for its deadline although the provider is dead.
+/// A pending call ends when its provider is killed, and does not wait for its deadline.
 #[test]
 fn pending_calls_end_when_their_provider_is_killed() {
     let bus = Bus::start(programs!());
@@ -80,7 +80,7 @@ fn pending_calls_end_when_their_provider_is_killed() {
     assert!(time < SOON, "{time:?}");
 }
 
-/// A death that only the broker would have told of.
+/// A pending call also ends when its provider is killed and there is no broker to report it.
 #[test]
 fn pending_calls_end_without_a_broker_too() {
     let mut bus = Bus::start(programs!());

@@ -62,7 +62,7 @@ impl GivenUp {
         self.came.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Is given up as soon as it runs, and comes back when the plugin is busy.
+    /// A handler whose caller gives up as soon as it runs. It calls back when the plugin is busy.
     fn slow(&self, come_back: impl FnOnce()) {
         let token = self.token.lock().expect("no panic").take();
         token.expect("it can be given up").cancel();

@@ -89,7 +89,7 @@ fn plugins_with_different_clocks_are_told_so_when_they_are_linked() {
     let Some(ahead) = peer(100_000, "Ahead") else {
         return;
     };
-    // The difference is larger than a connection can take.
+    // Two seconds: no hello takes so long, so the broker notices the difference.
     let near = peer(2, "Near").expect("as before");
     let same = peer(0, "Same").expect("as before");
     let caller = bus.plugin("Caller");

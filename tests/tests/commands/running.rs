@@ -163,7 +163,7 @@ fn a_broken_manifest_is_told_and_the_others_run() {
 fn a_signal_ends_the_plugins_and_then_the_broker() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let scene = Scene::new();
-        // With `wait` the script would end at the end of its input; this one ends only by the signal.
+        // This script ends only by a signal.
         scene.plugin("clock", &[READY, "idle"]);
         let mut broker = scene.run(&[]);
         let clock = pid(&scene.reach("clock", "ready"));

@@ -193,7 +193,7 @@ fn who_ignores_the_request_to_end_is_killed_after_the_grace() {
     assert_eq!(supervised.status().last_exit, Some(Exit::Signal(9)));
 }
 
-/// A program that never says hello was there for ever, and served nobody.
+/// A program that never says hello counts as not started, and is started again.
 #[test]
 fn a_program_that_is_not_ready_in_time_is_started_again() {
     let (broker, _host) = host();
@@ -216,7 +216,7 @@ fn an_end_in_order_is_a_stop_where_only_failures_count() {
     assert_eq!(supervised.status().last_exit, Some(Exit::Code(0)));
 }
 
-/// A thread that has a handle of a broker kept it running, or waited for it for ever.
+/// A thread that has a handle of a broker neither keeps the broker running nor waits for it for ever.
 #[test]
 fn a_handle_does_not_keep_its_broker_running() {
     let (broker, host) = host();
@@ -242,7 +242,7 @@ fn a_handle_does_not_keep_its_broker_running() {
     await_that("nobody supervises it", || supervised.start().is_err());
 }
 
-/// A caller that had waited for the program was told by the next question that it was still starting.
+/// After a wait for a program has succeeded, the next question says that it is ready, and not that it still starts.
 #[test]
 fn a_program_that_was_waited_for_is_ready() {
     let (broker, _host) = host();

@@ -25,8 +25,8 @@ pub fn hanging(caller: &Plugin) -> Hanging {
     ["S.UntilCancelled", "S.Hang"].map(|gate| open(caller, gate))
 }
 
-/// Takes all slots that the link to the suite's provider has for calls outside of chains at once, and
-/// all of its payload blocks in both directions. Fails the test where any are missing.
+/// Takes, all at once, every slot that the link to the suite's provider has for calls outside of chains, and all of
+/// its payload blocks in both directions. Fails the test if any are missing.
 #[track_caller]
 pub fn expect_all(caller: &Plugin) {
     let hang = hanging(caller);

@@ -205,7 +205,7 @@ pub(crate) fn a_handler_may_call_and_send_before_it_answers(mode: Mode) {
     };
     let _later = dynamic::provide_later(&setup.caller, "T.Later", &number(), back).unwrap();
     setup.begin();
-    // One is added there, one here, and one more there; the second gate goes there once more.
+    // `S.LaterCalls` and `T.Next` add one each; `S.LaterSends`, `T.Later` and `S.LaterNext` add one each.
     for (gate, more) in [("S.LaterCalls", 2), ("S.LaterSends", 3)] {
         let gate = open(&setup, gate, &number());
         await_that("both ways are open", || gate.call(&[0; 4]).is_ok());

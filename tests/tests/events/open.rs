@@ -35,7 +35,7 @@ fn sender(bus: &Bus, name: &str) -> Talker {
     sender
 }
 
-/// The notes that this listener must have; those of every second one say that events were converted.
+/// The notes of the listener with this number. If its type differs, they say that events were converted.
 fn all(number: usize, events: u64) -> String {
     let is_converted = KINDS[number].2 == "u64";
     let how = if is_converted { " as JSON" } else { "" };

@@ -109,8 +109,8 @@ fn who_listens_to_the_log_may_call() {
                 assert_eq!(add.invoke((20, 22)).unwrap(), 42, "{what}");
                 drop(raw);
                 await_that("the villain is gone", || {
-                    // Its links and its name. On a busy machine, wait until the dispatcher has taken a call that is
-                    // under way.
+                    // Its links and its name. On a busy machine a listing may already be under way, and
+                    // `list` then fails: try again.
                     let listing = caller
                         .list()
                         .unwrap_or_else(|error| error.to_string().into());

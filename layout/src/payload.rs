@@ -183,7 +183,10 @@ impl TrustPeers {
     /// Besides, no process that may write the files of persistent shares, that is every process of the same user,
     /// changes or shortens one while this process has it mapped. The broker does not. (Removing one, or putting
     /// another in its place, changes none.)
-    #[allow(clippy::multiple_unsafe_ops_per_block, reason = "the function has no unsafe operations")]
+    #[allow(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "the function has no unsafe operations"
+    )]
     pub const unsafe fn assume() -> TrustPeers {
         TrustPeers(())
     }

@@ -163,8 +163,8 @@ fn call_in_a_group(without: Without) {
     control.join().unwrap();
 }
 
-/// Without this order, the dispatcher could see the version of all and not that of the plugin, and count the change
-/// as seen.
+/// A dispatcher that sees the version of all plugins also sees that of the plugin that has changed. Otherwise it would
+/// count the change as seen without having read it.
 #[test]
 fn a_change_of_one_of_several_plugins_is_seen_with_the_number_of_all() {
     check(Some(3), || call_in_a_group(Without::Nothing));

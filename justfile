@@ -12,7 +12,7 @@ test *arguments:
 one package name *arguments:
     cargo test --locked --package {{ package }} {{ name }} -- --nocapture {{ arguments }}
 
-# The rules of the house, what stands in the packages' manifests, and what imports what: seconds.
+# The project's rules, what stands in the packages' manifests, and what imports what: seconds.
 tidy:
     cargo test --locked --package callgate-tests --test tidy --test packages --test floors
 

@@ -1,2 +1,2 @@
-//! The examples stand in their own folders; this library is empty.
+//! The examples are in folders of their own; this library is empty.
 #![forbid(unsafe_code)]

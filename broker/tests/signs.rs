@@ -15,7 +15,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 use support::{PATIENCE, bus_with};
 
-/// A subscriber of log records: the broker's thread waits in it, when it warns, until it is let go on.
+/// A log subscriber in which the broker's thread waits, when it logs a warning, until the test releases it.
 struct Hold {
     holds: Sender<()>,
     go_on: Mutex<Receiver<()>>,
@@ -44,7 +44,7 @@ impl Subscriber for Hold {
     fn exit(&self, _: &Id) {}
 }
 
-/// A watchdog was told for hours that all was well, by a thread beside the broker's.
+/// A broker that hangs gives no sign of life: its signs come from its own thread.
 #[test]
 fn a_broker_that_hangs_gives_no_sign() {
     let (holds, held) = channel();

@@ -48,7 +48,7 @@ fn handlers_take_and_give_values_of_any_type() {
     }
 }
 
-/// The caller was told that its arguments were too long.
+/// Arguments that are too deeply nested are an error that says so, and not that they are too long.
 #[test]
 fn a_value_that_is_too_deep_is_an_error_of_that_call() {
     let (_broker, a, b) = bus(false);

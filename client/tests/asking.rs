@@ -1,5 +1,5 @@
-//! Calls that ask the broker how their gate stands, of a broker that answers late, never or unasked. The
-//! broker here is the test.
+//! Calls that ask the broker for their gate's state. The broker here is the test: it answers late, never, or without
+//! being asked.
 
 #![allow(clippy::unwrap_used)]
 
@@ -17,7 +17,7 @@ use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::{fdpass, memfd};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long nothing comes that will not come.
+/// How long the test waits to see that nothing comes.
 const QUIET: Duration = Duration::from_millis(100);
 
 /// The broker's end of a plugin's connection.
@@ -35,7 +35,7 @@ impl Broker {
         while Instant::now() < until {
             match fdpass::receive_plain(self.0.as_fd(), &mut buffer) {
                 Ok(received) => match ToBroker::decode(&buffer[..received.len]).unwrap() {
-                    // Why nobody provides a gate is known to nobody here.
+                    // This broker knows no reason why a gate is absent.
                     ToBroker::Gate(GateToBroker::WhyAbsent { request, .. }) => {
                         let failure = None;
                         self.send(SessionToPlugin::Answer { request, failure }, &[]);
@@ -56,7 +56,7 @@ impl Broker {
         }
     }
 
-    /// Answers all questions that come until something is over; how many there were.
+    /// Answers all questions until the flag is set; returns how many there were.
     fn answer_until(&self, open: u32, is_over: impl Fn() -> bool) -> u32 {
         let mut count = 0;
         while !is_over() {
@@ -73,8 +73,8 @@ impl Broker {
         self.send(GateToPlugin::Synced { open }, &[]);
     }
 
-    /// Revokes something on a link that the plugin has not got, and reads the acknowledgement: what was sent
-    /// before was taken in.
+    /// Revokes a grant on a link that the plugin does not have, and reads the acknowledgement: everything that was
+    /// sent before has been processed.
     fn revoke(&self, number: u64) {
         let end = LinkEnd { link: 77, side: 1 };
         let revoke = LinkToPlugin::Revoke {
@@ -87,7 +87,7 @@ impl Broker {
         assert_eq!(self.read(PATIENCE), Some(revoked.into()));
     }
 
-    /// Says that nobody provides a gate.
+    /// Reports that nobody provides a gate.
     fn absent(&self, open: u32) {
         let state = GateState {
             owner: None,
@@ -99,7 +99,7 @@ impl Broker {
         self.send(GateToPlugin::State { open, state }, &[]);
     }
 
-    /// Answers the opening of a gate that nobody provides; its number.
+    /// Answers the opening of a gate that nobody provides; returns its number.
     fn open(&self) -> u32 {
         let Some(ToBroker::Gate(GateToBroker::Open { open, .. })) = self.read(PATIENCE) else {
             panic!("it opens nothing");
@@ -173,7 +173,7 @@ fn code<T>(outcome: Result<T>) -> Option<Code> {
     outcome.map(drop).map_err(|error| error.code()).err()
 }
 
-/// A call whose broker is stopped failed only when the broker went on.
+/// A call whose broker does not answer fails at its deadline, not when the broker goes on.
 #[test]
 fn a_question_that_is_not_answered_ends_with_the_call_s_time() {
     let (plugin, broker) = connect();
@@ -188,22 +188,22 @@ fn a_question_that_is_not_answered_ends_with_the_call_s_time() {
     assert!(begun.elapsed() >= Duration::from_millis(150));
     assert!(begun.elapsed() < PATIENCE / 2);
     assert_eq!(broker.asked(), open);
-    // The next call waits for a question of its own, which is not sent before the answer to that one.
+    // The next call waits for a question of its own, which is sent only after the answer to that one.
     assert_eq!(code(hasty.invoke(())), Some(Code::NotReady));
     assert_eq!(broker.read(QUIET), None);
     broker.answer(open);
     assert_eq!(broker.asked(), open);
-    // Without time, nobody is asked.
+    // A call without time asks nobody.
     let none = gate.with_timeout(Duration::ZERO);
     assert_eq!(code(none.invoke(())), Some(Code::NotReady));
-    // A wait takes half a second longer than it was given, at most.
+    // A wait takes at most half a second longer than its timeout.
     let begun = Instant::now();
     assert_eq!(code(gate.wait_ready(Duration::ZERO)), Some(Code::NotReady));
     assert!(begun.elapsed() >= Duration::from_millis(500) && begun.elapsed() < PATIENCE / 2);
     assert_eq!(broker.read(QUIET), None);
 }
 
-/// Each call of many asked by itself.
+/// Calls that begin before a question is sent share it; they do not ask one by one.
 #[test]
 fn calls_share_a_question_that_was_sent_after_they_began() {
     let (plugin, broker) = connect();
@@ -215,7 +215,7 @@ fn calls_share_a_question_that_was_sent_after_they_began() {
         assert_eq!(broker.asked(), open);
         assert_eq!(broker.read(QUIET), None);
         broker.answer(open);
-        // Nearly all others have begun by now, and share the next one.
+        // Nearly all others have begun by now, and share the next question.
         assert_eq!(broker.asked(), open);
         broker.answer(open);
         let more = broker.answer_until(open, || calls.iter().all(|call| call.is_finished()));
@@ -227,7 +227,7 @@ fn calls_share_a_question_that_was_sent_after_they_began() {
     assert_eq!(broker.read(QUIET), None);
 }
 
-/// What a broker says that nobody asked answers nothing.
+/// An answer to no question answers nothing.
 #[test]
 fn an_answer_that_nobody_asked_for_is_none() {
     let (plugin, broker) = connect();
@@ -250,7 +250,7 @@ fn an_answer_that_nobody_asked_for_is_none() {
     assert!(plugin.wait_closed_for(Duration::ZERO).is_none());
 }
 
-/// The end of the broker, of the plugin or of the caller's patience ends the wait for an answer at once.
+/// The wait for an answer ends at once with the broker, with the plugin, or when the caller gives up.
 #[test]
 fn whatever_ends_the_wait_for_an_answer_ends_it_at_once() {
     let (plugin, broker) = connect();
@@ -265,7 +265,7 @@ fn whatever_ends_the_wait_for_an_answer_ends_it_at_once() {
         assert_eq!(call.join().unwrap(), Some(Code::Cancelled));
         broker.answer(open);
         let call = scope.spawn(|| code(gate.invoke(())));
-        // It waits, then: one that began after the broker's end would be told of that.
+        // This call waits by now. One that began after the broker's end would be told of that end.
         assert_eq!(broker.asked(), open);
         let wait = scope.spawn(|| code(gate.wait_ready(PATIENCE)));
         thread::sleep(QUIET);
@@ -275,11 +275,11 @@ fn whatever_ends_the_wait_for_an_answer_ends_it_at_once() {
         assert_eq!(wait.join().unwrap(), Some(Code::BrokerGone));
         assert!(begun.elapsed() < PATIENCE / 2);
     });
-    // From then on nobody is asked.
+    // From then on no call asks.
     assert_eq!(code(gate.invoke(())), Some(Code::BrokerGone));
 }
 
-/// Sending waited for the broker.
+/// Sending a call does not wait for the broker's answer; the sent call does.
 #[test]
 fn a_call_that_is_sent_waits_for_the_answer_and_its_sender_does_not() {
     let (plugin, broker) = connect();
@@ -289,7 +289,7 @@ fn a_call_that_is_sent_waits_for_the_answer_and_its_sender_does_not() {
     assert!(begun.elapsed() < PATIENCE / 2);
     assert_eq!(broker.asked(), open);
     broker.answer(open);
-    // Those that were asked about later share the next one.
+    // Calls that begin later share the next question.
     thread::scope(|scope| {
         let waits = || sent.into_iter().map(|call| code(call.wait())).collect();
         let waiting = scope.spawn(move || -> Vec<_> { waits() });
@@ -302,7 +302,7 @@ fn a_call_that_is_sent_waits_for_the_answer_and_its_sender_does_not() {
             "they were told of no answer"
         );
     });
-    // It ends with its time, when it is given up, and with the broker.
+    // It ends at its deadline, when it is given up, and with the broker.
     let hasty = gate.with_timeout(Duration::from_millis(100));
     let late = hasty.send(&[]).unwrap();
     assert_eq!(broker.asked(), open);
@@ -317,8 +317,8 @@ fn a_call_that_is_sent_waits_for_the_answer_and_its_sender_does_not() {
     assert_eq!(code(gate.send(&[])), Some(Code::BrokerGone));
 }
 
-/// The acknowledgement of what was revoked on a link that this side has let go was never sent, and whoever
-/// changed the policy waited for it.
+/// A revocation on a link that this side has already closed is acknowledged, too. Otherwise the change of policy
+/// would wait for it.
 #[test]
 fn what_is_revoked_is_acknowledged_also_where_the_link_is_gone() {
     let (_plugin, broker) = connect();
@@ -326,7 +326,7 @@ fn what_is_revoked_is_acknowledged_also_where_the_link_is_gone() {
     broker.revoke(4);
 }
 
-/// Provides gates, to which the broker agrees.
+/// Provides gates, and has the broker agree.
 fn provide<const N: usize>(plugin: &Plugin, broker: &Broker, gates: [&str; N]) -> [Provider; N] {
     gates.map(|gate| {
         thread::scope(|scope| {
@@ -346,7 +346,7 @@ fn agree(broker: &Broker, request: u32) {
     broker.send(SessionToPlugin::Answer { request, failure }, &[]);
 }
 
-/// Reads that a gate is withdrawn: the number of the request.
+/// Reads that a gate is withdrawn; returns the number of the request.
 fn withdrawn(broker: &Broker) -> u32 {
     match broker.read(PATIENCE) {
         Some(ToBroker::Gate(GateToBroker::Withdraw { request, .. })) => request,
@@ -354,7 +354,7 @@ fn withdrawn(broker: &Broker) -> u32 {
     }
 }
 
-/// Each provider that was dropped waited for a broker that was stopped.
+/// A stopped broker is waited for once, and not by each provider that is dropped.
 #[test]
 fn a_silent_broker_is_waited_for_once() {
     let (plugin, broker) = connect();
@@ -364,7 +364,7 @@ fn a_silent_broker_is_waited_for_once() {
     let took = begun.elapsed();
     let requests = [(); 3].map(|()| withdrawn(&broker));
     assert!(took < Duration::from_secs(9), "{took:?}");
-    // It answers again, and is waited for again.
+    // When it answers again, it is waited for again.
     agree(&broker, requests[2]);
     let [last] = provide(&plugin, &broker, ["P.D"]);
     thread::scope(|scope| {
@@ -376,7 +376,7 @@ fn a_silent_broker_is_waited_for_once() {
     });
 }
 
-/// A plugin had closed before the broker knew: its gates were still said to be there.
+/// A plugin that closes waits until the broker knows that its gates are withdrawn.
 #[test]
 fn a_plugin_that_closes_waits_until_its_gates_are_withdrawn() {
     let (plugin, broker) = connect();

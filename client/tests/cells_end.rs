@@ -19,7 +19,8 @@ fn maps() -> usize {
     maps.count()
 }
 
-/// Maps of a thousand writers before would fill the address space of a reader that runs for days.
+/// Nothing stays behind of a thousand earlier writers: their maps would fill the address space of a reader that runs
+/// for days.
 #[test]
 fn a_thousand_writers_leave_nothing() {
     let _alone = ALONE.lock();
@@ -39,7 +40,7 @@ fn a_thousand_writers_leave_nothing() {
     await_that("nothing is mapped any more", || maps() == 0);
 }
 
-/// Memory of brokers before would stay for ever in who outlives many.
+/// A reader that outlives many brokers keeps the memory of one.
 #[test]
 fn many_brokers_leave_one_memory() {
     let _alone = ALONE.lock();
@@ -53,7 +54,7 @@ fn many_brokers_leave_one_memory() {
         next.takes(&plugin);
         buses = vec![next];
         set(&cell, value);
-        // Of three memberships that are used, the oldest is let go.
+        // Of three memberships in use, the oldest is closed.
         await_that("it is read", || get(&mut read) == value);
     }
     await_that("memory of older brokers is unmapped", || {

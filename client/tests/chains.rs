@@ -31,7 +31,7 @@ fn open<R: GateType>(plugin: &Plugin, gate: &str) -> Subscriber<(), R> {
     opened.with_timeout(PATIENCE)
 }
 
-/// A handler that says that it runs, and waits until it may go on.
+/// A handler that reports that it runs, and waits until it is released.
 fn hold() -> (impl Fn() + Send + Sync + 'static, Receiver<()>, Sender<()>) {
     let ((inside, entered), (go, gone)) = (channel(), channel());
     let parts = Mutex::new((inside, gone));
@@ -52,7 +52,7 @@ fn provide_silence(plugin: &Plugin, gate: &str) -> Provider {
     dynamic::provide_later(plugin, gate, &signature_of::<(), ()>(), keep).unwrap()
 }
 
-/// Whoever called a re-entrant gate again and again kept its plugin's handler from its own deadline.
+/// A handler that waits still ends at its deadline, although calls to a re-entrant gate of its plugin never stop.
 #[test]
 fn calls_of_a_reentrant_gate_do_not_hold_a_handler_that_waits() {
     let broker = Broker::builder().without_socket().start().unwrap();
@@ -86,7 +86,7 @@ fn calls_of_a_reentrant_gate_do_not_hold_a_handler_that_waits() {
     let (begun, is_over) = (Instant::now(), AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| {
-            // There are always some in the ring.
+            // There are always some calls in the ring.
             let mut under_way = std::collections::VecDeque::new();
             while !is_over.load(Ordering::Relaxed) && begun.elapsed() < PATIENCE {
                 under_way.push_back(again.send(&[]).unwrap());
@@ -110,7 +110,7 @@ fn sleeps() -> u64 {
     line.unwrap().trim().parse().unwrap()
 }
 
-/// A handler that never sleeps did once the broker had been told of its wait.
+/// A thread that never sleeps does not sleep either after its wait was reported to the broker.
 #[test]
 fn a_handler_that_never_sleeps_does_not_sleep_in_a_wait_that_lasts() {
     const ROUNDS: u64 = 10;
@@ -137,8 +137,8 @@ fn a_handler_that_never_sleeps_does_not_sleep_in_a_wait_that_lasts() {
     assert!(slept < ROUNDS, "it slept {slept} times");
 }
 
-/// A thread that pumps more plugins than a record names was to tell the broker of all of them, which ends
-/// the session of whoever does.
+/// A thread that pumps more plugins than a record can name may wait for long: it does not report all of them, which
+/// would end the session.
 #[test]
 fn a_thread_that_pumps_many_plugins_may_wait_for_long() {
     let broker = Broker::builder().without_socket().start().unwrap();
@@ -159,7 +159,7 @@ fn a_thread_that_pumps_many_plugins_may_wait_for_long() {
         pump.pump(Instant::now()).unwrap();
     }
     slow.with_timeout(PATIENCE).invoke(()).unwrap();
-    // The broker has read by then what it was told before.
+    // By now the broker has read everything that it was told before.
     assert!(pumps[0].list().is_ok());
     assert_eq!(
         pumps[0]
@@ -169,9 +169,9 @@ fn a_thread_that_pumps_many_plugins_may_wait_for_long() {
     );
 }
 
-/// Where a call of one gate lay in the ring, those of another one that had waited in the queue came first, as
-/// many as there were. Gives the order in which they ran; there is another attempt where not all of them
-/// were in the queue in `time`.
+/// Gates take turns: calls of one gate in the queue do not all come before a call of another gate in the ring.
+/// Returns the order in which the calls ran. The caller tries again if not all of them were in the queue within
+/// `time`.
 fn run_few_beside_many(time: Duration) -> Vec<&'static str> {
     const MANY: usize = 30;
     let broker = Broker::builder().without_socket().start().unwrap();
@@ -209,7 +209,7 @@ fn run_few_beside_many(time: Duration) -> Vec<&'static str> {
         entered.recv_timeout(PATIENCE).unwrap();
         let nothing = dynamic::encode(&()).unwrap();
         let mut sent = Vec::from_iter((0..MANY).map(|_| many.send(&nothing).unwrap()));
-        // The handler that waits takes them from the ring.
+        // The waiting handler takes them from the ring.
         thread::sleep(time);
         go.send(()).unwrap();
         begun.recv_timeout(PATIENCE).unwrap();
@@ -231,8 +231,8 @@ fn a_call_in_the_ring_has_its_turn_beside_many_in_the_queue() {
     assert!(places.any(|place| place.unwrap() <= 20), "it came last");
 }
 
-/// A chain that came back to its first plugin on another thread was in a circle there, of which nobody was
-/// told: it was not seen that the plugin's dispatcher, inside the first handler, slept.
+/// A circle is found where a chain comes back to its first plugin on another thread, while that plugin's dispatcher
+/// sleeps inside the first handler.
 #[test]
 fn a_circle_is_told_of_where_a_dispatcher_waits_at_the_beginning_of_a_chain() {
     let broker = Broker::builder().without_socket().start().unwrap();
@@ -243,7 +243,7 @@ fn a_circle_is_told_of_where_a_dispatcher_waits_at_the_beginning_of_a_chain() {
     });
     let ((told, telling), (plain_holds, plain_entered, plain_goes)) = (channel(), hold());
     let (other_holds, other_entered, other_goes) = hold();
-    // Handlers that wait, and then make a call, which is told of.
+    // Handlers that wait, and then make a call that is reported to the broker.
     let calling = |holds: Box<dyn Fn() + Send + Sync>, gate: Subscriber<(), ()>| {
         let told = told.clone();
         move || {
@@ -272,7 +272,7 @@ fn a_circle_is_told_of_where_a_dispatcher_waits_at_the_beginning_of_a_chain() {
     let back: Subscriber<(), ()> = open(&host, "Far.Back");
     let outer = move || back.with_timeout(2 * PATIENCE).invoke(()).unwrap();
     let _outer = host.provide("Host.Outer", outer).unwrap();
-    // What is sent goes to the dispatcher, where what is waited for is run by its caller's thread.
+    // A sent call goes to the dispatcher; a call that is waited for runs on its caller's thread.
     let send = |gate: &str| {
         let gate = dynamic::open(&caller, gate, &signature_of::<(), ()>()).unwrap();
         gate.wait_ready(PATIENCE).unwrap();

@@ -13,8 +13,8 @@ use callgate_client::{Dispatch, Plugin, Subscriber, WaitPolicy};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A plugin closed just when its dispatcher had begun to look at everything anew: it took note of
-/// the change, missed the end, and slept for ever, with the plugin waiting for it.
+/// A plugin that closes while its dispatcher is just reading a change does not wait for ever: the dispatcher does not
+/// fall asleep without noticing the end.
 #[test]
 fn closing_is_never_slept_through() {
     let broker = Broker::builder().without_socket().start().unwrap();
@@ -60,7 +60,7 @@ fn a_plugin_that_leaves_last_words_has_closed() {
     }
 }
 
-/// A plugin that was dropped inside another one's handler was gone while one of its own handlers ran.
+/// A plugin that is dropped inside another plugin's handler waits until its own handlers have ended.
 #[test]
 fn a_plugin_that_is_dropped_inside_another_one_s_handler_is_waited_for() {
     for dispatch in [Dispatch::Thread, Dispatch::Pool(2)] {

@@ -1,5 +1,4 @@
-//! Calls where nothing can be relied on: on a thread that is about to end, and with values that do
-//! not let themselves be archived.
+//! Calls in unusual situations: on a thread that is about to end, and with values that cannot be archived.
 
 #![allow(clippy::unwrap_used)]
 
@@ -31,7 +30,7 @@ fn bus(direct: bool) -> (Broker, Plugin, Plugin) {
 
 type Echo = Subscriber<(Vec<u8>,), Vec<u8>>;
 
-/// Calls when its thread ends.
+/// Makes a call when its thread ends.
 struct Last {
     echo: Echo,
     said: Sender<Result<usize>>,
@@ -50,8 +49,8 @@ thread_local! {
     static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
 }
 
-/// What a thread keeps for large payloads was gone when another thread-local's destructor called,
-/// and the call panicked, which ended the process.
+/// A call works in the destructor of a thread-local, although the thread's buffer for large payloads may be gone by
+/// then. A panic there would end the process.
 #[test]
 fn a_thread_local_that_calls_when_its_thread_ends_is_answered() {
     for direct in [false, true] {
@@ -83,12 +82,12 @@ fn a_thread_local_that_calls_when_its_thread_ends_is_answered() {
     }
 }
 
-/// Bytes whose archiving ends in another way than it began, at a time that a test chooses.
+/// A value whose archiving fails at a moment that the test chooses.
 struct Moody {
     bytes: Vec<u8>,
-    /// Which of the times that it is archived from now on is another one.
+    /// At which of the next times that it is archived it fails.
     bad: AtomicUsize,
-    /// Panics then, or else is longer by so much.
+    /// `None`: it panics. Otherwise it becomes this much longer.
     more: Option<usize>,
 }
 
@@ -155,8 +154,8 @@ fn moody(bad: usize, more: Option<usize>) -> Moody {
     }
 }
 
-/// Whatever a call had taken when archiving its arguments failed would be lost: after 48 such calls
-/// no other could be made, and after a few no large one.
+/// If archiving the arguments panics, the call gives back its slot and its space. Otherwise no call could be made
+/// after 48 of these, and no large one after a few.
 #[test]
 fn a_call_whose_arguments_panic_gives_back_what_it_took() {
     let (_broker, a, b) = bus(false);
@@ -180,7 +179,7 @@ fn a_call_whose_arguments_panic_gives_back_what_it_took() {
     }
 }
 
-/// What is longer than it was counted is never written beyond its room.
+/// A value that becomes longer after its length was counted is never written beyond its space.
 #[test]
 fn a_value_that_grows_while_it_is_archived_is_sent_as_it_is() {
     let (_broker, a, b) = bus(false);

@@ -1,4 +1,5 @@
-//! What is left when subscriptions and topics come and go: nothing. Alone in its process, whose maps and descriptors it counts.
+//! When subscriptions and topics come and go, nothing is left behind. The test is alone in its process, whose maps
+//! and descriptors it counts.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,7 +16,7 @@ fn held() -> (usize, usize) {
     (maps.lines().count(), descriptors.count())
 }
 
-/// Waits until no more is held than this, and some maps that allocators may need.
+/// Waits until the process holds no more than this, plus some maps that allocators may need.
 fn is_let_go(before: (usize, usize)) -> Result<(), (usize, usize)> {
     let until = Instant::now() + Duration::from_secs(20);
     loop {
@@ -45,7 +46,7 @@ fn nothing_is_left_of_feeds_that_have_ended() {
         assert_eq!(topic.subscription_count(), 1, "{n}");
         topic.send(&(n,)).unwrap();
         subscription.unsubscribe();
-        // A broker ends the session of whoever asks for more than some thousand things a second.
+        // The broker ends the session of a plugin that makes more than some thousand requests a second.
         std::thread::sleep(Duration::from_micros(700));
         if n.is_multiple_of(5) {
             let mut events = listener.events::<(u32,)>("Numbers").unwrap();

@@ -1,4 +1,4 @@
-//! Payloads beyond the outbox: extents, loans, and their end. The broker runs in this process.
+//! Payloads that do not fit the outbox: extents and loans, and how they end. The broker runs in this process.
 
 #![allow(clippy::unwrap_used)]
 
@@ -20,7 +20,7 @@ fn bus() -> (Broker, Plugin, Plugin) {
     (broker, a, b)
 }
 
-/// Arguments and results of a megabyte were refused, although the design carries 64.
+/// Arguments and results of megabytes are accepted.
 #[test]
 fn megabytes_travel_both_ways() {
     let (_broker, a, b) = bus();
@@ -38,7 +38,7 @@ fn megabytes_travel_both_ways() {
     }
 }
 
-/// What exceeds every limit must be refused before anything is sent, and hurt nothing.
+/// A payload beyond all limits is refused before anything is sent, and the link stays.
 #[test]
 fn what_is_too_large_is_refused_and_the_link_lives() {
     let (_broker, a, b) = bus();
@@ -51,7 +51,7 @@ fn what_is_too_large_is_refused_and_the_link_lives() {
     let len = b.subscriber::<(Vec<u8>,), u64>("A.Len").unwrap();
     let len = len.with_timeout(Duration::from_secs(60));
     let zeros = b.subscriber::<(u64,), Vec<u8>>("A.Zeros").unwrap();
-    // The limit that holds, and not another one's.
+    // The error names the limit that holds, and no other one.
     let most = "more than the 67174400 bytes";
     let error = len.invoke((vec![0; 65 << 20],)).unwrap_err();
     assert_eq!(error.code(), Code::RequestTooLarge);
@@ -63,8 +63,8 @@ fn what_is_too_large_is_refused_and_the_link_lives() {
     assert_eq!(zeros.invoke((70_000,)).unwrap().len(), 70_000);
 }
 
-/// With a zero timeout, whether a loan was passed on and answered was luck. A loan itself takes what
-/// is there and waits for nothing.
+/// With a zero timeout a loan is never passed on, so the outcome does not depend on chance. Taking a loan itself uses
+/// what is there and does not wait.
 #[test]
 fn without_time_no_loan_is_waited_for_and_none_is_passed_on() {
     let (_broker, a, b) = bus();
@@ -75,7 +75,7 @@ fn without_time_no_loan_is_waited_for_and_none_is_passed_on() {
         .unwrap();
     let show = b.raw_subscriber::<u64>("A.Show").unwrap();
     let hasty = show.with_timeout(Duration::ZERO);
-    // There is no memory yet, and the broker is asked for some.
+    // There is no memory yet; the broker is asked for some.
     assert_eq!(hasty.loan(9).unwrap_err().code(), Code::Overloaded);
     assert_eq!(show.loan(9).unwrap().invoke().unwrap(), 9);
     for _ in 0..100 {
@@ -85,7 +85,7 @@ fn without_time_no_loan_is_waited_for_and_none_is_passed_on() {
     assert_eq!(show.loan(9).unwrap().invoke().unwrap(), 9);
 }
 
-/// A quota that is reached must be an error of who reached it, and not a wait.
+/// A plugin that reaches its quota gets an error at once, and does not wait.
 #[test]
 fn over_the_quota_is_overloaded() {
     let limits = callgate::BusLimits {
@@ -115,11 +115,11 @@ fn over_the_quota_is_overloaded() {
     assert_eq!(len.invoke((vec![0; 3 << 20],)).unwrap(), 3 << 20);
     let error = len.invoke((vec![0; 5 << 20],)).unwrap_err();
     assert_eq!(error.code(), Code::Overloaded);
-    // What it returned a moment ago may still be held, which is another text with the same limit.
+    // Memory that was returned a moment ago may still be held. Then the text is another one with the same limit.
     let limit = "the 4 MiB that";
     assert!(error.message().contains(limit), "{error}");
     assert_eq!(len.invoke((vec![0; 3 << 20],)).unwrap(), 3 << 20);
-    // What could fit waits for its turn, until its deadline.
+    // A payload that could fit waits for its turn until its deadline.
     let sum = b.raw_subscriber::<u64>("A.Sum").unwrap();
     let _sum = a
         .provide_raw("A.Sum", |_: Context<'_>, p: Payload<'_>| p.len() as u64)
@@ -139,7 +139,7 @@ fn over_the_quota_is_overloaded() {
     });
 }
 
-/// A frame that is filled in shared memory must arrive there, whatever its length.
+/// A payload that is filled in shared memory arrives there, whatever its length.
 #[test]
 fn loans_are_filled_and_read_in_place() {
     let (_broker, a, b) = bus();
@@ -196,7 +196,7 @@ fn raw_and_archived_bytes_are_different_types() {
     assert_eq!(error.code(), Code::TypeMismatch, "{error}");
 }
 
-/// Calls that time out with large payloads must not keep their memory for ever.
+/// Calls that time out with large payloads give their memory back.
 #[test]
 fn memory_of_abandoned_calls_comes_back() {
     let (_broker, a, b) = bus();
@@ -220,8 +220,8 @@ fn memory_of_abandoned_calls_comes_back() {
     }
 }
 
-/// The memory of a large call that timed out was taken until somebody else lacked room, which in a
-/// quiet plugin nobody ever did; it was charged all the while.
+/// The memory of a large call that timed out is given back when it is idle, not only when another call lacks space,
+/// which may never happen in a quiet plugin.
 #[test]
 fn idle_memory_is_given_back_also_after_calls_that_timed_out() {
     let broker = Broker::builder().without_socket().start().unwrap();
@@ -253,7 +253,7 @@ fn idle_memory_is_given_back_also_after_calls_that_timed_out() {
     }
 }
 
-/// A loan that found no memory told of calls under way, of which there were none, and of no limit.
+/// If a loan finds no memory, the error names the limit of the link, and not calls under way when there are none.
 #[test]
 fn a_loan_over_the_share_of_one_link_says_so() {
     let (_broker, a, b) = bus();
@@ -263,7 +263,7 @@ fn a_loan_over_the_share_of_one_link_says_so() {
         })
         .unwrap();
     let len = b.raw_subscriber::<u64>("A.Len").unwrap();
-    // A piece of 64 MiB each, and half of 256 MiB in all.
+    // Each takes an extent of 64 MiB, and together they take half of 256 MiB.
     let _loans = [len.loan(40 << 20).unwrap(), len.loan(40 << 20).unwrap()];
     let short = len.with_timeout(Duration::from_millis(50));
     let error = short.loan(40 << 20).unwrap_err();

@@ -1,4 +1,4 @@
-//! What a plugin keeps of peers that have left. The broker runs in this process.
+//! What a plugin keeps after its peers have left. The broker runs in this process.
 
 #![allow(clippy::unwrap_used)]
 
@@ -17,7 +17,7 @@ fn maps() -> usize {
     maps.lines().filter(|map| map.contains("memfd:")).count()
 }
 
-/// The thread that looks after sent calls kept every link through which one had gone.
+/// The thread that looks after sent calls does not keep links over which calls were sent.
 #[test]
 fn links_through_which_calls_were_sent_are_let_go() {
     let broker = Broker::builder().without_socket().start().unwrap();
@@ -39,7 +39,7 @@ fn links_through_which_calls_were_sent_are_let_go() {
         drop((provided, provider));
     };
     round(0);
-    // Those of one link more or less, as long as it is on its way out.
+    // The maps of one link more or less, which may be on its way out.
     let before = maps();
     (1..=20).for_each(round);
     let until = Instant::now() + PATIENCE;

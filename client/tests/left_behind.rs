@@ -1,12 +1,12 @@
-//! What archives that cannot be read leave behind: a test alone in its process, whose memory it measures.
+//! What is left after reading archives that are invalid. The test is alone in its process, whose memory it measures.
 #![forbid(unsafe_code)]
 
 use std::time::SystemTime;
 
 use callgate_client::{Code, Json, dynamic, gate_type};
 
-/// rkyv frees nothing of a vector or box of which an element cannot be read: a peer that sent such archives again and again would
-/// use up all memory.
+/// An archive that cannot be read leaves no memory behind. rkyv frees nothing of a vector or box with an element that
+/// cannot be read, so a peer could use up all memory with such archives.
 #[test]
 fn what_cannot_be_read_leaves_no_memory_behind() {
     #[gate_type]
@@ -47,7 +47,7 @@ fn what_cannot_be_read_leaves_no_memory_behind() {
             Code::Protocol
         );
     }
-    // It would be thirty megabytes if only one of these vectors were left each time.
+    // If one of these vectors were left each time, it would be thirty megabytes.
     let grown = pages().saturating_sub(before) * 4096;
     assert!(grown < 20 << 20, "{grown} bytes");
     let sound = dynamic::encode(&*boxed("1")).unwrap();

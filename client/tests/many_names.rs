@@ -1,4 +1,4 @@
-//! Many names under a prefix that are open, while others are opened and closed, and gates come and go.
+//! Many open names under a prefix, while other names are opened and closed, and gates come and go.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 
@@ -7,9 +7,8 @@ use callgate_client::dynamic::{self, Gate, Takes};
 use callgate_client::{Code, Plugin};
 use serde_json::json;
 
-/// Copies of what may be called were taken anew as a whole with each name that was opened or closed: whoever had
-/// thousands open made every call of others a thousand times slower. Now they are patched, and each index has to lead to
-/// the name that it stands for.
+/// Each index leads to its name, whatever changes. The tables are patched when a name is opened or closed, because
+/// copying all of them would make every call slower for plugins with thousands of open names.
 #[test]
 fn each_index_leads_to_its_name_whatever_changes() {
     let broker = Broker::builder().without_socket().start().unwrap();
@@ -28,7 +27,7 @@ fn each_index_leads_to_its_name_whatever_changes() {
     for round in 0..1200 {
         let at = round * 7 % gates.len();
         match round % 5 {
-            // The last ones go, so that tables become shorter, and come back.
+            // The last names are closed, so that the tables become shorter, and are opened again.
             0 if gates.len() > 40 => gates.truncate(gates.len() - 3),
             1 => gates[at] = open(1000 + round),
             2 => gates.push(open(5000 + round)),

@@ -1,4 +1,4 @@
-//! Prefixes with a predicate, whose names may be open already.
+//! Prefixes with a predicate, also for names that are already open.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 
@@ -32,7 +32,8 @@ fn outcome(gate: &Gate) -> Result<(), Code> {
     Ok(())
 }
 
-/// One of two predicates had refused a name and the other had accepted it; the gate of the first was then called with JSON.
+/// The two halves of a prefix have their own predicates: a name that one refuses and the other accepts is open for
+/// that half only.
 #[test]
 fn each_half_has_its_own_names() {
     let (_broker, [provider, caller]) = bus();
@@ -46,7 +47,7 @@ fn each_half_has_its_own_names() {
     }
 }
 
-/// A longer prefix was not asked about names that were open already when it was provided.
+/// A longer prefix is asked also about names that were open before it was provided.
 #[test]
 fn a_longer_prefix_is_asked_for_names_that_are_open() {
     let (_broker, [provider, caller]) = bus();
@@ -56,7 +57,7 @@ fn a_longer_prefix_is_asked_for_names_that_are_open() {
     assert_eq!([&yes, &no].map(outcome), [Ok(()), Ok(())]);
     let some = Prefix::new("p.q.").only(|name| name == "p.q.yes");
     let longer = dynamic::provide_prefix(&provider, some, told()).unwrap();
-    // From here on: nothing runs for the one, and the other may be on its way from one to the other.
+    // From here on nothing runs for the refused name. The accepted one may be moving from one prefix to the other.
     assert_eq!(outcome(&no), Err(Code::NotReady));
     assert_eq!(outcome(&yes), Ok(()));
     drop(longer);

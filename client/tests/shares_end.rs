@@ -1,4 +1,5 @@
-//! What is left of shares when nobody has any. A program of its own: it counts what its process has of them.
+//! Nothing is left of shares after the last user has gone. The test is a program of its own, because it counts what
+//! its process holds.
 
 #![allow(clippy::unwrap_used)]
 
@@ -54,7 +55,8 @@ fn await_that(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Each of these would use up the broker's descriptors, or a plugin's memory, in a day.
+/// Nothing is left of each of these: otherwise they would use up the broker's descriptors, or a plugin's memory,
+/// within a day.
 #[test]
 fn nothing_is_left_of_what_has_ended() {
     let broker = Broker::builder().without_socket().start().unwrap();
@@ -107,7 +109,7 @@ fn nothing_is_left_of_what_has_ended() {
     drop((made, wider));
     ends("a share that was converted");
 
-    // Each gives up at some moment, some of them when the answer is on its way.
+    // Each gives up at another moment, some of them when the answer is already on its way.
     for micros in 0..60 {
         let short = of_reader
             .clone()

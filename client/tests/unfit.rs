@@ -1,4 +1,4 @@
-//! Values that have no archive, in calls. The broker runs in this process.
+//! Values that cannot be archived, in calls. The broker runs in this process.
 
 #![allow(clippy::unwrap_used)]
 
@@ -31,7 +31,8 @@ fn check(error: &Error, what: &str, may_have_run: bool) {
     assert_eq!(error.may_have_run(), may_have_run, "{error}");
 }
 
-/// Such arguments failed as ones that are too large, and such results, too.
+/// An argument or result that cannot be archived is an error of that call, which says so and not that the value is
+/// too large.
 #[test]
 fn what_has_no_archive_is_an_error_of_that_call() {
     let broker = Broker::builder().without_socket().start().unwrap();
@@ -50,7 +51,7 @@ fn what_has_no_archive_is_an_error_of_that_call() {
         .unwrap();
     let echo = caller.subscriber::<(File,), File>("P.Echo").unwrap();
     let made = caller.subscriber::<(u8, u64), File>("P.File").unwrap();
-    // In a cell, in a block, and beyond those.
+    // For values that fit a cell, fit blocks, and need an extent.
     for len in [0, 3000, 1 << 20] {
         let error = echo.invoke((file(&[b'a', 0xff], UNIX_EPOCH, len),));
         check(

@@ -1,4 +1,4 @@
-//! How dispatchers wait: asleep, and until there is something. The broker runs in this process.
+//! How dispatchers wait: they sleep until there is work. The broker runs in this process.
 
 #![allow(clippy::unwrap_used)]
 
@@ -38,7 +38,7 @@ fn expect_sleep(when: &str) {
     }
 }
 
-/// A dispatcher that waited took a processor: for calls, or for its turn.
+/// A dispatcher that waits for calls or for its turn sleeps, and uses no processor time.
 #[test]
 fn a_dispatcher_that_waits_sleeps_and_a_pump_waits_for_its_first_call() {
     let broker = Broker::builder().without_socket().start().unwrap();
@@ -58,7 +58,7 @@ fn a_dispatcher_that_waits_sleeps_and_a_pump_waits_for_its_first_call() {
     let visitor = connect(&broker, "visitor", Dispatch::Pump, true);
     let far = connect(&broker, "far", Dispatch::Pump, true);
     let hold: Subscriber<(), ()> = visitor.subscriber("Host.Hold").unwrap();
-    // What is sent goes to the dispatcher, where what is waited for is run by its caller's thread.
+    // A sent call goes to the dispatcher; a call that is waited for runs on its caller's thread.
     let good = dynamic::open(&far, "Host.Good", &signature_of::<(), u64>()).unwrap();
     hold.wait_ready(PATIENCE).unwrap();
     good.wait_ready(PATIENCE).unwrap();
@@ -68,7 +68,7 @@ fn a_dispatcher_that_waits_sleeps_and_a_pump_waits_for_its_first_call() {
         entered.recv_timeout(PATIENCE).unwrap();
         let good = good.with_timeout(2 * PATIENCE);
         let call = good.send(&dynamic::encode(&()).unwrap()).unwrap();
-        // Let it come.
+        // Gives the call time to arrive.
         thread::sleep(Duration::from_millis(50));
         expect_sleep("while it waits for its turn");
         go.send(()).unwrap();
@@ -76,7 +76,7 @@ fn a_dispatcher_that_waits_sleeps_and_a_pump_waits_for_its_first_call() {
         assert_eq!(dynamic::decode::<u64>(&one).unwrap(), 1);
     });
 
-    // The same thread that pumps finds nothing at first.
+    // The pumping thread finds nothing at first.
     let begun = Instant::now();
     let until = begun + Duration::from_millis(50);
     assert_eq!(far.pump(until).unwrap(), 0);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
-/// What is indexed where nobody names a file: one of this repository's.
+/// The file to index by default: one of this repository.
 const OWN_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../ARCHITECTURE.md");
 
 /// Shares an index of the words of a file among several plugins.
@@ -30,11 +30,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
 
-    /// Be one of the plugins; this is how the host starts them.
+    /// Be one of the plugins; the host starts them with this option.
     #[arg(long, value_name = "NAME", hide = true)]
     pub(crate) plugin: Option<Role>,
 
-    /// Which of the readers to be.
+    /// The number of the reader to be.
     #[arg(long, hide = true, default_value_t = 1)]
     pub(crate) nth: u32,
 }
@@ -42,14 +42,14 @@ pub(crate) struct Args {
 /// The plugins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
-    /// Makes the index, and makes it anew when the file changes.
+    /// Makes the index, and updates it when the file changes.
     Indexer,
     /// Looks words up.
     Reader,
 }
 
 impl Role {
-    /// The argument that starts it.
+    /// The argument that starts this plugin.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Role::Indexer => "indexer",
@@ -57,7 +57,7 @@ impl Role {
         }
     }
 
-    /// The name of the plugin; there are several readers.
+    /// The name of the plugin, which depends on `nth` for readers.
     pub(crate) fn plugin(self, nth: u32) -> String {
         match self {
             Role::Indexer => self.name().to_owned(),
@@ -71,7 +71,7 @@ impl Args {
         Args::parse()
     }
 
-    /// The file to be indexed.
+    /// The file to index.
     pub(crate) fn file(&self) -> PathBuf {
         self.file.clone().unwrap_or_else(|| OWN_FILE.into())
     }

@@ -1,4 +1,4 @@
-//! The program as a whole.
+//! Tests of the program as a whole.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -28,7 +28,7 @@ fn program() -> PathBuf {
     path
 }
 
-/// A file to be indexed, and a bus of its own; its persistent shares are removed in the end.
+/// A file to index, and a bus of its own. Its persistent shares are removed at the end.
 struct Scene {
     program: PathBuf,
     folder: TempDir,
@@ -55,7 +55,7 @@ impl Scene {
         command
     }
 
-    /// Looks words up and ends; the lines that it printed.
+    /// Looks words up and ends; returns the lines that it printed.
     fn find(&self, words: &[&str], more: &[&str]) -> Vec<String> {
         let words = words.iter().flat_map(|word| ["--find", word]);
         let arguments: Vec<&str> = words.chain(more.iter().copied()).collect();
@@ -65,7 +65,7 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        // One that is not there could not be indexed.
+        // A file that does not exist could not be indexed.
         let _ = fs::write(self.file(), "");
         let _ = self.command(&["--find", "a", "--forget"]).output();
     }
@@ -77,7 +77,7 @@ fn lines(output: &Output) -> Vec<String> {
     text(&output.stdout).lines().map(str::to_owned).collect()
 }
 
-/// The program with words that come one by one.
+/// The program, which is given words one by one.
 struct Session {
     process: Child,
     words: ChildStdin,
@@ -114,7 +114,7 @@ impl Session {
         self.line()
     }
 
-    /// Asks again and again until the answer begins so.
+    /// Asks again and again until the answer begins like this.
     fn ask_until(&mut self, word: &str, start: &str) -> String {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -153,7 +153,7 @@ fn words_are_looked_up_by_one_reader_after_the_other() {
     assert_eq!(found, expected);
 }
 
-/// The number of the version tells whether it was made or found: what is made anew begins with 1.
+/// The version's number shows whether the index was made or found: a new index has version 1.
 #[test]
 fn the_index_is_found_again_as_long_as_the_file_is_the_same() {
     let scene = Scene::new("one");
@@ -191,12 +191,12 @@ fn readers_answer_from_the_new_version_when_the_file_has_changed() {
     session.ask_until("one", "one: 2 times");
     replace(&scene.file(), "one\none\none");
     session.ask_until("one", "one: 3 times, in line 1, 2, 3");
-    // Who reads a file that is gone has the index that there was.
+    // While the file is missing, readers use the last index.
     fs::remove_file(scene.file()).unwrap();
     assert!(session.ask("one").starts_with("one: 3 times"));
 }
 
-/// As editors do.
+/// Replaces a file as editors do.
 fn replace(path: &Path, text: &str) {
     let new = path.with_extension("new");
     fs::write(&new, text).unwrap();

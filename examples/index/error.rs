@@ -1,4 +1,4 @@
-//! Why there is no answer.
+//! The errors of the index.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ pub(crate) enum Error {
     /// The file cannot be read or watched.
     #[error("{}: {reason}", .path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         #[source]
         reason: io::Error,
     },
-    /// The bus, or a plugin on it, says no.
+    /// The bus, or a plugin on it, gave an error.
     #[error(transparent)]
     Bus(#[from] callgate_client::Error),
     /// The host's own broker did not start.
@@ -27,7 +27,7 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// The system says no about a file.
+    /// The system's error for a file.
     pub(crate) fn file(path: &Path, reason: io::Error) -> Error {
         let path = path.to_owned();
         Error::File { path, reason }

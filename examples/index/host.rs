@@ -1,4 +1,4 @@
-//! The host: a broker, a process for each plugin, and words to be looked up.
+//! The host: a broker, a process for each plugin, and the words to look up.
 
 use std::env;
 use std::io::{self, BufRead, Write};
@@ -17,7 +17,7 @@ use crate::words::{Index, TAG};
 /// How long the first index may take: the file may be large.
 const START_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Starts everything, asks, and ends everything.
+/// Starts the broker and the plugins, looks words up, and ends everything.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let host = Host::start(args)?;
     match args.find.is_empty() {
@@ -77,7 +77,7 @@ impl Host {
         Ok(host)
     }
 
-    /// Has a reader look a word up, the readers taking turns.
+    /// Makes the readers look words up in turn.
     fn look_up(&self, nth: usize, word: &str) -> Result<(), Error> {
         let at = nth % self.readers.len();
         let answer = self.readers[at].invoke((word.to_owned(),))?;
@@ -98,7 +98,7 @@ impl Host {
     }
 }
 
-/// Waits until the index matches the file, and prints facts about it.
+/// Waits until the index matches the file, and prints its size.
 fn wait_for_index(plugin: &Plugin, indexer: &Child) -> Result<(), Error> {
     let current = plugin.subscriber::<(), u64>(indexer::GATE)?;
     let until = Instant::now() + START_TIMEOUT;
@@ -123,7 +123,7 @@ fn wait_for_index(plugin: &Plugin, indexer: &Child) -> Result<(), Error> {
     Ok(writeln!(io::stdout(), "{facts}")?)
 }
 
-/// Starts this very program again, as a plugin; of the readers it is the nth.
+/// Starts this program again, as a plugin. `nth` is the number of a reader.
 fn spawn(broker: &Broker, role: Role, nth: u32, args: &Args) -> Result<Child, Error> {
     let mut command = Command::new(env::current_exe()?);
     command.args(["--plugin", role.name(), "--nth", &nth.to_string(), "--"]);

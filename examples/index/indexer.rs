@@ -1,4 +1,4 @@
-//! The indexer: makes the index, unless it is there, and publishes it anew whenever the file has changed.
+//! The indexer: makes the index if there is none, and publishes a new version whenever the file has changed.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ struct Indexer {
 }
 
 impl Indexer {
-    /// Finds the index that an earlier run has left, or makes it.
+    /// Finds the index of an earlier run, or makes one.
     fn new(plugin: &Plugin, path: PathBuf) -> Result<Indexer, Error> {
         // Persistent: the index outlives this process, the readers and the broker.
         let shares = plugin.shares().persistent();

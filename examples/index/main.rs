@@ -1,15 +1,16 @@
-//! An index of the words of a file, which one plugin makes and keeps up to date, and several others read where it lies.
+//! An index of the words in a file. One plugin makes it and keeps it up to date, and several others read it in place.
 //!
 //! ```text
 //! cargo run --release --example index -- [FILE] [--find WORD]... [--readers N] [--forget]
 //! ```
 //!
-//! Each line of the input is a word that is looked up, by one reader after the other. Change the file meanwhile: the next
-//! answer is of the new version. End the program and start it again: the index is found and not made, unless the file has
-//! changed. `--find WORD` asks for these words only and ends; `--forget` removes the index at the end.
+//! Each line of the input is a word to look up; the readers answer in turn. Change the file meanwhile: the next
+//! answer uses the new version. End the program and start it again: it finds the index and need not make it, unless
+//! the file has changed. `--find WORD` looks only these words up and ends; `--forget` removes the index at the end.
 //!
-//! All of it is in four files: `words.rs` is what is shared, `indexer.rs` and `reader.rs` are the plugins, `host.rs` starts
-//! them and asks. The index is a *persistent share* under the tag `Index.Words`, and each state of the file a *version* of it.
+//! There are four main files: `words.rs` defines what is shared, `indexer.rs` and `reader.rs` are the plugins, and
+//! `host.rs` starts them and asks. The index is a *persistent share* under the tag `Index.Words`, and each state of
+//! the file is a *version* of it.
 #![forbid(unsafe_code)]
 
 mod cli;

@@ -1,4 +1,4 @@
-//! A reader: answers look-ups in the newest index, where it lies.
+//! A reader: looks words up in the newest index, in place.
 
 use callgate_client::{HandlerError, Plugin, View, gate_type};
 
@@ -6,7 +6,7 @@ use crate::cli::Role;
 use crate::error::Error;
 use crate::words::{Index, TAG};
 
-/// Lines that an answer names at most.
+/// The most lines that an answer names.
 const LINES: usize = 8;
 
 /// A reader's answer about a word.
@@ -34,8 +34,8 @@ pub(crate) fn run(nth: u32) -> Result<(), Error> {
     // The share may be opened before there is an index.
     let versions = plugin.shares().versions::<Index>(TAG)?;
     let handler = move |word: View<'_, String>| {
-        // Where nothing was published since the last call, this is one look at a word in shared memory. The guard keeps
-        // the version that it stands for, also when the next one comes while this handler runs.
+        // If nothing was published since the last call, this only loads a word from shared memory. The guard keeps
+        // its version, also if the next one is published while this handler runs.
         let Some(index) = versions.latest()? else {
             return Err(HandlerError::new("NO_INDEX", "there is no index yet"));
         };

@@ -1,4 +1,4 @@
-//! The tests of the index: its modules' own, and those of the whole program.
+//! The tests of the index: those of its modules, and those of the whole program.
 #![forbid(unsafe_code)]
 #![allow(dead_code, reason = "some of it is used by the program alone")]
 

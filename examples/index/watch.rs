@@ -1,4 +1,4 @@
-//! Waiting until a file changes.
+//! Waits until a file changes.
 
 use std::ffi::OsString;
 use std::io;
@@ -18,7 +18,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Watches from now on. It is the directory that is watched: editors write a new file and give it the name of the old
+    /// Watches from now on. This watches the directory, because editors write a new file and rename it over the old
     /// one.
     pub(crate) fn new(path: &Path) -> io::Result<Watch> {
         let path = std::fs::canonicalize(path)?;
@@ -36,7 +36,7 @@ impl Watch {
         })
     }
 
-    /// Waits until the file has changed since this was called last, or since the watch began.
+    /// Waits until the file has changed since the last call of this, or since the watch began.
     pub(crate) fn wait(&self) -> io::Result<()> {
         loop {
             let events = self.inotify.read_events()?;

@@ -1,4 +1,4 @@
-//! What is shared: the words of a file, how often they stand in it, and in which lines.
+//! The shared type: the words of a file, how often each occurs, and in which lines.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -13,8 +13,8 @@ pub(crate) const TAG: &str = "Index.Words";
 
 /// The index of a file.
 ///
-/// `gate_type` is all that it takes to be shared, and makes `ArchivedIndex`: the index as it lies in shared memory, where
-/// readers search it without a copy.
+/// `gate_type` is enough to share it. It also makes `ArchivedIndex`: the index in the form in which it lies in shared
+/// memory, where readers search it without a copy.
 #[gate_type]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Index {
@@ -26,13 +26,13 @@ pub(crate) struct Index {
     pub(crate) words: Vec<Entry>,
 }
 
-/// A file in some state.
+/// A file in a certain state.
 #[gate_type]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Source {
     pub(crate) path: String,
     pub(crate) len: u64,
-    /// When it was last changed, in nanoseconds since 1970; 0 where the file system does not say.
+    /// When it was last changed, in nanoseconds since 1970; 0 if the file system does not record it.
     pub(crate) changed: u64,
 }
 
@@ -42,12 +42,12 @@ pub(crate) struct Source {
 pub(crate) struct Entry {
     pub(crate) word: String,
     pub(crate) count: u64,
-    /// The lines in which it stands, counted from 1.
+    /// The lines in which it occurs, counted from 1.
     pub(crate) lines: Vec<u32>,
 }
 
 impl Source {
-    /// A file as it is now.
+    /// The present state of a file.
     pub(crate) fn look(path: &Path) -> io::Result<Source> {
         Ok(Source::of(path, &fs::metadata(path)?))
     }
@@ -106,7 +106,7 @@ impl Entry {
 }
 
 impl ArchivedIndex {
-    /// Whether the index was made from the file in this state.
+    /// Whether the index was made from this state of the file.
     pub(crate) fn is_of(&self, source: &Source) -> bool {
         let own = &self.source;
         own.path.as_str() == source.path && own.len == source.len && own.changed == source.changed

@@ -1,21 +1,21 @@
-//! The block of audio that the plugins hand to each other.
+//! The block of audio that the plugins pass to each other.
 
 use callgate_client::gate_type;
 
-/// Frames a second, everywhere in the rack.
+/// Frames per second, everywhere in the rack.
 pub(crate) const RATE: u32 = 48_000;
 
 /// Frames in a block.
 pub(crate) const FRAMES: usize = 64;
 
-/// How long a block lasts when it is played, in nanoseconds: what a chain that plays live may
-/// use for one block, 1.333 ms.
+/// How long a block takes to play, in nanoseconds. A chain that plays live has this much time for each block, 1.333
+/// ms.
 pub(crate) const DEADLINE_NS: u64 = FRAMES as u64 * 1_000_000_000 / RATE as u64;
 
 /// 64 frames of stereo audio; full scale is -1 to 1.
 ///
-/// `gate_type` is all it takes to travel from process to process, and makes `ArchivedBlock`: the
-/// block as it lies in the call that brought it.
+/// `gate_type` is enough to send it from process to process. It also makes `ArchivedBlock`: the block in the form in
+/// which it lies in the call that brought it.
 #[gate_type]
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Block {
@@ -26,7 +26,7 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// Nothing to hear.
+    /// A silent block.
     pub(crate) const SILENCE: Block = Block {
         left: [0.0; FRAMES],
         right: [0.0; FRAMES],
@@ -46,14 +46,14 @@ impl Block {
         self.left.iter().zip(&self.right).map(|(&l, &r)| [l, r])
     }
 
-    /// The block with `effect` applied to each frame in turn.
+    /// The block with `effect` applied to each frame in order.
     pub(crate) fn map(&self, mut effect: impl FnMut([f32; 2]) -> [f32; 2]) -> Block {
         Block::from_fn(|i| effect([self.left[i], self.right[i]]))
     }
 }
 
 impl ArchivedBlock {
-    /// The frames of a block that is only looked at, as [`Block::frames`].
+    /// The frames of a block that is read in place, as [`Block::frames`].
     pub(crate) fn frames(&self) -> impl Iterator<Item = [f32; 2]> + '_ {
         let frames = self.left.iter().zip(&self.right);
         frames.map(|(l, r)| [l.to_native(), r.to_native()])

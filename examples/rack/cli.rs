@@ -8,9 +8,9 @@ use clap::{CommandFactory, Parser, ValueEnum};
 
 use crate::wav::MAX_SECONDS;
 
-/// How long the instrument plays if nobody says.
+/// How long the instrument plays by default, in seconds.
 const DEFAULT_SECONDS: f64 = 10.0;
-/// Space for the filter to be killed and to come back.
+/// The shortest piece: long enough for the filter to be killed and to come back.
 const MIN_SECONDS: f64 = 0.1;
 
 /// Renders music through four plugins, each a process of its own, and kills one of them half way.
@@ -29,38 +29,38 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = seconds)]
     pub(crate) seconds: Option<f64>,
 
-    /// Render as fast as it would be played, not as fast as it goes.
+    /// Render at the speed at which it would be played, and not as fast as possible.
     #[arg(long)]
     pub(crate) realtime: bool,
 
-    /// Let the filter live.
+    /// Do not kill the filter.
     #[arg(long)]
     pub(crate) no_kill: bool,
 
-    /// Put the bus there too, so that `callgate ls --socket PATH` shows the rack at work.
+    /// Put the bus at this path too, so that `callgate ls --socket PATH` shows the rack at work.
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
 
-    /// Be one of the plugins; this is how the host starts them.
+    /// Be one of the plugins; the host starts them with this option.
     #[arg(long, value_name = "NAME", hide = true)]
     pub(crate) plugin: Option<Role>,
 }
 
-/// The plugins, in the order in which a block goes through them.
+/// The plugins, in the order in which a block passes through them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
     /// Makes the sound.
     Instrument,
-    /// Takes its edge off.
+    /// Removes high frequencies.
     Filter,
     /// Adds echoes.
     Delay,
-    /// Tells how loud it is.
+    /// Measures how loud it is.
     Meter,
 }
 
 impl Role {
-    /// All of them, in order; `role as usize` is the place in it.
+    /// All of them, in order; `role as usize` is the index.
     pub(crate) const ALL: [Role; 4] = [Role::Instrument, Role::Filter, Role::Delay, Role::Meter];
 
     /// The plugin's name, which is also the argument that starts it.
@@ -73,7 +73,7 @@ impl Role {
         }
     }
 
-    /// The gate that the plugin stands behind.
+    /// The gate that the plugin provides.
     pub(crate) fn gate(self) -> &'static str {
         match self {
             Role::Instrument => "Rack.Instrument",
@@ -83,7 +83,7 @@ impl Role {
         }
     }
 
-    /// The topic on which the plugin says that a parameter has changed.
+    /// The topic on which the plugin announces changes of a parameter.
     pub(crate) fn changed(self) -> &'static str {
         match self {
             Role::Instrument => "Rack.Instrument.Changed",
@@ -95,7 +95,7 @@ impl Role {
 }
 
 impl Args {
-    /// Reads the command line; what is wrong with it is said on stderr and ends the program with 2.
+    /// Reads the command line. Wrong arguments are reported on stderr and end the program with 2.
     pub(crate) fn from_command_line() -> Args {
         let args = Args::parse();
         match args.check() {
@@ -112,7 +112,7 @@ impl Args {
         }
     }
 
-    /// What each argument alone cannot show.
+    /// Checks that need more than one argument.
     fn check(&self) -> Result<(), clap::Error> {
         let same = self.input.as_ref().is_some_and(|input| {
             let (input, output) = (fs::canonicalize(input), fs::canonicalize(&self.output));
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(parse(&["--help"]).unwrap_err().exit_code(), 0);
     }
 
-    /// `--input rack.wav` without `--output` once meant to overwrite the recording it plays.
+    /// `--input rack.wav` without `--output` is refused: the output would overwrite the recording that it plays.
     #[test]
     fn the_input_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();

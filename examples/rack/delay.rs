@@ -1,22 +1,22 @@
-//! The delay: what was heard, again as the impulse response says.
+//! The delay: repeats what it has heard, as its impulse response says.
 
 use std::ops::Deref;
 
 use crate::block::Block;
 use crate::math::hush;
 
-/// Adds to each frame what earlier ones have left: their mono sum, as loud as the response is by now. Responses of which most is
-/// silent, as echoes are, take little time.
+/// Adds to each frame the earlier ones, mixed to mono, each as loud as the response is at that distance. Responses
+/// that are mostly silent, such as echoes, take little time.
 ///
-/// All its memory is taken when it is made; [`process`](Delay::process) allocates nothing, as it should be where every block
-/// has a deadline. The response is read where it lies, in whatever holds it.
+/// It allocates all its memory when it is made. [`process`](Delay::process) allocates nothing, as it must be where
+/// every block has a deadline. The response is read in place, whatever type holds it.
 #[derive(Clone, Debug)]
 pub(crate) struct Delay<R> {
-    /// Left and right in turn.
+    /// Left and right samples in turn.
     response: R,
-    /// The frames of the response in which it is not silent.
+    /// The frames at which the response is not silent.
     loud: Vec<usize>,
-    /// The mono sums of as many frames as the response has; a ring.
+    /// The mono sums of as many past frames as the response has, in a ring.
     line: Box<[f32]>,
     at: usize,
 }
@@ -63,7 +63,7 @@ mod tests {
         Delay::new(response)
     }
 
-    /// What comes out when one loud frame goes in.
+    /// The output for one loud frame.
     fn answer_to_a_click(blocks: u64) -> Vec<[f32; 2]> {
         let mut delay = delay();
         (0..blocks)
@@ -106,7 +106,7 @@ mod tests {
         }
     }
 
-    /// A response may be as short as one frame, and sound at once.
+    /// A response may be as short as one frame, and may begin at once.
     #[test]
     fn any_response_will_do() {
         let mut dry = Delay::new(&[][..]);

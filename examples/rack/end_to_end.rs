@@ -1,7 +1,6 @@
-//! The program as a whole: its processes, its output and its mistakes.
+//! Tests of the program as a whole: its processes, its output, and its errors.
 //!
-//! What it writes must be, byte for byte, what the same plugins make of the same piece without a
-//! bus, in one process.
+//! Its output must be, byte for byte, what the same plugins make of the same piece without a bus, in one process.
 
 mod run;
 
@@ -20,7 +19,7 @@ use crate::reference;
 use crate::wav::{Clip, WavFile};
 use run::{Outcome, Run, children, is_alive, wait_for};
 
-/// What the rack is to write, and what its meter is to say at the end.
+/// The file that the rack must write, and the last levels of its meter.
 fn expected(plan: Plan, clip: Option<&Clip>) -> (Vec<u8>, Levels) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("expected.wav");
@@ -42,7 +41,7 @@ fn it_renders_what_its_plugins_are_and_loses_no_block() {
         "         started again at block 219, ready in ",
         "         32 blocks passed it over, none was lost",
         &format!("levels   {levels}"),
-        // The filter that was started again says anew where it is, and moves on.
+        // The filter that was started again announces its cutoff again, and continues.
         "changes  instrument 1, filter 3 (2 processes), delay 1",
         "output   rack.wav",
         "         0.50 s in 375 blocks, rendered in ",
@@ -123,19 +122,19 @@ fn a_recording_of_another_kind_is_played() {
 fn real_time_takes_as_long_as_the_music() {
     let begun = Instant::now();
     let rack = Outcome::run(&["--seconds", "0.5", "--realtime"]);
-    // The last block begins one block before the end.
+    // The last block begins one block's length before the end.
     assert!(begun.elapsed() >= Duration::from_millis(498));
     assert!(rack.audio() == expected(Plan::new(frames_in(0.5), true), None).0);
 }
 
-/// A plugin that outlived its host would hold its core and its memory until somebody noticed.
+/// When a host is killed, all its plugins end: otherwise they would keep their memory and a core.
 #[test]
 fn a_killed_host_leaves_no_plugin_behind() {
     let rack = Run::start(&["--seconds", "60", "--realtime", "--no-kill"]);
     let plugins = wait_for("the plugins", || {
         Some(children(rack.pid())).filter(|found| found.len() == 4)
     });
-    // Also one that is stopped, and cannot notice by itself that its host is gone.
+    // This also holds for a stopped plugin, which cannot notice itself that its host is gone.
     kill(Pid::from_raw(plugins[0].0.cast_signed()), Signal::SIGSTOP).unwrap();
     rack.signal(Signal::SIGKILL);
     let status = rack.finish().status;
@@ -162,7 +161,7 @@ fn an_interrupted_render_cleans_up() {
 fn another_plugin_that_dies_ends_the_render_with_its_name() {
     let rack = Run::start(&["--seconds", "60", "--realtime", "--no-kill"]);
     let stderr = rack.folder.path().join("stderr");
-    // "delay (123)" among the plugins that the host names when all are ready.
+    // The host lists the plugins when all are ready, among them "delay (123)".
     let delay = wait_for("the delay", || {
         let text = fs::read_to_string(&stderr).unwrap();
         let (_, rest) = text.split_once("delay (")?;
@@ -193,7 +192,7 @@ fn mistakes_are_named_and_leave_nothing() {
     assert!(plugin.starts_with("filter: BROKER_GONE: "), "{plugin}");
 }
 
-/// Opening a pipe waits for somebody who writes; the rack must not.
+/// A pipe is refused at once: opening it would wait for a writer.
 #[test]
 fn a_pipe_is_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -231,8 +230,8 @@ fn gates_on(socket: &Path) -> Option<Vec<String>> {
     Some(names).filter(|names| names.len() == 4)
 }
 
-/// Whoever comes to the bus is shown the last change of each parameter, also of a filter that was killed and started again meanwhile, and
-/// reads the meter.
+/// A plugin that joins the bus gets the last change of each parameter, also of a filter that was killed and started
+/// again, and can read the meter.
 #[test]
 fn others_hear_the_rack_as_well() {
     let rack = Run::start(&["--seconds", "6", "--realtime", "--socket", "bus.sock"]);
@@ -256,7 +255,7 @@ fn others_hear_the_rack_as_well() {
         }
     }
     assert_eq!((heard[0], gone), (1, 1), "{heard:?}");
-    // The filter's end was no matter to the meter, whose peaks stay.
+    // The end of the filter did not affect the meter, whose peaks stay.
     let mut seen = level.get().unwrap();
     for _ in 0..100 {
         let now = wait_for("another level", || {

@@ -1,4 +1,4 @@
-//! Why there is no output.
+//! The errors of the rack.
 
 use std::io;
 use std::process::ExitStatus;
@@ -12,7 +12,7 @@ pub(crate) enum Error {
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The bus, or a plugin on it, says no.
+    /// The bus, or a plugin on it, gave an error.
     #[error(transparent)]
     Bus(#[from] callgate_client::Error),
     /// The host's own broker did not start.
@@ -24,16 +24,16 @@ pub(crate) enum Error {
     /// A plugin's process could not be started or stopped.
     #[error("the process of the {}: {reason}", .plugin.name())]
     Process {
-        /// Whose process it is.
+        /// The plugin of the process.
         plugin: Role,
-        /// What the system says.
+        /// The system's error.
         #[source]
         reason: io::Error,
     },
     /// A plugin's process ended without having provided its gate.
     #[error("the {} ended before it could be called ({status})", .plugin.name())]
     Ended {
-        /// Whose process it was.
+        /// The plugin of the process.
         plugin: Role,
         /// How it ended.
         status: ExitStatus,
@@ -41,16 +41,16 @@ pub(crate) enum Error {
     /// A process does not end although it was killed.
     #[error("the {} was killed and does not end", .0.name())]
     Unkillable(Role),
-    /// A process answers a call although it was killed before it could.
+    /// A process answered a call although it was killed before.
     #[error("the {} was killed and still answers", .0.name())]
     Undead(Role),
-    /// Somebody pressed Ctrl-C.
+    /// The user pressed Ctrl-C.
     #[error("interrupted; nothing was written")]
     Interrupted,
 }
 
 impl Error {
-    /// The system says no about a plugin's process.
+    /// The system's error for a plugin's process.
     pub(crate) fn process(plugin: Role, reason: io::Error) -> Error {
         Error::Process { plugin, reason }
     }

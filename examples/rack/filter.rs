@@ -1,17 +1,16 @@
 //! The filter: a stereo low-pass whose cutoff slowly sweeps up and down.
 //!
-//! What it has heard before is in its state, so the filter that is started again after a crash
-//! begins from rest. Where the sweep stands follows from the block's number, so that comes back
-//! as it was.
+//! Its state is what it has heard before, so a filter that is started again after a crash begins at rest. The cutoff
+//! depends only on the block's number, so the sweep continues where it was.
 
 use crate::block::{Block, RATE};
 use crate::math::{hush, tan};
 
-/// Blocks in which the sweep goes up and comes down again: eight seconds.
+/// The number of blocks in which the sweep goes up and down once: eight seconds.
 const SWEEP: u64 = 6_000;
 /// The cutoff at the lowest and the highest point, in Hz.
 const CUTOFF: [f32; 2] = [250.0, 6_000.0];
-/// How much of the resonance is damped: 2 is none left, 0 would whistle for ever.
+/// How much the resonance is damped: 2 removes all of it, with 0 it would whistle for ever.
 const DAMPING: f32 = 1.1;
 
 /// A state-variable filter for two channels.
@@ -20,7 +19,7 @@ pub(crate) struct Filter {
     channels: [Channel; 2],
 }
 
-/// What one channel remembers: the charges of the two capacitors of the circuit this is drawn from.
+/// The state of one channel: the charges of the two capacitors of the circuit that this filter models.
 #[derive(Clone, Debug, Default)]
 struct Channel {
     band: f32,
@@ -46,20 +45,20 @@ impl Filter {
     }
 }
 
-/// The cutoff during block `number`, in Hz: a triangle, bent so that it sounds even.
+/// The cutoff during block `number`, in Hz: a triangle on a logarithmic scale, so that the sweep sounds even.
 fn cutoff(number: u64) -> f32 {
     let at = number % SWEEP;
     let height = at.min(SWEEP - at) as f32 / (SWEEP / 2) as f32;
     CUTOFF[0] + (CUTOFF[1] - CUTOFF[0]) * height * height
 }
 
-/// The same in steps of a third of an octave, for those who only want to know where it is.
+/// The same in steps of a third of an octave, for listeners that only show it.
 pub(crate) fn cutoff_in_steps(number: u64) -> f32 {
     let step = (3.0 * (cutoff(number) / CUTOFF[0]).log2()).floor();
     CUTOFF[0] * (step / 3.0).exp2()
 }
 
-/// What the cutoff makes of the circuit (Simper's trapezoidal state-variable filter).
+/// The coefficients of the circuit for a cutoff (Simper's trapezoidal state-variable filter).
 struct Gains([f32; 3]);
 
 impl Gains {

@@ -1,4 +1,4 @@
-//! What the host hears of its plugins beside their answers: which parameters have changed.
+//! What the host hears from its plugins besides their answers: which parameters have changed.
 //!
 //! It subscribes once, before the plugins are started. A plugin that is killed and started again is heard again.
 
@@ -9,22 +9,22 @@ use crate::cli::Role;
 /// How many events of a plugin are taken at once.
 const BATCH: usize = 64;
 
-/// What is heard of all plugins, in the order of their roles.
+/// What was heard from all plugins, in the order of their roles.
 pub(crate) struct Heard {
     plugins: Vec<(Events<(String, f32)>, Changes)>,
 }
 
-/// What a plugin has said of its parameters.
+/// What a plugin has announced about its parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
-    /// How often a parameter has changed, or was set at the start.
+    /// How many changes of parameters there were, including the first values.
     pub(crate) count: u64,
-    /// From how many processes of the plugin, one after the other, events came.
+    /// How many processes of the plugin, one after the other, sent events.
     pub(crate) processes: u64,
 }
 
 impl Heard {
-    /// Hears all plugins, whenever they come. Nothing is missed from here on.
+    /// Subscribes to all plugins, also to those that come later. Nothing is missed from here on.
     pub(crate) fn subscribe(host: &Plugin) -> Result<Heard> {
         let hear = |role: Role| Ok((host.events(role.changed())?, Changes::default()));
         let plugins = Role::ALL.into_iter().map(hear);
@@ -33,8 +33,8 @@ impl Heard {
         })
     }
 
-    /// Takes the events that have come. Events that a plugin sent before it answered a call are there when the call has
-    /// returned.
+    /// Takes the events that have arrived. An event that a plugin sent before it answered a call has arrived when the
+    /// call returns.
     pub(crate) fn look(&mut self) -> Result<()> {
         for (events, changes) in &mut self.plugins {
             loop {
@@ -50,7 +50,7 @@ impl Heard {
         Ok(())
     }
 
-    /// What each plugin has said of its parameters until the last look.
+    /// What each plugin has announced, up to the last look.
     pub(crate) fn changes(&self) -> [Changes; Role::ALL.len()] {
         std::array::from_fn(|role| self.plugins[role].1)
     }

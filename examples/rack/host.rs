@@ -1,5 +1,5 @@
-//! The host's work: take each block through the plugins and write down what comes out, whatever
-//! happens to the filter meanwhile.
+//! The host's work: it passes each block through the plugins and writes the result, whatever happens to the filter
+//! meanwhile.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -35,7 +35,7 @@ pub(crate) fn run<'a>(args: &'a Args, interrupted: &AtomicBool) -> Result<Report
         }
         output.write(&block?)?;
         host.rack.heard.look()?;
-        // The meter has written it before it answered.
+        // The meter has written its cell before it answered.
         host.progress.update(number + 1, host.rack.level.get()?);
     }
     output.finish()?;
@@ -51,7 +51,7 @@ pub(crate) fn run<'a>(args: &'a Args, interrupted: &AtomicBool) -> Result<Report
     })
 }
 
-/// The rack, and what the host knows about the render so far.
+/// The rack, and the state of the render.
 struct Host {
     rack: Rack,
     plan: Plan,
@@ -78,7 +78,7 @@ impl Host {
         })
     }
 
-    /// Block `number`, with what the plan has for it.
+    /// Renders block `number`, with what the plan says for it.
     fn render(&mut self, number: u64) -> Result<Block, Error> {
         match self.plan.step(number) {
             Step::Kill => self.rack.stop_filter()?,
@@ -91,7 +91,7 @@ impl Host {
         Ok(block)
     }
 
-    /// Takes a block through the plugins.
+    /// Passes a block through the plugins.
     fn chain(&mut self, number: u64) -> Result<Block, Error> {
         let block = self.call(Role::Instrument, |rack| rack.instrument.invoke((number,)))?;
         let block = self.filter(number, block)?;
@@ -101,7 +101,7 @@ impl Host {
         Ok(heard.0)
     }
 
-    /// Takes a block through the filter, or past it where there is none.
+    /// Passes a block through the filter, or leaves it unchanged if there is no filter.
     fn filter(&mut self, number: u64, block: Block) -> Result<Block, Error> {
         let step = self.plan.step(number);
         if matches!(step, Step::Play | Step::Restart) {
@@ -122,7 +122,7 @@ impl Host {
         Ok(arguments.1)
     }
 
-    /// Kills the filter at its work, and says how the call ended that it worked on.
+    /// Kills the filter while it works on a call, and returns the error of that call.
     fn kill_filter(&mut self, arguments: &(u64, Block)) -> Result<callgate_client::Error, Error> {
         let (error, after) = self.rack.kill_filter(arguments)?;
         let number = arguments.0;
@@ -150,7 +150,7 @@ impl Host {
         Ok(())
     }
 
-    /// Makes a call, and notes how long it took.
+    /// Makes a call, and records how long it took.
     fn call<R>(
         &mut self,
         plugin: Role,

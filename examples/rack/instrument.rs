@@ -1,7 +1,7 @@
 //! The instrument: a slow chord progression with a bass and an arpeggio above it.
 //!
-//! It keeps no state: what a block holds follows from the block's number alone. So it may be
-//! killed and started again at any time and plays on as if nothing had happened.
+//! It keeps no state: a block depends only on its number. So it may be killed and started again at any time, and
+//! continues as if nothing had happened.
 
 use crate::block::{Block, FRAMES, RATE};
 use crate::math::{saw, sine};

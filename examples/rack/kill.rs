@@ -1,7 +1,7 @@
-//! Killing a plugin at the worst moment: while it works on a call.
+//! Kills a plugin at the worst moment: while it works on a call.
 //!
-//! It works for microseconds only, and a kill that comes between two calls would be an accident of
-//! another kind. So it is stopped first, called then, and killed when the call is under way.
+//! It works only for microseconds, and a kill between two calls would be another case. So the host first stops it,
+//! then calls it, and kills it while the call is under way.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,8 +33,8 @@ pub(crate) fn stop(plugin: &Child) -> io::Result<()> {
     Ok(())
 }
 
-/// Kills a plugin that [stands still](stop) while `call` waits for it. Says what came of the call,
-/// and how long after the kill that was.
+/// Kills a plugin that is [stopped](stop) while `call` waits for it. Returns the outcome of the call, and how long
+/// after the kill it came.
 pub(crate) fn during<R>(plugin: &Child, call: impl FnOnce() -> R) -> io::Result<(R, Duration)> {
     let is_called = AtomicBool::new(false);
     thread::scope(|scope| {

@@ -1,9 +1,9 @@
 //! A rack of four audio plugins: an instrument, a filter, a delay and a meter, each a process of
 //! its own, called by a host that renders music through them and survives when one is killed.
 //!
-//! To write a plugin, read `plugins.rs`; to write a host, read `rack.rs` and `host.rs`. What
-//! travels between them is in `block.rs`, what the host hears of them besides in `heard.rs`, the cell of the meter in `meter.rs`,
-//! and the share that the delay reads in `response.rs`. The rest is audio, and knows nothing of a bus.
+//! To write a plugin, read `plugins.rs`; to write a host, read `rack.rs` and `host.rs`. The type that they exchange
+//! is in `block.rs`, the events that the host hears in `heard.rs`, the meter's cell in `meter.rs`, and the share that
+//! the delay reads in `response.rs`. The other files are about audio, and use no bus.
 #![forbid(unsafe_code)]
 
 mod block;
@@ -52,8 +52,8 @@ fn main() -> ExitCode {
 fn host(args: &cli::Args) -> Result<(), error::Error> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        // The first signal is for `interrupted`, a second one ends the program at once, and so does
-        // the first where no handler can be installed.
+        // The first signal sets `interrupted`; a second one ends the program at once. If no handler can be installed,
+        // the first one ends it.
         let _ = flag::register_conditional_shutdown(signal, 1, interrupted.clone());
         let _ = flag::register(signal, interrupted.clone());
     }

@@ -1,7 +1,7 @@
 //! Just enough mathematics for sound, from additions, multiplications and divisions alone.
 //!
-//! The sine and tangent of the system's library differ from machine to machine in their last
-//! bits; these give the same bits everywhere, and are more exact than an ear.
+//! The sine and tangent of the system's library differ between machines in their last bits. These functions give the
+//! same bits everywhere, and are more precise than an ear.
 
 /// The sine of a phase counted in turns, for 0 ≤ `turns` < 1 (Bhaskara's formula, within 0.002).
 pub(crate) fn sine(turns: f64) -> f32 {
@@ -14,8 +14,8 @@ pub(crate) fn sine(turns: f64) -> f32 {
     (sign * 4.0 * bow / (5.0 - bow)) as f32
 }
 
-/// A sawtooth at a phase counted in turns; `step` is the phase a frame advances, by which its
-/// edge is rounded so that it does not ring at frequencies nobody played (PolyBLEP).
+/// A sawtooth at a phase counted in turns. `step` is how far the phase advances in one frame. The edge is rounded by
+/// it, so that it does not ring at unwanted frequencies (PolyBLEP).
 pub(crate) fn saw(turns: f64, step: f64) -> f32 {
     let corner = if turns < step {
         let t = turns / step;
@@ -34,8 +34,8 @@ pub(crate) fn tan(x: f32) -> f32 {
     x * (15.0 - x * x) / (15.0 - 6.0 * x * x)
 }
 
-/// Zero for what is too quiet to hear: processors are slow with numbers that are nearly nothing,
-/// and an echo that fades would end in them.
+/// Zero for values too small to hear: processors are slow with numbers close to zero, and a fading echo would end in
+/// them.
 pub(crate) fn hush(x: f32) -> f32 {
     if x.abs() < 1e-15 { 0.0 } else { x }
 }

@@ -1,4 +1,4 @@
-//! The meter: how loud it was so far.
+//! The meter: measures how loud the audio has been so far.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use callgate_client::gate_type;
 /// The cell in which the meter shows its levels.
 pub(crate) const LEVEL: &str = "Rack.Level";
 
-/// How loud each channel was since the meter was made; left, then right. Full scale is 1, so
-/// that silence is a number too, which it is not in decibels.
+/// How loud each channel has been since the meter was made; left, then right. Full scale is 1. So silence is a
+/// number, too, which it would not be in decibels.
 #[gate_type]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Levels {
@@ -44,7 +44,7 @@ fn dbfs(level: f32) -> f32 {
     20.0 * level.log10()
 }
 
-/// Listens and changes nothing.
+/// Measures blocks without changing them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Meter {
     peak: [f32; 2],
@@ -58,7 +58,7 @@ impl Meter {
         Meter::default()
     }
 
-    /// Hears a block, frame by frame, and tells the levels so far.
+    /// Measures a block frame by frame, and returns the levels so far.
     pub(crate) fn process(&mut self, frames: impl Iterator<Item = [f32; 2]>) -> Levels {
         for frame in frames {
             for (side, sample) in frame.into_iter().enumerate() {

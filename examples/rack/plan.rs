@@ -1,11 +1,11 @@
-//! What the host does at which block: the piece's length, and the accident half way.
+//! What the host does at which block: the length of the piece, and the kill half way.
 
 use crate::block::{RATE, blocks_for};
 
-/// For how many blocks the host goes on without the filter after it has killed it.
+/// For how many blocks the host continues without the filter after it has killed it.
 pub(crate) const PASSED_OVER: u64 = 32;
 
-/// The shortest piece, in blocks: the accident and something before and after it.
+/// The shortest piece, in blocks: the kill, and some blocks before and after it.
 pub(crate) const MIN_BLOCKS: u64 = 75;
 
 /// How long the piece is, and whether and where the filter is killed.
@@ -31,7 +31,7 @@ pub(crate) enum Step {
 }
 
 impl Plan {
-    /// A plan for `frames` frames; `kill` is whether there is an accident.
+    /// A plan for `frames` frames; `kill` says whether the filter is killed.
     pub(crate) fn new(frames: u64, kill: bool) -> Plan {
         let blocks = blocks_for(frames).max(MIN_BLOCKS);
         Plan {
@@ -51,7 +51,7 @@ impl Plan {
     }
 }
 
-/// The number of frames in `seconds` seconds, the last one started.
+/// The number of frames in `seconds` seconds, rounded up.
 pub(crate) fn frames_in(seconds: f64) -> u64 {
     (seconds * f64::from(RATE)).ceil() as u64
 }

@@ -1,10 +1,9 @@
-//! The plugins: what somebody who writes one writes.
+//! The plugins: all the code that an author of a plugin writes.
 //!
-//! Each is a process of its own that connects to the bus, stands behind one gate and answers
-//! calls to it until the bus ends. It is found by the gate's name, and its handler's parameters
-//! and result are the whole interface. A plugin sends news as events, and shows values that change all the time in a
-//! cell. Calls come one after the other, on a thread of the library; a handler that keeps state between them puts it
-//! into a mutex.
+//! Each is a process of its own that connects to the bus, provides one gate, and answers its calls until the bus
+//! ends. The host finds it by the gate's name; the handler's parameters and result are the whole interface. A plugin
+//! sends news as events, and shows values that change all the time in a cell. Calls come one after the other, on a
+//! thread of the library. A handler that keeps state between calls puts it into a mutex.
 
 use std::path::Path;
 
@@ -33,7 +32,7 @@ pub(crate) fn run(role: Role, input: Option<&Path>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes a block of music out of nothing but the block's number.
+/// Makes a block of music from the block's number alone.
 fn instrument() -> Result<()> {
     let plugin = Plugin::connect("instrument")?;
     let chord = Parameter::new(&plugin, Role::Instrument, "chord")?;
@@ -46,7 +45,7 @@ fn instrument() -> Result<()> {
     Ok(())
 }
 
-/// Stands in for the instrument and plays a recording. The host cannot tell the difference.
+/// Takes the place of the instrument and plays a recording. The host sees no difference.
 fn player(clip: Clip) -> Result<()> {
     let plugin = Plugin::connect("instrument")?;
     let _gate = plugin.provide("Rack.Instrument", move |number: u64| clip.block(number))?;
@@ -54,8 +53,8 @@ fn player(clip: Clip) -> Result<()> {
     Ok(())
 }
 
-/// Takes a block and gives it back filtered. What it remembers dies with it: when it is killed
-/// and started again, it begins from rest.
+/// Takes a block and returns it filtered. Its state ends with its process: when it is killed and started again, it
+/// begins at rest.
 fn filter() -> Result<()> {
     let plugin = Plugin::connect("filter")?;
     let cutoff = Parameter::new(&plugin, Role::Filter, "cutoff")?;
@@ -69,13 +68,13 @@ fn filter() -> Result<()> {
     Ok(())
 }
 
-/// Takes a block and gives it back with echoes: as the host's impulse response says, which is read where it lies.
+/// Takes a block and returns it with echoes, according to the host's impulse response, which it reads in place.
 fn delay() -> Result<()> {
     let plugin = Plugin::connect("delay")?;
     let feedback = Parameter::new(&plugin, Role::Delay, "feedback")?;
     // The delay has no parameters that change, so it sends this once.
     feedback.is(response::FEEDBACK)?;
-    // The guard lives in the delay, and the samples stay mapped as long as it does.
+    // The delay owns the guard, so the samples stay mapped as long as the delay lives.
     let response = plugin.shares().get::<[f32]>(response::TAG)?;
     let delay = Mutex::new(Delay::new(response));
     let handler = move |input: Block| delay.lock().process(&input);
@@ -84,8 +83,8 @@ fn delay() -> Result<()> {
     Ok(())
 }
 
-/// Takes a block and shows how loud the audio has been so far, in a cell that any plugin may read at any time. It only
-/// looks at the block, so it takes a view, and no `Block` is ever made.
+/// Takes a block and writes into a cell how loud the audio has been so far. Any plugin may read the cell at any time.
+/// It only reads the block, so it takes a view, and no `Block` is made.
 fn meter() -> Result<()> {
     let plugin = Plugin::connect("meter")?;
     let level = plugin.shares().cell_writer::<Levels>(LEVEL)?;
@@ -96,8 +95,8 @@ fn meter() -> Result<()> {
     Ok(())
 }
 
-/// A parameter, whose changes are sent as events of its name and value. Sending costs next to nothing while nobody
-/// listens; who begins to listen later is shown the last change.
+/// A parameter, whose changes are sent as events with its name and value. Sending costs almost nothing while nobody
+/// listens. A later listener gets the last change.
 struct Parameter {
     name: &'static str,
     value: Mutex<Option<f32>>,

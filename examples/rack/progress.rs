@@ -1,12 +1,12 @@
-//! How far the render is, on stderr: one line that changes on a terminal, otherwise a line every
-//! ten per cent. A stderr that takes nothing is no reason to stop rendering.
+//! How far the render is, on stderr: on a terminal one line that changes, otherwise a line every ten per cent. If
+//! stderr cannot be written, rendering goes on.
 
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Stderr, Write};
 
 use crate::meter::Levels;
 
-/// Where the progress goes, and how it looks there.
+/// How the progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
     /// A line every ten per cent.
@@ -36,7 +36,7 @@ impl Progress {
     }
 }
 
-/// What suits a place: a changing line needs a terminal that can, and colour nobody who minds.
+/// How to show it: a changing line needs a capable terminal, and colour must not be switched off.
 fn look(terminal: bool, term: Option<&OsStr>, no_color: Option<&OsStr>) -> Look {
     let able = terminal && term.is_some_and(|t| t != "dumb");
     match no_color.is_some_and(|value| !value.is_empty()) {
@@ -57,7 +57,7 @@ impl<W: Write> Progress<W> {
         }
     }
 
-    /// `done` blocks are done, and as loud as the meter says. Cheap where nothing new is to be shown.
+    /// Reports that `done` blocks are done, with the levels of the meter. Costs little if nothing new is shown.
     pub(crate) fn update(&mut self, done: u64, levels: Levels) {
         let parts = if self.look == Look::Lines { 10 } else { 1_000 };
         let part = (u128::from(done) * parts / u128::from(self.total)) as u64;
@@ -68,7 +68,7 @@ impl<W: Write> Progress<W> {
         self.show(done, levels);
     }
 
-    /// Says something in between, on a line of its own.
+    /// Prints a message on a line of its own.
     pub(crate) fn note(&mut self, text: impl AsRef<str>) {
         let clear = if self.open { "\r\x1b[K" } else { "" };
         self.open = false;
@@ -103,7 +103,7 @@ impl<W: Write> Progress<W> {
     }
 }
 
-/// Ends the line, so that what is printed next begins on one of its own.
+/// Ends the line, so that the next output begins on a line of its own.
 impl<W: Write> Drop for Progress<W> {
     fn drop(&mut self) {
         if self.open {

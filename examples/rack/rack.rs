@@ -17,7 +17,7 @@ use crate::kill;
 use crate::meter::{LEVEL, Levels};
 use crate::response;
 
-/// How long a plugin may take from its start to its gate: a long recording is read first.
+/// The longest time from the start of a plugin until its gate is ready: a long recording is read first.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a killed process may take to end.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,7 +31,7 @@ pub(crate) struct Rack {
     pub(crate) filter: Subscriber<(u64, Block), Block>,
     pub(crate) delay: Subscriber<(Block,), Block>,
     pub(crate) meter: Subscriber<(Block,), ()>,
-    /// The share that the delay reads; it exists as long as this handle or the delay's.
+    /// The share that the delay reads. It exists as long as this handle or the delay's.
     _response: Share<[f32]>,
     _host: Plugin,
     processes: [Child; Role::ALL.len()],
@@ -52,7 +52,7 @@ impl Rack {
             .display_name("The rack")
             .descriptor(socket)
             .connect()?;
-        // A gate can be opened before anybody stands behind it, and events can be subscribed to.
+        // A gate can be opened, and events subscribed to, before anybody provides them.
         let heard = Heard::subscribe(&host)?;
         let instrument = host.subscriber(Role::Instrument.gate())?;
         let filter = host.subscriber(Role::Filter.gate())?;
@@ -71,7 +71,7 @@ impl Rack {
         wait_ready(&processes, Role::Filter, &filter)?;
         wait_ready(&processes, Role::Delay, &delay)?;
         wait_ready(&processes, Role::Meter, &meter)?;
-        // The meter has opened its cell before its gate.
+        // The meter opens its cell before it provides its gate.
         let level = host.shares().cell(LEVEL)?;
         Ok(Rack {
             heard,
@@ -92,13 +92,12 @@ impl Rack {
         self.process(plugin).id()
     }
 
-    /// Makes the filter stand still, so that it can be killed while it works.
+    /// Stops the filter, so that it can be killed while it works.
     pub(crate) fn stop_filter(&self) -> Result<(), Error> {
         kill::stop(self.process(Role::Filter)).map_err(|e| Error::process(Role::Filter, e))
     }
 
-    /// Kills the filter while it works on a call. Says how the call ended, and how long after the
-    /// kill.
+    /// Kills the filter while it works on a call. Returns how the call ended, and how long after the kill.
     pub(crate) fn kill_filter(
         &self,
         arguments: &(u64, Block),
@@ -112,7 +111,7 @@ impl Rack {
         }
     }
 
-    /// Starts the filter again. The host's handle of its gate stays the one it was.
+    /// Starts the filter again. The host keeps its handle of the gate.
     pub(crate) fn restart_filter(&mut self) -> Result<(), Error> {
         let ended = self.process(Role::Filter).wait(KILL_TIMEOUT);
         let ended = ended.map_err(|e| Error::process(Role::Filter, e))?;
@@ -128,7 +127,7 @@ impl Rack {
     }
 }
 
-/// Waits until a plugin's gate can be called, or its process has ended without.
+/// Waits until a plugin's gate can be called, or its process has ended without providing it.
 fn wait_ready<A: Arguments, R: GateType>(
     processes: &[Child],
     plugin: Role,
@@ -147,13 +146,13 @@ fn wait_ready<A: Arguments, R: GateType>(
     }
 }
 
-/// Starts this very program again, as a plugin.
+/// Starts this program again, as a plugin.
 fn spawn(broker: &Broker, plugin: Role, input: Option<&Path>) -> Result<Child, Error> {
     let start = || {
         let mut command = Command::new(env::current_exe()?);
         command.args(["--plugin", plugin.name()]);
         if let Some(path) = input {
-            // In one argument, so that a path that begins with a dash is still a path.
+            // As one argument, so that a path that begins with a dash is not taken for an option.
             let mut argument = OsString::from("--input=");
             argument.push(path);
             command.arg(argument);

@@ -1,6 +1,6 @@
 //! The rack without a bus: the same plugins in one process, one after the other.
 //!
-//! What comes out of the real rack must be this, to the bit.
+//! The output of the real rack must be identical, bit by bit.
 
 use crate::block::Block;
 use crate::delay::Delay;
@@ -11,7 +11,7 @@ use crate::plan::{Plan, Step};
 use crate::response;
 use crate::wav::Clip;
 
-/// Renders the piece, or `clip` if there is one, as `plan` says. Each block goes to `sink`.
+/// Renders the piece, or `clip` if there is one, according to `plan`. Each block goes to `sink`.
 pub(crate) fn render<E>(
     plan: Plan,
     clip: Option<&Clip>,
@@ -69,8 +69,8 @@ mod tests {
             })
     }
 
-    /// The output is the same from run to run, build to build and machine to machine. Change the
-    /// number only when the music is meant to change.
+    /// The output is the same in every run, in every build and on every machine. Change the number only if the music
+    /// is meant to change.
     #[test]
     fn ten_seconds_sound_as_they_always_did() {
         let (blocks, levels) = blocks(Plan::new(frames_in(10.0), true));

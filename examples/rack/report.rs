@@ -1,4 +1,4 @@
-//! What the host says when it is done.
+//! The report that the host prints at the end.
 
 use std::fmt;
 use std::path::Path;
@@ -13,18 +13,18 @@ use crate::meter::Levels;
 use crate::plan::Plan;
 use crate::stats::{Stats, Time};
 
-/// What happened.
+/// What happened during the render.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
-    /// Where the audio is.
+    /// The file with the audio.
     pub(crate) output: &'a Path,
-    /// What was to be done.
+    /// The plan of the render.
     pub(crate) plan: Plan,
     /// How long the render took.
     pub(crate) took: Duration,
-    /// What the meter said last.
+    /// The last levels of the meter.
     pub(crate) levels: Levels,
-    /// What each plugin said of its parameters.
+    /// What each plugin announced about its parameters.
     pub(crate) changes: [Changes; Role::ALL.len()],
     /// How long the calls took.
     pub(crate) stats: Stats,
@@ -32,16 +32,16 @@ pub(crate) struct Report<'a> {
     pub(crate) accident: Option<Accident>,
 }
 
-/// The filter's end, and how it came back.
+/// How the filter was killed, and how it came back.
 #[derive(Debug)]
 pub(crate) struct Accident {
     /// The first block without the filter.
     pub(crate) block: u64,
-    /// How the call ended that the filter worked on.
+    /// The error code of the call that the filter worked on.
     pub(crate) code: Code,
-    /// How long after the kill that was.
+    /// How long after the kill that call ended.
     pub(crate) after: Duration,
-    /// The first block with the filter again, and how long that took to be ready.
+    /// The first block with the filter again, and how long it took to become ready.
     pub(crate) restarted: Option<(u64, Duration)>,
 }
 
@@ -69,7 +69,7 @@ impl fmt::Display for Report<'_> {
 }
 
 impl Report<'_> {
-    /// How often which plugin said that a parameter had changed.
+    /// How many changes of parameters each plugin announced.
     fn changes(&self) -> Vec<String> {
         let all = Role::ALL.iter().zip(&self.changes);
         let heard = all.filter(|(_, changes)| changes.count > 0);

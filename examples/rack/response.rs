@@ -1,7 +1,7 @@
-//! The impulse response of the delay: what comes out of it when one loud frame goes in.
+//! The impulse response of the delay: its output for one loud frame.
 //!
-//! It is samples in a row, left and right in turn, as a recording of a room would be. The host makes it once, in shared
-//! memory; the delay reads it where it lies.
+//! It is a row of samples, left and right in turn, like the recording of a room. The host makes it once, in shared
+//! memory; the delay reads it in place.
 
 use crate::block::RATE;
 
@@ -9,13 +9,13 @@ use crate::block::RATE;
 pub(crate) const TAG: &str = "Rack.Response";
 /// Frames until the first echo, and from each to the next: three sixteenth notes at 120 beats a minute.
 pub(crate) const TIME: usize = RATE as usize * 3 / 8;
-/// How much of an echo comes back in the next one of its side.
+/// How much of an echo comes back in the next one on the same side.
 pub(crate) const FEEDBACK: f32 = 0.45;
 /// How loud the first echo is.
 pub(crate) const WET: f32 = 0.35;
-/// How many echoes there are; the next one would be below what 16 bits can say.
+/// How many echoes there are. The next one would be too quiet for 16 bits.
 const ECHOES: usize = 24;
-/// Samples of it.
+/// The number of samples.
 pub(crate) const LEN: usize = 2 * (ECHOES * TIME + 1);
 
 /// Writes the response: echoes that bounce from left to right.
@@ -25,7 +25,7 @@ pub(crate) fn fill(samples: &mut [f32]) {
     for echo in 0..ECHOES {
         let side = echo % 2;
         samples[2 * (echo + 1) * TIME + side] = loudness;
-        // The right repeats the left, and then both are fainter.
+        // The right channel repeats the left one, and then both become fainter.
         if side == 1 {
             loudness *= FEEDBACK;
         }

@@ -1,4 +1,4 @@
-//! How long the calls took, and the table that says so.
+//! How long the calls took, and a table of that.
 
 use std::fmt;
 use std::time::Duration;
@@ -24,7 +24,7 @@ struct PluginStats {
 }
 
 impl Stats {
-    /// Nothing measured yet.
+    /// Statistics with no measurements yet.
     pub(crate) fn new() -> Stats {
         Stats {
             plugins: Role::ALL.map(|_| PluginStats {
@@ -37,22 +37,22 @@ impl Stats {
         }
     }
 
-    /// A call to `plugin` was answered after `took`.
+    /// Records that a call to `plugin` was answered after `took`.
     pub(crate) fn answered(&mut self, plugin: Role, took: Duration) {
         record(&mut self.plugins[plugin as usize].answered, took);
     }
 
-    /// A call to `plugin` failed.
+    /// Records that a call to `plugin` failed.
     pub(crate) fn failed(&mut self, plugin: Role) {
         self.plugins[plugin as usize].errors += 1;
     }
 
-    /// A block was rendered without `plugin`.
+    /// Records that a block was rendered without `plugin`.
     pub(crate) fn passed_over(&mut self, plugin: Role) {
         self.plugins[plugin as usize].passed_over += 1;
     }
 
-    /// A block went through the whole chain in `took`.
+    /// Records that a block went through the whole chain in `took`.
     pub(crate) fn chain(&mut self, took: Duration) {
         record(&mut self.chain, took);
         self.late += u64::from(took.as_nanos() > u128::from(DEADLINE_NS));
@@ -93,7 +93,7 @@ impl fmt::Display for Stats {
     }
 }
 
-/// Up to a minute, to three digits.
+/// A histogram of times up to a minute, with three digits.
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("these bounds are valid")
 }
@@ -106,19 +106,19 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// p50, p99 and the maximum in nanoseconds, of what was measured at all.
+/// p50, p99 and the maximum in nanoseconds; `None` if nothing was measured.
 fn summary(of: &Histogram<u64>) -> [Option<u64>; 3] {
     [0.5, 0.99, 1.0].map(|q| (!of.is_empty()).then(|| of.value_at_quantile(q)))
 }
 
-/// What part of the deadline that is, in per cent.
+/// The time as a percentage of the deadline.
 fn share(ns: Option<u64>) -> String {
     ns.map_or("-".to_owned(), |ns| {
         format!("{:.1} %", 100.0 * ns as f64 / DEADLINE_NS as f64)
     })
 }
 
-/// Nanoseconds, for people.
+/// A time in nanoseconds, printed for people.
 pub(crate) struct Time(Option<u64>);
 
 impl From<Duration> for Time {

@@ -1,4 +1,4 @@
-//! The tests of the rack: its modules' own, and those of the whole program.
+//! The tests of the rack: those of its modules, and those of the whole program.
 #![forbid(unsafe_code)]
 #![allow(dead_code, reason = "some of it is used by the program alone")]
 

@@ -9,8 +9,7 @@ pub(crate) use write::WavFile;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The longest piece the rack plays, in seconds: six hours just fit a WAV file, whose size is
-/// a 32-bit number.
+/// The longest piece that the rack plays, in seconds: six hours just fit a WAV file, whose size is a 32-bit number.
 pub(crate) const MAX_SECONDS: u32 = 6 * 3_600;
 
 /// Why a file could not be read or written.
@@ -36,13 +35,13 @@ impl FileError {
 /// What is wrong with a WAV file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WavError {
-    /// The system says no.
+    /// An error of the system.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// It does not begin like a WAV file.
     #[error("not a WAV file (no RIFF and WAVE at its beginning)")]
     NotWav,
-    /// A chunk that every WAV file has is not there.
+    /// A chunk is missing that every WAV file has.
     #[error("not a whole WAV file: no `{0}` chunk")]
     Missing(&'static str),
     /// The description of the format contradicts itself.
@@ -51,16 +50,16 @@ pub(crate) enum WavError {
     /// A WAV file, but not one of 16-bit PCM.
     #[error("only 16-bit PCM can be read, and this is {0}")]
     Unsupported(String),
-    /// Nothing to play.
+    /// The file has no audio.
     #[error("holds no audio")]
     Empty,
-    /// More than [`MAX_SECONDS`].
+    /// The file is longer than [`MAX_SECONDS`].
     #[error("longer than {} hours", MAX_SECONDS / 3_600)]
     TooLong,
-    /// What cannot be read twice.
+    /// The input is no regular file, so it cannot be read twice.
     #[error("not a regular file; the host and the instrument both read it, each for itself")]
     NotRegular,
-    /// What cannot be replaced by a file.
+    /// The output exists and is no regular file, so it cannot be replaced.
     #[error("exists and is not a regular file")]
     NotAFile,
 }

@@ -1,4 +1,4 @@
-//! Private memory that payloads pass through on their way between an archive and shared memory.
+//! Private memory through which payloads pass between an archive and shared memory.
 //!
 //! Each buffer is an anonymous map and not a piece of the allocator's heap, for three reasons. Where
 //! the system lacks the memory, the result is an error and not the end of the process. The kernel
@@ -63,7 +63,7 @@ impl Buffer {
         self.len = 0;
     }
 
-    /// Makes the buffer `len` bytes long and returns them to be overwritten: they hold old bytes or zeros.
+    /// Makes the buffer `len` bytes long and returns them for the caller to overwrite: they hold old bytes or zeros.
     ///
     /// # Errors
     ///
@@ -87,11 +87,11 @@ impl Buffer {
         memory.map_or(&mut [], |memory| &mut memory[..len])
     }
 
-    /// Appends bytes, and doubles the memory where it is too small.
+    /// Appends bytes, and doubles the memory if it is too small.
     ///
     /// # Errors
     ///
-    /// [`OutOfMemory`]; what was in the buffer is still there.
+    /// [`OutOfMemory`]; the buffer keeps its contents then.
     #[inline]
     pub fn extend(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
         if self.capacity() - self.len < bytes.len() {
@@ -158,7 +158,7 @@ mod tests {
         assert!(buffer.is_empty());
     }
 
-    /// The buffer asks for new memory only if the old is too small: a length that fits exactly keeps it.
+    /// The buffer asks for new memory only if the old memory is too small: a length that fits exactly keeps it.
     #[test]
     fn what_fits_stays_in_the_same_memory() {
         let mut buffer = Buffer::with_capacity(1).unwrap();
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(buffer.capacity(), 2 * MIN_CAPACITY);
     }
 
-    /// A request for more memory than the system has must be an error, and leave the buffer as it was.
+    /// A request for more memory than the system has is an error, and leaves the buffer as it was.
     #[test]
     fn what_cannot_be_had_is_an_error() {
         let mut buffer = Buffer::new();

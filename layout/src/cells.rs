@@ -31,7 +31,7 @@ pub const TRIES: u32 = 64;
 const COUNT: usize = 0;
 const BUFFERS: usize = 64;
 
-// The byte table above, held against the code: whoever changes it changes the version.
+// Checks the byte table above. A change of it is a change of the protocol version.
 const _: () = {
     assert!(crate::control::VERSION == 12);
     assert!(COUNT == 0 && BUFFERS == 64);
@@ -160,8 +160,8 @@ impl CellReader {
             .is_some()
     }
 
-    /// The same, as the words in which the value lies; it has so many. What it does not take of the last one is zero, if the writer is a correct
-    /// one.
+    /// The same, as the words in which the value lies, `WORDS` of them. The bytes of the last word beyond the value
+    /// are zero if the writer is correct.
     #[inline(always)]
     pub fn read_words<const WORDS: usize>(&self) -> Option<[u64; WORDS]> {
         let stride = const { buffer_len(8 * WORDS) };

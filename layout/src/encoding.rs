@@ -1,6 +1,6 @@
 //! The encodings of payloads.
 
-// The fields of archived structs are made by a derive that leaves them undocumented.
+// A derive makes the fields of archived structs, and leaves them undocumented.
 #![allow(missing_docs)]
 
 use rkyv::{Archive, Deserialize, Serialize};

@@ -114,7 +114,7 @@ impl Geometry {
     }
 }
 
-// The byte table above, held against the code.
+// Checks the byte table above.
 const _: () = {
     let g = Geometry::DEFAULT;
     assert!(g.entry_at(64) == 0 && g.entry_at(1) == 128);

@@ -21,14 +21,14 @@
 //! on. With sequentially consistent fences on both sides at least one sees the other. The bell's
 //! value is read (acquire) before the look, so that a ring after that ends the wait at once.
 //!
-//! RELEASED-OR-STARVING is the same for payload room: who waits for some counts itself, fences and
-//! looks once more; a peer releases, fences, and looks whether anybody waits.
+//! RELEASED-OR-STARVING is the same for payload space: a thread that waits for space counts itself, fences and looks
+//! once more; a peer releases, fences, and looks whether any thread waits.
 //!
-//! `closed` follows the same pattern: the plugin stores it, fences, and takes or answers what is left in
-//! its rings; a caller that published too late for that sees it, and then waits to hear up to which call they were
-//! taken ([`closing`](crate::closing)). CLOSED: its release store pairs
-//! with a peer's acquire load, so that who finds the plugin closed finds every answer from before
-//! it closed, and so does whoever learns it from there.
+//! `closed` follows the same pattern: the plugin stores it, fences, and takes or answers what is left in its rings. A
+//! caller that published too late for that sees it, and then waits to learn up to which call they were taken
+//! ([`closing`](crate::closing)). CLOSED: its release store pairs with a peer's acquire load. So a peer that finds
+//! the plugin closed finds every answer from before it closed, and so does every thread that learns it from that
+//! peer.
 
 use crate::atomic::{Ordering, fence};
 use crate::geometry::LINE_LEN;
@@ -50,7 +50,7 @@ const ERRORS: usize = 144;
 const JSON_CALLS: usize = 152;
 const STARVING: usize = 4;
 
-// The byte table above, held against the code: whoever changes it changes the version.
+// Checks the byte table above. A change of it is a change of the protocol version.
 const _: () = {
     assert!(crate::control::VERSION == 12);
     assert!(STARVING == 4 && PARKS == 128 && CALLS == 136 && ERRORS == 144 && JSON_CALLS == 152);
@@ -155,18 +155,18 @@ impl Status {
         self.page.count(JSON_CALLS, true);
     }
 
-    /// Counts a gate's call that came as JSON. `together`: while other threads may count, too.
+    /// Counts a gate's call that came as JSON. `together`: other threads may count at the same time.
     pub fn count_gate_json(&self, record: u16, together: bool) {
         stats::json(&self.page, record, together);
     }
 
-    /// Begins to count a gate anew in one of the page's records.
+    /// Resets one of the page's records for a new gate.
     pub fn clear_gate(&self, record: u16) {
         stats::clear(&self.page, record);
     }
 
-    /// Counts a gate's call that begins, and says whether it is to be timed. `together`: while
-    /// other threads may count, too.
+    /// Counts a gate's call that begins, and returns whether to time it. `together`: other threads may count at the
+    /// same time.
     #[inline]
     pub fn begin_gate(&self, record: u16, together: bool) -> bool {
         stats::begin(&self.page, record, together)
@@ -178,7 +178,7 @@ impl Status {
         stats::end(&self.page, record, outcome, together);
     }
 
-    /// Has one writer at a time, so a load and a store do; a locked add would cost more.
+    /// There is one writer at a time, so a load and a store are enough; a locked add would cost more.
     #[inline]
     fn add(&self, at: usize) {
         self.page.count(at, false);

@@ -1,11 +1,10 @@
-//! Large payloads: extents, the spaces in them that the writer fills in place, and the views through
-//! which the other side reads payloads without copying.
+//! Large payloads: extents, the spaces in them that a writer fills in place, and the views through which the other
+//! side reads payloads without copying.
 //!
-//! An extent is a memory file of its own, mapped by its one writer and its one reader. All
-//! bookkeeping of what is free in it is private memory of the writer. The writer may fill a room
-//! through a plain slice, because nothing else in its process touches those bytes; the reader
-//! sees foreign memory and reads it by atomic loads, unless it trusts the writer
-//! ([`TrustPeers`]).
+//! An extent is a memory file of its own, mapped by its one writer and its one reader. Which parts of it are free is
+//! recorded only in private memory of the writer. The writer may fill a space through a plain slice, because nothing
+//! else in its process touches those bytes. The reader sees another process's memory and reads it by atomic loads,
+//! unless it trusts the writer ([`TrustPeers`]).
 
 mod words;
 
@@ -18,8 +17,8 @@ use crate::view::{Number, ReadView, WriteView};
 
 pub use words::Words;
 
-/// Bytes of an extent beyond the power of two as which it is charged. An archive of a value whose size is a power
-/// of two is a few bytes longer than that, and would otherwise need an extent of twice the size.
+/// How many bytes an extent has beyond the power of two for which it is charged. The archive of a value whose size is
+/// a power of two is a few bytes longer than that, and would otherwise need an extent of twice the size.
 pub const HEADROOM: u32 = 64 << 10;
 /// Bytes of the smallest extent.
 pub const MIN_EXTENT_LEN: u32 = (1 << 20) + HEADROOM;
@@ -28,25 +27,24 @@ pub const MAX_EXTENT_LEN: u32 = (64 << 20) + HEADROOM;
 /// The most extents that one side of a link has.
 pub const MAX_EXTENTS: u8 = 16;
 
-/// The size of an extent that holds a payload of `len` bytes; `None` where none is so large.
+/// The size of an extent that holds a payload of `len` bytes; `None` if no extent is that large.
 pub fn extent_len_for(len: usize) -> Option<u32> {
     let len = u32::try_from(len).ok()?.max(MIN_EXTENT_LEN);
     let counted = (len - HEADROOM).checked_next_power_of_two()?;
     Some(counted.checked_add(HEADROOM)?).filter(|len| *len <= MAX_EXTENT_LEN)
 }
 
-/// Whether a size that came over the wire is one that extents have: a power of two and the
-/// [`HEADROOM`].
+/// Whether a size that came over the wire is a valid size of an extent: a power of two plus the [`HEADROOM`].
 pub fn is_extent_len(len: u32) -> bool {
     (MIN_EXTENT_LEN..=MAX_EXTENT_LEN).contains(&len) && (len - HEADROOM).is_power_of_two()
 }
 
-/// How many MiB of its plugin's quota an extent takes: all but the [`HEADROOM`].
+/// How many MiB of its plugin's quota an extent takes: all of it except the [`HEADROOM`].
 pub fn charged_mib(extent_len: u32) -> u32 {
     extent_len >> 20
 }
 
-// Blocks begin on a multiple of eight bytes in extents of every size.
+// In extents of every size, blocks begin at multiples of eight bytes.
 const _: () = assert!((HEADROOM as usize).is_multiple_of(crate::geometry::BLOCKS * 8));
 
 /// An extent on its writer's side.
@@ -58,14 +56,14 @@ pub struct Extent {
 
 #[derive(Debug)]
 struct Shared {
-    /// Owned by the extent alone: nothing but its rooms reads or writes through it.
+    /// Private to the extent: only its spaces read or write through it.
     view: WriteView,
     blocks: Blocks,
 }
 
 impl Extent {
-    /// An extent over the whole of a writable map, which nobody else in this process can reach;
-    /// `None` where the map is read-only.
+    /// An extent over the whole of a writable map, which no other code in this process can reach; `None` if the map
+    /// is read-only.
     pub fn new(number: u8, memory: crate::sys::mapping::Mapping) -> Option<Extent> {
         let view = WriteView::new(memory)?;
         let blocks = Blocks::new(Region::extent(view.as_read().len()));
@@ -90,7 +88,7 @@ impl Extent {
         self.len() == 0
     }
 
-    /// Whether no room in it is taken.
+    /// Whether no space in it is taken.
     pub fn is_idle(&self) -> bool {
         self.shared.blocks.taken() == 0
     }
@@ -100,7 +98,7 @@ impl Extent {
         self.shared.blocks.order_with_frees();
     }
 
-    /// Takes room for a payload of `len` bytes; `None` while there is not enough in a row.
+    /// Takes space for a payload of `len` bytes; `None` while there is not enough in one piece.
     pub fn take(&self, len: usize) -> Option<Space> {
         let run = self.shared.blocks.allocate(len)?;
         Some(Space {
@@ -145,18 +143,17 @@ impl Space {
         blocks::write(view, blocks.region(), self.run, &payload[..len]);
     }
 
-    /// The payload, to be filled in place. It holds whatever was in this room before.
+    /// The payload, for filling in place. It holds whatever was in this space before.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         let Shared { view, blocks } = &*self.extent.shared;
         let start = view.address(blocks.region().block_at(self.run.first()), self.len);
-        // SAFETY: `address` checked that `len` bytes from `start` on are mapped, and they stay so
-        // while `self.extent` lives, which `self` keeps. Nobody else reads or writes them through
-        // this map: `Extent::new` made the view of a map that it took over and never lends it, its
-        // blocks gave these blocks to this room alone, and `&mut self` keeps `write` away. (A plugin
-        // that calls itself reads through another map of the file, by atomics, and only once the
-        // room was passed on.) Other processes have the memory mapped for
-        // reading only (the broker has sealed it), and what they see does not change what this
-        // one does. Bytes have no invalid values.
+        // SAFETY: `address` checked that `len` bytes from `start` on are mapped, and they stay so while `self.extent`
+        // lives, which `self` keeps. Nobody else reads or writes them through this map: `Extent::new` made the view
+        // of a map that it took over and never lends, its blocks gave these blocks to this space alone, and `&mut
+        // self` keeps `write` away. (A plugin that calls itself reads through another map of the file, by atomics,
+        // and only after the space was passed on.) Other processes have the memory mapped for reading only (the
+        // broker has sealed it), and what they see does not change what this process does. Bytes have no invalid
+        // values.
         unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), self.len) }
     }
 }
@@ -169,8 +166,8 @@ impl Drop for Space {
 
 /// The promise that linked peers do not change what they have published.
 ///
-/// With it, payloads can be read where they lie as plain slices. Without it they are read by
-/// atomic loads, which is sound whatever the peer does.
+/// With it, payloads can be read in place as plain slices. Without it they are read by atomic loads, which is sound
+/// whatever the peer does.
 #[derive(Clone, Copy, Debug)]
 pub struct TrustPeers(());
 
@@ -179,26 +176,29 @@ impl TrustPeers {
     ///
     /// # Safety
     ///
-    /// Every plugin that this one is linked with leaves the payload of a call as it is from the
-    /// moment it makes the call until it has the answer, or for ever if none comes. A peer that does
-    /// otherwise, by mistake or malice, makes this process read values that change under its
-    /// feet, which is undefined behaviour.
+    /// Every plugin that this one is linked with leaves the payload of a call unchanged from the moment when it makes
+    /// the call until it has the answer, or for ever if no answer comes. A peer that does otherwise, by mistake or
+    /// malice, makes this process read values that change during the read, which is undefined behaviour.
     ///
-    /// And whoever may write the files of persistent shares, every process of the same user, neither changes nor shortens
-    /// one while this process has it mapped; the broker does not. (Removing one, or putting another in its place, changes none.)
-    #[allow(clippy::multiple_unsafe_ops_per_block, reason = "there is none in it")]
+    /// Besides, no process that may write the files of persistent shares, that is every process of the same user,
+    /// changes or shortens one while this process has it mapped. The broker does not. (Removing one, or putting
+    /// another in its place, changes none.)
+    #[allow(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "the function has no unsafe operations"
+    )]
     pub const unsafe fn assume() -> TrustPeers {
         TrustPeers(())
     }
 
-    /// The promise of a test, to whose memory nobody else writes.
+    /// The promise of a test to whose memory nobody else writes.
     #[cfg(test)]
     pub(crate) fn of_this_test() -> TrustPeers {
         TrustPeers(())
     }
 }
 
-/// A payload where it lies: in memory that its writer may still change.
+/// A payload in place: in memory that its writer may still change.
 #[derive(Clone, Debug)]
 pub struct PayloadView<'a> {
     memory: &'a ReadView,
@@ -208,7 +208,8 @@ pub struct PayloadView<'a> {
 }
 
 impl<'a> PayloadView<'a> {
-    /// The `length` bytes from a block of a region on, which [`holds`](Region::holds) them.
+    /// The `length` bytes of a region from a block on. The caller has checked that the region
+    /// [`holds`](Region::holds) them.
     pub fn new(
         memory: &'a ReadView,
         region: Region,
@@ -235,13 +236,12 @@ impl<'a> PayloadView<'a> {
         self.len == 0
     }
 
-    /// The payload's words of eight bytes, little-endian, as they are now; the last one is filled
-    /// up with zeros.
+    /// The payload as words of eight bytes, little-endian, as they are now. The last one is filled up with zeros.
     pub fn words(&self) -> Words<'_> {
         Words::new(self.memory.words(self.at, self.len / 8), self.last())
     }
 
-    /// The word at this index of [`words`](PayloadView::words); `None` behind the last one.
+    /// The word at this index of [`words`](PayloadView::words); `None` after the last one.
     pub fn word(&self, index: usize) -> Option<u64> {
         (index < self.len.div_ceil(8)).then(|| self.load(index))
     }
@@ -260,19 +260,19 @@ impl<'a> PayloadView<'a> {
         }
     }
 
-    /// Copies as much of the payload as fits into private memory, and says how much that was.
+    /// Copies as much of the payload into private memory as fits, and returns how much that was.
     pub fn copy_to(&self, into: &mut [u8]) -> usize {
         let len = self.len.min(into.len());
         self.memory.copy_out(self.at, &mut into[..len]);
         len
     }
 
-    /// Copies the bytes from `at` on into private memory; false where the payload has not as many.
+    /// Copies the bytes from `at` on into private memory; false if the payload has fewer.
     pub fn copy_at(&self, at: usize, into: &mut [u8]) -> bool {
         if at > self.len || into.len() > self.len - at {
             return false;
         }
-        // Copies begin at a word.
+        // Copies begin at a whole word.
         let before = into.len().min(at.next_multiple_of(8) - at);
         let (first, rest) = into.split_at_mut(before);
         if !first.is_empty() {
@@ -297,9 +297,9 @@ impl<'a> PayloadView<'a> {
     pub fn as_slice(&self) -> Option<&[u8]> {
         self.trust?;
         let start = self.memory.address(self.at, self.len);
-        // SAFETY: `address` checked that `len` bytes from `start` on are mapped, and they stay so
-        // while `self.memory` lives. That nobody changes them meanwhile is what whoever made the
-        // `TrustPeers` has promised. Bytes have no invalid values.
+        // SAFETY: `address` checked that `len` bytes from `start` on are mapped, and they stay so while `self.memory`
+        // lives. The code that made the `TrustPeers` has promised that nobody changes them meanwhile. Bytes have no
+        // invalid values.
         Some(unsafe { std::slice::from_raw_parts(start.as_ptr(), self.len) })
     }
 }
@@ -331,7 +331,8 @@ mod tests {
         }
     }
 
-    /// A payload of a power of two took an extent of twice its size, or was refused.
+    /// A payload whose size is a power of two fits an extent of that size, with its archive: no extent of twice the
+    /// size is needed.
     #[test]
     fn a_power_of_two_fits_with_its_archive_around_it() {
         for mib in [1_u32, 2, 4, 8, 16, 32, 64] {

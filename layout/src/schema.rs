@@ -1,9 +1,9 @@
 //! Signatures: the types of a gate's parameters and result, and the fingerprint that two sides compare.
 //!
-//! A [`Signature`] goes down to the primitives. It has a table of the structs and enums that occur in it;
-//! wherever one occurs, its index in the table stands, also within itself. Two signatures whose
-//! archives have the same bytes have the same [`Fingerprint`], whatever their types are called;
-//! where the fingerprints differ, [`compare::suits`] says whether their values can be converted.
+//! A [`Signature`] describes types down to the primitives. It has a table of the structs and enums that occur in it.
+//! A schema names a struct or an enum by its index in that table, so a type can contain itself. Two signatures whose
+//! archives have the same bytes have the same [`Fingerprint`], whatever their types are called. Where the
+//! fingerprints differ, [`compare::suits`] says whether values of one can be converted to values of the other.
 //!
 //! # Bytes
 //!
@@ -17,9 +17,9 @@
 //! | then | the shape: everything that decides archives and names of fields |
 //! | then | the labels: names of types, and which fields have a default |
 //!
-//! The shape is the number of types, the parameters, the result, and the body of each type. Numbers are
-//! of seven bits a byte, the lowest first (LEB128), and as short as they can be; a text is its length and its
-//! bytes; a list is its length and its elements. A schema is its tag and what belongs to it:
+//! The shape is the number of types, the parameters, the result, and the body of each type. A number is written in
+//! LEB128: seven bits a byte, the lowest first, in as few bytes as possible. A text is its length and its bytes; a
+//! list is its length and its elements. A schema is its tag and what follows the tag:
 //!
 //! | tag | schema | then |
 //! |---|---|---|
@@ -33,13 +33,14 @@
 //! | 12 | opaque | a text |
 //! | 13 | any | |
 //!
-//! The body of a struct is a 1 and the list of its fields, each a text and a schema; that of an enum is a
-//! 2 and the list of its variants, each a text and a list of fields. The labels have for each type a text
-//! and a bit for each field, of all variants if it is an enum, the lowest bit of the first byte first.
+//! The body of a struct is a 1 and the list of its fields, each a text and a schema. The body of an enum is a 2 and
+//! the list of its variants, each a text and a list of fields. The labels have for each type a text and one bit for
+//! each field (of an enum, for each field of all variants). The lowest bit of the first byte comes first.
 //!
-//! [`Signature::to_bytes`] writes types of equal shape once and numbers them in the order in which a walk
-//! from the parameters meets them, level by level, so that equal shapes, and only those, have equal bytes.
-//! [`Signature::from_bytes`] does not check that order: a peer that writes another order has another
+//! [`Signature::to_bytes`] writes types of equal shape once. It numbers them in the order in which a walk from the
+//! parameters meets them, level by level. So two signatures have equal bytes exactly if their shapes are equal.
+//! [`Signature::from_bytes`] does not check that order: a peer that writes another order gets another fingerprint,
+//! which equals the fingerprint of no correct peer.
 //! fingerprint, which equals no correct peer's.
 
 mod canon;
@@ -60,21 +61,21 @@ pub use error::SchemaError;
 pub use head::{Fingerprint, Head};
 pub use text::Shown;
 
-/// The longest bytes of a signature.
+/// The most bytes that a signature may have.
 pub const MAX_SCHEMA: usize = 1 << 20;
 
 /// The longest name of a type, field, variant or opaque type in a signature, in bytes.
 pub const MAX_NAME: usize = 1024;
 
-/// How deep `Vec`, `Option` and their like are nested at most, up to the next struct or enum.
+/// How deep `Vec`, `Option` and other wrappers may be nested, counted up to the next struct or enum.
 pub const MAX_DEPTH: usize = 64;
 
-/// The most parameters that the bytes of a signature can tell; 255 stands for any number.
+/// The most parameters that the bytes of a signature can state; 255 stands for any number.
 pub const MAX_PARAMS: usize = 254;
 
 macro_rules! primitives {
     ($($name:ident = $number:literal, $text:literal;)*) => {
-        /// A type that is its own archive, byte order apart.
+        /// A type whose archive is the value itself, apart from the byte order.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
         #[allow(
@@ -132,7 +133,7 @@ pub enum Schema {
         /// What `Err` holds.
         err: Box<Schema>,
     },
-    /// A value on the heap: transparent to people and JSON, a relative pointer in an archive.
+    /// A value on the heap: invisible to people and in JSON, a relative pointer in an archive.
     Box(Box<Schema>),
     /// Any number of elements; bytes are a vector of `u8`.
     Vec(Box<Schema>),
@@ -154,14 +155,14 @@ pub enum Schema {
     },
     /// The struct or enum with this index in the signature's table.
     Named(u32),
-    /// A foreign type, known by nothing but this name and version.
+    /// A foreign type, of which only this name and version are known.
     Opaque(String),
     /// Any JSON value. Its archive is the JSON text.
     Any,
 }
 
 impl Schema {
-    /// The schemas that stand directly in this one.
+    /// The schemas that this one contains directly.
     fn children(&self) -> impl Iterator<Item = &Schema> {
         let (first, second, rest): (Option<&Schema>, Option<&Schema>, &[Schema]) = match self {
             Schema::Option(inner) | Schema::Box(inner) | Schema::Vec(inner) => {
@@ -184,7 +185,7 @@ pub struct Field {
     pub name: String,
     /// What it holds.
     pub schema: Schema,
-    /// Whether the receiver can do without it (`#[serde(default)]`); not in the fingerprint.
+    /// Whether the receiver can do without it (`#[serde(default)]`). This is not part of the fingerprint.
     pub default: bool,
 }
 
@@ -193,7 +194,7 @@ pub struct Field {
 pub struct Variant {
     /// The variant's name.
     pub name: String,
-    /// Its fields, none for a plain one.
+    /// Its fields; a plain variant has none.
     pub fields: Vec<Field>,
 }
 
@@ -222,7 +223,7 @@ impl Body {
 /// A struct or an enum.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TypeDef {
-    /// The type's name, for people only; not in the fingerprint.
+    /// The type's name, which only people see. It is not part of the fingerprint.
     pub name: String,
     /// What it consists of.
     pub body: Body,
@@ -231,7 +232,7 @@ pub struct TypeDef {
 /// What a gate takes and gives, with the structs and enums that occur in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Signature {
-    /// The parameters, in order; `None` takes any number of anything.
+    /// The parameters, in order; `None` means any number of parameters of any type.
     pub params: Option<Vec<Schema>>,
     /// The result of a function; `None` is an action or an event.
     pub result: Option<Schema>,
@@ -240,7 +241,7 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// Whether all values of its only parameter have archives of the same size, in which nothing points elsewhere.
+    /// Whether there is one parameter, and the archives of all its values have the same size and contain no pointers.
     pub fn is_of_fixed_size(&self) -> bool {
         match self.params.as_deref() {
             Some([param]) => fixed::is_fixed(param, &self.types),
@@ -263,9 +264,9 @@ impl Signature {
         self.to_string()
     }
 
-    /// The 128 bits that two sides compare before archives travel as they are.
+    /// The 128 bits that two sides compare. Archives are exchanged unconverted only if they are equal.
     ///
-    /// Computed anew at each call, from all of the bytes: keep it.
+    /// Each call computes it anew from all of the bytes, so callers should keep it.
     ///
     /// # Errors
     ///

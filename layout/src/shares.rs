@@ -1,7 +1,7 @@
-//! Shares: values in sealed memory, which plugins read where they lie.
+//! Shares: values in sealed memory, which plugins read in place.
 //!
-//! Their maker writes them through a slice ([`filling`]), and who uses them sees one ([`sealed`]); between these the broker seals the
-//! memory for good. Those two modules have all the `unsafe` of shares.
+//! The maker writes a share's memory through a slice ([`filling`]). Then the broker seals the memory for good, and
+//! users read it through a slice ([`sealed`]). These two modules have all the `unsafe` of shares.
 
 #[cfg(not(callgate_loom))]
 pub mod filling;

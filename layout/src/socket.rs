@@ -35,11 +35,10 @@ pub fn directory_of(socket: &Path) -> &Path {
     }
 }
 
-/// Why a directory cannot be trusted with a socket, or `Ok` if nobody but this user can put
-/// anything into it.
+/// Returns why a directory cannot be trusted with a socket, or `Ok` if only this user can put anything into it.
 ///
-/// Both sides look: the broker before it makes its socket, a plugin before it connects, so that
-/// no other user can put a socket of theirs in the way.
+/// Both sides check this: the broker before it makes its socket, and a plugin before it connects, so that no other
+/// user can put a socket there.
 pub fn check_directory(directory: &Path) -> Result<(), String> {
     let shown = directory.display();
     let read = |result: io::Result<Metadata>| {
@@ -95,7 +94,8 @@ mod tests {
         assert_eq!(directory_of(Path::new("/a/bus.sock")), Path::new("/a"));
     }
 
-    /// Who can replace a link on the way can have a plugin connect to a broker of theirs.
+    /// A user who can replace a link on the path could make a plugin connect to another broker: such a path is
+    /// refused.
     #[test]
     fn a_link_of_another_user_is_refused() {
         let name = format!("callgate-socket-link-{}", std::process::id());

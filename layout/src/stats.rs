@@ -8,10 +8,9 @@
 //!           24   61 × u64: how many of the calls that were timed took how long
 //! ```
 //!
-//! The plugin says with a gate's announcement which record is its. All words are its own, written
-//! by one thread at a time (the one that holds the plugin's turn lock), or by locked adds where handlers
-//! run side by side. Readers take them as they are: a plugin that writes nonsense is shown with
-//! nonsense.
+//! When the plugin announces a gate, it says which record belongs to it. The plugin alone writes these words: one
+//! thread at a time (the one that holds the plugin's turn lock), or by locked adds if handlers run at the same time.
+//! Readers do not check them: a plugin that writes nonsense is shown with nonsense.
 
 use crate::atomic::Ordering;
 use crate::view::{ReadView, WriteView};
@@ -29,10 +28,10 @@ const CALLS: usize = 0;
 const ERRORS: usize = 8;
 const JSON: usize = 16;
 const TIMES: usize = 24;
-/// Two for each doubling from 32 ns on, one for what is shorter, and the last for what is longer.
+/// Two buckets for each doubling from 32 ns on, one for shorter times, and the last for longer ones.
 const BUCKETS: usize = (RECORD_LEN - TIMES) / 8;
 const SHORTEST: u32 = 5;
-/// One call in so many is timed: reading a precise clock twice costs as much as half a call.
+/// One of this many calls is timed: reading a precise clock twice costs as much as half a call.
 const SAMPLE: u64 = 64;
 
 /// The statistics of a gate.
@@ -40,17 +39,17 @@ const SAMPLE: u64 = 64;
 pub struct GateStats {
     /// Calls that its handlers ran.
     pub calls: u64,
-    /// Those of them that failed.
+    /// How many of them failed.
     pub errors: u64,
-    /// Calls that came as JSON, also those that were refused for what they said.
+    /// Calls that came as JSON, including those that were refused because of their contents.
     pub json: u64,
-    /// Half of the calls that were timed took at most so many nanoseconds, to within a half.
+    /// Half of the timed calls took at most this many nanoseconds, with an error of up to a half.
     pub p50: u64,
-    /// The same of 99 in a hundred.
+    /// The same for 99 in a hundred.
     pub p99: u64,
 }
 
-// The byte table above, held against the code: whoever changes it changes the version.
+// Checks the byte table above. A change of it is a change of the protocol version.
 const _: () = {
     assert!(crate::control::VERSION == 12);
     assert!(ERRORS == 8 && JSON == 16 && TIMES == 24 && BUCKETS == 61);
@@ -71,7 +70,7 @@ fn bucket(nanos: u64) -> usize {
     (1 + 2 * (octave - SHORTEST) as usize + half as usize).min(BUCKETS - 1)
 }
 
-/// The longest time that a bucket is for.
+/// The longest time that counts in a bucket.
 fn longest(bucket: usize) -> u64 {
     match bucket {
         0 => (1 << SHORTEST) - 1,
@@ -89,8 +88,7 @@ pub(crate) fn clear(page: &WriteView, record: u16) {
     }
 }
 
-/// Counts a call that begins, and says whether it is to be timed. `together`: while others may
-/// count, too.
+/// Counts a call that begins, and returns whether to time it. `together`: other threads may count at the same time.
 #[inline]
 pub(crate) fn begin(page: &WriteView, record: u16, together: bool) -> bool {
     page.count(at(record, CALLS), together)
@@ -119,7 +117,7 @@ pub(crate) fn end(
     }
 }
 
-/// Reads a record; `None` where there is none of that number.
+/// Reads a record; `None` if there is none with that number.
 pub fn read(status: &ReadView, record: u16) -> Option<GateStats> {
     if record >= RECORDS || status.len() < END {
         return None;
@@ -135,7 +133,7 @@ pub fn read(status: &ReadView, record: u16) -> Option<GateStats> {
     })
 }
 
-/// The longest time in the bucket in which so many hundredths end; 0 where nothing was timed.
+/// The longest time in the bucket at which so many hundredths are reached; 0 if nothing was timed.
 fn quantile(times: &[u64; BUCKETS], hundredths: u128) -> u64 {
     let all: u128 = times.iter().map(|count| u128::from(*count)).sum();
     let wanted = (all * hundredths).div_ceil(100);
@@ -180,7 +178,7 @@ mod tests {
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
     }
 
-    /// A gate in the place of one that is gone was shown with the calls of that one.
+    /// A gate that uses the record of an earlier gate begins with zero calls.
     #[test]
     fn a_record_that_is_used_again_starts_at_nothing() {
         let file = memfd::create("status", END).expect("a memory file");
@@ -207,7 +205,7 @@ mod tests {
             "its neighbours stay as they are"
         );
         assert_eq!(read(page.as_read(), RECORDS), None);
-        // A number that there is not counts in the last record, and not behind it.
+        // A number that does not exist counts in the last record, and not after it.
         count(RECORDS);
         count(u16::MAX);
         let last = read(page.as_read(), RECORDS - 1).expect("a record");

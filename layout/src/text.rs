@@ -2,14 +2,13 @@
 
 /// The text if it has at most `most` bytes; otherwise its beginning, and how much is missing.
 ///
-/// What comes out has at most `most` bytes, unless the mark alone is longer, and ends between two
-/// characters.
+/// The result has at most `most` bytes, unless the mark alone is longer, and ends between two characters.
 pub fn cut(mut text: String, most: usize) -> String {
     if text.len() <= most {
         return text;
     }
     let mark = |left: usize| format!(" … (cut: {} bytes more)", text.len() - left);
-    // The mark is longest where nothing of the text is left.
+    // The mark is longest if nothing of the text is left.
     let room = mark(0).len();
     let left = text.floor_char_boundary(most.saturating_sub(room));
     let mark = mark(left);

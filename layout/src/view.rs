@@ -109,14 +109,14 @@ impl ReadView {
         self.memory.address(at, len)
     }
 
-    /// Copies numbers, which lie in the order of bytes that little-endian processors have, from byte
-    /// `at` on into a vector of their own; `None` where there is no memory for it, or no instruction.
+    /// Copies numbers, stored in the byte order of little-endian processors, from byte `at` on into a new vector;
+    /// `None` if there is no memory for it, or no instruction.
     #[cfg(not(callgate_loom))]
     pub(crate) fn numbers<T: Number>(&self, at: usize, count: usize) -> Option<Vec<T>> {
         self.memory.numbers(at, count)
     }
 
-    /// The 64-bit words from byte `at` on, a multiple of 8; of a [`ReadView`] they are only loaded.
+    /// The 64-bit words from byte `at` on, a multiple of 8. Through a [`ReadView`] they are only loaded.
     #[cfg(not(callgate_loom))]
     #[inline]
     pub(crate) fn words(&self, at: usize, count: usize) -> &[crate::atomic::AtomicU64] {
@@ -168,8 +168,8 @@ impl WriteView {
         self.read.memory.copy_words_in(at, &words);
     }
 
-    /// Adds one to the 64-bit word at byte `at` and returns what it was; by a locked instruction
-    /// only where other threads do the same.
+    /// Adds one to the 64-bit word at byte `at` and returns its old value. Uses a locked instruction only if other
+    /// threads do the same.
     #[inline]
     pub(crate) fn count(&self, at: usize, together: bool) -> u64 {
         let word = self.read.memory.word64(at);
@@ -186,8 +186,8 @@ impl WriteView {
         self.read.memory.word32(at).fetch_add(value, order);
     }
 
-    /// Copies private bytes to `at`, by relaxed stores, where nobody else of this process reads or
-    /// writes; the last word may be filled up with zeros.
+    /// Copies private bytes to `at` by relaxed stores. Nothing else in this process reads or writes there. The last
+    /// word may be filled up with zeros.
     #[inline(always)]
     pub(crate) fn copy_in(&self, at: usize, from: &[u8]) {
         if self.read.memory.copy_in_at_once(at, from) {
@@ -243,7 +243,7 @@ impl WriteView {
 
 #[cfg(callgate_loom)]
 impl WriteView {
-    /// Zeroed heap memory in the place of a mapping; one `Use` for every eight bytes.
+    /// Zeroed heap memory in place of a mapping; one `Use` for every eight bytes.
     pub fn heap(uses: impl IntoIterator<Item = Use>) -> WriteView {
         WriteView {
             read: ReadView {

@@ -1,5 +1,5 @@
-//! What one side writes into its outbox and its pages, the other side reads: through two maps of one
-//! memory file, as two processes have them.
+//! What one side writes into its outbox and its pages, the other side reads, through two maps of one memory file, as
+//! in two processes.
 
 #![cfg(not(callgate_loom))]
 #![allow(clippy::unwrap_used)]
@@ -50,7 +50,7 @@ fn bytes(seed: usize, len: usize) -> Vec<u8> {
     (0..len).map(|n| (n * 7 + seed * 31 + 1) as u8).collect()
 }
 
-/// A payload that reached into an entry's second line lost what lay there.
+/// A payload of any length arrives, also if it continues in the entry's second line.
 #[test]
 fn a_call_s_payload_of_any_length_comes_through_its_entry() {
     let (outbox, inbox) = shared(G.total_len());
@@ -78,7 +78,7 @@ fn a_call_s_payload_of_any_length_comes_through_its_entry() {
     }
 }
 
-/// Calls that wait lie beside each other, and are taken in their order.
+/// Waiting calls are in entries next to each other, and are taken in order.
 #[test]
 fn a_full_ring_of_calls_is_taken_in_order() {
     let (outbox, inbox) = shared(G.total_len());
@@ -101,7 +101,7 @@ fn a_full_ring_of_calls_is_taken_in_order() {
     }
 }
 
-/// Where a payload lies elsewhere, its place comes through, also in a nested call.
+/// The place of a payload that is not in the entry arrives, also in a nested call.
 #[test]
 fn places_come_through() {
     let (outbox, inbox) = shared(G.total_len());
@@ -131,7 +131,7 @@ fn places_come_through() {
     }
 }
 
-/// An answer of another length than the one before it in its slot, or in the next slot.
+/// An answer of any length arrives, also if the answer before in its slot, or in the next slot, had another length.
 #[test]
 fn an_answer_of_any_length_comes_through_its_slot() {
     let (outbox, inbox) = shared(G.total_len());
@@ -160,7 +160,7 @@ fn an_answer_of_any_length_comes_through_its_slot() {
     }
 }
 
-/// Two payloads in the blocks of one outbox must not lie on each other, nor on anything else.
+/// Two payloads in the blocks of one outbox overlap neither each other nor anything else.
 #[test]
 fn payloads_in_blocks_lie_apart() {
     let (outbox, inbox) = shared(G.total_len());
@@ -188,7 +188,7 @@ fn payloads_in_blocks_lie_apart() {
     assert!((0..64).all(|slot| flags::is_released(&inbox, G, slot, u32::MAX)));
 }
 
-/// Each pending call has flags of its own, and the two words of each are apart.
+/// Each pending call has flags of its own, and the two words of each are separate.
 #[test]
 fn flags_come_through() {
     let (outbox, inbox) = shared(G.total_len());
@@ -210,8 +210,8 @@ fn flags_come_through() {
     }
 }
 
-/// A peer that is not told that a plugin sleeps does not ring; one that is told so for no reason
-/// makes a system call with every call.
+/// A peer rings only if the status page says that the plugin sleeps. If the page said so without reason, the peer
+/// would make a system call with every call.
 #[test]
 fn a_status_page_says_what_its_plugin_does() {
     let (page, peer) = shared(STATUS_LEN);
@@ -258,7 +258,7 @@ fn bells() -> (Bells, Doorbell) {
     (Bells::new(own.into()), bell(file))
 }
 
-/// A wait lasts until its deadline. It may return early now and then, but not again and again.
+/// Checks that a wait lasts until its deadline. It may return early sometimes, but not again and again.
 fn sleeps(until: u64, wait: impl Fn()) {
     let mut returns = 0_u64;
     while clock::now() < until {
@@ -268,8 +268,8 @@ fn sleeps(until: u64, wait: impl Fn()) {
     assert!(returns < 50, "it did not sleep: {returns}");
 }
 
-/// A caller that sleeps on its bell is named in its flags, and woken by that bell and no other; and it
-/// does sleep until then.
+/// A caller that sleeps on its bell is named in its flags. It sleeps until that bell is rung, and no other bell wakes
+/// it.
 #[test]
 fn a_caller_sleeps_until_its_bell_is_rung() {
     let (outbox, inbox) = shared(G.total_len());
@@ -300,13 +300,13 @@ fn a_caller_sleeps_until_its_bell_is_rung() {
     drop(sleeper);
     assert_eq!(flags::waiter_to_wake(&inbox, G, 9), Waiter::Nobody);
     assert!(bells.in_use().eq([bell - 1]), "the bell is free again");
-    // The side that ends a link rings all bells that are in use.
+    // The side that ends a link rings all bells in use.
     let before = other.value();
     bells.ring_all();
     assert_eq!(other.value(), before.wrapping_add(1));
 }
 
-/// The dispatcher's bell, by the plugin itself and by a peer.
+/// The dispatcher's bell can be rung by the plugin itself and by a peer.
 #[test]
 fn a_doorbell_is_heard_through_another_map() {
     let (bells, peer) = bells();
@@ -331,7 +331,7 @@ fn a_doorbell_is_heard_through_another_map() {
     assert!(clock::now() < start + 50 * SECOND, "nobody woke it");
 }
 
-/// A thread that waits for many answers is woken by the bell that it keeps, from either side.
+/// A thread that waits for many answers is woken by the bell that it keeps, which either side can ring.
 #[test]
 fn a_kept_bell_is_rung_from_either_side() {
     let (bells, peer) = bells();

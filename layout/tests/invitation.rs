@@ -12,7 +12,7 @@ use callgate_layout::sys::fdpass;
 use callgate_layout::sys::inherit::{self, Refused, VARIABLE};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
-/// What the program is to find.
+/// The variable with what the program must find.
 const EXPECTED: &str = "CALLGATE_TEST_EXPECTED";
 
 /// A connection that programs inherit, and its other end.
@@ -22,7 +22,7 @@ fn connection() -> (OwnedFd, OwnedFd) {
     (ours, theirs)
 }
 
-/// Starts the program with this value of the variable; fails where it finds something else.
+/// Starts the program with this value of the variable; fails if the program finds something else.
 fn finds(expected: &str, value: Option<&str>) {
     let mut program = Command::new(std::env::current_exe().unwrap());
     program.args(["--exact", "the_program", "--nocapture"]);
@@ -67,7 +67,7 @@ fn the_program() {
     }
 }
 
-/// Whoever has the invitation is the plugin, and nobody else.
+/// One process takes the invitation and is the plugin; all later attempts fail.
 #[test]
 fn an_invitation_is_taken_once() {
     let (ours, theirs) = connection();
@@ -100,7 +100,7 @@ fn another_record_is_left_where_it_is() {
     assert_eq!(buffer[..received.len], record[..]);
 }
 
-/// A number that was meant for another process, or for nobody, harms nobody.
+/// A number that was meant for another process, or for none, is refused and does no harm.
 #[test]
 fn a_wrong_number_is_refused() {
     let (_ours, theirs) = connection();
@@ -118,7 +118,7 @@ fn a_wrong_number_is_refused() {
     ] {
         finds("stale", Some(&stale));
     }
-    // A file is no socket, whatever its number.
+    // A file is no socket, so its number is refused.
     let (reader, _writer) = std::io::pipe().unwrap();
     assert!(inherit::value(reader.as_fd()).is_err());
 }

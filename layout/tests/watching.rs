@@ -1,4 +1,5 @@
-//! What a library sees of its own dispatcher from outside, and the records that tell the broker of that and of a farewell.
+//! What a library sees of its own dispatcher from another thread, and the records that report this and a farewell to
+//! the broker.
 
 #![cfg(not(callgate_loom))]
 #![allow(clippy::unwrap_used)]
@@ -38,7 +39,7 @@ fn nested(slot: u8, deadline: u32) -> Call {
     }
 }
 
-/// A thread that only looks which calls are there must not affect their order.
+/// A thread that only looks which calls are in a ring does not affect their order.
 #[test]
 fn a_ring_shows_its_calls_to_whoever_looks() {
     let (outbox, inbox) = shared();

@@ -1,10 +1,13 @@
-//! Cells between processes: values that tell whether they are whole, and the plugins that write and read them.
+//! Cells between processes: values that show whether they are whole, and the plugins that write and read them.
 //!
-//! `cell-writer NAME` writes [`SAMPLE`] from the number on that it finds there, which it says after `ready`; `stream MICROS` has it write
-//! all the time, with such pauses, until it is killed or told `stop`. Before and after each write it says in cells of its own ([`BEGUN`], [`DONE`])
-//! which number that is. What it answers is how many it has written.
+//! `cell-writer NAME` prints `ready` and the number that it finds in [`SAMPLE`], and writes from that number on.
+//! `stream MICROS` makes it write all the time, with pauses of that length, until it is killed or told `stop`. Before
+//! and after each write it stores the number in cells of its own ([`BEGUN`], [`DONE`]). It answers each line with how
+//! many values it has written.
 //!
-//! `cell-reader NAME` says `ready`, waits for the cell, reads all the time, and ends with an error where a value is not whole, or older than the one before. It answers each line with how
+//! `cell-reader NAME` prints `ready`, waits for the cell, and reads all the time. It ends with an error if a value is
+//! not whole, or is older than the one before. It answers each line with how often it has read, how often it got
+//! `BUSY`, and the number that it read last.
 //! often it has read, was told `BUSY`, and the number that it read last.
 
 use std::io::BufRead;
@@ -18,25 +21,25 @@ use callgate_client::{Cell, CellWriter, Code, Plugin, Result, gate_type};
 use crate::PATIENCE;
 use crate::random::Random;
 
-/// The cell that is written.
+/// The cell that the writer writes.
 pub const SAMPLE: &str = "Cells.Sample";
-/// Which number is about to be written.
+/// A cell with the number that is about to be written.
 pub const BEGUN: &str = "Cells.Begun";
-/// Which number was written last.
+/// A cell with the number that was written last.
 pub const DONE: &str = "Cells.Done";
 
-/// A value that is whole or is seen not to be.
+/// A value that shows whether it is whole.
 #[gate_type]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// Counts all that were written, by whichever process.
+    /// Counts all values that were written, by whichever process.
     pub number: u64,
     body: [u64; 60],
     sum: u64,
 }
 
 impl Sample {
-    /// The one with a number.
+    /// The value with this number.
     pub fn new(number: u64) -> Sample {
         let mut random = Random::from_seed(number);
         let body = std::array::from_fn(|_| random.number());
@@ -47,7 +50,7 @@ impl Sample {
         }
     }
 
-    /// Fails where its parts are of more than one.
+    /// Fails if its parts belong to different values.
     pub fn check(&self) {
         assert_eq!(self.sum, sum(self.number, &self.body), "a torn value");
     }
@@ -62,7 +65,7 @@ fn sum(number: u64, body: &[u64; 60]) -> u64 {
     body.iter().fold(number, mix)
 }
 
-/// Reads a sample, which has to be whole; `None` where the writer writes all the time.
+/// Reads a sample, which must be whole; `None` if the writer writes so fast that no read succeeds.
 pub fn read(cell: &mut Cell<Sample>) -> Option<u64> {
     match cell.get() {
         Ok(sample) => {
@@ -74,7 +77,7 @@ pub fn read(cell: &mut Cell<Sample>) -> Option<u64> {
     }
 }
 
-/// Does what a role says; false where it is another one's.
+/// Plays a role if it is one of these; returns false otherwise.
 pub fn play(role: &str, name: &str, _more: &[String]) -> bool {
     match role {
         "cell-writer" => write(name).expect("writing"),
@@ -84,7 +87,7 @@ pub fn play(role: &str, name: &str, _more: &[String]) -> bool {
     true
 }
 
-/// Opens a cell for writing, which one that was killed may still have.
+/// Opens a cell for writing. It waits if the broker still counts a killed writer as its owner.
 fn open<T: callgate_client::GateType>(plugin: &Plugin, tag: &str) -> Result<CellWriter<T>> {
     let until = Instant::now() + PATIENCE;
     loop {
@@ -110,7 +113,7 @@ fn write(name: &str) -> Result<()> {
     let sample = open(&plugin, SAMPLE)?;
     let mut found = plugin.shares().cell::<Sample>(SAMPLE)?;
     let found = loop {
-        // The memory that this plugin writes is not there before it is sealed.
+        // The memory that this plugin writes counts only after it is sealed.
         if &*found.writer() == name && found.is_current() {
             break found.get().map_or(0, |sample| sample.number);
         }
@@ -172,7 +175,7 @@ fn read_all_the_time(name: &str) -> Result<()> {
     thread::scope(|scope| {
         let (reads, busy, last, is_over) = (&reads, &busy, &last, &is_over);
         scope.spawn(move || {
-            // A panic here would only be seen at the end.
+            // Aborts the process: the test would notice a panic of this thread only at the end.
             let _aborts = AbortOnPanic;
             while !is_over.load(Ordering::Relaxed) {
                 match read_or_nothing(&mut cell) {
@@ -207,7 +210,7 @@ impl Drop for AbortOnPanic {
     }
 }
 
-/// As [`read`], of a cell that may have no value yet.
+/// As [`read`], for a cell that may have no value yet.
 fn read_or_nothing(cell: &mut Cell<Sample>) -> Option<u64> {
     match cell.get() {
         Err(error) if error.code() == Code::NotReady => Some(0),

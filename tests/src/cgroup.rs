@@ -1,4 +1,4 @@
-//! Memory cgroups for tests, where they can be made.
+//! Memory cgroups for tests, on machines where they can be made.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,14 +11,14 @@ pub struct Cgroup {
     pub directory: PathBuf,
 }
 
-/// Where memory cgroups are, and the file of their limit.
+/// The directories of memory cgroups, and the name of the file with the limit.
 const PLACES: [(&str, &str); 2] = [
     ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
     ("/sys/fs/cgroup", "memory.max"),
 ];
 
 impl Cgroup {
-    /// Makes one with a limit in MiB; why not, where that is not possible.
+    /// Makes a memory cgroup with a limit in MiB; the error says why that is not possible.
     pub fn new(mib: u64) -> Result<Cgroup, String> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -47,7 +47,7 @@ impl Cgroup {
         fs::write(&file, pid.to_string()).expect("moving a process into a cgroup");
     }
 
-    /// Bytes that are charged to it.
+    /// The bytes that the kernel has charged to it.
     pub fn usage(&self) -> u64 {
         let read = |name: &str| fs::read_to_string(self.directory.join(name));
         let text = read("memory.usage_in_bytes").or_else(|_| read("memory.current"));
@@ -57,7 +57,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // Its processes may be about to end.
+        // Its processes may still be ending.
         for _ in 0..200 {
             match fs::remove_dir(&self.directory) {
                 Err(_) if self.directory.exists() => {

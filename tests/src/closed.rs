@@ -1,5 +1,5 @@
-//! A program without standard streams, which is a broker and two plugins, prints all the while, and
-//! writes into a file what has become of the descriptors 0 to 2.
+//! A program without standard streams. It is a broker and two plugins, prints all the time, and writes into a file
+//! what the descriptors 0 to 2 have become.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use callgate_client::Plugin;
 
 use crate::PATIENCE;
 
-/// Does all that, and ends.
+/// Runs this program to its end.
 pub fn run(report: &str) {
     let mut text = String::new();
     close_streams();

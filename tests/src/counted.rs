@@ -1,5 +1,5 @@
-//! A gate that notes each call which it runs, and callers that call it until its provider closes: what each call
-//! came to is held against what was run.
+//! A gate that records each call that it runs, and callers that call it until its provider closes. The test compares
+//! the outcome of each call with what was run.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::BufRead;
@@ -13,15 +13,15 @@ use callgate_client::{Error, Plugin, Result, Subscriber, signature_of};
 use crate::PATIENCE;
 
 const GATE: &str = "Counted.Call";
-/// The threads of one caller.
+/// How many threads each caller has.
 const THREADS: u64 = 2;
 /// The number of calls that one thread sends before it waits for the first of them.
 const AHEAD: usize = 8;
 
-/// Its caller, thread and number, and bytes that come back.
+/// A number made of caller, thread and call, and bytes that the gate returns.
 type Arguments = (u64, Vec<u8>);
 
-/// The calls that were run, and how often each was.
+/// The calls that were run, and how often each of them was.
 #[derive(Clone, Debug, Default)]
 pub struct Ran(Arc<Mutex<HashMap<u64, u32>>>);
 
@@ -39,7 +39,7 @@ impl Ran {
         plugin.provide(GATE, handler).expect("providing").keep();
     }
 
-    /// The number of calls that were run, once each thread of this many callers has made its first call.
+    /// How many calls were run, once each thread of so many callers has made its first call.
     pub fn count(&self, callers: u64) -> Option<usize> {
         let ran = self.0.lock().expect("the calls");
         let mut threads =
@@ -48,8 +48,8 @@ impl Ran {
         have_all.then_some(ran.len())
     }
 
-    /// Holds the outcomes of one caller's threads against what was run: an answered call ran once, and one that
-    /// certainly did not run did not. There is hardly any other, because nobody died.
+    /// Compares the outcomes of one caller's threads with what was run: an answered call ran once, and a call that
+    /// certainly did not run did not run. Hardly any other outcome is possible, because no process died.
     pub fn compare(&self, caller: u64, outcomes: &str) {
         let mut ran = self.0.lock().expect("the calls");
         for (thread, outcomes) in (0..).zip(outcomes.split(' ')) {
@@ -66,7 +66,7 @@ impl Ran {
         }
     }
 
-    /// Checks, after all were compared, that nothing was run that no caller has called.
+    /// Checks, after all comparisons, that nothing was run that no caller has called.
     pub fn end(&self) {
         assert_eq!(*self.0.lock().expect("the calls"), HashMap::new());
     }
@@ -76,8 +76,8 @@ fn first(caller: u64, thread: u64) -> u64 {
     (caller * THREADS + thread) << 32
 }
 
-/// Calls on all threads until the provider has closed. What became of each call, in order: `A` for answered, `U`
-/// for certainly not run, `L` for a result that still waited for an extent; threads are separated by blanks.
+/// Calls on all threads until the provider has closed. Returns the outcome of each call, in order: `A` for answered,
+/// `U` for certainly not run, `L` for a result that still waited for an extent. Blanks separate the threads.
 pub fn call(plugin: &Plugin, caller: u64, kind: &str) -> String {
     let outcomes = thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
@@ -148,7 +148,7 @@ fn ahead(plugin: &Plugin, first: u64) -> String {
     outcomes
 }
 
-/// Waits for the calls that were sent first, until only this many are left.
+/// Waits for the oldest sent calls until only `left` are left.
 fn break_off(sent: &mut VecDeque<Result<Sent>>, outcomes: &mut String, left: usize) {
     while sent.len() > left
         && let Some(call) = sent.pop_front()
@@ -160,7 +160,7 @@ fn break_off(sent: &mut VecDeque<Result<Sent>>, outcomes: &mut String, left: usi
     }
 }
 
-/// Is a caller in a process of its own: calls as each line says, and then says what became of the calls.
+/// Is a caller in a process of its own: calls as each line says, and then prints the outcomes.
 pub fn run(plugin: &Plugin, caller: &str) {
     let caller = caller.parse().expect("a number");
     println!("ready");

@@ -1,5 +1,5 @@
-//! A program that runs short of descriptors or address space when it is told to: each line of
-//! input is a command, answered by one line, `ok`, a number or an error.
+//! A program that runs short of descriptors or address space on command. Each line of input is a command, and is
+//! answered by one line: `ok`, a number or an error.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -33,9 +33,9 @@ struct Cramped {
     topic: Option<Topic<(u32,)>>,
     subscription: Option<Subscription>,
     share: Option<Share<[u32]>>,
-    /// The last event that it has heard.
+    /// The last event that it has received.
     heard: Arc<AtomicU32>,
-    /// Descriptors that are in the way.
+    /// Descriptors that fill this process's table.
     fillers: Vec<File>,
     /// The limit before it was lowered.
     soft: rlim_t,
@@ -74,7 +74,7 @@ impl tracing::Subscriber for ToStderr {
     fn exit(&self, _: &Id) {}
 }
 
-/// Obeys until its input ends.
+/// Obeys commands until its input ends.
 pub fn run() {
     tracing::subscriber::set_global_default(ToStderr).expect("it is the only one");
     println!("ready");
@@ -127,7 +127,7 @@ impl Cramped {
                 ok(provider.map(|provider| self.providers.push(provider)))
             }
             ["open", gate] => self.open(gate),
-            // All others open the first one's gate.
+            // All others open the gate of the first.
             ["link"] => self.link(),
             ["shut"] => {
                 self.sums.clear();
@@ -193,7 +193,7 @@ impl Cramped {
         ok(builder.start().map(|broker| self.broker = Some(broker)))
     }
 
-    /// A plugin on the own broker.
+    /// A plugin on the broker of this process.
     fn inside(&mut self, name: &str) -> Answer {
         let broker = self.broker.as_ref().expect("a broker");
         let socket = broker.connect().map_err(|error| error.to_string())?;
@@ -201,7 +201,7 @@ impl Cramped {
         self.connect(builder.descriptor(socket).connect())
     }
 
-    /// A provider on the own broker, in a process of its own.
+    /// A provider on this program's own broker, in a process of its own.
     fn spawn(&mut self, name: &str) -> Answer {
         let broker = self.broker.as_ref().expect("a broker");
         let mut command = Command::new(std::env::current_exe().expect("this program"));
@@ -241,7 +241,7 @@ impl Cramped {
         ok(subscribed.map(|subscription| self.subscription = Some(subscription)))
     }
 
-    /// Hears events of bytes, each by its length.
+    /// Receives events of bytes and notes the length of each.
     fn listen_to_bytes(&mut self, name: &str) -> Answer {
         let heard = self.heard.clone();
         let hear =
@@ -250,7 +250,7 @@ impl Cramped {
         ok(subscribed.map(|subscription| self.subscription = Some(subscription)))
     }
 
-    /// Has this share in the place of the one before.
+    /// Keeps this share in place of the one before.
     fn keep(&mut self, share: callgate_client::Result<Share<[u32]>>) -> Answer {
         ok(share.map(|share| self.share = Some(share)))
     }
@@ -269,7 +269,7 @@ impl Cramped {
         )
     }
 
-    /// Leaves room for so many descriptors and no more.
+    /// Opens files until only so many descriptors are left.
     fn spare(&mut self, count: usize) -> Answer {
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
         self.soft = soft;
@@ -289,7 +289,7 @@ impl Cramped {
     }
 }
 
-/// Limits the address space to what there is now and so much more, or not at all.
+/// Limits the address space to what is used now and so much more; `None` removes the limit.
 fn space(mib: Option<rlim_t>) -> Answer {
     let (_, hard) = getrlimit(Resource::RLIMIT_AS).expect("a limit");
     let statm = std::fs::read_to_string("/proc/self/statm").expect("its size");

@@ -1,5 +1,5 @@
-//! Plugins whose handlers meet, and then each call the next one's: a circle, where all of them can only handle
-//! so many calls at a time as have met.
+//! Plugins whose handlers meet, and then each call the next plugin. The calls form a circle, in which every plugin
+//! already runs as many calls as it can at a time.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,14 +10,14 @@ use callgate_client::{
     Dispatch, GateOptions, GateType, Group, Plugin, PluginBuilder, Provider, Result, Subscriber,
 };
 
-/// What the call of a handler to the next plugin came to: `OK`, or the error; and how many microseconds that
+/// The outcome of the call that a handler makes to the next plugin, `OK` or the error, and how many microseconds it
 /// took.
 pub type Crossed = (String, u64);
 
 /// A place where handlers wait for each other.
 #[derive(Debug, Default)]
 pub struct Meeting {
-    /// The number of handlers that have come, and how many times they were released.
+    /// How many handlers have come, and how many times they were released.
     state: Mutex<(u64, u64)>,
     change: Condvar,
 }
@@ -27,7 +27,7 @@ impl Meeting {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the handlers are released.
+    /// Counts this handler, and waits until the handlers are released.
     fn come(&self) {
         let mut state = self.lock();
         let before = state.1;
@@ -67,7 +67,7 @@ pub fn dispatch(mode: &str) -> Dispatch {
     }
 }
 
-/// The number of its handlers that run at a time.
+/// How many of a plugin's handlers run at a time.
 pub fn at_a_time(mode: &str) -> u64 {
     match mode {
         "pool" => 2,
@@ -75,7 +75,7 @@ pub fn at_a_time(mode: &str) -> u64 {
     }
 }
 
-/// Connects a plugin in a mode; with a group, where it is in one.
+/// Connects a plugin in a mode; returns its group, too, if it has one.
 ///
 /// # Errors
 ///
@@ -128,13 +128,13 @@ pub fn name(n: u64) -> String {
     format!("P{n}")
 }
 
-/// The number that makes [`NARROW`] call no other plugin.
+/// The number that makes [`NARROW`] call nobody.
 pub const NOBODY: u64 = u64::MAX;
 
-/// A gate with one call at a time, which meets the others and calls that of the next one.
+/// A gate with one call at a time. Its handler meets the others and then calls that gate of the next plugin.
 pub const NARROW: &str = "Narrow";
 
-/// The outcome of the call to the next plugin.
+/// The outcome of the call to the next plugin, and the time that it took.
 fn crossed<T: std::fmt::Display>(call: impl FnOnce() -> Result<T>) -> Crossed {
     let start = Instant::now();
     let outcome = match call() {
@@ -159,14 +159,14 @@ fn provide_narrow(plugin: &Arc<Plugin>, name: &str, meeting: &Arc<Meeting>) -> R
     })
 }
 
-/// Provides `NAME.Leaf`; `NAME.Cross`, which meets the others and then calls the leaf of the one that it is told;
-/// `NAME.Try`, which calls that at once; and [`NARROW`].
+/// Provides `NAME.Leaf`; `NAME.Cross`, which meets the others and then calls the leaf of the plugin with the given
+/// number; `NAME.Try`, which calls that leaf at once; and [`NARROW`].
 ///
 /// # Errors
 ///
 /// As [`Plugin::provide`].
 pub fn provide(plugin: &Arc<Plugin>, name: &str, meeting: &Arc<Meeting>) -> Result<Vec<Provider>> {
-    // Of a pool it may have all threads.
+    // In a pool these calls may take all threads.
     let options = GateOptions::new().limit(2);
     plugin.set_gate_options(&format!("{name}.Cross"), options)?;
     let leaves = Arc::new(Others::<u64>::new("Leaf", plugin));
@@ -186,8 +186,8 @@ pub fn provide(plugin: &Arc<Plugin>, name: &str, meeting: &Arc<Meeting>) -> Resu
     Ok(vec![leaf, attempt, cross, narrow])
 }
 
-/// Is one of them in a process, in a mode. For each line of input it waits for the number of its handlers that
-/// stands there, and says so, or lets them go where it is `go`.
+/// Is one of these plugins in a process, in a mode. A number on a line of input makes it wait until so many of its
+/// handlers have come, and confirm that. The line `go` releases them.
 ///
 /// # Errors
 ///
@@ -220,7 +220,7 @@ pub fn run(name: &str, mode: &str) -> Result<()> {
     Ok(())
 }
 
-/// Pumps until it is over.
+/// Pumps until `is_over` is set.
 ///
 /// # Errors
 ///

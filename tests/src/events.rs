@@ -1,5 +1,5 @@
-//! Roles of `callgate-peer`: a plugin that sends numbered events, one that counts what it hears of them, and one that sends and hears
-//! on any topics.
+//! Roles of `callgate-peer`: a plugin that sends numbered events, one that counts the events that it receives, and
+//! one that sends and hears on any topics.
 
 pub mod forked;
 mod listener;
@@ -12,17 +12,17 @@ use std::io::BufRead;
 
 pub use tally::{Heard, Tally};
 
-/// The topic that all of them mean.
+/// The topic that sender and counter use.
 pub const TOPIC: &str = "Numbers.Next";
 
-/// What an event says: the sender's process, the number of the event, and bytes that make it longer.
+/// The values of an event: the sender's process, the number of the event, and bytes that make it longer.
 pub type Numbered = (u32, u64, Vec<u8>);
 
-/// Whether this is one of the roles; plays it if so.
+/// Plays a role if it is one of these; returns whether it is.
 ///
 /// # Panics
 ///
-/// Where the plugin cannot connect, send or subscribe.
+/// If the plugin cannot connect, send or subscribe.
 pub fn play(role: &str, name: &str, more: &[String]) -> bool {
     match role {
         "numbers-sender" => sender::run(name, more).expect("sending"),
@@ -43,7 +43,7 @@ fn answer(mut obey: impl FnMut(&[&str]) -> String) {
     }
 }
 
-/// A number of a line.
+/// The number at this position of a line.
 fn number(words: &[&str], at: usize) -> u64 {
     let number = words.get(at).and_then(|word| word.parse().ok());
     number.unwrap_or_else(|| panic!("a number in {words:?}"))

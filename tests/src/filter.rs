@@ -1,13 +1,13 @@
-//! Seccomp filters for the process that calls.
+//! Seccomp filters for the calling process.
 
 use std::collections::BTreeMap;
 
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter_all_threads};
 
-/// The number of `futex_waitv`, the same for all processors.
+/// The number of `futex_waitv`, which is the same on all processors.
 const FUTEX_WAITV: i64 = 449;
 
-/// From now on, every thread of this process has `futex_waitv` answered with an error number.
+/// From now on, the kernel answers `futex_waitv` with an error number on every thread of this process.
 pub fn refuse_waitv(errno: u32) {
     let rules = BTreeMap::from([(FUTEX_WAITV, vec![])]);
     let (others, these) = (SeccompAction::Allow, SeccompAction::Errno(errno));

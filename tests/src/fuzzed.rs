@@ -1,6 +1,6 @@
-//! What the fuzzers in `tests/fuzz` run, and `tests/tests/fuzzed.rs` on the inputs that they found.
+//! What the fuzzers in `tests/fuzz` run. `tests/tests/fuzzed.rs` runs it on the inputs that they found.
 //!
-//! Each function takes any bytes, and panics where something is wrong.
+//! Each function accepts any bytes, and panics if it finds a fault.
 
 mod archives;
 mod frames;
@@ -8,7 +8,7 @@ mod json;
 mod rings;
 mod schemas;
 
-/// A target's name, which is also that of its folder in `tests/fuzz/corpus`, and what it runs.
+/// A target: its name, which is also that of its folder in `tests/fuzz/corpus`, and what it runs.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
@@ -21,11 +21,11 @@ pub const TARGETS: [Target; 6] = [
     ("frames", frames::split),
 ];
 
-/// Runs the target of a name.
+/// Runs the target with a name.
 ///
 /// # Panics
 ///
-/// There is none of that name, or the target fails.
+/// If there is no target of that name, or the target fails.
 pub fn run(name: &str, bytes: &[u8]) {
     let target = TARGETS.iter().find(|(target, _)| *target == name);
     let (_, target) = target.expect("a target of that name");

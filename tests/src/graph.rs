@@ -1,15 +1,15 @@
-//! Plugins that call each other at random and never stand still: each calls only those with higher numbers,
-//! but for what cannot close a circle. That is
+//! Plugins that call each other at random and must never stand still. Each calls only plugins with higher numbers,
+//! with two exceptions that cannot close a circle:
 //!
-//! - what comes back to a caller in its own chain, where nobody in that chain gives a call up, and neither of the
-//!   two is ever killed;
-//! - a re-entrant gate of a plugin that is alone in its process, and whose handlers do not wait for calls that
-//!   were sent.
+//! - a call back to a caller in its own chain, if no caller in that chain gives a call up, and neither of the two
+//!   plugins is ever killed;
+//! - a re-entrant gate of a plugin that is alone in its process, and whose handlers do not wait for calls that they
+//!   have sent.
 //!
-//! Some gates have few calls at a time, and other limits now and then. Who is in one that others wait for waits
-//! for higher numbers only, or for nobody.
+//! Some gates run few calls at a time, and change their limits now and then. A handler of a gate with a limit waits
+//! only for plugins with higher numbers, or for nobody.
 //!
-//! Who is told nevertheless that it waits in vain writes that into a file.
+//! A plugin that is told nevertheless that its wait is a deadlock writes this into a file.
 
 mod calls;
 
@@ -25,11 +25,11 @@ use callgate_client::{
 
 use calls::Calls;
 
-/// What a handler is to do: a seed for its choices, how many calls deep it may go, and whether calls may be
-/// given up in its chain, or else come back.
+/// What a handler has to do: a seed for its choices, how many calls deep it may go, and whether calls may be given up
+/// in its chain. If they may not, calls may come back.
 pub type Task = (u64, u8, bool);
 
-/// Where the plugins run their handlers: those of one process together, which call each other directly.
+/// How the plugins run their handlers. Plugins of one list share a process and call each other directly.
 pub const PROCESSES: [&[Mode]; 6] = [
     &[Mode::Thread],
     &[Mode::Thread, Mode::Pool, Mode::Thread],
@@ -38,21 +38,21 @@ pub const PROCESSES: [&[Mode]; 6] = [
     &[Mode::Group, Mode::Group],
     &[Mode::Thread],
 ];
-/// Those that are killed now and then.
+/// The processes that are killed now and then.
 pub const MORTAL: [usize; 2] = [3, 5];
 /// How many plugins there are.
 pub const PLUGINS: usize = 9;
 
-/// Where a plugin runs its handlers.
+/// How a plugin runs its handlers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// On a thread of its own.
     Thread,
-    /// On three.
+    /// On a pool of three threads.
     Pool,
     /// In a loop of its process.
     Pump,
-    /// On one thread with the others of its process.
+    /// On one thread with the other plugins of its process.
     Group,
 }
 
@@ -86,25 +86,26 @@ impl Node {
         PROCESSES[self.process].len() == 1
     }
 
-    /// Whether its handlers wait for calls that were sent.
+    /// Whether its handlers wait for calls that they have sent.
     pub(crate) fn sends(self) -> bool {
         !self.is_alone()
     }
 
-    /// Whether they wait for those that were sent to this one: in a group they would wait for their own thread.
+    /// Whether its handlers wait for calls that they have sent to `other`. In a group they would wait for their own
+    /// thread.
     pub(crate) fn may_send_to(self, other: Node) -> bool {
         let is_group = self.mode == Mode::Group && self.process == other.process;
         self.sends() && !is_group
     }
 }
 
-/// Where the plugins of the bus with this socket write what they must not be told.
+/// The file in which the plugins of the bus with this socket write that they were told of a deadlock.
 pub fn told_file(socket: &Path) -> PathBuf {
     socket.with_extension("told")
 }
 
-/// How many calls of a plugin's `Work` run at a time: of every third one, of every third as many as it says now
-/// and then, and of the others as many as there can be.
+/// The limit of a plugin's `Work`: one third of the plugins has a fixed limit, one third changes it now and then, and
+/// the others have none.
 fn limit(node: Node, seed: u64) -> Option<GateOptions> {
     let calls = match node.n % 3 {
         0 => return None,
@@ -114,7 +115,7 @@ fn limit(node: Node, seed: u64) -> Option<GateOptions> {
     Some(GateOptions::new().limit(calls))
 }
 
-/// Says it, from the next call on.
+/// Sets the limit, which holds from the next call on.
 fn say_limit(plugin: &Plugin, node: Node, seed: u64) {
     let options = limit(node, seed);
     let said = options.map_or(Ok(()), |options| {
@@ -123,7 +124,7 @@ fn say_limit(plugin: &Plugin, node: Node, seed: u64) {
     said.expect("a gate's name");
 }
 
-/// How many calls a plugin has handled whose callers still waited, more or less.
+/// Roughly how many calls a plugin has handled whose callers still waited.
 type Count = Arc<AtomicU64>;
 
 fn provide(plugin: &Arc<Plugin>, node: Node, count: &Count) -> Result<Vec<Provider>> {
@@ -151,7 +152,7 @@ fn provide(plugin: &Arc<Plugin>, node: Node, count: &Count) -> Result<Vec<Provid
     ])
 }
 
-/// Connects as soon as the broker knows that the one before has ended.
+/// Connects as soon as the broker has noticed the end of the process before.
 fn connect(builder: impl Fn() -> PluginBuilder) -> Result<Plugin> {
     let until = Instant::now() + crate::PATIENCE;
     loop {
@@ -164,8 +165,8 @@ fn connect(builder: impl Fn() -> PluginBuilder) -> Result<Plugin> {
     }
 }
 
-/// Is one process of the graph, by its number: says `ready`, and for each line of input how many tasks it has
-/// done.
+/// Is one process of the graph, by its number. Prints `ready`, and answers each line of input with how many tasks it
+/// has done.
 ///
 /// # Errors
 ///

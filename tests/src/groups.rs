@@ -1,5 +1,5 @@
-//! Roles of `callgate-peer` for tests of groups: a process of many plugins in one group or each by itself,
-//! one that calls all of them, one that passes calls on, and one that forks.
+//! Roles of `callgate-peer` for tests of groups: a process of many plugins, in one group or each by itself; one that
+//! calls all of them; one that passes calls on; and one that forks.
 
 use std::io::BufRead;
 
@@ -30,12 +30,12 @@ fn lines() -> impl Iterator<Item = String> {
     std::io::stdin().lock().lines().map_while(Result::ok)
 }
 
-/// The name of one of many plugins.
+/// The name of the plugin with this number.
 pub fn member(name: &str, n: u64) -> String {
     format!("{name}{n}")
 }
 
-/// One of many plugins, which adds its number to what it is given.
+/// One of many plugins. Its gate adds the plugin's number to the argument.
 fn one_of_many(name: &str, group: Option<&Group>, n: u64) -> (Plugin, Provider) {
     let name = member(name, n);
     let builder = Plugin::builder(&name);
@@ -54,7 +54,7 @@ fn all_of_them(plugin: &Plugin, of: &str, count: u64) -> Vec<Subscriber<(u64,), 
     (0..count).map(gate).collect()
 }
 
-/// Calls each of them with some numbers, and says how many answers were right.
+/// Calls each gate with some numbers, and returns how many answers were right.
 fn round(gates: &[Subscriber<(u64,), u64>]) -> String {
     let mut right = 0;
     for m in 0..3 {
@@ -65,7 +65,7 @@ fn round(gates: &[Subscriber<(u64,), u64>]) -> String {
     format!("{right}")
 }
 
-/// Many plugins, in a group or each by itself. On a line it does as it says.
+/// Many plugins, in a group or each by itself. Does what each line of its input says.
 fn host(name: &str, mut group: Option<Group>, count: u64) {
     let first = one_of_many(name, group.as_ref(), 0);
     println!("ready");
@@ -74,13 +74,13 @@ fn host(name: &str, mut group: Option<Group>, count: u64) {
         match line.as_str() {
             "all" => plugins.extend((1..count).map(|n| one_of_many(name, group.as_ref(), n))),
             "one" => plugins.push(one_of_many(name, group.as_ref(), 0)),
-            // Each calls the next one, directly.
+            // Each plugin calls the next one, directly.
             "inside" => {
                 let next = |((plugin, _), n): (&(Plugin, Provider), u64)| {
                     let gate = format!("{}.Add", member(name, (n + 1) % count));
                     open::<(u64,), u64>(plugin, &gate)
                 };
-                // Opened one after the other: all plugins are linked in a ring.
+                // They are opened one after the other, and link all plugins in a ring.
                 inside = plugins.iter().zip(0..).map(next).collect();
                 inside.rotate_right(1);
                 println!("{}", round(&inside));
@@ -95,7 +95,7 @@ fn host(name: &str, mut group: Option<Group>, count: u64) {
     drop(inside);
 }
 
-/// A plugin that calls all of many, on each line once more.
+/// A plugin that calls all of many plugins once for each line.
 fn rounds(name: &str, of: &str, count: u64) {
     let plugin = Plugin::builder(name).connect().expect("the bus");
     let gates = all_of_them(&plugin, of, count);
@@ -114,8 +114,8 @@ fn relay(name: &str, to: &[String]) {
     lines().for_each(drop);
 }
 
-/// Provides a gate `Pass` that calls the one of the first of these plugins with those after it, and says
-/// through which plugins the call went. `to` are all that it may be told of.
+/// Provides a gate `Pass`. It calls the gate of the first plugin in its argument with the rest of them, and returns
+/// through which plugins the call went. `to` are all plugins that it can be asked to call.
 pub fn provide_relay(plugin: &Plugin, to: &[&str]) -> Provider {
     let open = |other: &&str| {
         let gate = plugin.subscriber::<(Vec<String>,), Vec<String>>(&format!("{other}.Pass"));
@@ -138,8 +138,8 @@ pub fn provide_relay(plugin: &Plugin, to: &[&str]) -> Provider {
     plugin.provide(&gate, pass).expect("providing")
 }
 
-/// A plugin of a group, whose process forks. The child drops what it has inherited, says whether it could
-/// connect by that group, and whether its own memory is as it was.
+/// A plugin of a group, whose process forks. The child drops what it has inherited, and prints whether it could
+/// connect through that group, and whether its own memory is unchanged.
 fn forked(name: &str) {
     let group = Group::new().expect("a group");
     let (plugin, add) = one_of_many(name, Some(&group), 0);

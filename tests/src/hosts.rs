@@ -1,5 +1,5 @@
-//! Roles of `callgate-peer` for tests of processes: hosts that start programs, programs that connect
-//! in unusual ways, and those that fork.
+//! Roles of `callgate-peer` for tests of processes: hosts that start programs, programs that connect in unusual ways,
+//! and programs that fork.
 
 use std::future::Future;
 use std::io::BufRead;
@@ -30,7 +30,7 @@ pub fn play(role: &str, name: &str, more: &[String]) -> bool {
     true
 }
 
-/// Says a line, and whatever else it has of them in one.
+/// Prints a text as one line, with line breaks replaced.
 fn say(text: &str) {
     println!("{}", text.replace('\n', " "));
 }
@@ -39,8 +39,7 @@ fn lines() -> impl Iterator<Item = String> {
     std::io::stdin().lock().lines().map_while(Result::ok)
 }
 
-/// An embedded broker that starts a program under a name, says its number, and does what its input
-/// says.
+/// An embedded broker that starts a program under a name, prints its number, and does what its input says.
 fn starter(name: &str, program: &[String]) {
     let broker = Broker::builder().without_socket().start();
     let broker = broker.expect("a broker");
@@ -65,7 +64,7 @@ fn starter(name: &str, program: &[String]) {
     }
 }
 
-/// Takes the exit status from under the broker, if it is not faster.
+/// Takes the exit status of the broker's child before the broker does, if it can.
 fn reap(child: &Child) -> String {
     let pid = Pid::from_raw(child.id() as i32);
     match waitpid(pid, Some(WaitPidFlag::empty())) {
@@ -79,7 +78,7 @@ fn plugin_pid(broker: &Broker) -> String {
     plugins[0].pid.expect("it runs").to_string()
 }
 
-/// Connects, says what came of it, and tries again.
+/// Connects, prints the outcome, and tries again.
 fn connector(name: &str) {
     let attempt = || Plugin::builder(name).timeout(PATIENCE).connect();
     let said = |outcome: &callgate_client::Result<Plugin>| match outcome {
@@ -92,7 +91,7 @@ fn connector(name: &str) {
     lines().for_each(drop);
 }
 
-/// Connects, runs a program, and ends with its host.
+/// Connects, runs a program, and ends when its host does.
 fn connect_and_run(name: &str, program: &[String]) {
     let plugin = Plugin::connect(name).expect("the bus");
     let status = Command::new(&program[0]).args(&program[1..]).status();
@@ -100,7 +99,7 @@ fn connect_and_run(name: &str, program: &[String]) {
     plugin.wait_closed();
 }
 
-/// Connects on a thread that ends, and then does nothing, whatever becomes of its input.
+/// Connects on a thread that ends, and then does nothing, even when its input ends.
 fn on_a_thread(name: &str) {
     let name = name.to_owned();
     let plugin = std::thread::spawn(move || Plugin::connect(&name).expect("the bus"));
@@ -108,13 +107,12 @@ fn on_a_thread(name: &str) {
     std::thread::sleep(3 * PATIENCE);
 }
 
-/// Starts a broker at the socket, goes on as a forked child of what did so, and says what becomes of
-/// the broker there.
+/// Starts a broker at the socket, forks, and prints in the child what becomes of the broker there.
 fn forked_host() {
     let socket = std::env::var_os("CALLGATE_SOCKET").expect("a socket");
     let broker = Broker::builder().socket(socket).start();
     let broker = broker.expect("a broker");
-    // The parent exits: safe code that forks and does not exec.
+    // The parent exits. This is safe code that forks and does not exec.
     daemon(true, true).expect("forking");
     say(&std::process::id().to_string());
     say(&format!(
@@ -131,8 +129,8 @@ fn builder(name: &str) -> PluginBuilder {
     Plugin::builder(name).keep_idle(Duration::from_secs(60))
 }
 
-/// Borrows memory of a gate, waits until its provider is gone, goes on as a forked child, fills the
-/// addresses of the maps with memory of its own, and drops all that it has inherited.
+/// Borrows memory of a gate, waits until its provider is gone, forks, fills the addresses of the maps with the
+/// child's own memory, and drops everything that it has inherited.
 fn forked_borrower(name: &str) {
     let plugin = builder(name).connect().expect("the bus");
     let provided = plugin.provide(&format!("{name}.Echo"), |n: u64| n);
@@ -140,7 +138,7 @@ fn forked_borrower(name: &str) {
     raw.wait_ready(PATIENCE).expect("its provider");
     let mut loans: Vec<_> = (0..4).map(|_| raw.loan(1 << 20).expect("a loan")).collect();
     loans.iter_mut().for_each(|loan| loan.bytes().fill(1));
-    // One whose room is freed while its link still lives.
+    // Frees the space of one loan while its link still lives.
     drop(loans.pop());
     say("ready");
     let mut input = lines();
@@ -162,8 +160,8 @@ fn forked_borrower(name: &str) {
     input.for_each(drop);
 }
 
-/// Sends calls to a gate of its own, which leaves their answers for later, goes on as a forked child amid answers that are given together, and
-/// says what becomes of calls and answers there.
+/// Sends calls to a gate of its own, which leaves their answers for later. It forks while answers are given together,
+/// and prints in the child what becomes of calls and answers there.
 fn forked_sender(name: &str) {
     let plugin = Plugin::connect(name).expect("the bus");
     let (sender, jobs) = std::sync::mpsc::channel();
@@ -179,7 +177,7 @@ fn forked_sender(name: &str) {
     let mut sent: Vec<_> = (0..4).map(|_| send()).collect();
     let answers: Vec<_> = (0..4).map(|_| jobs.recv().expect("a call")).collect();
     let answered = (send(), jobs.recv().expect("a call"));
-    // Who waits for that answer is woken at the end of this, by the parent alone.
+    // At the end of this, the parent alone wakes the caller that waits for that answer.
     dynamic::answer_together(|| {
         answered.1.reply(b"y").expect("it is open");
         daemon(true, true).expect("forking");

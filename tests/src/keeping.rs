@@ -1,16 +1,17 @@
-//! Slices that tell whether they are whole, the files that persistent ones lie in, and the role `share-keeper NAME TAG…`, which makes persistent shares of them,
-//! publishes versions, and is killed meanwhile.
+//! Slices that show whether they are whole, the files of persistent shares, and the role `share-keeper NAME TAG…`,
+//! which makes persistent shares of such slices, publishes versions, and is killed meanwhile.
 //!
-//! It says `TAG VERSION` when it has been told that a version is there: from then on, none before it may be found.
+//! It prints `TAG VERSION` when a version was confirmed: from then on, nobody may find an older one.
 
 use std::fs;
 use std::path::PathBuf;
 
 use callgate_client::{Plugin, Result};
 
-/// Words before those that follow from the number: the sum of all, and the number.
+/// Words at the beginning: the sum of all, and the number. The others follow from the number.
 const HEAD: usize = 2;
-/// From one word that follows from tag and number to the next: of a large slice, most of the time is to go into keeping it.
+/// The step between words that are computed from tag and number. Few are computed, so that a large slice spends most
+/// of its time in being stored.
 const STEP: usize = 16;
 /// The most words of a slice that the role makes: 2 MiB.
 const MOST: u64 = 1 << 18;
@@ -19,7 +20,7 @@ const MOST: u64 = 1 << 18;
 ///
 /// # Panics
 ///
-/// Where it has fewer than two words.
+/// If it has fewer than two words.
 pub fn fill(tag: &str, number: u64, words: &mut [u64]) {
     let (head, rest) = words.split_at_mut(HEAD);
     for (at, word) in (number..).zip(rest.iter_mut().step_by(STEP)) {
@@ -28,11 +29,11 @@ pub fn fill(tag: &str, number: u64, words: &mut [u64]) {
     head.copy_from_slice(&[sum(tag, number, rest), number]);
 }
 
-/// The number of a slice that was filled so.
+/// The number of a slice that was filled this way.
 ///
 /// # Panics
 ///
-/// Where a word of it is another one.
+/// If one of its words is wrong.
 #[track_caller]
 pub fn check(tag: &str, words: &[u64]) -> u64 {
     let (head, rest) = words.split_at(HEAD);
@@ -53,14 +54,14 @@ fn mix(sum: u64, word: u64) -> u64 {
     mixed.rotate_left(29)
 }
 
-/// The files of a bus in `/dev/shm`, which are removed with this.
+/// The files of a bus in `/dev/shm`, which are removed when this is dropped.
 #[derive(Debug)]
 pub struct Files {
     prefix: String,
 }
 
 impl Files {
-    /// Those of the broker in this process, if it keeps something.
+    /// The files of the broker in this process, if it stores anything.
     #[must_use]
     pub fn find(broker: u32) -> Option<Files> {
         let lock = files().find(|path| {
@@ -73,7 +74,7 @@ impl Files {
         Some(Files { prefix })
     }
 
-    /// Those of shares, also such as are being written.
+    /// The files of shares, including those that are being written.
     #[must_use]
     pub fn shares(&self) -> Vec<PathBuf> {
         let prefix = format!("{}.", self.prefix);
@@ -99,11 +100,11 @@ fn files() -> impl Iterator<Item = PathBuf> {
     })
 }
 
-/// Whether this is the role; plays it if so.
+/// Plays the role if it is this one; returns whether it is.
 pub fn play(role: &str, name: &str, tags: &[String]) -> bool {
     let is_mine = role == "share-keeper";
     if is_mine && let Err(error) = keep(name, tags) {
-        // The broker may be killed before anybody has come.
+        // The broker may be killed before a plugin has connected.
         println!("{error}");
     }
     is_mine
@@ -115,7 +116,7 @@ fn keep(name: &str, tags: &[String]) -> Result<()> {
     let first = u64::from(std::process::id()) << 32;
     println!("ready");
     for number in first.. {
-        // A length of its own for each, so that a piece of another one shows.
+        // Each has another length, so that a piece of another slice would be noticed.
         let count = HEAD + (mix(1, number) % MOST) as usize;
         for tag in tags {
             let fill = |words: &mut [u64]| fill(tag, number, words);
@@ -123,7 +124,7 @@ fn keep(name: &str, tags: &[String]) -> Result<()> {
                 true => shares.create_with(tag, count, fill),
                 false => shares.publish_with(tag, count, fill),
             };
-            // The broker may have been killed before this plugin is.
+            // The broker may have been killed before this plugin.
             if let Ok(share) = made {
                 check(tag, &share);
                 println!("{tag} {}", share.version());

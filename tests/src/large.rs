@@ -1,4 +1,4 @@
-//! A plugin that takes, makes and sends large payloads as it is told, and says what that costs it.
+//! A plugin that takes, makes and sends large payloads on command, and reports what that costs.
 
 use std::fs;
 use std::io::BufRead;
@@ -15,7 +15,7 @@ use crate::shorthand::open;
 /// ```text
 /// call OWNER GATE BYTES TIMES   calls a gate of this module's; OK or the code of what failed
 /// faults                        the page faults of this process so far
-/// limit MIB                     gives this process so much more address space than it has
+/// limit MIB                     lets this process have so much more address space than it has
 /// unlimit
 /// ```
 pub fn run(name: &str, keep_idle: Duration) -> Result<()> {
@@ -57,7 +57,7 @@ fn number(word: &str) -> usize {
     word.parse().expect("a number")
 }
 
-/// Bytes of address space that this process has.
+/// The bytes of address space that this process uses.
 fn address_space() -> u64 {
     let text = fs::read_to_string("/proc/self/statm").expect("the size");
     let pages = text
@@ -67,7 +67,7 @@ fn address_space() -> u64 {
     pages.expect("a number") * 4096
 }
 
-/// Words and not bytes: where nothing is optimised, an archive is checked item by item.
+/// The payload is made of words and not of bytes: without optimisation, checking an archive takes time for each item.
 fn provide(plugin: &Plugin, name: &str) -> Result<()> {
     let gate = |what: &str| format!("{name}.{what}");
     plugin
@@ -87,7 +87,7 @@ fn provide(plugin: &Plugin, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Calls a gate so many times with `len` bytes, there or back, and checks the answers.
+/// Calls a gate so many times with `len` bytes as argument or as result, and checks the answers.
 fn call(plugin: &Plugin, gate: (&str, &str), len: usize, times: usize) -> Result<()> {
     let name = format!("{}.{}", gate.0, gate.1);
     match gate.1 {

@@ -1,5 +1,5 @@
-//! A role of `callgate-peer` that answers later: it keeps all calls until it is told to answer, and does
-//! so from two threads.
+//! A role of `callgate-peer` that answers later: it keeps all calls until it is told to answer, and answers from two
+//! threads.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,20 +10,20 @@ use std::thread;
 use callgate_client::dynamic::{self, Responder};
 use callgate_client::{Context, Plugin, Result, signature_of};
 
-/// A call that was taken in, and where it is to be answered.
+/// A call that was taken, and its responder.
 type Job = (Vec<u8>, Responder);
 
 /// Calls that wait to be answered.
 #[derive(Debug)]
 struct Held {
     calls: Vec<Job>,
-    /// How many more are answered as soon as they come.
+    /// How many more calls are answered as soon as they arrive.
     free: usize,
     answering: Sender<Job>,
 }
 
 impl Held {
-    /// Has calls answered, as many as may be.
+    /// Has calls answered, as many as are allowed.
     fn pass_on(&mut self) {
         let count = self.calls.len().min(self.free);
         self.free -= count;
@@ -33,13 +33,13 @@ impl Held {
     }
 }
 
-/// How a gate answers: with the bytes the other way round.
+/// The answer to a request: its bytes in reverse order.
 pub fn answer_to(request: &[u8]) -> Vec<u8> {
     request.iter().rev().copied().collect()
 }
 
-/// Provides `Later`, notes the number that each call begins with in a file, and does as the lines of its
-/// input say: `answer N` answers the next N calls, `held` only asks how many are held.
+/// Provides `Later`, and writes the number at the beginning of each call into a file. Obeys the lines of its input:
+/// `answer N` answers the next N calls, `held` only asks how many are held.
 ///
 /// # Errors
 ///
@@ -78,7 +78,7 @@ pub fn run(plugin: &Plugin, name: &str, notes: &str) -> Result<()> {
     Ok(())
 }
 
-/// Notes that a call was run, so that it is known also when this process was killed.
+/// Records that a call was run. The file keeps this when the process is killed.
 fn note(notes: &Mutex<File>, request: &[u8]) {
     let number = request
         .first_chunk()
@@ -94,13 +94,13 @@ fn answer(jobs: &Mutex<Receiver<Job>>) {
         let Ok((request, responder)) = job else {
             return;
         };
-        // Who made the call may have gone.
+        // The caller may be gone.
         let _ = responder.reply(&answer_to(&request));
     }
 }
 
-/// Provides `Hold`, of the same type as `Add`, and `HoldZeros`, whose calls are held until `LetGo` is
-/// called: then another thread answers them, with 42 and with as many zeros as a call says.
+/// Provides `Hold`, of the same type as `Add`, and `HoldZeros`. Their calls are held until `LetGo` is called. Then
+/// another thread answers them: with 42, and with as many zeros as the call asks for.
 ///
 /// # Errors
 ///
@@ -127,7 +127,7 @@ pub fn hold(plugin: &Plugin, name: &str) -> Result<()> {
                     0 => 42_u64.to_le_bytes().to_vec(),
                     length => vec![0; length],
                 };
-                // Who made the call may have gone.
+                // The caller may be gone.
                 let _ = responder.reply(&result);
             }
         });

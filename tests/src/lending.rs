@@ -1,4 +1,4 @@
-//! A plugin that takes raw payloads, and one that sends them on loan when it is told to.
+//! A plugin that takes raw payloads, and one that sends them on loan when told to.
 
 use std::collections::VecDeque;
 use std::io::BufRead;
@@ -7,12 +7,12 @@ use callgate_client::{Context, Loan, Payload, Plugin, Result};
 
 use crate::PATIENCE;
 
-/// Provides `NAME.Length`, which takes raw bytes and says how many they were, and `NAME.Ones`, which gives
-/// so many bytes.
+/// Provides `NAME.Length`, which takes raw bytes and returns how many they were, and `NAME.Ones`, which returns so
+/// many bytes.
 pub fn take(plugin: &Plugin, name: &str) -> Result<()> {
     let length = |_: Context<'_>, bytes: Payload<'_>| bytes.len() as u64;
     let _length = plugin.provide_raw(&format!("{name}.Length"), length)?;
-    // Zeros would take no memory before they are written.
+    // Zeros would take no memory until somebody writes to them.
     let ones = |len: u64| vec![1_u8; len as usize];
     let _ones = plugin.provide(&format!("{name}.Ones"), ones)?;
     println!("ready");
@@ -20,8 +20,8 @@ pub fn take(plugin: &Plugin, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Sends so many MiB to `Length` of a plugin for each line of its input `send MIB`, and answers with
-/// what came of it. `keep MIB` borrows them and sends nothing.
+/// For each line `send MIB` of its input it sends so many MiB to `Length` of a plugin, and prints the outcome. `keep
+/// MIB` borrows the memory, keeps it and sends nothing.
 pub fn lend(plugin: &Plugin, to: &str) -> Result<()> {
     let length = plugin.raw_subscriber::<u64>(&format!("{to}.Length"))?;
     let length = length.with_timeout(PATIENCE);

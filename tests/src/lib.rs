@@ -1,5 +1,5 @@
-//! The harness: starts brokers and plugins as real processes, talks to them over pipes, and
-//! kills them. Everything it started is gone when it is dropped.
+//! The harness: it starts brokers and plugins as real processes, talks to them over pipes, and kills them. When it is
+//! dropped, everything that it has started is gone.
 #![forbid(unsafe_code)]
 
 pub mod cells;
@@ -47,13 +47,13 @@ use tempfile::TempDir;
 
 pub use process::Process;
 
-/// How long a test waits for what ought to happen at once, on a machine that is busy.
+/// How long a test waits for something that should happen at once, on a busy machine.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
-/// Settings of the GNU C library, with which a process has no more maps than it uses.
+/// Settings of the GNU C library that make a process keep no maps that it does not use.
 const FEW_MAPS: &str = "glibc.pthread.stack_cache_size=0:glibc.malloc.arena_max=1";
 
-/// Set for a peer whose plugin is not to wait for another broker.
+/// Set for a peer whose plugin must not wait for another broker.
 pub const ENDS_WITH_BROKER: &str = "PEER_ENDS_WITH_BROKER";
 
 /// The programs that tests start: the command line, and a plugin with every kind of gate.
@@ -81,11 +81,11 @@ macro_rules! programs {
 pub struct Bus {
     programs: Programs,
     directory: TempDir,
-    /// What the broker is started by.
+    /// The program and the arguments that start the broker.
     serve: (&'static str, &'static [&'static str]),
-    /// What a shell does before.
+    /// A shell script that runs before it.
     script: Option<&'static str>,
-    /// The broker; `None` once it was killed.
+    /// The broker; `None` after it was killed.
     pub broker: Option<Process>,
 }
 
@@ -95,15 +95,15 @@ impl Bus {
         Bus::start_by(programs, (programs.program, &["serve"]))
     }
 
-    /// As [`Bus::start`], with a broker whose descriptors and maps can be looked at: that of
-    /// `callgate serve` is closed to everyone but root. Its C library keeps no stacks of threads that have
-    /// ended, and has one heap: else the number of its maps would depend on how many of its threads ran at a time.
+    /// As [`Bus::start`], with a broker whose descriptors and maps can be looked at: only root may look into
+    /// `callgate serve`. Its C library keeps no stacks of threads that have ended, and has one heap. Otherwise the
+    /// number of its maps would depend on how many of its threads ran at a time.
     pub fn start_open(programs: Programs) -> Bus {
         Bus::start_by(programs, (programs.peer, &["broker", "broker"]))
     }
 
-    /// As [`Bus::start`], without a broker: [`Bus::start_broker`] starts one, or the test itself is
-    /// one, at [`Bus::socket`].
+    /// As [`Bus::start`], without a broker. Either [`Bus::start_broker`] starts one, or the test itself is the broker
+    /// at [`Bus::socket`].
     pub fn without_broker(programs: Programs) -> Bus {
         Bus {
             programs,
@@ -114,7 +114,8 @@ impl Bus {
         }
     }
 
-    /// As [`Bus::start`], with a broker that a shell has prepared by this script: limits, namespaces.
+    /// As [`Bus::start`], with a broker that is started by a shell after this script, which sets limits or
+    /// namespaces.
     pub fn start_after(programs: Programs, script: &'static str) -> Bus {
         let mut bus = Bus::without_broker(programs);
         bus.script = Some(script);
@@ -129,7 +130,7 @@ impl Bus {
         bus
     }
 
-    /// Starts the broker, for the first time or anew.
+    /// Starts the broker, for the first time or again.
     pub fn start_broker(&mut self) {
         let (program, arguments) = self.serve;
         let mut command = std::process::Command::new(self.script.map_or(program, |_| "sh"));
@@ -162,7 +163,8 @@ impl Bus {
         self.start_broker();
     }
 
-    /// What the brokers of this bus have said on their standard error; shown when a test fails.
+    /// The file with what the brokers of this bus have written to their standard error. It is shown when a test
+    /// fails.
     pub fn log(&self) -> PathBuf {
         self.directory.path().join("broker.log")
     }
@@ -187,21 +189,21 @@ impl Bus {
         self.builder(name).connect().expect("connecting to the bus")
     }
 
-    /// As [`Bus::plugin`], before it connects. It is called through shared memory also by plugins
-    /// of this process, as if they were processes of their own.
+    /// As [`Bus::plugin`], before it connects. Other plugins of this process call it through shared memory, as if it
+    /// were in another process.
     pub fn builder(&self, name: &str) -> PluginBuilder {
         Plugin::builder(name)
             .socket(self.socket())
             .direct_calls(false)
     }
 
-    /// As [`Bus::plugin`], with a plugin that is closed when the broker ends.
+    /// As [`Bus::plugin`], with a plugin that closes when the broker ends.
     pub fn mortal_plugin(&self, name: &str) -> Plugin {
         let builder = self.builder(name).outlives_broker(false);
         builder.connect().expect("connecting to the bus")
     }
 
-    /// A plugin in a process of its own, which has said that it is ready.
+    /// A plugin in a process of its own, which has printed that it is ready.
     pub fn peer(&self, role: &str, name: &str, more: &[&str]) -> Process {
         let mut peer = Process::spawn(self.peer_command(role, name, more));
         let line = peer.expect_line();
@@ -209,7 +211,7 @@ impl Bus {
         peer
     }
 
-    /// As [`Bus::peer`], to be started, and its `ready` to be waited for, by the caller.
+    /// As [`Bus::peer`], but the caller starts it and waits for its `ready`.
     pub fn peer_command(&self, role: &str, name: &str, more: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(self.programs.peer);
         command
@@ -219,7 +221,7 @@ impl Bus {
         command
     }
 
-    /// The command line, to be run to its end.
+    /// The command line, for the caller to run to its end.
     pub fn command(&self, arguments: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(self.programs.program);
         command
@@ -231,7 +233,7 @@ impl Bus {
 
 impl Drop for Bus {
     fn drop(&mut self) {
-        // A broker that is killed leaves its files for the next one, which never comes.
+        // A killed broker leaves its files to the next one, which does not come here.
         drop(
             self.broker
                 .as_ref()

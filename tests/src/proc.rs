@@ -1,9 +1,9 @@
-//! What the kernel says about a process: its time, its descriptors, its maps.
+//! What the kernel reports about a process: its time, its descriptors, its maps.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// Open descriptors of a process.
+/// The number of open descriptors of a process.
 pub fn descriptors(pid: u32) -> usize {
     let entries = fs::read_dir(format!("/proc/{pid}/fd"));
     entries.map_or(0, |entries| entries.flatten().count())
@@ -17,13 +17,13 @@ pub fn names_of_descriptors(pid: u32) -> Vec<String> {
     names.map(|name| name.display().to_string()).collect()
 }
 
-/// Threads of a process.
+/// The number of threads of a process.
 pub fn threads(pid: u32) -> usize {
     let entries = fs::read_dir(format!("/proc/{pid}/task"));
     entries.map_or(0, |entries| entries.flatten().count())
 }
 
-/// Nanoseconds for which those threads of a process have run that have this name; all threads for an empty one.
+/// Nanoseconds for which the threads of this name have run in a process; an empty name means all threads.
 pub fn ran(pid: u32, name: &str) -> u64 {
     let entries = fs::read_dir(format!("/proc/{pid}/task"));
     let tasks = entries.into_iter().flatten().flatten();
@@ -36,19 +36,19 @@ pub fn ran(pid: u32, name: &str) -> u64 {
     of_task.sum::<u64>()
 }
 
-/// Maps of a process, one line each.
+/// The maps of a process, one line each.
 pub fn maps(pid: u32) -> Vec<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
 }
 
-/// Maps of memory that Callgate shares between processes.
+/// How many maps of a process are memory that Callgate shares between processes.
 pub fn shared_maps(pid: u32) -> usize {
     let shared = |line: &String| line.contains("/memfd:callgate");
     maps(pid).iter().filter(|line| shared(line)).count()
 }
 
-/// Clock ticks (1/100 s) that a process has used in user and kernel mode.
+/// Clock ticks (1/100 s) that a process has spent in user and kernel mode.
 pub fn ticks(pid: u32) -> u64 {
     let fields = stat(pid);
     [11, 12]
@@ -57,7 +57,7 @@ pub fn ticks(pid: u32) -> u64 {
         .sum()
 }
 
-/// How often the threads of a process went to sleep by themselves.
+/// How often the threads of a process went to sleep of their own accord.
 pub fn sleeps(pid: u32) -> u64 {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return 0;
@@ -72,7 +72,7 @@ pub fn sleeps(pid: u32) -> u64 {
     tasks.flatten().filter_map(status).filter_map(count).sum()
 }
 
-/// Whether this process has a child of that number, running or not reaped yet.
+/// Whether this process has a child with that number, running or not reaped yet.
 pub fn is_our_child(pid: u32) -> bool {
     let parent = stat(pid).get(1).and_then(|parent| parent.parse().ok());
     parent == Some(std::process::id())
@@ -102,13 +102,13 @@ pub fn thread_number() -> u32 {
     nix::unistd::gettid().as_raw().unsigned_abs()
 }
 
-/// Whether a thread of this process sleeps, and has nothing to do until somebody wakes it.
+/// Whether a thread of this process sleeps until somebody wakes it.
 pub fn is_asleep(thread: u32) -> bool {
-    // Threads have directories there as well.
+    // `/proc` also has a directory for each thread.
     stat(thread).first().is_some_and(|state| state == "S")
 }
 
-/// The fields of `/proc/PID/stat` behind the name: state, parent and so on.
+/// The fields of `/proc/PID/stat` after the name: state, parent and so on.
 fn stat(pid: u32) -> Vec<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The name is in parentheses and can contain any character.
@@ -150,8 +150,8 @@ impl Holdings {
         })
     }
 
-    /// Waits until a process holds no more than this again. The allocator may have mapped some
-    /// heap meanwhile; what is leaked at every kill is far more than that.
+    /// Waits until a process holds no more than this again. The allocator may have mapped some more heap meanwhile; a
+    /// leak at every kill would be far more than that.
     pub fn expect_again(self, who: &str, pid: u32) {
         eventually(&format!("{who} holds what it did"), || {
             let now = Holdings::of(pid);
@@ -164,7 +164,7 @@ impl Holdings {
     }
 }
 
-/// Waits until `look` gives `Ok`; fails the test with the last `Err` when it never does.
+/// Waits until `look` returns `Ok`; fails the test with the last `Err` if that takes too long.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     let until = Instant::now() + crate::PATIENCE;
     loop {

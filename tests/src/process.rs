@@ -1,4 +1,4 @@
-//! A child process with pipes, killed when it is dropped.
+//! A child process with pipes. It is killed when it is dropped.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
@@ -23,7 +23,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program on the bus of this socket; its standard error is the test's own.
+    /// Starts a program on the bus with this socket. Its standard error goes to that of the test.
     pub fn start(program: impl AsRef<OsStr>, arguments: &[&str], socket: &Path) -> Process {
         let mut command = Command::new(program);
         command.args(arguments).env("CALLGATE_SOCKET", socket);
@@ -50,7 +50,7 @@ impl Process {
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().expect("the pipe was asked for");
         let (sender, lines) = channel();
-        // The reading thread ends with the child's output, which ends with the child.
+        // The reading thread ends with the child's output, and that ends with the child.
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
@@ -70,7 +70,7 @@ impl Process {
         self.child.id()
     }
 
-    /// The next line of its output; fails the test when none comes.
+    /// The next line of its output; fails the test if none comes.
     pub fn expect_line(&mut self) -> String {
         self.line(PATIENCE)
             .unwrap_or_else(|why| panic!("process {}: {why:?}", self.id()))
@@ -125,7 +125,7 @@ impl Process {
         self.end();
     }
 
-    /// Waits until it ends by itself; fails the test when it does not.
+    /// Waits until it ends by itself; fails the test if it does not.
     pub fn wait(&mut self) -> ExitStatus {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -137,7 +137,7 @@ impl Process {
         }
     }
 
-    /// As [`Process::kill`], where it is not to be given away.
+    /// As [`Process::kill`], for a process that the caller cannot give away.
     pub fn end(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

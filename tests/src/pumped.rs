@@ -1,4 +1,4 @@
-//! A plugin that is pumped all the while, if it has to be.
+//! A plugin that a thread pumps all the time, if its way of running handlers needs that.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use callgate_client::{Dispatch, Plugin};
 
-/// A plugin whose calls are served whatever its [`Dispatch`]; closed when it is dropped.
+/// A plugin whose calls are served with every [`Dispatch`]. It is closed when this is dropped.
 #[derive(Debug)]
 pub struct Pumped {
     plugin: Arc<Plugin>,
@@ -17,7 +17,7 @@ pub struct Pumped {
 }
 
 impl Pumped {
-    /// Takes a plugin that was built with this way of running handlers.
+    /// Takes a plugin that was built with this dispatch.
     pub fn new(plugin: Plugin, dispatch: Dispatch) -> Pumped {
         let plugin = Arc::new(plugin);
         let is_over = Arc::new(AtomicBool::new(false));
@@ -50,7 +50,7 @@ impl Drop for Pumped {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
         if let Some(pump) = self.pump.take() {
-            // What went wrong in it is said by the calls that nobody answered.
+            // If pumping failed, the calls that nobody answered show it.
             let _ = pump.join();
         }
     }

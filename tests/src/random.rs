@@ -1,13 +1,13 @@
-//! Chance that can be had again: SplitMix64.
+//! Random numbers that a seed reproduces: SplitMix64.
 
 use std::time::Duration;
 
-/// A source of chance with a seed.
+/// A generator of random numbers.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// From `CALLGATE_SEED`, or else from the clock; says on the test's output which it is.
+    /// Takes the seed from `CALLGATE_SEED`, or else from the clock, and prints it.
     pub fn new(what: &str) -> Random {
         let given = std::env::var("CALLGATE_SEED")
             .ok()
@@ -20,7 +20,7 @@ impl Random {
         Random(seed)
     }
 
-    /// From a number that another source gave.
+    /// A generator with a seed that another one gave.
     pub fn from_seed(seed: u64) -> Random {
         Random(seed)
     }
@@ -44,7 +44,7 @@ impl Random {
         std::thread::sleep(Duration::from_micros(self.number() % (millis * 1000)));
     }
 
-    /// Another source, for a thread of its own.
+    /// Another generator, for a thread of its own.
     pub fn fork(&mut self) -> Random {
         Random(self.number())
     }

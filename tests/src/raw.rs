@@ -1,4 +1,4 @@
-//! A plugin made of control records and words in memory, which does what no client does.
+//! A plugin made of control records and words in shared memory. It can do what no client does.
 
 mod events;
 mod records;
@@ -34,16 +34,16 @@ pub use records::{hello, hello_in_group, outbox_mapped, peer_mapped};
 pub struct Raw {
     socket: OwnedFd,
     next: u32,
-    /// The plugin's own status page, once it has one.
+    /// The plugin's own status page, once it has received one.
     pub status: Option<WriteView>,
-    /// Links that are being set up or are there.
+    /// Links that are being set up or are complete.
     pub links: HashMap<LinkEnd, Link>,
 }
 
 /// One end of a link.
 #[derive(Debug)]
 pub struct Link {
-    /// Which one.
+    /// Which end it is.
     pub end: LinkEnd,
     /// How the outboxes are laid out.
     pub geometry: Geometry,
@@ -51,14 +51,14 @@ pub struct Link {
     pub outbox: WriteView,
     /// This side's outbox, as the broker gave it.
     pub outbox_fd: OwnedFd,
-    /// The other side, once it is there.
+    /// The other side, once it is complete.
     pub peer: Option<Peer>,
 }
 
 /// The other end of a link.
 #[derive(Debug)]
 pub struct Peer {
-    /// Who it is.
+    /// Which plugin it is.
     pub info: PeerInfo,
     /// Its outbox.
     pub inbox: ReadView,
@@ -69,7 +69,7 @@ pub struct Peer {
 }
 
 impl Raw {
-    /// Connects and says nothing.
+    /// Connects and sends nothing.
     pub fn connect(bus: &Bus) -> Raw {
         Raw::connect_to(&bus.socket())
     }
@@ -88,12 +88,12 @@ impl Raw {
         }
     }
 
-    /// Connects and says hello as it should be.
+    /// Connects and sends a correct hello.
     pub fn join(bus: &Bus, name: &str) -> Raw {
         Raw::join_at(&bus.socket(), name)
     }
 
-    /// As [`Raw::join`], in a process that only knows the bus's socket.
+    /// As [`Raw::join`], for a process that knows only the bus's socket.
     pub fn join_at(path: &Path, name: &str) -> Raw {
         let mut raw = Raw::connect_to(path);
         raw.send(hello(name));
@@ -108,7 +108,8 @@ impl Raw {
         raw
     }
 
-    /// Says hello as the record has it: the bus's number, the plugin's, and what came with the welcome.
+    /// Sends this hello. Returns the bus's number, the plugin's number, and the descriptors that came with the
+    /// welcome.
     pub fn greet(&mut self, hello: ToBroker) -> (u64, u64, Vec<OwnedFd>) {
         self.send(hello);
         match self.receive() {
@@ -141,12 +142,12 @@ impl Raw {
         }
     }
 
-    /// The socket, for what is not a record at all.
+    /// The socket, for sending what is not a record at all.
     pub fn socket(&self) -> &OwnedFd {
         &self.socket
     }
 
-    /// The next record, taken note of as the broker expects.
+    /// Receives the next record, and reacts to it as the broker expects.
     pub fn receive(&mut self) -> (ToPlugin, Vec<OwnedFd>) {
         let (record, descriptors) = self
             .receive_silently(PATIENCE)
@@ -157,7 +158,7 @@ impl Raw {
         (record, descriptors)
     }
 
-    /// The next record, if it comes in time; nobody is told that its descriptors came.
+    /// Receives the next record, if it comes in time. Does not acknowledge its descriptors.
     pub fn receive_silently(&mut self, timeout: Duration) -> Option<(ToPlugin, Vec<OwnedFd>)> {
         let until = Instant::now() + timeout;
         let mut buffer = vec![0; MAX_RECORD];
@@ -181,11 +182,11 @@ impl Raw {
 
     fn wait(&self, flags: PollFlags, timeout: Duration) {
         let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::ZERO);
-        // Whoever waits looks again, whatever this says.
+        // The caller looks again, whatever this returns.
         let _ = poll(&mut [PollFd::new(self.socket.as_fd(), flags)], timeout);
     }
 
-    /// Reads on until the broker has ended the session, and says why it did.
+    /// Reads on until the broker has ended the session, and returns the broker's reason.
     pub fn ended(&mut self) -> (Code, String) {
         while let Some((record, _)) = self.receive_silently(PATIENCE) {
             if let ToPlugin::Session(SessionToPlugin::Ended(failure)) = record {
@@ -236,7 +237,7 @@ impl Raw {
         self.next
     }
 
-    /// Does what a client does with each record, up to one for which `find` gives something.
+    /// Reacts to each record as a client does, until `find` returns something for one.
     pub fn follow<T>(&mut self, mut find: impl FnMut(&ToPlugin) -> Option<T>) -> T {
         loop {
             let (record, descriptors) = self.receive();
@@ -248,7 +249,7 @@ impl Raw {
         }
     }
 
-    /// Opens a gate and waits for the way to it.
+    /// Opens a gate and waits for the route to it.
     pub fn route_to<A: Arguments, R: GateType>(&mut self, gate: &str) -> Route {
         let wanted = self.open::<A, R>(gate);
         self.follow(|record| match record {
@@ -260,14 +261,14 @@ impl Raw {
         })
     }
 
-    /// As [`Raw::route_to`], for the first gate of a plugin; gives the link and the index.
+    /// As [`Raw::route_to`], for the first gate of a plugin; returns the link and the index.
     pub fn link_to<A: Arguments, R: GateType>(&mut self, gate: &str) -> (Link, u16) {
         let route = self.route_to::<A, R>(gate);
         let link = self.links.remove(&route.end).expect("the link was set up");
         (link, route.index)
     }
 
-    /// Waits until somebody has been granted a gate of this plugin; gives the link.
+    /// Waits until the broker has granted a peer a gate of this plugin; returns the link.
     pub fn linked(&mut self) -> Link {
         let end = self.follow(|record| match record {
             ToPlugin::Link(LinkToPlugin::Grant { end, .. }) => Some(*end),
@@ -276,7 +277,7 @@ impl Raw {
         self.links.remove(&end).expect("the link was set up")
     }
 
-    /// Waits until a link is gone, and says why.
+    /// Waits until a link is gone, and returns the reason.
     pub fn gone(&mut self, link: LinkEnd) -> (Code, String) {
         self.follow(|record| match record {
             ToPlugin::Link(LinkToPlugin::Gone { end, failure }) if *end == link => {
@@ -333,9 +334,9 @@ impl Raw {
 }
 
 impl Link {
-    /// A link of which there is only this side's outbox.
+    /// A link of which only this side's outbox exists.
     fn new(end: LinkEnd, len: u32, descriptors: Vec<OwnedFd>) -> Link {
-        // What the broker lays out unless it is told otherwise; with the peer it says so.
+        // The default of the broker. The record about the peer states the geometry.
         let geometry = Geometry::DEFAULT;
         assert_eq!(len as usize, geometry.total_len());
         let [outbox_fd] = descriptors.try_into().expect("an outbox");
@@ -366,7 +367,7 @@ impl Link {
     }
 }
 
-/// A descriptor once more.
+/// A second descriptor for the same file.
 pub fn copy(fd: &OwnedFd) -> OwnedFd {
     fd.try_clone().expect("a descriptor")
 }

@@ -1,4 +1,4 @@
-//! The events that a plugin is told about its brokers, and calls that must not be affected by them.
+//! The events that a plugin is told about its brokers, and calls that restarts of the broker must not affect.
 
 pub mod worker;
 
@@ -14,10 +14,10 @@ use callgate_client::{BrokerEvent, Error, GateEvent, Plugin, Watch};
 use crate::shorthand::await_that;
 use crate::{PATIENCE, proc};
 
-/// Idle memory is given back in less.
+/// Longer than it takes until idle memory is given back.
 const A_WHILE: Duration = Duration::from_millis(1_500);
 
-/// How often a broker is started again in the longest test: `CALLGATE_RESTARTS`, or six times.
+/// How many times the longest test starts the broker again: `CALLGATE_RESTARTS`, or six times.
 #[must_use]
 pub fn restarts() -> u32 {
     let given = std::env::var("CALLGATE_RESTARTS").ok();
@@ -36,14 +36,14 @@ impl Told {
     pub fn by(plugin: &Plugin) -> Told {
         let (sender, events) = channel();
         plugin.on_broker(move |event| {
-            // The test may have ended.
+            // The receiving test may have ended.
             let _ = sender.send(event);
         });
         let name = plugin.name().to_owned();
         Told { name, events }
     }
 
-    /// The next event; fails the test when none comes.
+    /// The next event; fails the test if none comes.
     #[track_caller]
     pub fn next(&self) -> BrokerEvent {
         let next = self.events.recv_timeout(PATIENCE);
@@ -55,7 +55,7 @@ impl Told {
         self.events.recv_timeout(time)
     }
 
-    /// The next event is the loss of the broker; why it was lost.
+    /// Expects the loss of the broker as the next event; returns the reason.
     #[track_caller]
     pub fn lost(&self) -> Error {
         match self.next() {
@@ -64,7 +64,7 @@ impl Told {
         }
     }
 
-    /// The next event is the return to a broker; its process and generation.
+    /// Expects the return to a broker as the next event; returns its process and generation.
     #[track_caller]
     pub fn back(&self) -> (u32, u64) {
         match self.next() {
@@ -73,7 +73,7 @@ impl Told {
         }
     }
 
-    /// The next event is that the plugin is not taken in; why.
+    /// Expects as the next event that a broker refuses the plugin; returns the reason.
     #[track_caller]
     pub fn refused(&self) -> Error {
         match self.next() {
@@ -85,7 +85,8 @@ impl Told {
         }
     }
 
-    /// The next event is that the broker does not let the plugin provide a gate; which, and why.
+    /// Expects as the next event that the broker does not let the plugin provide a gate; returns the gate and the
+    /// reason.
     #[track_caller]
     pub fn gate_refused(&self) -> (String, Error) {
         match self.next() {
@@ -97,7 +98,7 @@ impl Told {
         }
     }
 
-    /// The next event is that there will be no broker any more; why.
+    /// Expects as the next event that the plugin gives up waiting for a broker; returns the reason.
     #[track_caller]
     pub fn ended(&self) -> Error {
         match self.next() {
@@ -211,7 +212,7 @@ impl Counts {
     }
 }
 
-/// What has been told of a gate, until nothing is told for a while.
+/// The events of a gate, until there are none for a while.
 #[track_caller]
 pub fn events(watch: &Watch, quiet: Duration) -> Vec<GateEvent> {
     let mut events = Vec::new();

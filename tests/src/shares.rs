@@ -1,4 +1,4 @@
-//! Roles of `callgate-peer` that make, read and publish shares, whose contents tell whether they are whole.
+//! Roles of `callgate-peer` that make, read and publish shares whose contents show whether they are whole.
 
 mod content;
 pub mod forked;
@@ -10,11 +10,11 @@ use std::io::BufRead;
 
 pub use content::{ArchivedContent, Content, check_words, fill_words};
 
-/// Whether this is one of the roles; plays it if so. A fault that one finds ends its process with 101.
+/// Plays a role if it is one of these; returns whether it is. If a role finds a fault, its process ends with 101.
 ///
 /// # Panics
 ///
-/// Where the plugin cannot connect.
+/// If the plugin cannot connect.
 pub fn play(role: &str, name: &str, more: &[String]) -> bool {
     let run = match role {
         "share-holder" => holder::run,
@@ -42,7 +42,7 @@ fn answer(mut obey: impl FnMut(&[&str]) -> String) {
     }
 }
 
-/// A number of a line.
+/// The number at this position of a line.
 fn number(words: &[&str], at: usize) -> u64 {
     let number = words.get(at).and_then(|word| word.parse().ok());
     number.unwrap_or_else(|| panic!("a number in {words:?}"))

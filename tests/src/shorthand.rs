@@ -1,4 +1,4 @@
-//! What most tests say again and again, said shortly.
+//! Short functions for what most tests do.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use callgate_client::{Arguments, Code, GateType, Plugin, PluginBuilder, Result, 
 
 use crate::PATIENCE;
 
-/// Opens a gate, waits until it can be called, and is patient with its calls.
+/// Opens a gate, waits until it can be called, and gives its calls a long timeout.
 #[track_caller]
 pub fn open<A: Arguments, R: GateType>(plugin: &Plugin, gate: &str) -> Subscriber<A, R> {
     let subscriber = plugin.subscriber(gate).expect("opening a gate");
@@ -30,7 +30,7 @@ pub fn connect_early(builder: impl Fn() -> PluginBuilder) -> Plugin {
     }
 }
 
-/// Waits until something holds; fails the test when it never does.
+/// Waits until a condition holds; fails the test if that takes too long.
 #[track_caller]
 pub fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
@@ -40,13 +40,13 @@ pub fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// The code of something that has to fail.
+/// The error code of an operation that must fail.
 #[track_caller]
 pub fn code<T: std::fmt::Debug>(outcome: Result<T>) -> Code {
     outcome.expect_err("this must fail").code()
 }
 
-/// Bytes that tell where they belong: others for every seed and every place.
+/// Bytes that differ for every seed and every position.
 pub fn pattern(seed: u64, length: usize) -> Vec<u8> {
     let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let at = |n: usize| seed.rotate_left(n as u32 % 61) as u8 ^ n as u8 ^ (n >> 8) as u8;

@@ -1,4 +1,4 @@
-//! Whether everything that calls take has come back.
+//! Checks that everything that calls take has come back.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -9,14 +9,14 @@ use callgate_client::{CancelToken, Code, Plugin, Subscriber};
 use crate::PATIENCE;
 use crate::shorthand::{await_that, open, pattern};
 
-/// Calls outside of chains that one link lets be under way at once: three quarters of its 64 slots.
+/// How many calls outside of chains may be under way on one link: three quarters of its 64 slots.
 pub const OUTSIDE_CHAINS: usize = 48;
-/// How long calls that have begun may take to be sent. Where some take longer, all are tried again, and
-/// have twice as long: on a busy machine no fixed time is enough.
+/// How long calls that have begun may take to be sent. If some take longer, all are tried again with twice the time:
+/// on a busy machine no fixed time is enough.
 const SEND: Duration = Duration::from_millis(100);
 const LONGEST_SEND: Duration = Duration::from_secs(3);
 
-/// Gates of the suite's provider that do not answer before they are given up.
+/// Gates of the suite's provider that do not answer until their callers give up.
 pub type Hanging = [Subscriber<(), ()>; 2];
 
 /// Opens the two gates that do not answer.
@@ -25,12 +25,12 @@ pub fn hanging(caller: &Plugin) -> Hanging {
     ["S.UntilCancelled", "S.Hang"].map(|gate| open(caller, gate))
 }
 
-/// Takes all slots that the link to the suite's provider has for calls outside of chains at once, and
-/// all of its payload blocks in both directions. Fails the test where any are missing.
+/// Takes, all at once, every slot that the link to the suite's provider has for calls outside of chains, and all of
+/// its payload blocks in both directions. Fails the test if any are missing.
 #[track_caller]
 pub fn expect_all(caller: &Plugin) {
     let hang = hanging(caller);
-    // What was given up a moment ago may still be on its way back; what is lost stays lost.
+    // Slots of calls that were given up a moment ago may still be on their way back. Lost ones never come.
     let mut send = SEND;
     await_that("all slots of the link are free", || {
         let is_free = missing_after(&hang, send) == 0;
@@ -40,8 +40,8 @@ pub fn expect_all(caller: &Plugin) {
     expect_area(caller);
 }
 
-/// The same where the provider is in this process, and its handlers run on their callers' threads:
-/// there are no slots, but turns, of which each call gets one or times out.
+/// The same for a provider in this process whose handlers run on their callers' threads. There are no slots, but
+/// turns: each call gets one or times out.
 #[track_caller]
 pub fn expect_turns(caller: &Plugin) {
     let hang = hanging(caller);
@@ -58,10 +58,9 @@ fn expect_area(caller: &Plugin) {
     assert!(echo.invoke((bytes.clone(),)).expect("an echo") == bytes);
 }
 
-/// Makes as many calls at once as a link lets be under way outside of chains, half of them of each
-/// gate, and gives all of them up when they have begun. Gives back how many had not been sent by then:
-/// these found no slot, or had no processor. No call ends before all of them are given up, so that
-/// none can use the slot of another.
+/// Makes as many calls at once as a link allows outside of chains, half of them to each gate, and gives all of them
+/// up when they have begun. Returns how many had not been sent by then: those found no slot, or got no processor
+/// time. No call ends before all of them are given up, so none can use the slot of another.
 pub fn missing(hang: &Hanging) -> usize {
     missing_after(hang, LONGEST_SEND)
 }
@@ -96,8 +95,7 @@ fn was_sent(outcome: &callgate_client::Result<()>) -> bool {
     }
 }
 
-/// Makes calls of both gates at once; gives back what they came to. Directly, one of them runs to its
-/// end, after its deadline.
+/// Calls both gates at once; returns the outcomes. One of the two direct calls runs to its end, after its deadline.
 fn together(hang: &Hanging) -> Vec<Code> {
     thread::scope(|scope| {
         let calls: Vec<_> = (0..OUTSIDE_CHAINS)

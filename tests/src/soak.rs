@@ -1,4 +1,4 @@
-//! Calls of every kind to the suite's provider, each of whose outcomes is checked.
+//! Calls of every kind to the suite's provider, with a check of each outcome.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -10,7 +10,7 @@ use crate::random::Random;
 use crate::shorthand::{open, pattern};
 use crate::slots::expect_all;
 
-/// The suite's gates, as one thread has them.
+/// The suite's gates, for one thread.
 #[derive(Debug)]
 pub struct Gates {
     add: Subscriber<(u64, u64), u64>,
@@ -22,12 +22,11 @@ pub struct Gates {
     late_ones: [AtomicU64; 3],
 }
 
-/// How large the payloads of calls are that are made in haste: they lie inline, in the payload blocks
-/// and in an extent.
+/// The payload lengths of calls with a short deadline: inline, in payload blocks, and in an extent.
 const LENGTHS: [usize; 3] = [10, 3_000, 300_000];
 
 impl Gates {
-    /// Opens all of them, and waits until they can be called.
+    /// Opens all gates, and waits until they can be called.
     pub fn open(plugin: &Plugin) -> Gates {
         Gates {
             add: open(plugin, "S.Add"),
@@ -40,7 +39,7 @@ impl Gates {
         }
     }
 
-    /// One call of some kind; a wrong outcome is a panic.
+    /// One call of some kind; a wrong outcome panics.
     pub fn call(&self, random: &mut Random) {
         let n = random.number() >> 1;
         match random.below(1_000) {
@@ -64,23 +63,22 @@ impl Gates {
         }
     }
 
-    /// How many calls were sent that nobody waited for when they were answered, by
-    /// the length of their payloads.
+    /// How many calls were sent whose callers had given up before the answer, by the length of their payloads.
     pub fn late_ones(&self) -> [u64; 3] {
         [0, 1, 2].map(|n| self.late_ones[n].load(Ordering::Relaxed))
     }
 
-    /// A call whose answer comes late, mostly.
+    /// A call whose answer usually comes too late.
     fn be_hasty(&self, n: u64, random: &mut Random) {
         let (kind, micros) = match random.below(13) {
             0..6 => (0, 700),
             6..12 => (1, 700),
-            // To write it takes a while.
+            // Writing the payload takes some time.
             _ => (2, 2_500),
         };
         let bytes = pattern(n, LENGTHS[kind]);
         let hasty = self.late.with_timeout(Duration::from_micros(micros));
-        // Mostly until after the deadline.
+        // The handler usually takes longer than the deadline.
         match hasty.invoke((micros / 700, bytes.clone())) {
             Ok(late) => assert!(late == bytes, "bytes of another call"),
             Err(error) => {
@@ -107,8 +105,8 @@ fn is_late(error: &Error) -> bool {
     matches!(error.code(), Code::Timeout | Code::Overloaded)
 }
 
-/// Is a caller that makes calls until there were as many as a line of its input says, and then
-/// says `made`. At the line `all`, it looks whether everything has come back, and says `all`.
+/// Is a caller that makes as many calls as a line of its input says, and then prints `made`. At the line `all` it
+/// checks that everything has come back, and prints `all`.
 pub fn run(plugin: &Plugin, seed: &str) {
     let mut random = Random::from_seed(seed.parse().expect("a number"));
     let gates = Gates::open(plugin);

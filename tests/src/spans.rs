@@ -1,4 +1,4 @@
-//! A collector of the spans that Callgate makes, each as a line: its name, and its fields in order.
+//! A collector of the spans that Callgate makes. Each becomes a line: its name, and its fields in order.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -8,7 +8,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// That of a process which collects all its spans.
+/// The collector of a process that collects all its spans.
 static HERE: OnceLock<Collector> = OnceLock::new();
 
 /// Collects spans wherever it, or a clone of it, is the subscriber.
@@ -31,7 +31,7 @@ pub fn collect_here() {
     tracing::subscriber::set_global_default(collector).expect("it is the only one");
 }
 
-/// All spans of this process, if they are collected.
+/// All spans of this process so far, if they are collected.
 pub fn seen_here() -> Vec<String> {
     HERE.get().map_or(Vec::new(), Collector::seen)
 }

@@ -1,5 +1,5 @@
-//! Roles of `callgate-peer` for tests of the runtime over real processes: plugins on pipes that behave and that do not, a host with
-//! a broker and a runtime, and a crowd of plugins without one.
+//! Roles of `callgate-peer` for tests of the runtime with real processes: well-behaved and hostile plugins on pipes,
+//! a host with a broker and a runtime, and a crowd of plugins without a runtime.
 
 mod crowd;
 mod host;
@@ -8,7 +8,7 @@ mod pipes;
 
 use std::io::BufRead;
 
-/// Whether this is one of the roles; plays it if so.
+/// Plays a role if it is one of these; returns whether it is.
 pub fn play(role: &str, name: &str, more: &[String]) -> bool {
     match role {
         "stdio-plugin" => hostile::run(name),

@@ -1,6 +1,5 @@
-//! What is called, and by whom, while processes are killed and stopped: plugins that provide and
-//! call with payloads from eight bytes to eight megabytes, each of whose bytes are checked on both
-//! sides.
+//! What is called, and by whom, while processes are killed and stopped: plugins that provide and call with payloads
+//! from eight bytes to eight megabytes. Both sides check every byte.
 
 mod caller;
 mod judge;
@@ -18,18 +17,18 @@ pub use tally::Counts;
 
 /// The longest payload.
 pub const MOST: usize = 8 << 20;
-/// At how many places of the book a payload begins.
+/// At how many positions of the book a payload can begin.
 const STARTS: usize = 1 << 20;
-/// How long memory of large payloads is kept by these plugins when nothing uses it.
+/// How long these plugins keep the memory of large payloads when nothing uses it.
 const KEEP_IDLE: Duration = Duration::from_millis(500);
 /// How many handlers a chain has at most.
 const DEEPEST: u32 = 6;
 
-/// How deep the chain still goes, where in the book the bytes begin, and the bytes.
+/// How much deeper the chain goes, the position in the book where the bytes begin, and the bytes.
 type Link = (u32, u64, Vec<u8>);
 
-/// What every payload is a part of. Each process writes the same one, so that both sides know what
-/// the bytes have to be, and bytes of another call are others.
+/// Random bytes of which every payload is a part. Each process generates the same ones, so both sides know the right
+/// bytes, and notice bytes of another call.
 #[derive(Debug)]
 struct Book(Vec<u8>);
 
@@ -47,7 +46,7 @@ impl Book {
         &self.0[at..at + len]
     }
 
-    /// Ends the process where bytes are not those that were sent.
+    /// Ends the process if the bytes are not those that were sent.
     fn check(&self, at: u64, bytes: &[u8], what: &str) {
         let right = self.part(at, bytes.len());
         if right != bytes {
@@ -56,8 +55,8 @@ impl Book {
         }
     }
 
-    /// As [`Book::check`], for a raw payload, which begins with where in the book the rest of it begins;
-    /// gives what the caller expects.
+    /// As [`Book::check`], for a raw payload. It begins with the position in the book of its other bytes; returns the
+    /// answer that the caller expects.
     fn look(&self, payload: &Payload<'_>) -> u64 {
         let mut bytes = vec![0; payload.len()];
         payload.copy_to(&mut bytes);
@@ -67,7 +66,7 @@ impl Book {
     }
 }
 
-/// A number that the bytes at both ends and the length change.
+/// A number that depends on the first and last bytes and on the length.
 fn sum(bytes: &[u8]) -> u64 {
     let word = |bytes: &[u8]| {
         bytes
@@ -79,7 +78,7 @@ fn sum(bytes: &[u8]) -> u64 {
     first ^ word(&bytes[end..]).rotate_left(7) ^ (bytes.len() as u64).rotate_left(17)
 }
 
-/// Sends a chain on until it is deep enough, and gives back what came back.
+/// Passes a chain on until it is deep enough, and returns what came back.
 fn pass_on(
     next: Option<&Subscriber<Link, Vec<u8>>>,
     context: Context<'_>,
@@ -98,8 +97,8 @@ fn pass_on(
     Ok(came)
 }
 
-/// Plays a role if it is one of these: `storm-provider NAME MODE CALLERS…`,
-/// `storm-caller NAME MODE SEED PROVIDERS…`. Whatever goes wrong in it ends the process with 101.
+/// Plays a role if it is one of these: `storm-provider NAME MODE CALLERS…`, `storm-caller NAME MODE SEED PROVIDERS…`.
+/// Any fault ends the process with 101.
 pub fn play(role: &str, name: &str, more: &[String]) -> bool {
     let (run, mode): (fn(&Plugin, &[String]), _) = match (role, more) {
         ("storm-provider", [mode, ..]) => (provider::run, mode),
@@ -116,12 +115,12 @@ pub fn play(role: &str, name: &str, more: &[String]) -> bool {
     true
 }
 
-/// Connects; the broker may be stopped meanwhile.
+/// Connects, even if the broker is stopped meanwhile.
 fn connect(name: &str, mode: &str) -> crate::pumped::Pumped {
     let dispatch = suite::dispatch(mode);
     let until = Instant::now() + crate::PATIENCE;
     loop {
-        // The last broker ends before them, and what needs one would wait for as long as it may.
+        // The last broker ends before these plugins. One that waits for a next broker would wait as long as it may.
         let builder = Plugin::builder(name).outlives_broker(false);
         let builder = builder.dispatch(dispatch);
         match builder.keep_idle(KEEP_IDLE).connect() {

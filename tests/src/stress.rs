@@ -1,4 +1,4 @@
-//! A plugin that calls several others from several threads, and whose every answer is checked.
+//! A plugin that calls several others from several threads, and checks every answer.
 
 use std::collections::HashMap;
 use std::io::BufRead;
@@ -11,9 +11,9 @@ use callgate_client::{Code, Error, Plugin, Result, Subscriber};
 
 use crate::{Process, proc};
 
-/// Longer than any answer takes, so that a call that is forgotten ends the plugin.
+/// Longer than any answer takes: a call that is never answered ends the plugin.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Payloads that fit a ring entry and such that do not, up to most of a payload blocks.
+/// Payload lengths: some fit a ring entry, others need payload blocks, up to most of them.
 const LENGTHS: [usize; 6] = [0, 40, 150, 2_000, 700, 40_000];
 
 /// What one thread has seen.
@@ -23,12 +23,12 @@ struct Tally {
     gone: AtomicU64,
 }
 
-/// Calls `Add` and `Echo` of every one of `providers` from threads of their own, for ever. For
-/// each line of input it prints one of output: `answered/gone` of each thread, two for each
-/// provider. A wrong answer, or an error that no death explains, ends it with a panic.
+/// Calls `Add` and `Echo` of every one of `providers` from threads of their own, for ever. For each line of input it
+/// prints one of output: `answered/gone` for each thread, two for each provider. A wrong answer, or an error that no
+/// death explains, ends it with a panic.
 ///
-/// After a line `ask GATE MILLIS` it calls that gate, as one that adds, with this timeout, and
-/// prints what came of it and how many milliseconds that took.
+/// After a line `ask GATE MILLIS` it calls that gate, which has the type of `Add`, with this timeout, and prints the
+/// outcome and how many milliseconds it took.
 pub fn run(plugin: &Plugin, providers: &[String]) -> Result<()> {
     std::panic::set_hook(Box::new(|panic| {
         eprintln!("{panic}");
@@ -116,7 +116,7 @@ fn spawn(mut call: impl FnMut(u64, &Tally) + Send + 'static) -> Arc<Tally> {
     std::thread::spawn(move || {
         for n in 0.. {
             call(n, &theirs);
-            // A machine with few processors is to be busy, not choked.
+            // Pauses, so that a machine with few processors is busy but still gets other work done.
             if n % 32 == 31 {
                 std::thread::sleep(Duration::from_micros(300));
             }
@@ -133,18 +133,18 @@ fn count(outcome: Result<()>, tally: &Tally, wait: impl Fn(Duration) -> Result<(
     assert!(is_death(&error), "{error}");
     tally.gone.fetch_add(1, Ordering::Relaxed);
     if wait(Duration::from_millis(200)).is_err_and(|error| error.code() != Code::NotReady) {
-        // The broker is gone too, so that there is nothing to wait for.
+        // The broker is gone too, so there is nothing to wait for.
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 fn is_death(error: &Error) -> bool {
-    // The last where the broker is gone, too.
+    // The last code if the broker is gone, too.
     let known = [Code::NotReady, Code::ProviderGone, Code::BrokerGone];
     known.contains(&error.code())
 }
 
-/// What each thread of such a plugin has counted: calls answered, and calls that met a death.
+/// What each thread of such a plugin has counted: calls answered, and calls that met the end of their provider.
 pub fn counts(process: &mut Process) -> Vec<(u64, u64)> {
     process.say("how many?");
     let line = process.expect_line();
@@ -155,7 +155,7 @@ pub fn counts(process: &mut Process) -> Vec<(u64, u64)> {
         .collect()
 }
 
-/// Waits until those threads have been answered again, every one of them; gives the last counts.
+/// Waits until every one of those threads has been answered again; returns the last counts.
 pub fn expect_progress(process: &mut Process, threads: Range<usize>) -> Vec<(u64, u64)> {
     let before = counts(process);
     proc::eventually("every thread makes progress", || {

@@ -1,5 +1,5 @@
-//! The gates of the conformance suite: the same ones in a process of their own, in each dispatch
-//! mode, and in the test's process.
+//! The gates of the conformance suite. They are the same in a process of their own, in each dispatch mode, and in the
+//! test's process.
 
 mod answering;
 pub mod chaining;
@@ -16,34 +16,34 @@ use std::time::{Duration, Instant};
 use callgate_client::dynamic::Responder;
 use callgate_client::{Dispatch, Group, Plugin, Provider, Result, Subscriber};
 
-/// A plugin with all gates of the suite, and what they do to one another.
+/// A plugin with all gates of the suite, and the state that they share.
 #[derive(Debug, Default)]
 pub struct Stage {
-    /// Before the plugin, so that they are withdrawn first.
+    /// The field stands before the plugin, so that the gates are withdrawn first.
     providers: Mutex<Vec<(&'static str, Provider)>>,
-    /// `None` once a handler has closed it.
+    /// `None` after a handler has closed it.
     plugin: Mutex<Option<Arc<Plugin>>>,
     runs: AtomicU64,
     saw_cancel: AtomicBool,
-    /// When a handler saw that nobody waited, in nanoseconds of the monotonic clock.
+    /// When a handler saw that no caller waited any more, in nanoseconds of the monotonic clock.
     noticed: AtomicU64,
-    /// Handlers of the gate that has one call at a time.
+    /// How many handlers run of the gate that has one call at a time.
     alone: AtomicU64,
     is_busy: AtomicBool,
     pumped: AtomicU64,
-    /// Calls whose answers are held back.
+    /// The responders of calls whose answers are held back.
     held: Mutex<Vec<Responder>>,
-    /// What became of the calls of a handler that had less time than they.
+    /// The outcomes of calls made by a handler that had less time than those calls.
     outcomes: Mutex<Vec<String>>,
 }
 
-/// A lock that no panic of a handler spoils: panics are part of the suite.
+/// Locks a mutex even if a handler has panicked while holding it: panics are part of the suite.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Stage {
-    /// Provides all gates of the suite, which stay for as long as this.
+    /// Provides all gates of the suite, as long as the returned stage lives.
     ///
     /// # Errors
     ///
@@ -63,12 +63,12 @@ impl Stage {
         Ok(stage)
     }
 
-    /// The plugin, unless it has closed. Whoever holds this keeps it from closing.
+    /// The plugin, unless it has closed. A caller that holds it keeps it from closing.
     pub fn plugin(&self) -> Option<Arc<Plugin>> {
         lock(&self.plugin).clone()
     }
 
-    /// Pumps once, and counts what was served; the plugin's end is no error.
+    /// Pumps once, and counts what was served. That the plugin has closed is no error.
     ///
     /// # Errors
     ///
@@ -81,12 +81,12 @@ impl Stage {
         Ok(())
     }
 
-    /// Withdraws what was provided under a name; whether there was any.
+    /// Withdraws what was provided under a name; returns whether there was anything.
     fn withdraw(&self, name: &str) -> bool {
         let mut all = lock(&self.providers);
         let place = all.iter().position(|(other, _)| *other == name);
         let gone = place.map(|place| all.remove(place));
-        // Dropped when nobody else waits for the list.
+        // The provider is dropped after the lock is released.
         drop(all);
         gone.is_some()
     }
@@ -95,12 +95,12 @@ impl Stage {
         lock(&self.providers).push((name, provider));
     }
 
-    /// Does as a line of the process's input says; what it says to that.
+    /// Obeys a line of the process's input, and returns the answer.
     fn obey(&self, line: &str, turn: &Subscriber<(), ()>) -> String {
         match line {
             "pumped" => self.pumped.load(Ordering::SeqCst).to_string(),
             "pump" => self.pump_idly(),
-            // Without a handle of the plugin, so that a handler may close it meanwhile.
+            // This holds no handle of the plugin, so that a handler may close it meanwhile.
             "turn" => match turn.with_timeout(crate::PATIENCE).invoke(()) {
                 Ok(()) => "OK".to_owned(),
                 Err(error) => error.code().to_string(),
@@ -109,7 +109,7 @@ impl Stage {
         }
     }
 
-    /// Pumps for a while with nothing to serve: how many calls that were, in how many milliseconds.
+    /// Pumps for a while with nothing to serve: how many pumps that were, in how many milliseconds.
     fn pump_idly(&self) -> String {
         let start = Instant::now();
         let outcome = self
@@ -123,10 +123,10 @@ impl Stage {
     }
 }
 
-/// What a handler has of its stage, which does not keep the plugin from closing.
+/// A handler's reference to its stage. It does not keep the plugin from closing.
 type Own = Weak<Stage>;
 
-/// A plugin's way of running handlers, as the suite's arguments say it.
+/// The dispatch that the suite's arguments name.
 pub fn dispatch(mode: &str) -> Dispatch {
     match mode {
         "thread" | "group" => Dispatch::Thread,
@@ -136,7 +136,7 @@ pub fn dispatch(mode: &str) -> Dispatch {
     }
 }
 
-/// Another plugin of the suite's group, which stays when that one closes.
+/// Another plugin of the suite's group. It stays when the suite's plugin closes.
 ///
 /// # Errors
 ///
@@ -148,8 +148,8 @@ pub fn neighbour(group: &Group, of: &str) -> Result<Plugin> {
     Ok(plugin)
 }
 
-/// Is the suite's provider: says `ready`, and serves until its input ends. Each line of input is a
-/// question, which is answered by a line: `pumped`, `pump` or `turn`.
+/// Is the suite's provider: prints `ready`, and serves until its input ends. Each line of input is a question, which
+/// is answered by a line: `pumped`, `pump` or `turn`.
 ///
 /// # Errors
 ///
@@ -177,7 +177,7 @@ pub fn serve(plugin: Plugin, mode: &str) -> Result<()> {
     }
 }
 
-/// Panics of the suite's handlers are part of it, and a million of them would fill a disk.
+/// Prints nothing when the suite's handlers panic: a million messages would fill a disk.
 pub fn say_nothing_of_panics() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -1,5 +1,5 @@
-//! Two plugins that mean the same by their types and lay them out differently: the provider's types and gates, and
-//! the caller's types.
+//! Two plugins whose types mean the same and have different layouts: the provider's types and gates, and the caller's
+//! types.
 
 pub mod caller;
 mod gates;
@@ -15,8 +15,8 @@ use crate::suite;
 
 pub use gates::{Ends, Settings, Stage, Summary, Track, provide, provide_other};
 
-/// Plays `types NAME MODE` or `exact-types NAME MODE`: provides the gates until its input ends. Or plays `matrix`, as
-/// [`matrix::run`] says.
+/// Plays `types NAME MODE` or `exact-types NAME MODE`, which provide the gates until their input ends. Or plays
+/// `matrix`; see [`matrix::run`].
 pub fn play(role: &str, name: &str, more: &[String]) -> bool {
     if role == "matrix" {
         matrix::run(name, more).expect("providing all gates");

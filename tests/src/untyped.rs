@@ -1,4 +1,4 @@
-//! A plugin whose gates have no types of Rust: they take JSON, archives or both, at once or later.
+//! A plugin whose gates have no Rust types: they take JSON, archives or both, and answer at once or later.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -52,7 +52,7 @@ fn repeat(values: &[Value]) -> Result<Value, HandlerError> {
     Ok(json!(text.repeat(times as usize)))
 }
 
-/// What answers calls on a thread of its own.
+/// A thread that answers calls later.
 fn elsewhere() -> Mutex<Sender<Box<dyn FnOnce() + Send>>> {
     let (sender, jobs) = channel::<Box<dyn FnOnce() + Send>>();
     thread::spawn(move || jobs.into_iter().for_each(|job| job()));
@@ -168,8 +168,8 @@ pub fn provide(plugin: &Plugin, name: &str) -> Result<Vec<Provider>> {
     ])
 }
 
-/// Plays `prefixes NAME MODE`: provides what [`provide_prefixes`] does, and does as the lines of its input say: `provide GATE`
-/// provides a gate, or a prefix, and says with what that failed; `withdraw` withdraws what was provided last.
+/// Plays `prefixes NAME MODE`: does what [`provide_prefixes`] does, and obeys the lines of its input. `provide GATE`
+/// provides a gate, or a prefix, and prints the error if that fails. `withdraw` withdraws what was provided last.
 pub fn play_prefixes(role: &str, name: &str, more: &[String]) -> bool {
     if role != "prefixes" {
         return false;
@@ -206,7 +206,7 @@ fn provide_one(plugin: &Plugin, gate: &str, all: &mut Vec<Provider>) -> String {
     }
 }
 
-/// Provides prefixes of all kinds under the name of a plugin.
+/// Provides prefixes of all kinds under a plugin's name.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! Roles of `callgate-peer` that provide and call what comes and goes, as the lines of their input say. What
-//! one of them has done, the others learn from the test, over pipes.
+//! Roles of `callgate-peer` that provide and call gates that come and go, as the lines of their input say. The test
+//! tells each of them over pipes what the others have done.
 
 use std::fmt::Display;
 use std::io::BufRead;
@@ -18,11 +18,11 @@ use crate::pumped::Pumped;
 use crate::shorthand::code;
 use crate::{PATIENCE, suite};
 
-/// The gate that comes and goes: it gives back the number with which it was provided last.
+/// The gate that comes and goes: it returns the number with which it was provided last.
 pub const GATE: &str = "Visible.Gate";
 /// The same for raw bytes.
 pub const RAW: &str = "Visible.Raw";
-/// What is called all the while.
+/// A gate that is called all the time.
 const LOAD: &str = "Load.Gate";
 
 /// Plays the role, if it is one of these.
@@ -44,7 +44,7 @@ fn lines() -> impl Iterator<Item = String> {
         .map_while(std::io::Result::ok)
 }
 
-/// `provide N` provides the gates, which give N; `drop` withdraws them.
+/// `provide N` provides the gates, which return N; `drop` withdraws them.
 fn provide(name: &str, mode: &str) {
     let dispatch = suite::dispatch(mode);
     let mut builder = Plugin::builder(name).dispatch(dispatch);
@@ -71,7 +71,7 @@ fn provide(name: &str, mode: &str) {
     drop(provided);
 }
 
-/// Provides the gates with handlers that give a number.
+/// Provides the gates with handlers that return a number.
 ///
 /// # Errors
 ///
@@ -109,7 +109,7 @@ impl Ways {
         })
     }
 
-    /// Calls one of the gates in one of the ways: the number that it gives.
+    /// Calls one of the gates in one of the ways; returns the number that it gives.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ impl Ways {
             "sent" => dynamic::decode(&self.bytes.send(&request)?.wait()?),
             "future" => dynamic::decode(&pollster(self.bytes.send(&request)?)?),
             "raw" => self.raw.loan(64)?.invoke(),
-            // Whoever is told that the gate is ready may call it.
+            // A caller that was told that the gate is ready may call it.
             "waited" => self
                 .typed
                 .wait_ready(Duration::ZERO)
@@ -151,7 +151,7 @@ fn pollster<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// What came of a call, in a word; of a failed one that may have run, with a question mark.
+/// The outcome of a call as a word. A question mark follows if a failed call may have run.
 pub fn word<T: Display>(outcome: Result<T>) -> String {
     match outcome {
         Ok(value) => value.to_string(),
@@ -160,7 +160,7 @@ pub fn word<T: Display>(outcome: Result<T>) -> String {
     }
 }
 
-/// Each line names a way to call; says what came of it.
+/// Makes a call in the way that each line names, and prints the outcome.
 fn call(name: &str) {
     let plugin = Plugin::builder(name).connect().expect("the bus");
     let ways = Ways::open(&plugin).expect("opening");
@@ -170,8 +170,7 @@ fn call(name: &str) {
     }
 }
 
-/// Calls a gate of its own through shared memory and opens and closes it, from two threads, until its input
-/// ends.
+/// Calls a gate of its own through shared memory, and opens and closes it, from two threads, until its input ends.
 fn load(name: &str) {
     let plugin = Plugin::builder(name).direct_calls(false).connect();
     let plugin = plugin.expect("the bus");
@@ -183,7 +182,7 @@ fn load(name: &str) {
             loop {
                 let open = plugin.subscriber::<(u64,), u64>(&gate).expect("opening");
                 open.invoke((1,)).expect("calling");
-                // Fewer than it may make requests.
+                // This makes fewer requests than a plugin is allowed.
                 thread::sleep(Duration::from_millis(1));
             }
         });
@@ -198,9 +197,8 @@ fn load(name: &str) {
     });
 }
 
-/// That many plugins, each of which calls the absent gate in a loop from a thread of its own. A line of
-/// input asks how many calls that were, of the plugin that made the fewest; `end` has all of them say whether
-/// they are still on the bus.
+/// So many plugins, each of which calls the absent gate in a loop from a thread of its own. A line of input asks how
+/// many calls the slowest of them has made. `end` makes each print whether it is still on the bus.
 fn poll(name: &str, count: usize) {
     let (made, begin) = (
         Arc::new(Vec::from_iter((0..count).map(|_| AtomicU64::new(0)))),
@@ -248,7 +246,7 @@ fn poll(name: &str, count: usize) {
             }
         }
     }
-    // Their threads call on.
+    // The other threads still make calls.
     std::process::exit(0);
 }
 
@@ -261,5 +259,5 @@ impl std::fmt::Debug for Ways {
 /// The ways of running handlers.
 pub const MODES: [&str; 4] = ["thread", "pool", "pump", "group"];
 
-/// The same for plugins of this process.
+/// The same as values, for plugins of this process.
 pub const DISPATCHES: [Dispatch; 3] = [Dispatch::Thread, Dispatch::Pool(3), Dispatch::Pump];

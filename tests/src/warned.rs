@@ -1,4 +1,4 @@
-//! A collector of what the client warns of, each as a line: its message, and its fields.
+//! A collector of the warnings of the client. Each becomes a line: its message, and its fields.
 
 use std::fmt::{Debug, Write};
 use std::sync::{Mutex, PoisonError};

@@ -17,7 +17,7 @@ pub fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// What `cargo metadata` says of the workspace's packages, without those that they depend on.
+/// What `cargo metadata` reports about the workspace's packages, without their dependencies.
 pub fn packages() -> Vec<Value> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(["metadata", "--no-deps", "--locked", "--offline"]);

@@ -1,5 +1,5 @@
-//! Plugins that close under load: each call is answered, or its caller knows that it did not run. The calls of other
-//! threads and processes go on until they are answered.
+//! Plugins that close while others call them: each call is answered, or its caller knows that it did not run. The
+//! calls of other threads and processes continue until they are answered.
 #![forbid(unsafe_code)]
 
 use std::thread;
@@ -11,7 +11,7 @@ use callgate_tests::pumped::Pumped;
 use callgate_tests::random::Random;
 use callgate_tests::{Bus, PATIENCE, Process, programs};
 
-/// Callers in processes of their own; each has two threads. One more is in the test's own process.
+/// Callers in processes of their own, each with two threads. One more is in the test's process.
 const CALLERS: u64 = 4;
 const ROUNDS: usize = 10;
 
@@ -37,7 +37,7 @@ impl Scene {
         }
     }
 
-    /// A plugin is dropped while all call it.
+    /// A plugin is dropped while all callers call it.
     fn close(&mut self, kind: &str, provide: impl FnOnce(&Bus, &Ran) -> Pumped) {
         let ran = Ran::default();
         for caller in &mut self.callers {
@@ -76,8 +76,8 @@ impl Scene {
     }
 }
 
-/// A call that came too late had the link ended for all calls of its process, those whose handlers were
-/// running among them, and was itself said to have run perhaps.
+/// A call that arrives too late is known not to have run. It does not end the link for other calls of its process,
+/// whose handlers still run.
 #[test]
 fn a_thread_of_its_own() {
     Scene::new("a thread of its own").close_each_kind(Dispatch::Thread);
@@ -93,7 +93,7 @@ fn a_pump() {
     Scene::new("a pump").close_each_kind(Dispatch::Pump);
 }
 
-/// The others of the group go on meanwhile.
+/// The other plugins of the group continue meanwhile.
 #[test]
 fn one_of_a_group() {
     let mut scene = Scene::new("one of a group");

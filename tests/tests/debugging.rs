@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 
 const MODES: [&str; 3] = ["thread", "pool", "pump"];
 
-/// A peer in which deadlines are suspended, or not.
+/// A peer with or without suspended deadlines.
 fn peer(bus: &Bus, role: &str, (name, more): (&str, &[&str]), debug: bool) -> Process {
     let mut command = bus.peer_command(role, name, more);
     command.env("CALLGATE_DEBUG", if debug { "1" } else { "0" });
@@ -20,7 +20,7 @@ fn peer(bus: &Bus, role: &str, (name, more): (&str, &[&str]), debug: bool) -> Pr
     peer
 }
 
-/// Who stepped through a handler found that its caller had given up long ago.
+/// A caller does not give up while its provider stands in a debugger.
 #[test]
 fn a_caller_waits_for_who_is_in_a_debugger() {
     let bus = Bus::start(programs!());
@@ -34,7 +34,7 @@ fn a_caller_waits_for_who_is_in_a_debugger() {
     }
 }
 
-/// A call that waited while its provider was looked at was thrown away when its turn came.
+/// A call that has waited while its provider stood in a debugger is run when its turn comes.
 #[test]
 fn a_call_is_run_though_its_deadline_has_passed() {
     for mode in MODES {
@@ -44,7 +44,7 @@ fn a_call_is_run_though_its_deadline_has_passed() {
             let caller = bus.plugin("Caller");
             let slow = open::<(u64,), u64>(&caller, "S.Slow");
             let runs = open::<(), u64>(&caller, "S.Runs");
-            // A pool has three threads, the others one.
+            // A pool has three threads, the other modes one.
             let busy = if mode == "pool" { 3 } else { 1 };
             thread::scope(|scope| {
                 for _ in 0..busy {
@@ -63,7 +63,7 @@ fn a_call_is_run_though_its_deadline_has_passed() {
     }
 }
 
-/// A plugin gave up while its host, and with it the broker, stood at a breakpoint.
+/// A plugin does not give up while its host, and with it the broker, stands at a breakpoint.
 #[test]
 fn a_plugin_waits_for_a_broker_in_a_debugger() {
     let bus = Bus::start(programs!());

@@ -1,4 +1,4 @@
-//! What a plugin's other dependencies can switch on in rkyv, which we share with them.
+//! Features that a plugin's other dependencies can switch on in rkyv, which they share with us.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -26,7 +26,7 @@ callgate-layout = { path = "LAYOUT" }
 rkyv = { version = "0.8", default-features = false }
 "#;
 
-/// Writes a plugin that links rkyv besides; with the versions of the workspace, so that nothing is fetched.
+/// Writes a plugin that also links rkyv, with the versions of the workspace, so that nothing is downloaded.
 fn write_plugin(plugin: &Path) {
     let layout = root().join("layout");
     let manifest = MANIFEST.replace("LAYOUT", &layout.to_string_lossy());
@@ -36,7 +36,7 @@ fn write_plugin(plugin: &Path) {
     fs::copy(root().join("Cargo.lock"), plugin.join("Cargo.lock")).expect("a copy");
 }
 
-/// The compiler's error for the plugin with a feature of rkyv, if there is one.
+/// Checks the plugin with a feature of rkyv; the error is that of the compiler.
 fn check(plugin: &Path, feature: Option<&str>) -> Result<(), String> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo
@@ -54,8 +54,8 @@ fn check(plugin: &Path, feature: Option<&str>) -> Result<(), String> {
     }
 }
 
-/// A crate that asks rkyv for another format changes the archives of all crates of its program. Had it
-/// been built, it would have had the fingerprints of the others and read nonsense.
+/// A crate that asks rkyv for another format would change the archives of all crates of its program, without a change
+/// of the fingerprints. Such a program does not build.
 #[test]
 fn a_plugin_with_another_format_of_rkyv_does_not_build() {
     let plugin = root().join("target/formats");
@@ -68,7 +68,7 @@ fn a_plugin_with_another_format_of_rkyv_does_not_build() {
         "pointer_width_64",
     ] {
         let said = check(&plugin, Some(feature)).expect_err(feature);
-        // rkyv refuses its features; where it would not, layout refuses what they make of numbers.
+        // rkyv refuses features that contradict ours. If it did not, layout would refuse the changed size of numbers.
         let is_refused = said.contains("could not compile `rkyv`")
             || said.contains("could not compile `callgate-layout`");
         assert!(is_refused, "{said}");

@@ -1,4 +1,4 @@
-//! The inputs that fuzzers found, on the stable toolchain; `tests/fuzz/README.md` says how more are found.
+//! Replays the inputs that fuzzers have found, on the stable toolchain. `tests/fuzz/README.md` says how to find more.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ fn no_input_of_a_corpus_fails() {
     }
 }
 
-/// A target that is in one list and not in the others was fuzzed and never replayed, or the reverse.
+/// Each target has a program and a corpus, so that it is both fuzzed and replayed.
 #[test]
 fn each_target_has_a_corpus_and_a_program() {
     let all: BTreeSet<String> = TARGETS.map(|(name, _)| name.to_owned()).into();

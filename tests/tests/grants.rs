@@ -1,4 +1,4 @@
-//! Gates that come and go while others on the same link are being called.
+//! Gates that come and go while other gates on the same link are called.
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,8 +7,8 @@ use std::thread;
 use callgate_client::Code;
 use callgate_tests::{Bus, programs};
 
-/// The provider's dispatcher, in the middle of a busy round, looked the first call of a gate up
-/// in the table from before the grant, and refused what it had just granted.
+/// The first call of a newly granted gate is not refused. A dispatcher in the middle of a busy round must look it up
+/// in the table with the grant, not in the one from before.
 #[test]
 fn the_first_call_of_a_new_gate_is_not_refused_while_others_are_served() {
     let bus = Bus::start(programs!());

@@ -1,6 +1,6 @@
-//! A hundred plugins with nothing to do, and listeners of hundreds of feeds.
+//! A hundred plugins with nothing to do, and listeners with hundreds of feeds.
 //!
-//! Looks for 3 seconds by default; `CALLGATE_IDLE_SECS=10` for longer.
+//! It measures for 3 seconds by default; `CALLGATE_IDLE_SECS=10` for longer.
 #![forbid(unsafe_code)]
 
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ fn used(pids: &[u32]) -> Used {
     }
 }
 
-/// Those that had something to do last may still be on their way to sleep.
+/// Threads that were busy last may still be about to fall asleep.
 fn await_rest(pids: &[u32]) {
     let mut last = used(pids);
     proc::eventually("all are at rest", || {
@@ -57,9 +57,8 @@ fn await_rest(pids: &[u32]) {
     });
 }
 
-/// Somebody looked after his plugins or his rings again and again: a hundred of them kept a
-/// laptop from sleeping. And a broker whose plugins were all killed at once kept something of
-/// each.
+/// Idle plugins do no work at intervals: a hundred of them would keep a laptop from sleeping. When all plugins are
+/// killed at once, the broker keeps nothing of them.
 #[test]
 fn idle_plugins_cost_nothing_and_leave_nothing() {
     let bus = Bus::start_open(programs!());
@@ -103,7 +102,7 @@ fn idle_plugins_cost_nothing_and_leave_nothing() {
         "the broker uses time"
     );
     assert!(theirs_now.ticks - theirs.ticks <= 5, "plugins use time");
-    // A clock tick hides what takes little time but wakes the processor; this does not.
+    // Clock ticks hide short work that still wakes the processor; the number of sleeps shows it.
     assert!(
         brokers_now.sleeps - brokers.sleeps <= 3,
         "the broker wakes up"
@@ -120,7 +119,7 @@ fn idle_plugins_cost_nothing_and_leave_nothing() {
     println!("all killed and forgotten in {:.1?}", begun.elapsed());
 }
 
-/// `callgate ls` shows nobody but itself, if that.
+/// `callgate ls` lists nobody, apart from itself.
 fn expect_empty(bus: &Bus) {
     proc::eventually("the bus is empty", || {
         let output = bus.command(&["ls", "--json"]).output().expect("it runs");
@@ -144,7 +143,7 @@ fn is_command(plugin: &serde_json::Value) -> bool {
 const LISTENERS: usize = 8;
 const TOPICS: usize = 8;
 
-/// Who had a hundred topics to hear looked at each of them now and then, or one event woke everybody again and again.
+/// Listeners of a hundred topics do no work while there are no events, and one event wakes each of them once.
 #[test]
 fn idle_listeners_cost_nothing() {
     let bus = Bus::start(programs!());
@@ -183,7 +182,7 @@ fn idle_listeners_cost_nothing() {
     println!("in {:?} {before:?} -> {now:?}", window());
     assert!(now.ticks - before.ticks <= 5, "listeners use time");
     assert!(now.sleeps - before.sleeps <= 5, "listeners wake up");
-    // They are not deaf.
+    // They still hear events.
     let process = sender.id();
     sender.ask("send 3");
     assert_eq!(sender.ask("flush"), "OK");

@@ -1,4 +1,4 @@
-//! Kernels, and what stands in front of them, that give less than they should.
+//! Kernels, and filters in front of them, that support less than they should.
 #![forbid(unsafe_code)]
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -14,15 +14,15 @@ use nix::sys::socket::{
 };
 use tempfile::TempDir;
 
-/// `EPERM` and `ENOSYS`, as seccomp profiles answer what they do not know, and what none should.
+/// `EPERM` and `ENOSYS`, with which seccomp profiles answer unknown calls, and an error that none should give.
 const ANSWERS: [(&str, &str); 3] = [
     ("1", "seccomp"),
     ("38", "Linux 5.16"),
     ("22", "Invalid argument"),
 ];
 
-/// A container's profile answered `futex_waitv` with EPERM, which passed for a kernel that has it, and
-/// every wait spun.
+/// If a container's profile refuses `futex_waitv` with EPERM, connecting and starting a broker fail with that reason.
+/// It is not taken for a kernel that has the call, on which every wait would then spin.
 #[test]
 fn who_may_not_wait_is_told_so_when_it_connects_or_starts_a_broker() {
     let bus = Bus::start(programs!());
@@ -36,7 +36,7 @@ fn who_may_not_wait_is_told_so_when_it_connects_or_starts_a_broker() {
     }
 }
 
-/// A plugin that restricts itself after it has connected spun in every wait from then on.
+/// A plugin that restricts itself after it has connected sleeps in its waits, and does not spin.
 #[test]
 fn who_may_not_wait_any_more_sleeps_and_does_not_spin() {
     let bus = Bus::start(programs!());
@@ -46,15 +46,15 @@ fn who_may_not_wait_any_more_sleeps_and_does_not_spin() {
         let line = peer.ask("1500");
         let (outcome, ticks) = line.split_once(' ').expect("two words");
         assert_eq!(outcome, "OK");
-        // Of 150, where a tick is ten milliseconds and the wait spins.
+        // A wait that spins would take 150, with ticks of ten milliseconds.
         let ticks: u64 = ticks.parse().expect("a number");
         assert!(ticks < 60, "{ticks} ticks in a call of 1.5 s");
         assert_eq!(peer.ask("1").split(' ').next(), Some("OK"));
     }
 }
 
-/// A command in a time namespace of its own, whose monotonic clock is so many seconds ahead. `None`
-/// where this process may not make one.
+/// A command in a time namespace of its own, whose monotonic clock is so many seconds ahead. `None` if this process
+/// may not make one.
 fn in_other_time(ahead: u32, program: &str, arguments: &[&str]) -> Option<Command> {
     let ahead = ahead.to_string();
     for privilege in [&["-T"][..], &["-r", "-T"]] {
@@ -74,8 +74,8 @@ fn in_other_time(ahead: u32, program: &str, arguments: &[&str]) -> Option<Comman
     None
 }
 
-/// A provider in a container with a clock of its own found that every call had come too late, or had
-/// all the time of the world. Two plugins that share such a clock call each other.
+/// Plugins with different clocks are told so when they are linked. Otherwise every call would seem late to the
+/// provider, or to have time without end. Two plugins that share such a clock can call each other.
 #[test]
 fn plugins_with_different_clocks_are_told_so_when_they_are_linked() {
     let bus = Bus::start(programs!());
@@ -89,7 +89,7 @@ fn plugins_with_different_clocks_are_told_so_when_they_are_linked() {
     let Some(ahead) = peer(100_000, "Ahead") else {
         return;
     };
-    // A difference that no hello takes.
+    // Two seconds: no hello takes so long, so the broker notices the difference.
     let near = peer(2, "Near").expect("as before");
     let same = peer(0, "Same").expect("as before");
     let caller = bus.plugin("Caller");
@@ -119,7 +119,7 @@ fn plugins_with_different_clocks_are_told_so_when_they_are_linked() {
     drop((ahead, near, same));
 }
 
-/// A socket at which as many wait as it has room for, and who else connects.
+/// A socket whose queue is full of waiting connections, and one more that connects.
 struct Queue {
     directory: TempDir,
     listener: OwnedFd,
@@ -160,7 +160,7 @@ impl Queue {
     }
 }
 
-/// A broker that was busy for a moment, while many plugins started, was none.
+/// If many plugins start and the broker's queue is full for a moment, they wait for it.
 #[test]
 fn a_full_queue_is_waited_for() {
     let queue = Queue::full();
@@ -175,7 +175,7 @@ fn a_full_queue_is_waited_for() {
     for word in ["did not take", "bus.sock", &format!("pid {pid}")] {
         assert!(error.message().contains(word), "{word}: {error}");
     }
-    // Once there is room it goes on.
+    // They go on once the queue has room.
     let listener = queue.listener.as_fd().as_raw_fd();
     thread::scope(|scope| {
         let error = scope.spawn(|| queue.connect(Duration::from_secs(2)));
@@ -192,8 +192,7 @@ fn a_full_queue_is_waited_for() {
     });
 }
 
-/// What was wrong with the broker was said of none in particular, and the same whether there had never
-/// been one or it had just ended.
+/// An error names the broker that it is about, and says whether there never was one or it has just ended.
 #[test]
 fn errors_name_the_broker_that_is_meant() {
     let mut bus = Bus::start(programs!());
@@ -207,7 +206,7 @@ fn errors_name_the_broker_that_is_meant() {
     assert!(lost.message().starts_with(&who), "{lost}");
     assert!(!lost.message().contains("callgate serve"), "{lost}");
     assert_eq!(gate.invoke(()).unwrap_err().message(), lost.message());
-    // Whoever is told by the error of a larger step wants to know of which gate it is.
+    // An error of a larger operation also names the gate.
     for error in [
         plugin.subscriber::<(), ()>("Q.New").map(drop).unwrap_err(),
         plugin.watch("Q.New").map(drop).unwrap_err(),

@@ -1,7 +1,7 @@
-//! Random parties are killed at random instants, again and again.
+//! Random processes are killed at random instants, again and again.
 //!
-//! A hundred kills by default; `CALLGATE_KILLS=1000` for the long run, `CALLGATE_SEED` to have a
-//! run again (as far as chance was the test's own).
+//! A hundred kills by default; `CALLGATE_KILLS=1000` for a long run. `CALLGATE_SEED` repeats a run, as far as the
+//! test's own choices decide it.
 #![forbid(unsafe_code)]
 
 use std::fs::{File, read_to_string};
@@ -33,7 +33,7 @@ struct Party {
     of: &'static [&'static str],
     process: Process,
     is_ready: bool,
-    /// Right answers that it is known to have had.
+    /// How many right answers it has reported so far.
     answered: u64,
 }
 
@@ -89,7 +89,7 @@ impl Party {
         }
     }
 
-    /// Kills it and starts it again under the same name, whether or not anybody has noticed.
+    /// Kills it and starts it again under the same name, whether or not anybody has noticed the end.
     fn replace(&mut self, bus: &Bus) {
         self.process.signal(Signal::SIGKILL);
         self.process.wait();
@@ -101,8 +101,7 @@ impl Party {
         stress::counts(&mut self.process)
     }
 
-    /// Waits until the threads `which` have been answered again; gives the number of answers
-    /// since the last time.
+    /// Waits until the threads `which` have been answered again. Returns the number of answers since the last time.
     fn expect_progress(&mut self, which: Range<usize>) -> u64 {
         self.wait_ready();
         let counts = stress::expect_progress(&mut self.process, which);
@@ -125,9 +124,9 @@ struct World {
     bus: Bus,
     providers: Vec<Party>,
     callers: Vec<Party>,
-    /// Right answers that callers are known to have had.
+    /// How many right answers the callers have reported so far.
     answered: u64,
-    /// Everybody who was killed.
+    /// The process numbers of all that were killed.
     killed: Vec<u32>,
 }
 
@@ -149,21 +148,21 @@ impl World {
         self.providers = PROVIDERS.iter().map(start).collect();
     }
 
-    /// Every thread of every caller is answered again, by every provider.
+    /// Waits until every thread of every caller is answered again, by every provider.
     fn expect_progress(&mut self) {
         for caller in &mut self.callers {
             self.answered += caller.expect_progress(0..2 * PROVIDERS.len());
         }
     }
 
-    /// Kills one party and starts it again; says whether it was a caller.
+    /// Kills one party and starts it again; returns whether it was a caller.
     fn replace_one(&mut self, random: &mut Random) -> bool {
         let at = random.below(PROVIDERS.len() + CALLERS.len());
         let party = self.providers.iter_mut().chain(&mut self.callers).nth(at);
         let party = party.expect("there are so many");
         self.killed.push(party.process.id());
         party.replace(&self.bus);
-        // Otherwise it may be killed again when it has hardly begun.
+        // Otherwise it may be killed again before it has really begun.
         if random.below(4) == 0 {
             party.wait_ready();
         }
@@ -196,9 +195,8 @@ fn expect_shared_maps(parties: &[Party], expected: usize) {
     }
 }
 
-/// A plugin that was killed left its links' memory mapped in its peers, its descriptors in the
-/// broker, a caller asleep for ever, or a name that nobody could take again; or the same caller
-/// did not find the provider that was started anew.
+/// A killed plugin leaves nothing behind: no memory of its links in its peers, no descriptors in the broker, no
+/// caller that sleeps for ever, no name that stays taken. The same caller finds the provider that is started again.
 #[test]
 fn random_kills_hurt_nobody_else() {
     let mut random = Random::new("random kills");
@@ -224,7 +222,7 @@ fn random_kills_hurt_nobody_else() {
     let (start, total, mut of_callers) = (Instant::now(), kills(), 0);
     while world.killed.len() < total {
         random.pause(20);
-        // Now and then two at once.
+        // Sometimes two at once.
         for _ in 0..1 + random.below(4) / 3 {
             of_callers += usize::from(world.replace_one(&mut random));
         }
@@ -268,9 +266,8 @@ fn plugins(bus: &Bus) -> usize {
     listing["plugins"].as_array().map_or(0, Vec::len)
 }
 
-/// The broker was killed, and plugins that had long been linked stood still; or a caller that
-/// was just being linked slept for ever on what nobody would send; or nobody was told of deaths
-/// any more; or the next broker did not get the socket.
+/// When the broker is killed, plugins that are linked go on. A caller that is being linked does not sleep for ever on
+/// a record that nobody will send, deaths are still noticed, and the next broker gets the socket.
 #[test]
 fn links_outlive_a_broker_that_is_killed_at_any_instant() {
     let mut random = Random::new("kills of the broker");
@@ -284,7 +281,7 @@ fn links_outlive_a_broker_that_is_killed_at_any_instant() {
         bellows.wait_ready();
         let mut linked = Party::mortal(&bus, "stress", "west", &["anvil", "bellows"]);
         linked.expect_progress(0..4);
-        // One more is on its way, at any point of it.
+        // One more plugin is just connecting, at any point of that.
         let log = bus.directory().join("late.log");
         let mut command = bus.peer_command("stress", "east", &["anvil", "bellows"]);
         command.env(ENDS_WITH_BROKER, "yes");
@@ -293,8 +290,7 @@ fn links_outlive_a_broker_that_is_killed_at_any_instant() {
         random.pause(40);
         bus.kill_broker();
         linked.expect_progress(0..4);
-        // Either its threads are answered or are told that there is no way, or it was too late
-        // altogether and said so.
+        // Either its threads are answered or are told that there is no way, or it came too late and said so.
         if late.line(PATIENCE).is_ok() {
             let before = stress::counts(&mut late);
             proc::eventually("who came late does not hang", || {

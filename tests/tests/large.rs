@@ -1,12 +1,11 @@
-//! What large payloads cost the processes that pass them: page faults, memory, and what happens
-//! where there is none.
+//! What large payloads cost the processes that pass them: page faults, memory, and what happens if memory runs out.
 #![forbid(unsafe_code)]
 
 use callgate_layout::payload::MAX_EXTENT_LEN;
 use callgate_tests::{Bus, PATIENCE, Process, proc, programs};
 
 const MIB: u64 = 1 << 20;
-/// Calls among which page faults are counted.
+/// How many calls are made while page faults are counted.
 const CALLS: u64 = 40;
 
 /// A process that provides and calls, and keeps idle memory for so many milliseconds.
@@ -16,7 +15,7 @@ fn peer(bus: &Bus, name: &str, keep_idle: u64) -> Process {
 
 fn call(caller: &mut Process, gate: &str, len: u64, times: u64) -> String {
     caller.say(&format!("call P {gate} {len} {times}"));
-    // In a build without optimisation it takes a while to look at a megabyte.
+    // A build without optimisation takes a while to check a megabyte.
     let line = caller.line(10 * PATIENCE);
     line.unwrap_or_else(|why| panic!("{gate} with {len} bytes: {why:?}"))
 }
@@ -25,8 +24,8 @@ fn faults(process: &mut Process) -> u64 {
     process.ask("faults").parse().expect("a number")
 }
 
-/// Buffers were thrown away after each call, so that every megabyte came in fresh pages: 740 faults
-/// a call, which took ten times as long as everything else of it.
+/// Calls with a megabyte each use their buffers again and cause no page faults. Fresh memory for each call would cost
+/// 740 faults, ten times as much time as all the rest of the call.
 #[test]
 fn a_megabyte_to_and_fro_takes_no_page_faults_at_rest() {
     let bus = Bus::start(programs!());
@@ -41,7 +40,7 @@ fn a_megabyte_to_and_fro_takes_no_page_faults_at_rest() {
             for (who, (before, after)) in
                 ["provider", "caller"].iter().zip(before.iter().zip(after))
             {
-                // Its argument and the first result are in fresh pages, once for all these calls.
+                // The argument and the first result lie in fresh pages, once for all these calls.
                 let (faults, once) = (after - before, 3 * len / 4096);
                 assert!(
                     faults < once + 2 * CALLS,
@@ -52,7 +51,7 @@ fn a_megabyte_to_and_fro_takes_no_page_faults_at_rest() {
     }
 }
 
-/// The memory kept for the next large payload would be kept for ever in a process that sends no other one.
+/// The memory that is kept for the next large payload is given back after it was idle for some time.
 #[test]
 fn memory_of_large_payloads_is_given_back_when_it_was_idle() {
     let bus = Bus::start(programs!());
@@ -66,7 +65,7 @@ fn memory_of_large_payloads_is_given_back_when_it_was_idle() {
         for (pid, before) in pids.iter().zip(before) {
             proc::eventually(gate, || {
                 let now = proc::private_memory(*pid);
-                // The allocator may keep some of what values took.
+                // The allocator may keep some of the memory that values have used.
                 match now < before + 24 * MIB {
                     true => Ok(()),
                     false => Err(format!("before {before}, now {now}")),
@@ -77,7 +76,8 @@ fn memory_of_large_payloads_is_given_back_when_it_was_idle() {
     assert_eq!(provider.ask("unlimit"), "OK");
 }
 
-/// A payload of a power of two took an extent of twice its size, and 64 MiB were refused.
+/// A payload and its archive header fit an extent: one of a power of two does not need twice its size, and 64 MiB are
+/// allowed.
 #[test]
 fn payloads_up_to_64_mib_pass_with_their_archives() {
     let bus = Bus::start(programs!());
@@ -92,16 +92,16 @@ fn payloads_up_to_64_mib_pass_with_their_archives() {
     assert_eq!(call(&mut caller, "Make", most, 1), "RESPONSE_TOO_LARGE");
 }
 
-/// An allocation that failed ended the process, so that a peer chose which plugins of a machine with
-/// limits survive.
+/// If an allocation for a payload fails, the provider refuses that call and lives on. Otherwise a peer could choose
+/// which plugins of a machine with limits survive.
 #[test]
 fn a_provider_without_memory_for_a_payload_refuses_that_call() {
     let bus = Bus::start(programs!());
     let mut provider = peer(&bus, "P", 60_000);
     let mut caller = peer(&bus, "C", 60_000);
-    // More than the allocator has in reserve for a thread.
+    // More than the allocator holds in reserve for a thread.
     let len = 64 * MIB;
-    // The extent is mapped, its payload is not copied.
+    // The extent is mapped, and its payload is not copied.
     assert_eq!(call(&mut caller, "Raw", len, 1), "OK");
     assert_eq!(provider.ask("limit 30"), "OK");
     for _ in 0..3 {
@@ -111,7 +111,7 @@ fn a_provider_without_memory_for_a_payload_refuses_that_call() {
     }
     assert_eq!(provider.ask("unlimit"), "OK");
     assert_eq!(call(&mut caller, "Echo", len, 1), "OK");
-    // Now the copy has a place, but the value made of it has none.
+    // Now there is memory for the copy, but not for the value that is made of it.
     assert_eq!(provider.ask("limit 30"), "OK");
     assert_eq!(call(&mut caller, "Echo", len, 1), "SYSTEM");
     assert_eq!(call(&mut caller, "Echo", MIB, 1), "OK");
@@ -119,13 +119,13 @@ fn a_provider_without_memory_for_a_payload_refuses_that_call() {
     assert_eq!(call(&mut caller, "Echo", len, 1), "OK");
 }
 
-/// The same on the way back.
+/// The same for a result that the caller receives.
 #[test]
 fn a_caller_without_memory_for_a_result_fails_that_call() {
     let bus = Bus::start(programs!());
     let _provider = peer(&bus, "P", 60_000);
     let mut caller = peer(&bus, "C", 2_000);
-    // More than the allocator has in reserve for a thread.
+    // More than the allocator holds in reserve for a thread.
     let len = 64 * MIB;
     assert_eq!(call(&mut caller, "Make", len, 1), "OK");
     let settle = |caller: &mut Process| {
@@ -136,7 +136,7 @@ fn a_caller_without_memory_for_a_result_fails_that_call() {
                 false => Err("it has it".to_owned()),
             }
         });
-        // 64 for what it compares the answer with, and 30.
+        // 64 for the value with which it compares the answer, and 30.
         assert_eq!(caller.ask("limit 94"), "OK");
     };
     settle(&mut caller);

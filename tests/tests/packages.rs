@@ -1,4 +1,4 @@
-//! What stands in the packages' manifests: what they depend on, and whether they can be published.
+//! The packages' manifests: their dependencies, and whether they can be published.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
@@ -7,7 +7,7 @@ use std::process::Command;
 use callgate_tests::workspace::{packages, root};
 use serde_json::Value;
 
-/// The packages that are published, in an order in which that is possible.
+/// The published packages, in an order in which they can be published.
 const PUBLISHED: [&str; 7] = [
     "callgate-layout",
     "callgate-derive",
@@ -30,7 +30,7 @@ fn name(value: &Value) -> &str {
     value["name"].as_str().expect("a name")
 }
 
-/// A program that embeds a broker had to compile a parser of command lines and a histogram.
+/// A program that embeds a broker does not compile what only the command line needs, such as a parser of arguments.
 #[test]
 fn a_host_compiles_nothing_that_only_the_command_line_needs() {
     let only_for_the_command_line = [
@@ -49,7 +49,7 @@ fn a_host_compiles_nothing_that_only_the_command_line_needs() {
     };
     let by_the_program = needed_by("callgate-cli");
     for name in only_for_the_command_line {
-        // Else the name is out of date, and the loop below looks for nothing.
+        // If this fails, the name is out of date, and the loop below checks nothing.
         assert!(by_the_program.contains(name), "{name}");
     }
     for package in ["callgate-layout", "callgate-client", "callgate"] {
@@ -61,8 +61,8 @@ fn a_host_compiles_nothing_that_only_the_command_line_needs() {
     }
 }
 
-/// The client's tests needed the broker and the broker needed the client, so that neither could be
-/// published before the other. Of a dependency without a version Cargo publishes nothing.
+/// Packages can be published one after the other: none needs a later one, and every dependency has a version, without
+/// which Cargo publishes nothing.
 #[test]
 fn packages_can_be_published_one_after_the_other() {
     let packages = packages();
@@ -83,8 +83,7 @@ fn packages_can_be_published_one_after_the_other() {
     }
 }
 
-/// A registry refuses some of these when they are missing, and shows nobody the package for want of
-/// the others.
+/// Published packages have the fields that a registry requires, and those without which nobody finds them.
 #[test]
 fn published_packages_say_what_they_are() {
     let packages = packages();
@@ -102,7 +101,7 @@ fn published_packages_say_what_they_are() {
     }
 }
 
-/// On a 32-bit system the build ended with errors about types that do not match, and no reason.
+/// A build on an unsupported system says so by name, and does not end with errors about types.
 #[test]
 fn other_systems_are_refused_by_name() {
     let path = root().join("layout/src/lib.rs");
@@ -118,7 +117,7 @@ fn other_systems_are_refused_by_name() {
     assert!(message.contains("64-bit little-endian Linux"), "{message}");
 }
 
-/// Nobody else notices when a package or a test gets another name and the justfile keeps the old one.
+/// The justfile names only packages and tests that exist.
 #[test]
 fn the_packages_and_targets_of_the_justfile_exist() {
     let text = std::fs::read_to_string(root().join("justfile")).expect("it is there");

@@ -1,4 +1,4 @@
-//! What plugins may do: refused at the grant, refused at the call, taken back at run time.
+//! What plugins may do: refused when a gate is granted, refused when it is called, and taken back while they run.
 #![forbid(unsafe_code)]
 
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ fn plugin(broker: &Broker, name: &str) -> Plugin {
     connect(broker, name).expect("it may take part")
 }
 
-/// Where a provider's handlers run, and whether plugins of this process call it directly.
+/// How a provider runs its handlers, and whether plugins of this process call it directly.
 const MODES: [(Dispatch, bool); 5] = [
     (Dispatch::Thread, false),
     (Dispatch::Pool(2), false),
@@ -44,7 +44,7 @@ fn code<T>(outcome: Result<T>) -> Option<Code> {
     outcome.err().map(|error| error.code())
 }
 
-/// Waits until something holds that is on its way.
+/// Waits until something holds that takes a moment.
 fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !holds() {
@@ -53,7 +53,7 @@ fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A plugin with a policy could do what the policy does not say.
+/// A plugin may do only what its policy says.
 #[test]
 fn a_plugin_does_what_its_policy_says_and_nothing_else() {
     let rack = Policy::new().provide("Rack.*").call("Mixer.Level");
@@ -81,7 +81,7 @@ fn a_plugin_does_what_its_policy_says_and_nothing_else() {
     assert_eq!(filter.invoke((1,)).unwrap(), 2);
 }
 
-/// A stranger joined a bus that was meant for few.
+/// A strict bus refuses plugins without a policy.
 #[test]
 fn a_strict_bus_refuses_plugins_without_a_policy() {
     let broker = start(|builder| {
@@ -105,7 +105,7 @@ fn a_strict_bus_refuses_plugins_without_a_policy() {
     assert_eq!(error.code(), Code::PermissionDenied);
 }
 
-/// A plugin used up what all others needed.
+/// A plugin that uses up its own limits leaves the others theirs.
 #[test]
 fn limits_are_a_plugin_s_own() {
     let small = Policy::new().provide("*").call("*").gates(1).opens(2);
@@ -125,7 +125,7 @@ fn limits_are_a_plugin_s_own() {
         .collect();
 }
 
-/// Limits that were said, and not kept; or whose error told of the bus's limit instead.
+/// Limits on links and memory are kept, and an error names the plugin's own limit.
 #[test]
 fn limits_of_links_and_memory_are_a_plugin_s_own() {
     let small = Policy::new().call("*").links(1).extent_mib(1);
@@ -137,7 +137,7 @@ fn limits_of_links_and_memory_are_a_plugin_s_own() {
     let _one = one.provide("One.Length", length).unwrap();
     let _two = two.provide("Two.Length", length).unwrap();
     let length = open::<(Vec<u8>,), u64>(&small, "One.Length");
-    // One MiB is all there is, and a bit more would take two.
+    // The limit is one MiB, and a little more would take two.
     let most = 1_000_000;
     assert_eq!(length.invoke((vec![0; most],)).unwrap(), most as u64);
     let error = length.invoke((vec![0; 2 * most],)).unwrap_err();
@@ -148,7 +148,7 @@ fn limits_of_links_and_memory_are_a_plugin_s_own() {
     let error = error.map(|_| ()).unwrap_err();
     assert_eq!(error.code(), Code::Overloaded, "{error}");
     assert!(error.to_string().contains("has 1 links"), "{error}");
-    // Others have what they need, also of whom the small one calls.
+    // The others get what they need, including those that the small plugin calls.
     for gate in ["One.Length", "Two.Length"] {
         let length = open::<(Vec<u8>,), u64>(&large, gate);
         assert_eq!(
@@ -158,14 +158,14 @@ fn limits_of_links_and_memory_are_a_plugin_s_own() {
     }
 }
 
-/// One plugin that opens gates without end is ended by its own limit, not by everybody's.
+/// A plugin that opens gates without end meets its own rate limit, not that of the bus.
 #[test]
 fn the_rate_of_requests_is_a_plugin_s_own() {
     let chatty = Policy::new().call("*").requests_per_second(5);
     let broker = start(|builder| builder.plugin("Chatty", chatty));
     let (chatty, other) = (plugin(&broker, "Chatty"), plugin(&broker, "Other"));
-    // Of ten requests at once. The first opening is not counted, because it has nothing open yet, but its
-    // closing is, so that the eleventh is an opening, which waits to be answered.
+    // Ten requests at once are allowed. The first opening is not counted, because the plugin has nothing open yet.
+    // Its closing is. So the eleventh request is an opening, which waits for its answer.
     chatty.list().unwrap();
     let ended = |plugin: &Plugin| {
         (0..1000).find_map(|n| code(plugin.subscriber::<(), ()>(&format!("Any.{n}"))))
@@ -174,7 +174,7 @@ fn the_rate_of_requests_is_a_plugin_s_own() {
     assert_eq!(ended(&other), None);
 }
 
-/// A plugin whose right was taken back went on calling.
+/// A plugin whose right to call is taken back is refused, and may call when it has the right again.
 #[test]
 fn a_right_to_call_is_taken_back_and_given_again() {
     for mode in MODES {
@@ -192,8 +192,8 @@ fn a_right_to_call_is_taken_back_and_given_again() {
             await_that("it is refused", || {
                 code(gate.invoke((1,))) == Some(Code::PermissionDenied)
             });
-            // From then on always; and as soon as the subscriber's side has heard of it, also where
-            // it waits for the gate.
+            // The provider refuses at once. The subscriber's side refuses as soon as it has been told, also while it
+            // waits for the gate.
             assert_eq!(code(gate.invoke((1,))), Some(Code::PermissionDenied));
             await_that("nobody waits for it", || {
                 code(gate.wait_ready(PATIENCE)) == Some(Code::PermissionDenied)
@@ -206,7 +206,7 @@ fn a_right_to_call_is_taken_back_and_given_again() {
     }
 }
 
-/// A gate that its plugin may not provide any more was still called.
+/// A gate that its plugin may no longer provide is not called.
 #[test]
 fn a_right_to_provide_is_taken_back() {
     for mode in MODES {
@@ -228,7 +228,8 @@ fn a_right_to_provide_is_taken_back() {
         });
         let again = provider.provide("Provider.New", |n: u64| n);
         assert_eq!(code(again), Some(Code::PermissionDenied));
-        // The right alone does not bring the gate back, and who provides it anew is told what is in the way.
+        // Giving the right back does not bring the gate back. A plugin that provides it again is told what is in the
+        // way.
         broker.set_policy("Provider", None).unwrap();
         assert_eq!(code(gate.invoke((1,))), Some(Code::NotReady));
         let again = provider.provide("Provider.Gate", |n: u64| n + 2);

@@ -1,6 +1,6 @@
-//! Ten thousand calls in flight at once, and nobody who waits.
+//! Ten thousand calls in flight at once, with no thread that waits.
 //!
-//! One test in a process of its own, whose threads, descriptors, maps and memory it counts.
+//! There is one test, in a process of its own, because it counts threads, descriptors, maps and memory.
 #![forbid(unsafe_code)]
 
 use std::alloc::System;
@@ -27,9 +27,9 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const PROVIDERS: usize = 10;
 const CALLS: usize = 10_000;
-/// The one that is killed.
+/// The provider that is killed.
 const VICTIM: usize = 3;
-/// Slots that one gate may have of a link.
+/// How many slots of a link one gate may have.
 const OF_A_GATE: usize = 32;
 
 /// A provider in a process of its own.
@@ -54,7 +54,7 @@ impl Provider {
         }
     }
 
-    /// Has it answer so many of the calls that it holds, or that come from now on.
+    /// Makes it answer so many of the calls that it holds, or that arrive from now on.
     fn answer(&mut self, count: usize) {
         self.process.ask(&format!("answer {count}"));
     }
@@ -69,13 +69,13 @@ impl Provider {
     }
 }
 
-/// Bytes that this process has of its allocator.
+/// The bytes that this process has from its allocator.
 fn allocated() -> usize {
     let stats = ALLOCATOR.stats();
     stats.bytes_allocated - stats.bytes_deallocated
 }
 
-/// One call's number and bytes.
+/// The number and the bytes of one call.
 fn request(n: usize) -> Vec<u8> {
     let length = match n % 1000 {
         0 => 300_000,
@@ -94,12 +94,12 @@ struct Told {
 
 impl Wake for Told {
     fn wake(self: Arc<Self>) {
-        // Nobody listens any more when the test has failed.
+        // When the test has failed, nobody receives this.
         let _ = self.ready.send(self.number);
     }
 }
 
-/// All calls, and who is told of them.
+/// All calls, and the channel through which their wakers report.
 struct Calls {
     calls: Vec<Option<(Sent, Waker)>>,
     ready: Receiver<usize>,
@@ -109,7 +109,7 @@ struct Calls {
 }
 
 impl Calls {
-    /// Sends them all, to one provider after the other. None is answered yet.
+    /// Sends all calls, to one provider after the other. None is answered yet.
     fn send(providers: &[Provider]) -> Calls {
         let (told, ready) = channel();
         let send = |number: usize| {
@@ -131,7 +131,7 @@ impl Calls {
         calls
     }
 
-    /// Polls a call; whether it is over.
+    /// Polls a call; returns whether it is over.
     fn poll(&mut self, number: usize) -> bool {
         let Some((sent, waker)) = &mut self.calls[number] else {
             return false;
@@ -146,7 +146,7 @@ impl Calls {
         true
     }
 
-    /// Drops so many of those that are not over.
+    /// Drops so many of the calls that are not over.
     fn drop_some(&mut self, random: &mut Random, mut count: usize) {
         while count > 0 && self.told + self.dropped < CALLS {
             if self.calls[random.below(CALLS)].take().is_some() {
@@ -156,7 +156,7 @@ impl Calls {
         }
     }
 
-    /// Waits until somebody is told, and looks at what came.
+    /// Waits until a waker is called, and polls that call.
     fn next(&mut self) {
         let number = self.ready.recv_timeout(PATIENCE);
         self.poll(number.expect("somebody is told"));
@@ -172,7 +172,7 @@ impl Calls {
         }
     }
 
-    /// Each that was not dropped has one outcome, and the right one.
+    /// Checks that each call that was not dropped has one outcome, and the right one.
     fn check(&self, victim_ran: &HashSet<u64>) {
         let mut gone = [0, 0];
         for (number, outcome) in self.outcomes.iter().enumerate() {
@@ -195,7 +195,7 @@ impl Calls {
     }
 }
 
-/// All slots that a gate may have are free: so many calls come to its handler at once.
+/// Checks that all slots of a gate are free: so many calls reach its handler at once.
 fn expect_slots(provider: &mut Provider) {
     let sent: Vec<_> = (0..OF_A_GATE)
         .map(|n| provider.gate.send(&request(n + 2)).expect("a slot"))
@@ -214,9 +214,8 @@ fn expect_slots(provider: &mut Provider) {
     }
 }
 
-/// A host could not have more calls in flight than threads, and each that waited for an answer held a
-/// turn. What is sent is told of, whatever becomes of the others and of their providers; and when all
-/// is over, nothing is left of it.
+/// A host can have more calls in flight than threads. The outcome of each sent call is reported, whatever happens to
+/// the others and their providers. When all are over, nothing is left behind.
 #[test]
 fn ten_thousand_calls_are_in_flight_without_a_thread_each() {
     let begun = Instant::now();
@@ -228,7 +227,7 @@ fn ten_thousand_calls_are_in_flight_without_a_thread_each() {
     let mut providers: Vec<Provider> = (0..PROVIDERS).map(start).collect();
     let own = std::process::id();
     let before = threads(own);
-    // Memory that is allocated only once is allocated by a call to each.
+    // A call to each provider allocates what is allocated only once.
     providers.iter_mut().for_each(expect_slots);
     let (holdings, least) = (Holdings::at_rest(own), allocated());
 

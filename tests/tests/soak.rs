@@ -1,7 +1,6 @@
-//! Calls of every kind for a long time: nothing wrong, nothing leaked.
+//! Calls of every kind for a long time: no wrong outcome, and nothing leaked.
 //!
-//! `CALLGATE_SOAK` says how many calls (a hundredth of a million unless given), `CALLGATE_SEED`
-//! which.
+//! `CALLGATE_SOAK` says how many calls (ten thousand by default), `CALLGATE_SEED` which.
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,9 +18,9 @@ use callgate_tests::{Bus, PATIENCE, Process, proc, programs};
 use nix::sys::signal::Signal;
 
 const THREADS: u64 = 4;
-/// What memory may grow by after the first tenth: allocators keep what they were given once.
+/// How much memory may grow after the first tenth: allocators keep memory that they were given once.
 const SLACK: u64 = 6 << 20;
-/// A run of so many calls may wait until extents are given back.
+/// A run of this many calls may wait until extents are given back.
 const LONG: u64 = 100_000;
 /// The shared memory of a link without extents.
 const OUTBOXES: u64 = 2 * 86_016;
@@ -34,7 +33,7 @@ struct Held {
 }
 
 impl Held {
-    /// What a process holds at rest. A descriptor on its way to a map was taken for one that stays.
+    /// What a process holds at rest: a descriptor on its way to a map does not count.
     fn of(process: u32) -> Held {
         Held {
             descriptors: Holdings::at_rest(process).descriptors,
@@ -43,7 +42,7 @@ impl Held {
     }
 }
 
-/// The parties of a run.
+/// The processes of a run.
 struct Soak {
     gates: Vec<Gates>,
     /// A caller that is a process of its own.
@@ -52,7 +51,7 @@ struct Soak {
 }
 
 impl Soak {
-    /// Goes on until so many calls were made, a fifth of them by the other process.
+    /// Continues until so many calls were made, a fifth of them by the other process.
     fn run(&mut self, until: u64, random: &mut Random) {
         self.other.say(&(until / (THREADS + 1)).to_string());
         let until = until - until / (THREADS + 1);
@@ -66,15 +65,15 @@ impl Soak {
                 });
             }
         });
-        // It waits, however long that takes; its end shows at once.
+        // This waits as long as necessary; if the process ends, it returns at once.
         let line = self.other.line(Duration::from_secs(3_600));
         assert_eq!(line.as_deref(), Ok("made"), "the other caller");
     }
 
-    /// Takes everything there is at once. Extents that are idle go back by and by; those of which
-    /// a part was lost never would.
+    /// Takes everything at once. Idle extents are given back after a while; an extent of which a part was lost never
+    /// would be.
     fn expect_all_back(&mut self, caller: &Plugin, (is_direct, is_long): (bool, bool)) {
-        // Whether this process calls its provider directly: then it has no slots.
+        // Whether this process calls its provider directly: then there are no slots.
         let expect_own = match is_direct {
             true => expect_turns,
             false => expect_all,
@@ -93,7 +92,7 @@ impl Soak {
             assert!(Instant::now() < until, "not given back: {now:?}");
             thread::sleep(Duration::from_millis(100));
         }
-        // Without an extent, all blocks of the payload blocks are needed.
+        // Without an extent, this needs all payload blocks.
         expect_own(caller);
         assert_eq!(self.other.ask("all"), "all");
         let now = granted(caller);
@@ -101,7 +100,7 @@ impl Soak {
     }
 }
 
-/// What the provider is kept by.
+/// Keeps the provider alive.
 enum Provider {
     There(Process),
     Here(#[allow(dead_code, reason = "ends when it is dropped")] std::sync::Arc<Stage>),
@@ -117,7 +116,7 @@ fn provider(bus: &Bus, mode: &str) -> Provider {
     Provider::Here(stage.expect("the gates are free"))
 }
 
-/// Runs one test at a time, because the resources of this process are counted.
+/// Runs one test at a time, because it counts the resources of this process.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -170,33 +169,32 @@ fn granted(caller: &Plugin) -> Vec<u64> {
         .collect()
 }
 
-/// A thousandth of the calls left something behind, and after a day nothing went.
+/// Nothing stays behind: a call in a thousand that leaves something would stop everything after a day.
 #[test]
 fn nothing_is_lost_on_a_thread() {
     soak("thread");
 }
 
-/// As above.
+/// The same in a pool.
 #[test]
 fn nothing_is_lost_on_a_pool() {
     soak("pool");
 }
 
-/// As above.
+/// The same in a pump.
 #[test]
 fn nothing_is_lost_in_a_pump() {
     soak("pump");
 }
 
-/// As above, where handlers run on their callers' threads, except those of the other process.
+/// The same for handlers on their callers' threads, besides the calls of the other process.
 #[test]
 fn nothing_is_lost_inside_a_process() {
     soak("direct");
 }
 
-/// The slots of a link were counted by 64 calls, of which the rule lets 48 be under way: the others
-/// found a slot only where the provider was quick to give one back, and on a busy machine it was not.
-/// Here it gives none back.
+/// A link allows 48 calls to be under way outside of chains, and counting the slots depends only on that rule. With
+/// 64 calls the others would find a slot only if the provider were quick to free one. Here it frees none.
 #[test]
 fn slots_are_counted_by_the_rule_however_slow_the_provider_is() {
     let _alone = alone();
@@ -206,7 +204,7 @@ fn slots_are_counted_by_the_rule_however_slow_the_provider_is() {
     let hang = hanging(&caller);
     provider.signal(Signal::SIGSTOP);
     assert_eq!(missing(&hang), 0);
-    // All of them are still taken, so that now there is none.
+    // All of them are still taken, so none is free now.
     assert_eq!(missing(&hang), OUTSIDE_CHAINS);
     provider.signal(Signal::SIGCONT);
     expect_all(&caller);

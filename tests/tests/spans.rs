@@ -1,4 +1,4 @@
-//! The spans that people see who follow calls.
+//! The spans that people see when they follow calls.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -70,15 +70,15 @@ fn expected(gate: &str) -> [Span; 2] {
     [span("callgate.call", call), span("callgate.handle", handle)]
 }
 
-/// The spans of what is done.
+/// The spans that `act` makes.
 fn seen(act: impl FnOnce()) -> Vec<Span> {
     SEEN.lock().expect("nobody panicked").clear();
     act();
     std::mem::take(&mut *SEEN.lock().expect("nobody panicked"))
 }
 
-/// A call that nobody could follow from one plugin into the other: one of raw bytes only on one
-/// side.
+/// A call, also one of raw bytes, makes a span on both sides, so that it can be followed from one plugin into the
+/// other.
 #[test]
 fn a_call_shows_on_both_sides() {
     tracing::subscriber::set_global_default(Collector).unwrap();

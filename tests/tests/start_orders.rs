@@ -1,4 +1,4 @@
-//! Two plugins and a broker that start in any order: no first call is lost, nobody hangs.
+//! Two plugins and a broker that start in any order: no first call is lost, and none hangs.
 //!
 //! `CALLGATE_STARTS` says how many orders, `CALLGATE_SEED` which.
 #![forbid(unsafe_code)]
@@ -15,17 +15,17 @@ use callgate_tests::random::Random;
 use callgate_tests::shorthand::connect_early;
 use callgate_tests::{Bus, PATIENCE, Process, programs};
 
-/// The threads on which the provider's handlers run, and whether callers of its process may run them.
+/// The provider's dispatch, and whether callers of its process may run its handlers.
 const MODES: [(Dispatch, bool); 4] = [
     (Dispatch::Thread, false),
     (Dispatch::Pool(2), false),
     (Dispatch::Pump, false),
     (Dispatch::Thread, true),
 ];
-/// The number of orders of processes.
+/// How many orders of processes are tried.
 const PROCESSES: usize = 51;
 
-/// How long a party waits before it starts: not at all, a little, or until others are well on.
+/// How long a process waits before it starts: not at all, a little, or until the others have made progress.
 fn pause(random: &mut Random) -> Duration {
     match random.below(4) {
         0 | 1 => Duration::ZERO,
@@ -34,7 +34,7 @@ fn pause(random: &mut Random) -> Duration {
     }
 }
 
-/// One start; the answer to the first call.
+/// Starts everything once; returns the answer to the first call.
 fn start(socket: &Path, random: &mut Random) -> u64 {
     let [broker, provider, caller, call] = [(); 4].map(|()| pause(random));
     let (dispatch, direct) = MODES[random.below(MODES.len())];
@@ -79,7 +79,7 @@ fn plugin(socket: &Path, name: &str) -> PluginBuilder {
     Plugin::builder(name).socket(socket).direct_calls(false)
 }
 
-/// A gate was opened in the moment in which it was provided, and its subscriber was never told.
+/// A gate that is opened at the moment when it is provided becomes ready for its subscriber.
 #[test]
 fn whatever_starts_first_the_first_call_is_answered() {
     let given = std::env::var("CALLGATE_STARTS").ok();
@@ -97,7 +97,7 @@ fn whatever_starts_first_the_first_call_is_answered() {
     println!("{starts} starts in {:?}", begin.elapsed());
 }
 
-/// As above, between processes, which share no clock, no lock and no scheduler with each other.
+/// The same between processes, which share no clock, lock or scheduler.
 #[test]
 fn whatever_process_starts_first_the_first_call_is_answered() {
     let mut random = Random::new("start orders of processes");
@@ -122,7 +122,7 @@ fn whatever_process_starts_first_the_first_call_is_answered() {
                     caller = Some(Process::spawn(call));
                 }
             }
-            // Long enough, often, for a process to come as far as waiting for the others.
+            // Often long enough for a process to wait for the others already.
             random.pause(12);
         }
         let mut caller = caller.expect("it was started");

@@ -1,8 +1,8 @@
-//! Kills and stops at random instants, while calls with payloads of up to eight megabytes run over
-//! threads, pools, pumps and chains.
+//! Kills and stops at random instants, while calls with payloads of up to eight megabytes run in threads, pools,
+//! pumps and chains.
 //!
-//! A few seconds by default; `CALLGATE_STORM=300` for so many, `CALLGATE_SEED` to have the same choices
-//! again (what the scheduler does stays its own).
+//! It runs a few seconds by default, or `CALLGATE_STORM` seconds. `CALLGATE_SEED` repeats the same choices, but not
+//! those of the scheduler.
 #![forbid(unsafe_code)]
 
 use std::time::{Duration, Instant};
@@ -13,20 +13,20 @@ use callgate_tests::storm::Counts;
 use callgate_tests::{Bus, Process, proc, programs};
 use nix::sys::signal::Signal;
 
-/// The last of them is never killed, only stopped.
+/// The last of them is stopped, but never killed.
 const PROVIDERS: [(&str, &str); 4] = [
     ("anvil", "thread"),
     ("bellows", "pool"),
     ("chisel", "pump"),
     ("steady", "thread"),
 ];
-/// As above.
+/// The same for callers.
 const CALLERS: [(&str, &str); 3] = [("west", "thread"), ("east", "pump"), ("constant", "pool")];
 /// Doorbell and status page, which every plugin has.
 const OWN_PAGES: usize = 2;
 /// Both outboxes, the peer's status page and its doorbell.
 const LINK_MAPS: usize = 4;
-/// How long somebody is stopped at most, in milliseconds.
+/// The longest stop, in milliseconds.
 const STOP: usize = 3_000;
 /// How many are stopped at a time.
 const STOPPED: usize = 2;
@@ -38,7 +38,7 @@ fn length() -> Duration {
     Duration::from_secs(given.and_then(|secs| secs.parse().ok()).unwrap_or(4))
 }
 
-/// A plugin that is stopped, and killed and started again.
+/// A plugin that is stopped, or killed and started again.
 struct Party {
     name: &'static str,
     mode: &'static str,
@@ -50,7 +50,7 @@ struct Party {
     is_resting: bool,
     /// Whether it knows that there may be no broker.
     is_warned: bool,
-    /// What it has counted, as far as it told.
+    /// Its counts, as far as it has reported them.
     counts: Counts,
 }
 
@@ -82,7 +82,7 @@ impl Party {
         }
     }
 
-    /// Reads what it has said; fails the test where it has ended, which it does when it finds a fault.
+    /// Reads what it has printed. Fails the test if it has ended, which it does when it finds a fault.
     fn hear(&mut self) {
         let is_alive = proc::is_alive(self.process.id());
         while let Ok(line) = self.process.line(Duration::ZERO) {
@@ -116,7 +116,7 @@ impl Party {
         });
     }
 
-    /// Waits until it has had right answers again from these of all gates.
+    /// Waits until it has had right answers again from all of these gates.
     fn expect_progress(&mut self, gates: &[usize]) {
         let before = self.counts.doors.clone();
         let count = |doors: &[u64], at| doors.get(at).copied().unwrap_or_default();
@@ -127,7 +127,7 @@ impl Party {
         });
     }
 
-    /// Waits until it has maps of its links and of nothing else: no extent is kept.
+    /// Waits until it has the maps of its links and no others: no extent is kept.
     fn expect_links(&self, links: usize) {
         let (pid, expected) = (self.process.id(), OWN_PAGES + links * LINK_MAPS);
         eventually(
@@ -143,12 +143,12 @@ impl Party {
     }
 }
 
-/// The bus and everybody on it.
+/// The bus and all plugins on it.
 struct World {
     bus: Bus,
     parties: Vec<Party>,
     random: Random,
-    /// What those had counted that were killed.
+    /// The counts of those that were killed.
     told: Counts,
     killed: Vec<u32>,
     stops: usize,
@@ -182,7 +182,7 @@ impl World {
             self.parties.iter_mut().for_each(Party::hear);
             self.go_on(Instant::now());
             match self.random.below(20) {
-                // Now and then two at once.
+                // Sometimes two at once.
                 0..9 => (0..1 + self.random.below(4) / 3).for_each(|_| self.replace_one()),
                 9..19 => self.stop_one(),
                 _ => self.stop_broker(),
@@ -191,7 +191,7 @@ impl World {
         self.go_on(Instant::now() + 2 * Duration::from_millis(STOP as u64));
     }
 
-    /// Kills somebody, stopped or not, and starts it again under the same name.
+    /// Kills one, stopped or not, and starts it again under the same name.
     fn replace_one(&mut self) {
         let at = self.random.below(self.parties.len());
         let party = &mut self.parties[at];
@@ -206,7 +206,7 @@ impl World {
         *party = Party::start(&self.bus, (party.name, party.mode), &mut self.random);
     }
 
-    /// Mostly for a moment, now and then for long.
+    /// Mostly a moment, sometimes long.
     fn millis(&mut self) -> usize {
         1 + self.random.below(STOP) * self.random.below(STOP) / STOP
     }
@@ -231,7 +231,7 @@ impl World {
         self.stops += 1;
     }
 
-    /// Lets those go on whose time is up.
+    /// Continues those whose stop is over.
     fn go_on(&mut self, now: Instant) {
         let is_over = |until: Option<Instant>| until.is_some_and(|until| until <= now);
         for party in &mut self.parties {
@@ -266,7 +266,7 @@ impl World {
         }
     }
 
-    /// What those hold that are never killed.
+    /// What the processes hold that are never killed.
     fn held(&self) -> Vec<(u32, usize, Holdings)> {
         for party in &self.parties {
             let links = if party.is_caller {
@@ -282,7 +282,7 @@ impl World {
             .collect()
     }
 
-    /// The broker ends, and those that are linked go on.
+    /// Ends the broker; linked plugins go on.
     fn lose_broker(&mut self) {
         self.say("go");
         self.say("no broker");
@@ -290,7 +290,7 @@ impl World {
             .for_each(|caller| caller.wait_for("is warned", |caller| caller.is_warned));
         self.random.pause(300);
         self.bus.kill_broker();
-        // For what is large, the broker would have to allocate.
+        // Large payloads would need memory from the broker.
         self.expect_progress(&[0]);
         self.rest();
     }
@@ -310,14 +310,14 @@ fn plugins(bus: &Bus) -> (usize, usize) {
     (count("plugins"), count("links"))
 }
 
-/// A call returned long after its deadline or never, or with bytes of another call; or what was killed
-/// or stopped left something behind, or somebody could not be called any more.
+/// Calls return soon after their deadlines, and with their own bytes. A plugin that was killed or stopped leaves
+/// nothing behind, and all others can still be called.
 #[test]
 fn kills_and_stops_hurt_no_call_and_leave_nothing() {
     let mut random = Random::new("storm");
     let bus = Bus::start_open(programs!());
     let broker = bus.broker.as_ref().expect("it was started").id();
-    // What the broker allocates once, it has after the first large call.
+    // After the first large call, the broker has allocated what it allocates once.
     let first = bus.peer("large", "first", &["100"]);
     let mut second = bus.peer("large", "second", &["100"]);
     assert_eq!(second.ask("call first Echo 2000000 1"), "OK");

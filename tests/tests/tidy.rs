@@ -1,4 +1,4 @@
-//! The rules of this house, as far as a program can check them.
+//! The rules of this code base, as far as a program can check them.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -8,19 +8,20 @@ use std::process::Command;
 use callgate_tests::workspace::{packages, read, root};
 use serde_json::Value;
 
-/// The most lines of a source file: what one can keep in mind.
+/// The most lines of a source file: as much as a reader can keep in mind.
 const MOST_LINES: usize = 400;
-/// The word, so that this file does not contain it.
+/// The word in two parts, so that this file does not contain it.
 const UNSAFE: &str = concat!("un", "safe");
 
-/// A file with its path from the root.
+/// A file, with its path from the root of the workspace.
 struct Source {
     path: String,
     text: String,
 }
 
 impl Source {
-    /// The lines without comments. Words in texts count: few are needed, and none is wrong.
+    /// The lines without comments. Words in string literals count, too: few literals need them, and none is counted
+    /// wrongly.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = self.text.lines().enumerate();
         lines.map(|(number, line)| (number + 1, line.split("//").next().unwrap_or("")))
@@ -63,7 +64,7 @@ fn rust() -> Vec<Source> {
     sources
 }
 
-/// Whether a word stands in a line, not as a part of another.
+/// Whether a word stands in a line as a whole word.
 fn has_word(line: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(word).any(|(at, _)| {
@@ -77,8 +78,7 @@ fn fail_with(what: &str, found: &[String]) {
     assert!(found.is_empty(), "{what}:\n{}", found.join("\n"));
 }
 
-/// What the compiler does not check crept into more and more files, until nobody could read all
-/// of it.
+/// Code that the compiler does not check stays in the few files that are listed, so that it can be reviewed.
 #[test]
 fn what_the_compiler_does_not_check_is_where_it_belongs() {
     let allowed = [
@@ -97,7 +97,7 @@ fn what_the_compiler_does_not_check_is_where_it_belongs() {
     fail_with("outside of its places", &found);
 }
 
-/// A crate root that lost its attribute let it in without anybody noticing.
+/// Every crate root forbids it: a missing attribute would let it in without notice.
 #[test]
 fn every_crate_root_forbids_it() {
     let packages = packages();
@@ -106,7 +106,7 @@ fn every_crate_root_forbids_it() {
     let mut found = Vec::new();
     for package in &packages {
         for target in array(&package["targets"]) {
-            // Tests are no product; their words are looked at all the same.
+            // A test is not part of the product; it is checked for the word only.
             if target["kind"][0] == "test" {
                 continue;
             }
@@ -116,7 +116,7 @@ fn every_crate_root_forbids_it() {
             let text = read(&path);
             let is_fine = match &*path {
                 "layout/src/lib.rs" => true,
-                // It has one module that calls the C interfaces of what it is compared with.
+                // It has one module that calls the C interfaces of other systems, for the comparison.
                 "benches/peers/main.rs" => text.contains(&deny),
                 _ => text.contains(&forbid),
             };
@@ -128,13 +128,13 @@ fn every_crate_root_forbids_it() {
     fail_with("crate roots that allow it", &found);
 }
 
-/// Words that loom cannot see were used where its models look, and proved nothing.
+/// The layout takes its atomics from one place, so that the models of loom see all of them.
 #[test]
 fn layout_has_its_atomics_from_one_place() {
     let allowed = [
         "layout/src/atomic.rs",
         "layout/src/sys/",
-        // For loom itself.
+        // This file is for loom itself.
         "layout/src/view/heap.rs",
     ];
     let is_layout = |source: &&Source| source.is_in(&["layout/src/"]) && !source.is_in(&allowed);
@@ -156,8 +156,7 @@ fn layout_has_its_atomics_from_one_place() {
     assert_eq!(names, expected);
 }
 
-/// Loops that wait had fences in the client, where no model runs them: all of them could be taken out, and every test
-/// passed.
+/// Fences stay in code that the models run. No other test notices when a fence is missing.
 #[test]
 fn no_fence_stands_where_no_model_sees_it() {
     let is_product = |source: &&Source| {
@@ -173,7 +172,7 @@ fn no_fence_stands_where_no_model_sees_it() {
     fail_with("orders that belong into a step of layout", &found);
 }
 
-/// The client came to need the broker, and every plugin had to build both.
+/// Packages depend on each other in one direction only. In particular, the client does not need the broker.
 #[test]
 fn packages_depend_in_one_direction() {
     let packages = packages();
@@ -214,7 +213,7 @@ fn packages_depend_in_one_direction() {
     assert_eq!(of("callgate-services"), ["callgate-client"]);
 }
 
-/// One end of a pair was changed by somebody who did not know that there was another.
+/// The name of each sync point stands at both of its ends, so that a change of one end leads to the other.
 #[test]
 fn sync_points_bear_their_names_at_both_ends() {
     let architecture = read("ARCHITECTURE.md");
@@ -245,7 +244,7 @@ fn sync_points_bear_their_names_at_both_ends() {
         .map(|name| (*name).to_owned())
         .collect();
     fail_with("named fewer than twice in the code", &found);
-    // And the other way round: a comment that begins with a name in capitals and a comma.
+    // And the reverse: a comment that begins with a name in capitals and a comma names a known sync point.
     for source in &product {
         for line in source
             .text
@@ -263,7 +262,7 @@ fn sync_points_bear_their_names_at_both_ends() {
     fail_with("sync points that ARCHITECTURE.md does not list", &found);
 }
 
-/// A file grew until nobody read it to its end.
+/// No file is too long to be read to its end.
 #[test]
 fn files_are_short() {
     let lengths = rust()
@@ -276,7 +275,7 @@ fn files_are_short() {
     fail_with("too long", &found);
 }
 
-/// What was to be done later was shipped.
+/// Nothing is marked to be done later.
 #[test]
 fn nothing_is_left_for_later() {
     let words = [
@@ -298,7 +297,7 @@ fn nothing_is_left_for_later() {
     fail_with("left for later", &found);
 }
 
-/// The first command that a newcomer typed did not exist.
+/// The commands that the README names exist.
 #[test]
 fn the_commands_of_the_readme_exist() {
     let readme = read("README.md");
@@ -327,12 +326,12 @@ fn the_commands_of_the_readme_exist() {
     }
 }
 
-/// A map of a city that was rebuilt meanwhile.
+/// The files that the documents name exist.
 #[test]
 fn the_files_that_the_documents_name_exist() {
     let root = root();
     let sources = rust();
-    // A name may stand alone after one with its directories.
+    // A file name may stand alone after one that has its directories.
     let exists = |name: &str| {
         root.join(name).exists()
             || sources.iter().any(|source| match name.strip_suffix('/') {
@@ -360,7 +359,8 @@ fn the_files_that_the_documents_name_exist() {
     fail_with("named and not there", &found);
 }
 
-/// Two branches may give the same number to a decision each, or forget the list.
+/// Decisions have different numbers and are all listed: two branches may have used the same number, or forgotten the
+/// list.
 #[test]
 fn decisions_are_numbered_and_listed() {
     let files = fs::read_dir(root().join("docs/decisions")).expect("it is there");

@@ -1,4 +1,4 @@
-//! `callgate start`, `stop` and `restart`: of a plugin that a runtime on the bus supervises.
+//! `callgate start`, `stop` and `restart`, for a plugin that a runtime on the bus supervises.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ pub(crate) struct Options {
     /// The plugin
     #[arg(value_name = "PLUGIN")]
     plugin: String,
-    /// End when the runtime has begun with it, and do not wait for what comes of it
+    /// End when the runtime has begun, and do not wait for the outcome
     #[arg(long)]
     no_wait: bool,
 }
@@ -89,7 +89,7 @@ fn ask(common: &Common, plugin: &Plugin, (order, name): (Order, &str)) -> Result
     called.map_err(without_runtime)
 }
 
-/// Says what to do where nobody provides the runtime's gates.
+/// If nobody provides the runtime's gates, adds what to do.
 pub(crate) fn without_runtime(error: Error) -> Error {
     match error.code() {
         Code::NotReady => {
@@ -100,7 +100,7 @@ pub(crate) fn without_runtime(error: Error) -> Error {
     }
 }
 
-/// The plugin's entry in the listing; null where it has none.
+/// The plugin's entry in the listing; null if it has none.
 fn listed(plugin: &Plugin, name: &str) -> Result<Value, Error> {
     let mut all = plugin.list()?;
     let all = all["plugins"].as_array_mut().into_iter().flatten();

@@ -56,13 +56,13 @@ fn offer(plugin: &Plugin, gate: &str, length: usize) -> Result<Topic> {
     })
 }
 
-/// A topic's capacity for an event of so many bytes of JSON; one that is too long is refused when it is sent.
+/// A topic's capacity for an event of so many bytes of JSON. An event that is too long is refused when it is sent.
 fn capacity(length: usize) -> usize {
     const LEAST: usize = 256 << 10;
     const MOST: usize = 16 << 20;
-    /// More bytes than an event has beside its parameters.
+    /// More bytes than an event has besides its parameters.
     const HEAD: usize = 64;
-    // JSON has four times the capacity, and an event takes a quarter of that.
+    // The ring of JSON has four times the capacity, and an event may take a quarter of that.
     let needed = length.saturating_add(HEAD).min(MOST);
     needed.next_power_of_two().max(LEAST)
 }

@@ -88,7 +88,8 @@ impl Hosted {
     }
 }
 
-/// How long the lock of a socket may be another broker's: one that was just killed has it until the kernel has ended it.
+/// How long another broker may hold the lock of the socket: a broker that was killed holds it until the kernel has
+/// ended it.
 const ENDING: Duration = Duration::from_secs(1);
 
 /// Starts a broker; calls `configure` again for each attempt.
@@ -104,7 +105,7 @@ fn start(configure: impl Fn() -> Result<Builder, Error>) -> Result<Broker, Error
     }
 }
 
-/// The manager of services that has started this one; without it the broker runs all the same.
+/// The service manager that started this process. Without one the broker runs all the same.
 fn manager(address: &OsStr) -> Option<Arc<Manager>> {
     match Manager::at(address) {
         Ok(manager) => Some(Arc::new(manager)),

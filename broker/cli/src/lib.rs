@@ -155,8 +155,8 @@ enum Command {
     },
 }
 
-/// Runs the program with these arguments, the first of which is its name, and says how it ends:
-/// 0 success, 1 failure, 2 wrong usage, 3 no broker answers.
+/// Runs the program with these arguments, the first of which is its name. Returns the exit code: 0 success, 1
+/// failure, 2 wrong usage, 3 no broker answers.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match CommandLine::try_parse_from(arguments) {
         Ok(line) => line.run(),
@@ -200,12 +200,12 @@ impl CommandLine {
 }
 
 impl Common {
-    /// How long a command waits, unless it says otherwise.
+    /// How long a command waits by default.
     fn timeout(&self) -> Duration {
         self.timeout.unwrap_or(Duration::from_secs(5))
     }
 
-    /// Waits for a gate, but not for one whose plugin comes only when somebody starts it.
+    /// Waits for a gate, but not if its plugin must first be started by somebody.
     fn await_gate(&self, wait_ready: impl Fn(Duration) -> Result<()>) -> Result<()> {
         match wait_ready(self.timeout().min(LOOK)) {
             Err(error) if self.timeout() > LOOK && !is_away(&error) => wait_ready(self.timeout()),
@@ -223,8 +223,8 @@ impl Common {
             .display_name(format!("callgate {role}"))
             .version(env!("CARGO_PKG_VERSION"))
             .timeout(self.timeout())
-            // What a host has left to this process is for the plugin that this one may be run by, or
-            // before.
+            // The connection that a host may have left to this process is meant for a plugin: one that this process
+            // will become, or that runs this command before it connects.
             .inherits_connection(false);
         match &self.socket {
             Some(path) => builder.socket(path),
@@ -236,7 +236,7 @@ impl Common {
 /// How long a command waits for a gate before it asks the broker why nobody provides it.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Whether the plugin that would provide a gate comes only when somebody starts it, or mends it.
+/// Whether the plugin that would provide a gate must first be started or repaired by somebody.
 fn is_away(error: &Error) -> bool {
     let state = error
         .context()
@@ -245,14 +245,14 @@ fn is_away(error: &Error) -> bool {
     error.code() == Code::NotReady && is_away
 }
 
-/// Warnings, or what `CALLGATE_LOG` (error, warn, info, debug, trace) asks for.
+/// Logs warnings, or the level in `CALLGATE_LOG` (error, warn, info, debug, trace).
 fn log_to_stderr() {
     let level = std::env::var("CALLGATE_LOG")
         .ok()
         .and_then(|level| level.parse().ok());
     let colour = std::env::var_os("NO_COLOR").is_none()
         && std::io::IsTerminal::is_terminal(&std::io::stderr());
-    // Another subscriber may be installed where a program offers these commands as its own.
+    // A program that offers these commands as its own may have installed another subscriber.
     let _ = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_max_level(level.unwrap_or(tracing::Level::WARN))

@@ -78,7 +78,7 @@ fn too_few(options: &Options, count: u64) -> Error {
     Error::new(Code::Timeout, text).at_gate(&*options.topic)
 }
 
-/// What is printed: a line an event, and lines about senders and the broker.
+/// Prints a line for each event, and lines about senders and the broker.
 #[derive(Clone, Copy, Debug)]
 struct Lines {
     json: bool,
@@ -88,7 +88,7 @@ impl Lines {
     /// An event, with its values as their sender wrote them.
     fn event(self, event: &Event) -> io::Result<()> {
         let (_, bytes) = &event.values;
-        // It was checked to be JSON, and so is a text.
+        // The sender's JSON was checked, and JSON is UTF-8.
         let values = shown_json_text(&String::from_utf8_lossy(bytes));
         let mut out = io::stdout().lock();
         if !self.json {
@@ -141,7 +141,7 @@ impl Lines {
                 let text = format!("event {number} has no JSON: {text}");
                 ("unwritable", topic, sender, text)
             }
-            // One of a later library.
+            // A notice that a later library defines.
             _ => return Ok(()),
         };
         let (topic, sender) = (&**topic, sender.name());
@@ -159,13 +159,13 @@ impl Lines {
             BrokerEvent::Lost(why) => json!({ "notice": "broker-lost", "why": reason(why) }),
             BrokerEvent::Back { pid, .. } => json!({ "notice": "broker-back", "pid": pid }),
             BrokerEvent::Refused(why) => json!({ "notice": "broker-refused", "why": reason(why) }),
-            // The command ends with the same error; it has no gates.
+            // The command ends with the same error. It provides no gates.
             _ => return Ok(()),
         };
         self.say(&document, "")
     }
 
-    /// A line about something else than an event.
+    /// Prints a line about something other than an event.
     fn say(self, document: &Value, text: &str) -> io::Result<()> {
         match self.json {
             true => writeln!(io::stdout().lock(), "{}", shown_json(document)),
@@ -174,7 +174,7 @@ impl Lines {
     }
 }
 
-/// The further field of a notice for programs, beside its topic and sender.
+/// The additional field of a notice in JSON, besides its topic and sender.
 fn detail(notice: &EventNotice) -> Option<(&'static str, Value)> {
     match notice {
         EventNotice::Lost { count, .. } => Some(("count", json!(count))),

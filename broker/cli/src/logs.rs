@@ -79,10 +79,10 @@ fn follow(
     }
 }
 
-/// What is printed: a line a line.
+/// Prints a line for each log line.
 struct Printer {
     json: bool,
-    /// Of this plugin alone.
+    /// If set, only this plugin's lines are printed.
     plugin: Option<String>,
     /// The number of each plugin's last line that was printed.
     printed: HashMap<String, u64>,

@@ -95,13 +95,13 @@ const LISTS: [(What, &str, &[&str]); 5] = [
     ),
 ];
 
-/// The broker, shown where everything is.
+/// The broker, which is shown if all lists are.
 const BROKER: (&str, &[&str]) = (
     "broker",
     &["pid", "generation", "version", "uptime_ms", "socket"],
 );
 
-/// Programs that have ended, shown where there are any.
+/// Programs that have ended, which are shown if there are any.
 const ENDED: (&str, &[&str]) = ("ended", &["name", "pid", "why"]);
 
 pub(crate) fn run(common: &Common, what: Option<What>) -> Outcome {
@@ -160,7 +160,7 @@ fn key(what: What) -> Option<&'static str> {
     LISTS.iter().find(|list| list.0 == what).map(|list| list.1)
 }
 
-/// Removes this command from the listing: it is on the bus only to look at it.
+/// Removes this command's own plugin from the listing.
 fn leave_out_myself(document: &mut Value) {
     let me = format!("callgate-ls-{}", std::process::id());
     if let Some(plugins) = document.get_mut("plugins").and_then(Value::as_array_mut) {
@@ -181,7 +181,7 @@ fn rows(document: &Value, key: &str, columns: &[&str]) -> Vec<Vec<String>> {
     let row = |item: &Value| {
         let cells = columns.iter().map(|column| match *column {
             "state" if item["draining"] == true => format!("{}, draining", cell(&item["state"])),
-            // Nobody knows.
+            // A folder whose manifest is broken: its transport is not known.
             "transport" if item["state"] == "broken" => cell(&Value::Null),
             "last_exit" if item["killed"] == true => {
                 format!("{} (killed)", cell(&item["last_exit"]))
@@ -200,7 +200,7 @@ fn rows(document: &Value, key: &str, columns: &[&str]) -> Vec<Vec<String>> {
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        // A plugin's own words: a terminal is to show them, not to obey them.
+        // A text that a plugin chose: a terminal must show it and not obey it.
         Value::String(text) => shown(text).into_owned(),
         Value::Array(all) if all.first().is_some_and(Value::is_object) => {
             all.iter().map(subscriber).collect::<Vec<_>>().join(", ")
@@ -228,7 +228,7 @@ fn names(of: &Value) -> String {
     }
 }
 
-/// Versions of a share beside the newest one, and who has them.
+/// The versions of a share other than the newest one, and who has them.
 fn others(of: &Value) -> String {
     let other = |of: &Value| {
         let form = if of["json"] == true { " as JSON" } else { "" };
@@ -243,7 +243,7 @@ fn others(of: &Value) -> String {
     }
 }
 
-/// A listener of a topic, and how far it is behind.
+/// A listener of a topic, and how many events it still has to handle.
 fn subscriber(of: &Value) -> String {
     let of = |key| cell(&of[key]);
     format!(

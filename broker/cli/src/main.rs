@@ -1,4 +1,4 @@
-//! The `callgate` program: it hands its arguments to the library beside it.
+//! The `callgate` program: it passes its arguments to the library in this package.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;

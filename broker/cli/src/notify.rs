@@ -15,7 +15,7 @@ use callgate::shown::shown;
 pub(crate) struct Manager {
     socket: UnixDatagram,
     address: SocketAddr,
-    /// What the broker does, once it does it.
+    /// What the broker does; set when it listens.
     status: OnceLock<String>,
 }
 
@@ -39,7 +39,7 @@ impl Manager {
 
     /// Reports that the broker listens.
     pub(crate) fn ready(&self, socket: &Path) {
-        // A path may have any character in it, and a line ends at some.
+        // A path may contain any character, and a report ends its lines at line breaks.
         let path = socket.display().to_string();
         let status = self
             .status

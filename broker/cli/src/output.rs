@@ -33,9 +33,9 @@ impl From<io::Error> for Failed {
     }
 }
 
-/// Prints why a command failed, and gives its exit code.
+/// Prints why a command failed, and returns its exit code.
 pub(crate) fn report(failed: &Failed, json: bool) -> ExitCode {
-    // If the error itself cannot be printed, the exit code still tells of it.
+    // If the error itself cannot be printed, the exit code still reports it.
     let _ = match failed {
         Failed::Bus(error) if json => print_json(error),
         Failed::Bus(error) => writeln!(io::stderr(), "{}", text(error)),
@@ -83,7 +83,7 @@ fn print_json(error: &Error) -> io::Result<()> {
     writeln!(io::stdout(), "{}", shown_json(&document))
 }
 
-/// Prints a table: columns as wide as they need to be, the last one as it is.
+/// Prints a table. Columns are as wide as their longest cell; the last one is not padded.
 pub(crate) fn table(out: &mut impl Write, title: &str, rows: &[Vec<String>]) -> io::Result<()> {
     if rows.len() < 2 {
         return writeln!(out, "{title}: none");

@@ -45,7 +45,7 @@ pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     out.flush()?;
     match report.last_error {
         None => Ok(()),
-        // With --json the printed document has the error already.
+        // With --json the error is already in the printed document.
         Some(_) if common.json => Err(Failed::Silently),
         Some(error) => Err(error.into()),
     }
@@ -167,7 +167,7 @@ impl Report {
     }
 }
 
-/// A time with as many digits as matter.
+/// A time, with the digits that matter.
 fn nanos(nanos: u64) -> String {
     match nanos {
         0..10_000 => format!("{nanos} ns"),

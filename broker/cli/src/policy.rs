@@ -1,4 +1,4 @@
-//! The file of `serve --policy`.
+//! The file that `--policy` names.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,16 +13,16 @@ use callgate::{Builder, BusLimits, Policy, UnknownCapability};
 struct Document {
     #[serde(default)]
     strict: bool,
-    /// MiB of extents of all plugins together.
+    /// The most MiB of extents of all plugins together.
     bus_extent_mib: Option<u32>,
-    /// MiB of shares of all plugins together.
+    /// The most MiB of shares of all plugins together.
     bus_share_mib: Option<u32>,
-    /// MiB of the files of persistent shares.
+    /// The most MiB of the files of persistent shares.
     persistent_mib: Option<u32>,
     plugins: BTreeMap<String, Entry>,
 }
 
-/// What one plugin may do.
+/// What one plugin may do, and its limits.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {

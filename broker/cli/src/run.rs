@@ -52,7 +52,7 @@ pub(crate) struct Options {
     hosting: Hosting,
 }
 
-/// Which program runs files with an extension.
+/// The program that runs files with an extension.
 #[derive(Clone, Debug)]
 struct Launcher {
     extension: String,
@@ -92,12 +92,12 @@ pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     Ok(())
 }
 
-/// Passes signals on to the command's main loop.
+/// Passes signals to the command's main loop.
 fn hear(mut signals: Signals, tell: Sender<Happening>) -> io::Result<()> {
     let thread = thread::Builder::new().name("callgate-signals".into());
     let hears = move || {
         for _ in signals.forever() {
-            // Once the command ends by itself, nobody hears of them.
+            // When the command ends by itself, nothing receives them.
             if tell.send(Happening::Signal).is_err() {
                 return;
             }
@@ -155,7 +155,7 @@ fn launcher(text: &str) -> Result<Launcher, String> {
     }
 }
 
-/// Why there is no runtime.
+/// The error if the runtime cannot be started.
 fn failed(error: RuntimeError) -> Error {
     match error {
         RuntimeError::Bus(error) => error,

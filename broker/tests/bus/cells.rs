@@ -131,7 +131,8 @@ fn values_outlive_their_writer() {
     assert_eq!((value(&new), value(&old)), (Some([3; LEN]), Some([9; LEN])));
 }
 
-/// If the writer does not allocate the memory, readers would, at their own cost.
+/// A writer that does not allocate the memory loses its session: readers would have to allocate it, at their own
+/// cost.
 #[test]
 fn who_does_not_allocate_is_sent_away() {
     let bus = bus();
@@ -144,7 +145,8 @@ fn who_does_not_allocate_is_sent_away() {
     assert!(failure.message.contains("it allocated 0"), "{failure:?}");
 }
 
-/// A writer that seals first could keep the broker from sealing the memory against others.
+/// A writer that seals the memory first loses its session: it could keep the broker from sealing the memory against
+/// others.
 #[test]
 fn who_seals_first_is_sent_away() {
     let bus = bus();
@@ -159,7 +161,8 @@ fn who_seals_first_is_sent_away() {
     assert!(failure.message.contains("sealed its cell"), "{failure:?}");
 }
 
-/// A reader that takes nothing while writers come and go must not make the broker keep the memory of all of them.
+/// A reader that takes nothing while writers come and go is sent only the newest memory, so the broker does not keep
+/// all of it.
 #[test]
 fn who_stands_still_is_sent_only_the_newest() {
     let bus = bus();

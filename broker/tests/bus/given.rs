@@ -37,7 +37,8 @@ fn refusal(socket: impl Into<OwnedFd>) -> String {
     start(socket).expect_err("it started").to_string()
 }
 
-/// A plugin that connected while the broker was restarted was told that there is none.
+/// A plugin that connects while the broker is restarted waits in the socket's queue, and is not told that there is no
+/// broker.
 #[test]
 fn who_connects_between_two_brokers_waits_for_the_second() {
     let directory = tempfile::tempdir().unwrap();
@@ -79,7 +80,8 @@ fn the_lock_beside_the_socket_is_taken() {
     broker.stop();
 }
 
-/// The broker replaced a socket that still belonged to another program.
+/// A broker that was given its socket does not make it again when it is removed: the path may belong to another
+/// program.
 #[test]
 fn a_socket_that_is_removed_is_not_put_back() {
     let directory = tempfile::tempdir().unwrap();
@@ -98,7 +100,7 @@ fn a_socket_that_is_removed_is_not_put_back() {
     assert!(path.exists());
 }
 
-/// With an unusable socket, plugins could not connect, and nobody was told the reason.
+/// A socket that plugins cannot connect to is refused, with the reason.
 #[test]
 fn what_plugins_cannot_connect_to_is_refused() {
     let directory = tempfile::tempdir().unwrap();

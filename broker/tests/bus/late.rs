@@ -43,7 +43,8 @@ fn expect_way(caller: &mut Peer, provider: &mut Peer) {
     assert_eq!(caller.state().route.map(|route| route.end), Some(ours.end));
 }
 
-/// A plugin that stopped while a link was set up left the other one waiting, and lost its session for that.
+/// A plugin that stops while a link is set up loses that link until it goes on. The other side is not left waiting,
+/// and it keeps its session.
 #[test]
 fn who_does_not_map_its_outbox_loses_the_link_until_it_does() {
     let bus = bus_with(|builder| builder.step_deadline(SHORT));
@@ -95,8 +96,8 @@ fn new_outbox(record: &ToPlugin) -> Option<LinkEnd> {
     }
 }
 
-/// A plugin that takes its descriptors and acknowledges nothing made the broker make and keep outboxes for it, as often as others opened
-/// its gate.
+/// A plugin that takes descriptors and acknowledges nothing does not make the broker keep more and more outboxes for
+/// it, however often others open its gate.
 #[test]
 fn who_never_acknowledges_takes_no_more_of_the_broker() {
     let bus = bus_with(|builder| builder.step_deadline(SHORT));

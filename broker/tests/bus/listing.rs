@@ -70,7 +70,7 @@ fn counters(peer: &mut Peer) -> Status {
     Status::new(WriteView::new(page).expect("it is writable"))
 }
 
-/// A listing showed neither which entries are prefixes nor which callers call as JSON.
+/// A listing shows which entries are prefixes, and which callers call as JSON.
 #[test]
 fn prefixes_and_what_goes_as_json_are_listed() {
     let bus = bus();
@@ -142,7 +142,7 @@ fn listed(peer: &mut Peer) -> u64 {
     file.metadata().expect("a file").ino()
 }
 
-/// When many plugins asked at the same time, a listing was made for each of them.
+/// Plugins that ask at the same time get the same listing: it is made once.
 #[test]
 fn who_asks_at_the_same_time_gets_the_same_listing() {
     let bus = bus();
@@ -152,7 +152,7 @@ fn who_asks_at_the_same_time_gets_the_same_listing() {
     }
     let files: BTreeSet<u64> = peers.iter_mut().map(listed).collect();
     assert!(files.len() <= 32, "{} listings for 64", files.len());
-    // A listing is one that was begun after the plugin asked, however soon that is.
+    // A listing counts only if it was begun after the plugin asked, however soon that is.
     for n in 0..10 {
         let peer = &mut peers[0];
         let gate = format!("new {n}");
@@ -162,7 +162,7 @@ fn who_asks_at_the_same_time_gets_the_same_listing() {
     }
 }
 
-/// While a few plugins asked for large listings again and again, requests of others took seconds.
+/// Large listings that some plugins ask for again and again do not delay the requests of others.
 #[test]
 fn large_listings_hold_nobody_up() {
     const PLUGINS: usize = 22;

@@ -99,7 +99,8 @@ fn limited(bus_extent_mib: u32) -> Bus {
     bus_with(|builder| builder.limits(limits))
 }
 
-/// A plugin that kept the descriptors of 24 returned extents of 64 MiB held six times its quota.
+/// Extents that were returned, and that a plugin still holds, stay charged: with 24 kept descriptors of 64 MiB a
+/// plugin would hold six times its quota.
 #[test]
 fn what_is_returned_and_kept_stays_charged() {
     let bus = bus();

@@ -149,7 +149,8 @@ fn only_who_trusts_its_peers_is_given_the_file_itself() {
     assert_eq!(remove(&mut bus.plugin("remover")), None);
 }
 
-/// The numbers of the share began anew, and readers that had seen a later version took the new one for an old one.
+/// A new version of a persistent share that nobody uses gets the number after the one in the file: readers that have
+/// seen that one would take a lower number for an old version.
 #[test]
 fn a_version_of_a_share_that_nobody_uses_follows_the_one_in_the_file() {
     let bus = bus();
@@ -189,7 +190,7 @@ fn a_version_of_a_share_that_nobody_uses_follows_the_one_in_the_file() {
     assert_eq!(remove(&mut other), None);
 }
 
-/// A plugin that may not make the share could take it away from all others.
+/// A plugin that may not make the share cannot remove it for the others.
 #[test]
 fn who_must_not_make_a_share_cannot_remove_it() {
     let policy = callgate::Policy::new().read_shares("*");
@@ -205,7 +206,8 @@ fn who_must_not_make_a_share_cannot_remove_it() {
     assert_eq!(remove(&mut other), None);
 }
 
-/// Any plugin that may read can have files loaded as often as it likes, and a version waited until all of these were copied.
+/// Storing a version does not wait until all requested files have been copied: any plugin that may read can have
+/// files loaded at will.
 #[test]
 fn what_is_kept_does_not_wait_for_all_that_is_loaded() {
     let bus = bus();

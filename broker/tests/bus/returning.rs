@@ -53,8 +53,8 @@ fn life(peer: &mut Peer, request: u32) -> Result<u64, String> {
     }
 }
 
-/// A plugin took a broker that a service manager had started for the broker before it, and took a number of that one for a number of this
-/// one.
+/// A welcome names its broker, so that a plugin does not take a broker that a service manager has started for the one
+/// before, or a number of one for a number of the other.
 #[test]
 fn a_welcome_says_which_broker_it_is() {
     let (one, other) = (bus(), bus());
@@ -70,7 +70,8 @@ fn a_welcome_says_which_broker_it_is() {
     );
 }
 
-/// Plugins that watched a gate were told that its provider had gone and come back, although it had stayed.
+/// A gate whose provider stays keeps its life with the next broker, so a watch does not report that it has gone and
+/// come back.
 #[test]
 fn a_gate_keeps_its_life_with_the_next_broker() {
     let before = bus();
@@ -92,7 +93,8 @@ fn a_gate_keeps_its_life_with_the_next_broker() {
     is_well(&now);
 }
 
-/// A plugin that may make few requests a second lost its session because it came back with everything that it may have.
+/// A plugin that comes back with everything that it may have keeps its session, even if it may make few requests a
+/// second.
 #[test]
 fn a_plugin_at_its_limits_comes_back() {
     let policy = Policy::new().provide("*").call("*");
@@ -137,7 +139,7 @@ fn a_plugin_at_its_limits_comes_back() {
     assert_eq!(code_of(&peer.ended()), Code::Overloaded);
 }
 
-/// Nothing showed that a plugin is still called over links of the broker before.
+/// The listing shows which plugins still drain links of the broker before.
 #[test]
 fn who_drains_is_listed_so() {
     let bus = bus();

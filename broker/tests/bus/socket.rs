@@ -165,7 +165,7 @@ fn join_in_time(socket: &Path, name: &str) -> Option<Peer> {
     None
 }
 
-/// Programs that clean up temporary files removed the socket of a living broker, so that nobody could connect any more.
+/// A broker puts its socket back if it is removed, for example by a program that cleans up temporary files.
 #[test]
 fn a_socket_that_is_removed_is_put_back() {
     let directory = tempfile::tempdir().unwrap();
@@ -211,7 +211,7 @@ fn file_of(path: &Path) -> Option<(u64, u64)> {
     Some((entry.dev(), entry.ino()))
 }
 
-/// A broker whose socket had been removed and replaced by another broker's removed that one's socket and lock when it stopped.
+/// A broker that stops removes only its own files, and not those of another broker that has taken the path.
 #[test]
 fn a_broker_that_stops_removes_what_is_its_own() {
     let directory = tempfile::tempdir().unwrap();
@@ -235,8 +235,8 @@ fn a_broker_that_stops_removes_what_is_its_own() {
     assert_eq!((file_of(&socket), file_of(&lock)), theirs);
 }
 
-/// `sudo -E callgate serve` left a directory that belongs to the super-user in a user's runtime directory; that user's own broker could not
-/// start from then on.
+/// A broker makes nothing in the directory of another user: `sudo -E callgate serve` would leave a directory of the
+/// super-user in a user's runtime directory, and that user's own broker could not start any more.
 #[test]
 fn nothing_is_made_in_the_directory_of_another_user() {
     if !geteuid().is_root() {

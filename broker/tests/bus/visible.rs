@@ -1,4 +1,5 @@
-//! Plugins that ask how a gate stands, and providers that are told to refuse something: at the right time, and at a wrong one.
+//! Questions of plugins about a gate's state, and providers that must refuse a grant: in the right order and in wrong
+//! ones.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ fn is_synced(peer: &mut Peer, open: u32) -> bool {
     peer.record() == ToPlugin::from(GateToPlugin::Synced { open })
 }
 
-/// A plugin was told how a gate stands, and then that this was all, while its link was still being set up.
+/// The answer to a question comes after the records that set the link up: it means that the plugin has everything.
 #[test]
 fn the_answer_comes_behind_the_link() {
     let bus = bus();
@@ -127,7 +128,7 @@ fn revoked(bus: &Bus) -> (Peer, Peer, LinkEnd, u64) {
     })
 }
 
-/// `set_policy` returned as soon as it had sent the record, and later calls were still served.
+/// `set_policy` returns only after the provider has confirmed that it refuses, so no later call is served.
 #[test]
 fn a_change_of_policy_waits_for_the_provider() {
     let bus = bus();

@@ -1,8 +1,9 @@
-//! Answers that a thread gives together: the bells of their callers are rung once, when all of them are published.
+//! Answers that a thread gives together: it publishes all of them first, and then rings each caller's bell once.
 //!
-//! Each answer is published as always, and then it is looked how its caller is to be woken (REPLY-OR-WAITER): who is awake sees the answer
-//! at once. What is put off is to ring for those that sleep. A bell that is rung later than it might be, or after its caller has given
-//! it back, causes a look more and nothing else. Where this process ends before it rings, the callers hear of that as always.
+//! Each answer is published as usual, and then the thread looks how its caller is to be woken (REPLY-OR-WAITER). A
+//! caller that is awake sees the answer at once. Only the ringing for callers that sleep is deferred. A bell that is
+//! rung late, or after its caller has given it back, only causes one more look. If this process ends before it rings,
+//! its callers learn of its end as usual.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -10,14 +11,14 @@ use std::sync::Arc;
 use crate::link::Link;
 
 thread_local! {
-    /// The bells to be rung; `None` while answers are given one by one.
+    /// The bells to ring; `None` while answers are given one by one.
     static BELLS: RefCell<Option<Bells>> = const { RefCell::new(None) };
 }
 
-/// The links keep the memory of peers that go meanwhile.
+/// Each bell comes with its link, which keeps the memory of a peer that goes meanwhile.
 type Bells = Vec<(Arc<Link>, u8)>;
 
-/// Rings the bells when it is dropped, also where what is done together panics.
+/// Rings the bells when it is dropped, also if the work panics.
 struct Together;
 
 impl Drop for Together {
@@ -32,7 +33,7 @@ impl Drop for Together {
     }
 }
 
-/// Does something in which answers are given together. Inside of another such thing it is a part of that.
+/// Runs `work`, whose answers are given together. Inside of another such call this one is a part of that.
 pub(crate) fn answer_together<T>(work: impl FnOnce() -> T) -> T {
     let begin = |bells: &RefCell<Option<Bells>>| {
         let mut bells = bells.borrow_mut();
@@ -41,7 +42,7 @@ pub(crate) fn answer_together<T>(work: impl FnOnce() -> T) -> T {
         is_outermost
     };
     let is_outermost = BELLS.try_with(begin).unwrap_or(false);
-    // Another one would ring where it is dropped.
+    // Inside of another call, that one rings.
     let _together = match is_outermost {
         true => Some(Together),
         false => None,
@@ -49,9 +50,9 @@ pub(crate) fn answer_together<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Rings a caller's bell: at once, or when the answers that are given together are all published.
+/// Rings a caller's bell: at once, or after all answers that are given together are published.
 pub(super) fn ring(link: &Arc<Link>, bell: u8) {
-    // A responder may be dropped while its thread ends, and these are gone already.
+    // A responder may be dropped while its thread ends, when these are gone already.
     let put_off = BELLS.try_with(|bells| put_off(&mut bells.borrow_mut(), link, bell));
     if !put_off.unwrap_or(false) {
         link.peer_bell().ring_callers(bell);

@@ -36,58 +36,59 @@ use questions::Questions;
 pub(crate) use questions::{Asked, Question};
 pub(crate) use state::{State, Way};
 
-/// What is known of a gate, beyond how it stands.
+/// What this plugin knows of a gate, beyond its state.
 #[derive(Debug, Default)]
 struct Progress {
-    /// Whether the broker has said how it stands, or that it cannot be opened.
+    /// Whether the broker has sent the gate's state, or refused to open it.
     is_known: bool,
     /// Why it cannot be opened, or will not change any more.
     failure: Option<Error>,
-    /// Whether the broker tries by itself to open it again.
+    /// Whether the broker will try again by itself to open it.
     is_tried_again: bool,
-    /// What a watcher has not seen yet; `None` where nobody watches.
+    /// Changes that a watcher has not read yet; `None` if nobody watches.
     events: Option<VecDeque<GateEvent>>,
-    /// What it was told last.
+    /// The last change that was reported to the watcher.
     told: Option<GateEvent>,
-    /// A program has ended that was to provide the gate; for one wait to look into.
+    /// A program that was to provide the gate has ended. One wait is to look into this.
     start_failed: bool,
-    /// Whether the broker has said how it stands, and its types are still to be compared.
+    /// Whether the broker has sent the state, and the types must still be compared.
     is_compared: bool,
-    /// What the new broker says, while the way of an old one goes on.
+    /// The state from the new broker, while the way of an old broker is still used.
     held: Option<State>,
-    /// Whether the broker is asked why nobody provides the gate.
+    /// Whether the broker was asked why nobody provides the gate.
     is_why_asked: bool,
     questions: Questions,
 }
 
-/// What a wait for a gate came to.
+/// The outcome of a wait for a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
     /// It can be called.
     Ready,
-    /// A program has ended, before it connected, that was to provide it; the broker knows whether anybody is left.
+    /// A program that was to provide it has ended before it connected. The broker knows whether another one may
+    /// provide it.
     StartFailed,
 }
 
-/// Changes that are kept for a watcher that does not look.
+/// How many changes are kept for a watcher that does not read them.
 const MAX_EVENTS: usize = 64;
 
 impl Progress {
-    /// Why waiting is in vain, if it is.
+    /// The reason why waiting is in vain, if it is.
     fn is_final(&self) -> Option<&Error> {
         self.failure.as_ref().filter(|_| !self.is_tried_again)
     }
 
-    /// How the gate stands where a way of it is over.
+    /// The gate's state after its way has ended.
     fn instead(&mut self) -> State {
         self.held.take().unwrap_or_else(|| State {
-            // Where nobody is left who could announce another provider, that is what is wrong.
+            // If no broker is left that could announce another provider, that is the reason.
             refused: self.failure.clone(),
             ..State::absent()
         })
     }
 
-    /// Notes a change for who watches.
+    /// Records a change for a watcher.
     fn note(&mut self, state: &State) {
         let Some(events) = &mut self.events else {
             return;
@@ -116,12 +117,12 @@ impl Progress {
 #[derive(Debug)]
 pub(crate) struct OpenGate {
     gate: Arc<str>,
-    /// What this plugin means to give to its function and its action, and to get from them.
+    /// The types that this plugin gives to its function and its action, and expects from them.
     wanted: [Wanted; 2],
     state: ArcSwap<State>,
     progress: Mutex<Progress>,
     change: Condvar,
-    /// Changes with each answer of the broker to a question about the gate, and with the gate.
+    /// Changes with each answer of the broker to a question about the gate, and with each change of the gate.
     answers: AtomicU32,
 }
 
@@ -146,7 +147,7 @@ impl OpenGate {
         self.state.load()
     }
 
-    /// What this plugin means to give to one half, and to get from it.
+    /// The types that this plugin gives to one half, and expects from it.
     pub(crate) fn wanted(&self, kind: CallKind) -> &Wanted {
         let [function, action] = &self.wanted;
         match kind {
@@ -155,7 +156,7 @@ impl OpenGate {
         }
     }
 
-    /// The broker says how the gate stands, whose types have been compared where they differ.
+    /// Sets the state that the broker has sent. If types differ, they were compared before.
     pub(crate) fn set(
         &self,
         by: MembershipId,
@@ -176,12 +177,12 @@ impl OpenGate {
         self.replace(State::new(by, state, (&self.wanted, verdicts), way));
     }
 
-    /// The broker says how the gate stands, and its types are still to be compared.
+    /// The broker has sent the state, and the types must still be compared.
     pub(crate) fn begin_comparing(&self) {
         self.progress.lock().is_compared = true;
     }
 
-    /// Tells the log, once in a process, that the gate's calls are converted: whoever develops either plugin is to see it.
+    /// Logs, once in a process, that the gate's calls are converted, so that the developers of both plugins notice.
     fn log_differences(&self, state: &GateState, verdicts: &Verdicts) {
         let halves = [&state.function, &state.action].into_iter().zip(verdicts);
         for (half, verdict) in halves {
@@ -203,10 +204,10 @@ impl OpenGate {
         }
     }
 
-    /// Looks the gate up anew, where its provider is in this process and has changed something.
+    /// Looks the gate up again after a provider in this process has changed something.
     #[cold]
     pub(crate) fn renew(&self) {
-        // Held across look and change, as in `lose`.
+        // The lock is held while the state is read and changed, as in `lose`.
         let progress = self.progress.lock();
         let mut state = State::clone(&self.state());
         let mut old = None;
@@ -216,14 +217,14 @@ impl OpenGate {
             *local = local.renewed();
             old = Some(self.state.swap(Arc::new(state)));
         }
-        // What it leads to may be the last of a handler, which may come back here.
+        // The old state may hold the last reference to a handler, whose drop may come back here.
         drop(progress);
         discard(old);
     }
 
-    /// A link of a membership is gone; if calls went through it, the gate is no longer there.
+    /// A link of a membership is gone. If the gate's calls used it, the gate is no longer there.
     pub(crate) fn lose(&self, link: &Arc<Link>, by: MembershipId) {
-        // Held across look and change, so that a newer state is not overwritten.
+        // The lock is held while the state is read and changed, so that a newer state is not overwritten.
         let (mut progress, mut old) = (self.progress.lock(), None);
         if self.state().is_lost_with(link, by) {
             let absent = progress.instead();
@@ -236,8 +237,8 @@ impl OpenGate {
         discard(old);
     }
 
-    /// No calls are made any more over links of a membership. If this gate's were, its provider is awaited in the next
-    /// one.
+    /// No more calls are made over links of a membership. If this gate's calls used one, its provider is awaited in
+    /// the next membership.
     pub(crate) fn left(&self, by: MembershipId) {
         self.change_if(
             |state| state.by == by && state.way.is_some(),
@@ -248,7 +249,7 @@ impl OpenGate {
         );
     }
 
-    /// The same of one link.
+    /// The same for one link.
     pub(crate) fn go_without(&self, link: &Arc<Link>) {
         let is_its = |way: &Way| Arc::ptr_eq(&way.link, link);
         self.change_if(
@@ -260,7 +261,7 @@ impl OpenGate {
         );
     }
 
-    /// Providers have had time to come to the bus of this membership: if this gate's has not, it is gone.
+    /// Providers have had time to come to the bus of this membership. If this gate's has not come, the gate is gone.
     pub(crate) fn settle(&self, by: MembershipId) {
         self.change_if(
             |state| state.is_awaited(by),
@@ -268,18 +269,18 @@ impl OpenGate {
         );
     }
 
-    /// Whether its provider may yet come to the bus of this membership.
+    /// Whether its provider may still come to the bus of this membership.
     pub(crate) fn is_awaited(&self, by: MembershipId) -> bool {
         self.state().is_awaited(by)
     }
 
-    /// Puts another state in the place of one that is so.
+    /// Replaces the state if `is_so` holds for it.
     fn change_if(
         &self,
         is_so: impl Fn(&State) -> bool,
         change: impl FnOnce(&State, &mut Progress) -> State,
     ) {
-        // Held across look and change, as in `lose`.
+        // The lock is held while the state is read and changed, as in `lose`.
         let (mut progress, mut old) = (self.progress.lock(), None);
         let state = self.state();
         if is_so(&state) {
@@ -292,21 +293,21 @@ impl OpenGate {
         discard(old);
     }
 
-    /// The broker has ended, and another one is to come, which is asked again.
+    /// The broker has ended. The next one will be asked again.
     pub(super) fn lost(&self) {
         self.forget_questions();
         let mut progress = self.progress.lock();
-        // What it did not grant, the next one may.
+        // The next broker may grant what this one did not.
         progress.failure = None;
         progress.is_compared = false;
     }
 
     /// The broker refuses to open the gate.
     pub(crate) fn fail(&self, reason: Error) {
-        // For want of something that may be there again soon.
+        // Something was missing that may be available again soon.
         let is_tried_again = matches!(reason.code(), Code::System | Code::Timeout);
-        // What was granted before is not any more, or there is no way to the gate: calls are told
-        // why. Other failures end no way that there is.
+        // The gate is no longer granted, or there is no way to it: calls are told why. Other failures do not end an
+        // existing way.
         let is_denied = reason.code() == Code::PermissionDenied;
         self.refuse(reason, is_tried_again, |state| {
             is_denied || state.way.is_none()
@@ -335,17 +336,17 @@ impl OpenGate {
         discard(old);
     }
 
-    /// The session is over, and nobody tries again, whatever it is over for: nothing will change any
-    /// more, except that links end.
+    /// The session is over, for any reason, and this plugin does not try again: from now on the state changes only
+    /// when links end.
     pub(crate) fn session_ended(&self, reason: &Error) {
-        // A provider whose types differ is there as before, and that is what is wrong.
+        // A provider with other types is there as before, and its types are the reason.
         self.refuse(reason.clone(), false, |state| {
             state.way.is_none() && !state.is_mismatch()
         });
         self.end_questions();
     }
 
-    /// This plugin closes: whoever still holds the gate is told so from now on.
+    /// This plugin closes: all holders of the gate are told so from now on.
     pub(crate) fn close(&self, reason: &Error) {
         self.replace(State {
             is_closed: true,
@@ -361,11 +362,11 @@ impl OpenGate {
             progress.held = Some(State::clone(&state));
             progress.failure = None;
         } else if !self.state().is_closed {
-            // What the broker sent while the plugin closed changes nothing any more.
+            // What the broker sent while the plugin closed no longer matters.
             progress.held = None;
             progress.note(&state);
             old = Some(self.state.swap(state.clone()));
-            // A gate that could not be opened stands as it does now, after all.
+            // The gate's present state counts, and no longer that it could not be opened.
             progress.failure = None;
             progress.start_failed &= self.state().owner.is_none();
         }
@@ -373,19 +374,19 @@ impl OpenGate {
         progress.is_compared = false;
         self.notify();
         drop(progress);
-        // What the new one leads to may be the last of a handler, too, where it changes nothing.
+        // The new state, if it is not used, may also hold the last reference to a handler.
         discard((old, state));
     }
 
-    /// Something has changed.
+    /// Wakes the threads that wait for a change.
     fn notify(&self) {
         self.change.notify_all();
         self.answers.fetch_add(1, Ordering::Relaxed);
         futex::wake_private(&self.answers);
     }
 
-    /// A program that was to provide the gate has ended: who waits for the gate, or does so next,
-    /// looks whether there is anybody left to wait for.
+    /// A program that was to provide the gate has ended. A thread that waits for the gate, or the next one that does,
+    /// checks whether any provider can still come.
     pub(crate) fn start_failed(&self) {
         self.progress.lock().start_failed = true;
         self.notify();

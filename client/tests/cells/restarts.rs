@@ -109,7 +109,7 @@ fn another_plugin_may_be_there_first() {
     await_that("the rival's is read", || get(&mut read) == 7);
 }
 
-/// A wait ended with the broker, so that the program had to begin it again.
+/// A wait goes on with the next broker, and the program need not begin it again.
 #[test]
 fn a_wait_goes_on_with_the_next_broker() {
     let buses = [Bus::new(), Bus::new()];

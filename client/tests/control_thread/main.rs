@@ -1,5 +1,5 @@
-//! The control thread of a plugin whose broker is stopped: it hears of its peers' deaths all the same.
-//! The broker here is the test, which sends the records of a broker and reads none.
+//! The control thread of a plugin whose broker is stopped still notices the deaths of its peers. The broker here is
+//! the test, which sends a broker's records and reads none.
 
 #![allow(clippy::unwrap_used)]
 
@@ -23,7 +23,7 @@ use callgate_layout::{Encoding, Geometry, clock};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const END: LinkEnd = LinkEnd { link: 1, side: 0 };
-/// Of a link that the plugin has not got.
+/// An end of a link that the plugin does not have.
 const STRANGE: LinkEnd = LinkEnd { link: 77, side: 1 };
 
 /// The broker's end of a plugin's connection.
@@ -36,7 +36,7 @@ impl Broker {
         fdpass::send(self.0.as_fd(), &bytes, &descriptors).is_ok()
     }
 
-    /// Has a plugin map memory that it writes.
+    /// Makes a plugin map memory that it writes.
     fn map(&self, memory: MemoryId, len: u32, file: OwnedFd) -> bool {
         let role = Role::Writer;
         let map = MemoryToPlugin::Map { memory, role, len };
@@ -55,7 +55,7 @@ impl Broker {
         None
     }
 
-    /// Reads until a record comes that is wanted.
+    /// Reads until a wanted record comes.
     fn await_record<T>(&self, wanted: impl Fn(ToBroker) -> Option<T>) -> T {
         loop {
             if let Some(found) = wanted(self.read().expect("a record")) {
@@ -65,12 +65,12 @@ impl Broker {
     }
 }
 
-/// What a plugin says that has mapped memory.
+/// The record that a plugin sends after it has mapped memory.
 fn mapped(memory: MemoryId, role: Role) -> ToBroker {
     MemoryToBroker::Mapped { memory, role }.into()
 }
 
-/// The extent that a plugin wants, and how long it is to be.
+/// The extent that a plugin asks for, and its length.
 fn wanted(record: ToBroker) -> Option<(MemoryId, u32)> {
     match record {
         ToBroker::Memory(MemoryToBroker::Want { memory, len }) => Some((memory, len)),
@@ -110,7 +110,7 @@ fn welcome(broker: &Broker) {
     });
 }
 
-/// Sends an outbox of the default geometry, and then the peer, with what it says of the geometry.
+/// Sends an outbox of the default geometry, and then the peer with the given geometry.
 fn introduce(broker: &Broker, peer: u32, geometry: Geometry) {
     let (end, len) = (END, Geometry::DEFAULT.total_len());
     let outbox = MemoryId::Outbox { end };
@@ -178,8 +178,8 @@ fn fill(broker: &Broker) -> u32 {
     asked
 }
 
-/// While the broker did not read, the control thread waited up to five seconds for it with each record
-/// that it had to send, and calls to a killed plugin hung as long.
+/// The control thread does not wait for a broker that does not read: it notices the death of a plugin, and calls to
+/// that plugin end at once.
 #[test]
 fn deaths_are_heard_of_while_the_broker_does_not_read() {
     let (ours, theirs) = fdpass::pair().unwrap();
@@ -204,7 +204,7 @@ fn deaths_are_heard_of_while_the_broker_does_not_read() {
         let took = Duration::from_nanos(clock::now() - killed);
         assert_eq!(error.code(), Code::ProviderGone, "{error}");
         assert!(took < Duration::from_secs(3), "it took {took:?}");
-        // Nothing of what waited is lost.
+        // None of the records that waited is lost.
         for answer in 0..asked {
             let is_answer = |record: &ToBroker| match record {
                 ToBroker::Link(LinkToBroker::Failed { end, .. }) => *end == STRANGE,
@@ -212,7 +212,8 @@ fn deaths_are_heard_of_while_the_broker_does_not_read() {
             };
             let record = loop {
                 match broker.read() {
-                    // Of what came with the link: it is said when that is handled.
+                    // This belongs to the descriptors that came with the link: the plugin acknowledges them when it
+                    // has handled them.
                     Some(ToBroker::Session(SessionToBroker::Took)) => {}
                     record => break record,
                 }
@@ -226,8 +227,8 @@ fn deaths_are_heard_of_while_the_broker_does_not_read() {
     assert!(plugin.wait_closed_for(Duration::ZERO).is_none());
 }
 
-/// A writer that was stopped for ten seconds found the refusal of its extent beside the extent: it said
-/// nothing of it any more, and the broker refused this number for as long as the link lived.
+/// A writer that was stopped finds both its extent and the refusal of it. It still reports that it has mapped the
+/// extent: otherwise the broker would refuse this number as long as the link lives.
 #[test]
 fn the_broker_hears_also_of_an_extent_that_it_has_refused_meanwhile() {
     let (ours, theirs) = fdpass::pair().unwrap();
@@ -266,8 +267,8 @@ fn the_broker_hears_also_of_an_extent_that_it_has_refused_meanwhile() {
     peer.wait().unwrap();
 }
 
-/// An extent that was idle while the broker did not read was let go without the broker being told: it
-/// stayed charged, and its number was not used again, for as long as the link lived.
+/// An extent that becomes idle while the broker does not read is returned when the broker reads again. Otherwise it
+/// would stay charged, and its number unused, as long as the link lives.
 #[test]
 fn an_idle_extent_is_returned_when_the_broker_reads_again() {
     let (ours, theirs) = fdpass::pair().unwrap();
@@ -298,7 +299,7 @@ fn an_idle_extent_is_returned_when_the_broker_reads_again() {
         drop(loan);
         extent
     });
-    // It is idle for several times as long as it is kept.
+    // Several times as long as an idle extent is kept.
     thread::sleep(Duration::from_millis(400));
     let returned = ToBroker::from(MemoryToBroker::Return { memory: extent });
     broker.await_record(|record| (record == returned).then_some(()));
@@ -306,7 +307,7 @@ fn an_idle_extent_is_returned_when_the_broker_reads_again() {
     peer.wait().unwrap();
 }
 
-/// A plugin that took another geometry than its outbox has would write beyond its end.
+/// A geometry that does not fit the outbox fails the link: the plugin would write beyond the end of its outbox.
 #[test]
 fn a_geometry_that_does_not_fit_the_outbox_fails_the_link() {
     let (ours, theirs) = fdpass::pair().unwrap();
@@ -330,7 +331,7 @@ fn a_geometry_that_does_not_fit_the_outbox_fails_the_link() {
         introduce(&broker, std::process::id(), geometry);
         assert_eq!(broker.await_record(failed), Code::Protocol as u16);
     }
-    // A peer's outbox alone is no link.
+    // The peer's outbox alone makes no link.
     let role = Role::Reader;
     let len = Geometry::DEFAULT.total_len();
     let map = MemoryToPlugin::Map {

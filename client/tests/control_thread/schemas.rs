@@ -1,4 +1,4 @@
-//! What the control thread does while it decodes and compares schemas.
+//! The control thread stays responsive while schemas are decoded and compared.
 
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
@@ -16,7 +16,7 @@ use callgate_layout::{Schema, Signature};
 
 use crate::{Broker, PATIENCE, link, welcome};
 
-/// Reads that a gate is opened; its number.
+/// Reads that a gate is opened; returns its number.
 fn opened(broker: &Broker) -> u32 {
     broker.await_record(|record| match record {
         ToBroker::Gate(GateToBroker::Open { open, .. }) => Some(open),
@@ -24,7 +24,7 @@ fn opened(broker: &Broker) -> u32 {
     })
 }
 
-/// Says that a gate is provided with other types than its opener has.
+/// Reports that a gate is provided with types other than its opener's.
 fn differs(broker: &Broker, open: u32, schema: u64) {
     let state = GateState {
         owner: Some("S".into()),
@@ -40,7 +40,7 @@ fn differs(broker: &Broker, open: u32, schema: u64) {
     assert!(broker.send(&ToPlugin::Gate(GateToPlugin::State { open, state }), &[]));
 }
 
-/// A schema that takes long to compare: thousands of types, and none is like another.
+/// A schema that takes long to compare: thousands of types, all of them different.
 fn laborious() -> Vec<u8> {
     let count = 5_000_u32;
     let field = |name: &str, schema| Field {
@@ -92,8 +92,8 @@ fn give(broker: &Broker, bytes: &[u8]) {
     }
 }
 
-/// A provider whose schema takes long to compare kept the control threads of its openers: with several gates each, and
-/// with one schema after the other. Calls to a killed plugin hung meanwhile.
+/// Deaths are noticed while schemas are compared that take long, for several gates and one after the other. Otherwise
+/// a provider's schema could block the control threads of its openers.
 #[test]
 fn deaths_are_heard_of_while_schemas_are_compared() {
     let (ours, theirs) = fdpass::pair().unwrap();
@@ -128,7 +128,7 @@ fn deaths_are_heard_of_while_schemas_are_compared() {
         give(&broker, &laborious());
         peer.kill().unwrap();
         peer.wait().unwrap();
-        // What was compared before the peer had ended does not count.
+        // Comparisons before the end of the peer do not count.
         let before = shown.try_iter().count();
         let error = call.join().unwrap().unwrap_err();
         assert_eq!(error.code(), Code::ProviderGone, "{error}");

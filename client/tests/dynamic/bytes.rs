@@ -1,4 +1,4 @@
-//! What is sent comes back: results, errors, now and later, until somebody closes.
+//! Sent bytes come back as results or errors, at once or later, until a plugin closes.
 
 use std::sync::{Mutex, mpsc};
 use std::thread;
@@ -53,7 +53,7 @@ fn track() -> Track {
     }
 }
 
-/// A bridge could neither make the bytes that a typed gate takes nor read what it gives.
+/// A bridge can make the bytes that a typed gate takes, and read those that it returns.
 #[test]
 fn structs_go_between_types_and_bytes() {
     let scene = scene(Dispatch::Thread);
@@ -80,7 +80,8 @@ fn structs_go_between_types_and_bytes() {
     assert_eq!(back.invoke((track(), 1.0)).unwrap(), track());
 }
 
-/// Bytes that are a part of others may begin at any address.
+/// An archive is read at any address, because it may be a part of other bytes. Bytes that are no archive of the type
+/// are refused.
 #[test]
 fn an_archive_is_read_wherever_it_lies_and_others_are_refused() {
     let archive = dynamic::encode(&track()).unwrap();
@@ -130,7 +131,7 @@ fn an_answer_may_come_later_from_any_thread() {
     }
 }
 
-/// A handler that answers later holds neither its plugin's turn nor a thread.
+/// A call that is answered later holds neither its plugin's turn nor a thread.
 #[test]
 fn calls_that_wait_for_their_answers_do_not_hold_the_turn() {
     let scene = scene(Dispatch::Thread);
@@ -218,7 +219,7 @@ fn a_call_that_is_dropped_is_given_up() {
         thread::yield_now();
     }
     responder.reply(b"nobody sees it").unwrap();
-    // All of many, sent or waiting, and those after them go through.
+    // Many calls at once, sent or waiting, and calls after them succeed.
     let sent: Vec<_> = (0..200_u8).map(|n| gate.send(&[n]).unwrap()).collect();
     drop(sent);
     let answering = thread::spawn(move || {

@@ -31,7 +31,7 @@ fn answer_some(jobs: &Receiver<Job>) {
     }
 }
 
-/// Each is answered, or told that somebody has gone; none waits for its deadline.
+/// Checks that each call is answered or told that a plugin has gone, and that none waits for its deadline.
 fn expect_outcomes(sent: Vec<Sent>, gone: Code) {
     for (n, sent) in sent.into_iter().enumerate() {
         let outcome = match n % 2 {
@@ -48,7 +48,7 @@ fn expect_outcomes(sent: Vec<Sent>, gone: Code) {
     }
 }
 
-/// A provider that closed while another thread answered: a call that neither of the two told of.
+/// When a provider closes while other threads answer, each call gets an outcome from one of them.
 #[test]
 fn a_provider_may_close_while_its_responders_answer() {
     for round in 0..60_u64 {
@@ -82,7 +82,7 @@ fn a_caller_may_close_while_its_calls_are_answered() {
         let others = thread::spawn({
             let gate = gate.clone();
             move || {
-                // Others go on sending until they are told.
+                // The others go on sending until they are told.
                 while let Ok(sent) = gate.send(b"x") {
                     drop(sent);
                 }
@@ -96,7 +96,7 @@ fn a_caller_may_close_while_its_calls_are_answered() {
     }
 }
 
-/// A responder is no use when its plugin or its caller has gone, and does no harm.
+/// A responder that outlives its plugin or its caller does nothing, and does no harm.
 #[test]
 fn a_responder_outlives_its_plugin_and_its_caller() {
     let mut both = [scene(Dispatch::Thread), scene(Dispatch::Thread)];
@@ -120,7 +120,8 @@ fn a_responder_outlives_its_plugin_and_its_caller() {
     }
 }
 
-/// With a bell for each of 63 callers that sleep, none was left to be kept; and the error stayed.
+/// A plugin can send as soon as one of its 63 bells is free, also if callers slept on all of them before: the error
+/// does not stay.
 #[test]
 fn a_plugin_sends_as_soon_as_one_of_its_bells_is_free() {
     let scene = scene(Dispatch::Thread);
@@ -144,7 +145,7 @@ fn a_plugin_sends_as_soon_as_one_of_its_bells_is_free() {
         })
         .collect();
     thread::scope(|scope| {
-        // Two links with 48 slots each; each caller sleeps on a bell as long as there is one.
+        // Two links with 48 slots each. Each caller sleeps on a bell as long as one is free.
         for n in 0..70 {
             let gate = &gates[n % 4].1;
             scope.spawn(|| gate.call(b"x").unwrap());
@@ -153,7 +154,7 @@ fn a_plugin_sends_as_soon_as_one_of_its_bells_is_free() {
             .map(|_| held.recv_timeout(PATIENCE).unwrap())
             .collect();
         let gate = &gates[0].1;
-        // They are awake for a moment first, and a call that is sent then would be told of for good.
+        // The callers are awake for a moment first. A call that were sent then would get a bell and keep it.
         thread::sleep(Duration::from_millis(100));
         let error = gate.send(b"y").unwrap_err();
         assert_eq!(error.code(), Code::Overloaded, "{error}");
@@ -175,7 +176,7 @@ fn a_plugin_sends_as_soon_as_one_of_its_bells_is_free() {
     });
 }
 
-/// An executor that polls inside a handler: the thread that tells of calls is another one.
+/// A handler may poll a call that it has sent: another thread reports the answer.
 #[test]
 fn a_handler_may_wait_for_what_it_sends() {
     let scene = scene(Dispatch::Thread);

@@ -23,7 +23,7 @@ fn scarce() -> Scene {
     scene_with(Dispatch::Thread, WaitPolicy::Park, limits)
 }
 
-/// An answer waits for space that a request of the same plugin's takes: nobody said that this one was over.
+/// An answer that waits for space is published when a request of the same plugin gives its space back.
 #[test]
 fn an_answer_hears_of_space_that_a_request_took() {
     let scene = scarce();
@@ -43,14 +43,14 @@ fn an_answer_hears_of_space_that_a_request_took() {
     let sent = gate.with_timeout(PATIENCE).send(b"x").unwrap();
     let job = jobs.recv_timeout(PATIENCE).unwrap();
     job.1.reply(&large).unwrap();
-    // Time in which the plugin falls asleep.
+    // In this time the plugin falls asleep.
     thread::sleep(Duration::from_millis(100));
     responder.reply(b"").unwrap();
     assert_eq!(*sent.wait().unwrap(), *large);
     asking.wait().unwrap();
 }
 
-/// If there was no memory for a plugin's result, its caller was told that the plugin had closed.
+/// If there is no memory for a result, its caller is told of the quota, and not that the plugin has closed.
 #[test]
 fn a_result_for_which_there_is_no_memory_is_the_quota_s_error() {
     let scene = scarce();

@@ -1,4 +1,4 @@
-//! All kinds of calls at once; none is lost.
+//! All kinds of calls at once; none of them is lost.
 
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use crate::scene::{Job, PATIENCE, await_that, block_on, deferring, scene};
 /// The number of slots of a link that one gate may use.
 const OF_A_GATE: usize = 32;
 
-/// Random numbers that can be repeated.
+/// Random numbers that a seed reproduces.
 struct Random(u64);
 
 impl Random {

@@ -12,7 +12,7 @@ use crate::scene::{GATE, PATIENCE, Scene, scene};
 
 type Work = Arc<dyn Fn() + Send + Sync>;
 
-/// How many calls were written down, and in which pieces.
+/// How many calls were gathered, and in which groups.
 #[derive(Clone, Default)]
 struct Pieces {
     gathered: Arc<Mutex<Vec<u8>>>,
@@ -58,7 +58,8 @@ fn gathering(scene: &Scene, pieces: &Pieces) -> (Provider, Gate, std::sync::mpsc
     (provider, gate.with_timeout(PATIENCE), go)
 }
 
-/// Each call was written by itself. What was left was lost where a handler of the round panicked.
+/// Calls that are available together become one group. What is left for the end of a round is done also if a handler
+/// panics.
 #[test]
 fn calls_that_are_at_hand_are_one_piece() {
     let (scene, pieces) = (scene(Dispatch::Thread), Pieces::default());
@@ -76,7 +77,7 @@ fn calls_that_are_at_hand_are_one_piece() {
     assert!(written.len() <= 6, "{written:?}");
 }
 
-/// What a lone call has left waited for the next call.
+/// What a single call has left is done soon, without waiting for another call.
 #[test]
 fn a_lone_call_leaves_nothing_for_long() {
     let (scene, pieces) = (scene(Dispatch::Thread), Pieces::default());
@@ -85,7 +86,8 @@ fn a_lone_call_leaves_nothing_for_long() {
     crate::scene::await_that("it is written", || pieces.written() == [vec![1]]);
 }
 
-/// A handler that waited for a call of its own kept back what it had left, perhaps the very thing that it waited for: first where it made
+/// Before a handler waits for its own call, the work that it has left is done: the call may depend on it. This holds
+/// for calls that are made and for calls that are sent and waited for.
 /// the call, and later still where it sent it.
 #[test]
 fn what_is_left_is_done_before_its_handler_waits() {
@@ -116,7 +118,7 @@ fn what_is_left_is_done_before_its_handler_waits() {
     }
 }
 
-/// No later round would do that work.
+/// On threads without rounds the work is done at once: no later round would do it.
 #[test]
 fn elsewhere_it_is_done_at_once() {
     let count = Arc::new(AtomicUsize::new(0));
@@ -147,7 +149,7 @@ fn elsewhere_it_is_done_at_once() {
     }
 }
 
-/// A panic in that work ended the thread that serves calls.
+/// A panic in that work does not end the thread that serves calls.
 #[test]
 fn a_panic_in_it_ends_nothing() {
     let scene = scene(Dispatch::Thread);

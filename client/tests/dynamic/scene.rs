@@ -57,7 +57,7 @@ pub(crate) fn scene_with(dispatch: Dispatch, policy: WaitPolicy, limits: BusLimi
 
 pub(crate) type Job = (Vec<u8>, Responder);
 
-/// A gate whose calls are handed to the test.
+/// A gate whose calls are passed to the test.
 pub(crate) fn deferring(scene: &Scene) -> (Provider, Gate, mpsc::Receiver<Job>) {
     deferring_at(scene, GATE)
 }
@@ -68,7 +68,7 @@ pub(crate) fn deferring_at(scene: &Scene, name: &str) -> (Provider, Gate, mpsc::
     let signature = signature_of::<(Vec<u8>,), Vec<u8>>();
     let handler = move |_: callgate_client::Context<'_>, request: &[u8], responder| {
         let job = (request.to_vec(), responder);
-        // Where nobody answers any more, because the machine was busy for a while, the responder that is dropped does.
+        // If nobody answers any more, because the machine was busy, dropping the responder ends the call.
         drop(sender.lock().unwrap().send(job));
     };
     let provider = dynamic::provide_later(&scene.provider, name, &signature, handler).unwrap();
@@ -95,7 +95,7 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 pub(crate) fn await_that(what: &str, mut is_so: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !is_so() {
@@ -112,7 +112,7 @@ impl<F: Fn() + Send + Sync> Wake for Run<F> {
     }
 }
 
-/// A waker that does this.
+/// A waker that calls `run`.
 pub(crate) fn waker(run: impl Fn() + Send + Sync + 'static) -> Waker {
     Waker::from(Arc::new(Run(run)))
 }

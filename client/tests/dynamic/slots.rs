@@ -1,4 +1,4 @@
-//! Slots of the link, and who waits for them: calls that were sent, and callers that wait.
+//! The slots of a link, and the calls and callers that wait for them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,13 +22,13 @@ const OF_A_GATE: usize = 32;
 fn answer_all(jobs: Receiver<Job>) -> JoinHandle<()> {
     thread::spawn(move || {
         while let Ok((request, responder)) = jobs.recv() {
-            // The caller may have gone.
+            // The caller may be gone.
             let _ = responder.reply(&request);
         }
     })
 }
 
-/// Makes calls that time out before they are answered, and gives back what they wait for.
+/// Makes calls that time out before they are answered; returns their jobs.
 fn give_up(gate: &Gate, calls: usize, jobs: &Receiver<Job>) -> Vec<Job> {
     let short = gate.with_timeout(Duration::from_millis(30));
     thread::scope(|scope| {
@@ -43,8 +43,8 @@ fn give_up(gate: &Gate, calls: usize, jobs: &Receiver<Job>) -> Vec<Job> {
     (0..calls).map(|_| coming()).collect()
 }
 
-/// Late answers were told to the thread that looks after sent calls, which did not look at a link
-/// without any; a caller that waited for one of the slots slept until its deadline.
+/// After calls were sent over a link, a late answer still ends a caller's wait for a slot: the thread that looks
+/// after sent calls also watches a link that has no sent calls at the moment.
 #[test]
 fn a_late_answer_ends_a_caller_s_wait_for_a_slot_where_calls_were_sent_before() {
     let scene = scene(Dispatch::Thread);
@@ -66,7 +66,7 @@ fn a_late_answer_ends_a_caller_s_wait_for_a_slot_where_calls_were_sent_before() 
     });
 }
 
-/// The same if the first call is sent while a caller is waiting already.
+/// The same if the first call is sent while a caller already waits.
 #[test]
 fn a_late_answer_ends_a_caller_s_wait_for_a_slot_also_where_calls_are_sent_meanwhile() {
     let scene = scene(Dispatch::Thread);
@@ -89,7 +89,7 @@ fn a_late_answer_ends_a_caller_s_wait_for_a_slot_also_where_calls_are_sent_meanw
     });
 }
 
-/// Calls that waited for a gate with all of its slots taken kept those of other gates waiting
+/// Calls that wait for a gate whose slots are all taken do not delay the calls of other gates behind them.
 /// behind them.
 #[test]
 fn a_gate_that_hangs_keeps_no_other_gate_s_calls_waiting() {
@@ -106,7 +106,7 @@ fn a_gate_that_hangs_keeps_no_other_gate_s_calls_waiting() {
     drop(jobs);
 }
 
-/// Three gates that all have more calls than slots get their turns one after the other.
+/// Three gates that all have more calls than slots get slots in turn.
 #[test]
 fn gates_that_wait_for_slots_take_turns() {
     let scene = scene(Dispatch::Thread);
@@ -116,7 +116,7 @@ fn gates_that_wait_for_slots_take_turns() {
         let sent = (0..200_u8).map(|n| gate.send(&[n]).unwrap());
         sent.collect::<Vec<_>>()
     });
-    // One answer of the first two gives one slot; the third gets some of these, too.
+    // Each answer of the first two gates frees one slot, and the third gate gets some of these.
     let [(_, _, first), (_, _, second), (_, _, third)] = &gates;
     let mut answered = 0;
     let until = Instant::now() + PATIENCE;
@@ -138,8 +138,8 @@ fn gates_that_wait_for_slots_take_turns() {
     drop(sent);
 }
 
-/// A call that found a slot and no space for its bytes gave the slot back, which woke the very thread
-/// that looks after it: that took a processor until there was space.
+/// Waiting for space uses no processor time. If a call finds a slot but no space, giving the slot back must not wake
+/// the very thread that waits.
 #[test]
 fn waiting_for_space_uses_no_processor() {
     let limits = BusLimits {
@@ -174,7 +174,7 @@ fn waiting_for_space_uses_no_processor() {
     answering.join().unwrap();
 }
 
-/// The thread that looks after a plugin's calls, which is the one that wakes: its place in `/proc`.
+/// The thread that looks after a plugin's calls, found as the one that wakes up: its directory in `/proc`.
 fn thread_of(gate: &Gate, jobs: &Receiver<Job>) -> PathBuf {
     let (told, telling) = mpsc::channel();
     let waker = waker(move || {
@@ -197,7 +197,7 @@ fn ticks(thread: &Path) -> u64 {
     used.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
 }
 
-/// Thousands of calls that wait were looked through for each that was dropped.
+/// Dropping many waiting calls is quick: not all of them are searched for each one.
 #[test]
 fn dropping_many_calls_that_wait_is_quick() {
     let scene = scene(Dispatch::Thread);
@@ -205,7 +205,7 @@ fn dropping_many_calls_that_wait_is_quick() {
     let mut sent: Vec<_> = (0..40_000_u32)
         .map(|n| gate.send(&n.to_le_bytes()).unwrap())
         .collect();
-    // From the middle outwards, so that it is neither the first nor the last.
+    // From the middle outwards, so that it is never the first or the last.
     let begun = Instant::now();
     while !sent.is_empty() {
         drop(sent.swap_remove(sent.len() / 2));
@@ -219,8 +219,7 @@ fn dropping_many_calls_that_wait_is_quick() {
     drop(jobs);
 }
 
-/// Whoever waits on a thread, and calls that were sent, get their share of the slots, whichever there
-/// are more of.
+/// Callers that wait on a thread, and sent calls, both get a share of the slots, whichever are more.
 #[test]
 fn callers_that_wait_are_not_kept_from_slots_by_calls_that_were_sent() {
     let scene = scene(Dispatch::Thread);
@@ -258,7 +257,7 @@ fn callers_that_wait_are_not_kept_from_slots_by_calls_that_were_sent() {
     });
 }
 
-/// Calls that were sent, beside more callers that wait than there are slots.
+/// Sent calls get slots although more callers wait than there are slots.
 #[test]
 fn calls_that_were_sent_are_not_kept_from_slots_by_callers_that_wait() {
     let scene = scene(Dispatch::Thread);
@@ -297,7 +296,7 @@ fn calls_that_were_sent_are_not_kept_from_slots_by_callers_that_wait() {
     });
 }
 
-/// Calls that waited for a slot were refused by a provider whose gate had moved meanwhile, and failed.
+/// Calls that wait for a slot follow their gate when it moves to another provider, and do not fail.
 #[test]
 fn calls_that_waited_for_a_slot_follow_their_gate() {
     let scene = scene(Dispatch::Thread);
@@ -324,7 +323,7 @@ fn calls_that_waited_for_a_slot_follow_their_gate() {
     }
 }
 
-/// A provider that never sleeps did not see that an answer waited for space, unless a call came.
+/// A provider that never sleeps notices that there is space for a waiting answer, without a further call.
 #[test]
 fn an_answer_without_space_is_published_where_the_provider_never_sleeps() {
     for dispatch in [Dispatch::Thread, Dispatch::Pool(2)] {

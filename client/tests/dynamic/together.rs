@@ -1,4 +1,4 @@
-//! Answers that are given together: a sleeping caller is woken once all of them are there.
+//! Answers that are given together: a sleeping caller is woken once, when all of them are published.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use callgate_client::{Dispatch, WaitPolicy};
 
 use crate::scene::{Job, PATIENCE, Scene, await_that, deferring, poll, scene_with, waker};
 
-/// More time than a thread needs to fall asleep, or a waker to be called if it is called at all.
+/// More time than a thread needs to fall asleep, or than a waker that is called takes.
 const MOMENT: Duration = Duration::from_millis(200);
-/// Who was not woken sleeps until its deadline.
+/// A caller that is not woken sleeps until its deadline, which is later.
 const SOON: Duration = Duration::from_secs(8);
 
-/// Plugins that go to sleep without polling first.
+/// Plugins whose callers go to sleep without polling first.
 fn sleepers() -> Scene {
     scene_with(Dispatch::Thread, WaitPolicy::Park, BusLimits::default())
 }
 
-/// Calls that somebody sleeps for, with the number of those that were told of their answers.
+/// Calls for which a thread sleeps, and the number of those whose wakers were called.
 fn asleep(gate: &Gate, jobs: &Receiver<Job>, count: u8) -> (Vec<Sent>, Vec<Job>, Arc<AtomicUsize>) {
     let told = Arc::new(AtomicUsize::new(0));
     let mut sent: Vec<Sent> = (0..count).map(|n| gate.send(&[n]).unwrap()).collect();
@@ -47,14 +47,14 @@ fn answer(jobs: impl IntoIterator<Item = Job>) {
     }
 }
 
-/// Each answer woke the caller's thread separately.
+/// The thread of the caller is woken when all answers are there, and not by each of them.
 #[test]
 fn callers_are_woken_when_all_answers_are_there() {
     let scene = sleepers();
     let (_provider, gate, jobs) = deferring(&scene);
     let (mut sent, jobs, told) = asleep(&gate.with_timeout(PATIENCE), &jobs, 16);
     answer_together(|| {
-        // The end of an inner one wakes nobody.
+        // The end of an inner group wakes nobody.
         answer_together(|| answer(jobs));
         thread::sleep(MOMENT);
         assert_eq!(told.load(Ordering::Relaxed), 0);
@@ -68,7 +68,7 @@ fn callers_are_woken_when_all_answers_are_there() {
     }
 }
 
-/// Threads that wait for calls of their own have doorbells of their own.
+/// Threads that wait for calls of their own have bells of their own, and each is woken.
 #[test]
 fn callers_on_threads_are_woken_each() {
     let scene = sleepers();
@@ -93,7 +93,7 @@ fn callers_on_threads_are_woken_each() {
     assert!(start.elapsed() < SOON);
 }
 
-/// A panic between the answers and the end left the callers asleep until their deadlines.
+/// A panic between the answers and the end does not leave the callers asleep until their deadlines.
 #[test]
 fn callers_are_woken_where_what_is_done_together_panics() {
     let scene = sleepers();
@@ -113,7 +113,7 @@ fn callers_are_woken_where_what_is_done_together_panics() {
     assert!(start.elapsed() < SOON);
 }
 
-/// The caller's memory stays until its bell was rung.
+/// A caller's memory stays until its bell was rung.
 #[test]
 fn a_caller_may_go_before_it_is_woken() {
     let mut scene = sleepers();
@@ -127,7 +127,7 @@ fn a_caller_may_go_before_it_is_woken() {
     });
 }
 
-/// Answers that were written were lost if their plugin closed before the callers were woken.
+/// Published answers arrive also if their plugin closes before the callers are woken.
 #[test]
 fn answers_stand_where_the_plugin_closes_before_callers_are_woken() {
     let scene = sleepers();

@@ -1,4 +1,4 @@
-//! Who is told of a call that is over: a waker is a program's, and may do anything.
+//! How the end of a call is reported: a waker belongs to the program, and may do anything.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -12,8 +12,7 @@ use callgate_client::{Code, Dispatch};
 
 use crate::scene::{PATIENCE, await_that, block_on, deferring, deferring_at, poll, scene, waker};
 
-/// One waker that panicked ended the thread that looks after all calls: nobody was told of anything
-/// any more.
+/// A waker that panics does not end the thread that looks after all calls.
 #[test]
 fn a_waker_that_panics_ends_nothing() {
     let scene = scene(Dispatch::Thread);
@@ -29,13 +28,13 @@ fn a_waker_that_panics_ends_nothing() {
     assert_eq!(*block_on(first).unwrap(), *b"");
 }
 
-/// A waker that waits for another call, on the thread that would tell of it.
+/// A waker may wait for another call, on the thread that would report it.
 #[test]
 fn a_waker_may_send_wait_and_drop() {
     let scene = scene(Dispatch::Thread);
     let (_provider, gate, jobs) = deferring(&scene);
     let answering = thread::spawn(move || {
-        // Together, so that both answers are found in one look.
+        // Both at the same time, so that the thread finds both answers in one look.
         while let Ok(one) = jobs.recv() {
             let other = jobs.recv_timeout(Duration::from_millis(50)).ok();
             for (request, responder) in [Some(one), other].into_iter().flatten() {
@@ -70,8 +69,8 @@ fn a_waker_may_send_wait_and_drop() {
     answering.join().unwrap();
 }
 
-/// The thread that tells of calls slept until the first deadline that it knew of, and a call that was
-/// sent later with an earlier one was told of too late.
+/// A sent call that has an earlier deadline than all others ends in time, although the thread sleeps until the first
+/// deadline that it knew.
 #[test]
 fn a_deadline_that_comes_before_all_others_is_told_of_in_time() {
     let scene = scene(Dispatch::Thread);
@@ -79,7 +78,7 @@ fn a_deadline_that_comes_before_all_others_is_told_of_in_time() {
     let patient = gate.with_timeout(10 * PATIENCE);
     let calls = [(); 2].map(|()| patient.send(b"x").unwrap());
     let held = [(); 2].map(|()| jobs.recv_timeout(PATIENCE).unwrap());
-    // Let it fall asleep.
+    // Lets it fall asleep.
     thread::sleep(Duration::from_millis(50));
     let mut hasty = gate
         .with_timeout(Duration::from_millis(100))
@@ -116,7 +115,7 @@ fn a_waker_may_drop_its_plugin() {
     first.wait().unwrap();
 }
 
-/// The waker of the last poll is woken, and no other; each is dropped where nothing is locked.
+/// Only the waker of the last poll is called, and no lock is held when a waker is dropped.
 #[test]
 fn only_the_last_waker_is_woken() {
     let scene = scene(Dispatch::Thread);
@@ -144,7 +143,7 @@ fn only_the_last_waker_is_woken() {
     assert_eq!(sent.wait().unwrap_err().code(), Code::InvalidArgument);
 }
 
-/// A waker that is replaced may own the last handle of a task, whose calls are dropped with it.
+/// A replaced waker may own the last handle of a task, and dropping it drops the task's calls.
 #[test]
 fn a_waker_may_own_calls_which_are_dropped_with_it() {
     struct Owns(Mutex<Option<Sent>>);
@@ -153,7 +152,7 @@ fn a_waker_may_own_calls_which_are_dropped_with_it() {
     }
     impl Drop for Owns {
         fn drop(&mut self) {
-            // Waits for the thread that tells of calls, which must not wait for this one.
+            // This waits for the thread that reports calls, which must not wait for this one.
             if let Some(sent) = self.0.get_mut().unwrap().take() {
                 sent.wait().unwrap();
             }
@@ -167,7 +166,7 @@ fn a_waker_may_own_calls_which_are_dropped_with_it() {
     drop(owner);
     let answering = thread::spawn(move || {
         let jobs = [(); 2].map(|()| jobs.recv_timeout(PATIENCE).unwrap());
-        // The one that is polled first, while its waker is being replaced.
+        // The call that is polled first, while its waker is being replaced.
         thread::sleep(Duration::from_millis(50));
         for (request, responder) in jobs.into_iter().rev() {
             responder.reply(&request).unwrap();

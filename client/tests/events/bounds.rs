@@ -1,4 +1,4 @@
-//! What a subscription keeps for a program that does not take.
+//! What a subscription keeps for a program that does not take events.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use super::scene::{Notes, PATIENCE, Scene, TOPIC};
 
 const OFFERS: u64 = 200;
 
-/// Offers what cannot be heard, again and again; which was the last.
+/// Offers topics with unfit types again and again; returns the last one.
 fn offer_unfit(sender: &Plugin) -> String {
     for number in 0..OFFERS {
         drop(
@@ -27,7 +27,7 @@ fn name_of(notice: &EventNotice) -> String {
     }
 }
 
-/// A peer that offered what is unfit, again and again, made the memory grow of a plugin that was not pumped meanwhile.
+/// Notices for a plugin that is not pumped are limited, also if a peer offers unfit topics without end.
 #[test]
 fn notices_that_nobody_takes_are_bounded() {
     let scene = Scene::new();
@@ -64,7 +64,7 @@ fn notices_that_nobody_takes_are_bounded() {
     }
 }
 
-/// Whoever did not ask for notices could not find out how many events it had lost.
+/// A program that does not read notices can still learn how many events were lost.
 #[test]
 fn what_was_lost_is_counted() {
     let scene = Scene::new();
@@ -93,7 +93,7 @@ fn what_was_lost_is_counted() {
     let all = events.drain(COUNT as usize).unwrap().into_iter();
     let heard = all.filter_map(Received::event).count();
     assert_eq!(events.lost() + heard as u64, u64::from(COUNT));
-    // One that comes later has lost nothing of that.
+    // A later subscription has lost none of those.
     let later = listener
         .subscribe(TOPIC, move |n: u32| other.add(n))
         .unwrap();
@@ -104,7 +104,7 @@ fn what_was_lost_is_counted() {
     assert_eq!(subscription.lost(), lost + later.lost());
 }
 
-/// `Weather*` was taken for a name, and heard nothing.
+/// `Weather*` is refused: it is no pattern, and would hear nothing as a name.
 #[test]
 fn a_star_that_follows_no_dot_is_refused() {
     let scene = Scene::new();
@@ -129,7 +129,8 @@ fn a_star_that_follows_no_dot_is_refused() {
     let _all = listener.subscribe("Weather.*", |_: u32| ()).unwrap();
 }
 
-/// `topic("Weather.*")` made a topic to which nobody could subscribe by its name; so with gates and shares.
+/// A name cannot contain a star: nobody could subscribe to a topic called `Weather.*` by its name. The same holds for
+/// gates and shares.
 #[test]
 fn no_name_has_a_star() {
     let scene = Scene::new();

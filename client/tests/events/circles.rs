@@ -10,7 +10,7 @@ use super::scene::{Notes, PATIENCE, Scene, TOPIC};
 
 const EVENTS: u32 = 200;
 
-/// A plugin whose calls all go over links, none of them directly.
+/// A plugin that makes all its calls over links, and none directly.
 fn connect(scene: &Scene, name: &str, dispatch: Dispatch) -> Plugin {
     Plugin::builder(name)
         .descriptor(scene.broker.connect().unwrap())
@@ -20,7 +20,7 @@ fn connect(scene: &Scene, name: &str, dispatch: Dispatch) -> Plugin {
         .unwrap()
 }
 
-/// A sender, which fills its ring inside a handler or waits there until everything is handled, and whoever calls it.
+/// A sender that fills its ring inside a handler, or flushes there, and the gates of its callers.
 struct Circle {
     scene: Scene,
     _sender: Plugin,
@@ -73,7 +73,7 @@ impl Circle {
         flush.with_timeout(2 * PATIENCE).invoke(()).unwrap()
     }
 
-    /// Has the listener ask the sender about each event; what came of that, and how many events were lost.
+    /// Makes the listener call the sender for each event; returns the outcomes, and how many events were lost.
     fn asks(
         &self,
     ) -> (
@@ -100,7 +100,8 @@ impl Circle {
     }
 }
 
-/// The sender stood still for a second, the listener's budget, each time; and a flush to its end.
+/// A handler that sends does not wait for a listener that waits for that handler: neither for the listener's budget
+/// of a second with each send, nor until the end of a flush.
 #[test]
 fn who_sends_inside_a_handler_does_not_wait_for_who_waits_for_it() {
     let mut fastest = Duration::MAX;
@@ -142,7 +143,7 @@ fn a_flush_inside_a_handler_is_told_of_who_waits_for_it() {
     }
 }
 
-/// The turn that the listener needs is two calls away, held by another chain or by the same one.
+/// The turn that the listener needs is two calls away, and is held by another chain or by the same one.
 #[test]
 fn a_listener_whose_call_is_handled_is_found_to_wait() {
     let circle = Circle::new(Dispatch::Thread);
@@ -166,7 +167,7 @@ fn a_listener_whose_call_is_handled_is_found_to_wait() {
     notes.wait(1);
 }
 
-/// A call of the listener waits for the sender's turn; the listener can handle events nevertheless.
+/// A call of the listener waits for the sender's turn, and the listener can still handle events.
 fn flushes_beside_a_call(dispatch: Dispatch, subscribe: impl FnOnce(&Circle, Notes<()>)) {
     let circle = Circle::new(dispatch);
     let ask = circle.gate(&circle.listener, "Sender.Ask");

@@ -1,4 +1,4 @@
-//! Cursors that are reused by one feed after the other.
+//! Cursors that one feed after the other uses.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -7,7 +7,8 @@ use callgate_client::{Code, Dispatch};
 
 use super::scene::{Notes, PATIENCE, Scene, TOPIC, numbers};
 
-/// The place of a subscription that had ended was dropped when the plugin pumped, and said then that the feed had left
+/// When a subscription that has ended is dropped in a later pump, this does not end the feed that has its cursor by
+/// then.
 /// which had its cursor by then.
 #[test]
 fn the_end_of_a_feed_does_not_end_the_next_one_with_its_cursor() {
@@ -35,7 +36,8 @@ fn the_end_of_a_feed_does_not_end_the_next_one_with_its_cursor() {
     second.flush(PATIENCE).unwrap();
 }
 
-/// What a handler had captured was kept by a feed whose sender had gone, as long as another handler listened.
+/// Unsubscribing drops a handler and its captures, also for a feed whose sender has gone and while another handler
+/// still listens.
 #[test]
 fn unsubscribing_drops_a_handler_whose_sender_has_gone() {
     let scene = Scene::new();
@@ -66,11 +68,12 @@ fn unsubscribing_drops_a_handler_whose_sender_has_gone() {
     assert_eq!(Arc::strong_count(&captured), 1);
 }
 
-/// Whoever took from a feed at the end of it wrote its position into the line of the next feed with its cursor, and that
+/// A cursor is not given to another feed while a handler of the ending feed still runs: at its end it would write
+/// into the new feed's cursor.
 /// the feed had left.
 #[test]
 fn a_cursor_is_not_given_to_another_feed_while_somebody_writes_to_it() {
-    // As many as a plugin has cursors.
+    // As many cursors as a plugin has.
     const CURSORS: usize = 1024;
     let scene = Scene::new();
     let (sender, listener) = scene.two(Dispatch::Thread);
@@ -107,7 +110,7 @@ fn a_cursor_is_not_given_to_another_feed_while_somebody_writes_to_it() {
     drop(own.lock().unwrap().take());
 }
 
-/// Where the broker had died, or did so at that moment, the sender heard of the end only when the plugin pumped again.
+/// Unsubscribing is seen by the sender at once, also without a broker and before the plugin pumps again.
 #[test]
 fn unsubscribing_is_seen_by_the_sender_without_a_broker_and_without_a_pump() {
     let scene = Scene::new();

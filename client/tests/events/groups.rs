@@ -17,7 +17,7 @@ fn members(scene: &Scene, group: &Group) -> [Plugin; 3] {
     })
 }
 
-/// Who shares a doorbell was woken for another one's events and not for its own, or heard them twice.
+/// Each member of a group, which share a doorbell, is woken for its own events and hears each of them once.
 #[test]
 fn each_member_of_a_group_hears_each_event_once() {
     let scene = Scene::new();
@@ -34,7 +34,7 @@ fn each_member_of_a_group_hears_each_event_once() {
             subscribed.unwrap()
         })
         .collect();
-    // One of them takes on a thread of its own besides.
+    // One of them also takes events on a thread of its own.
     let mut pulled = members[1].events::<(u32,)>(TOPIC).unwrap();
     let topic = numbers(&sender);
     assert_eq!(topic.subscription_count(), 4);
@@ -56,7 +56,7 @@ fn each_member_of_a_group_hears_each_event_once() {
     for notes in &notes {
         assert!(notes.all() == expected, "{}", notes.all().len());
     }
-    // The others go on when one has gone.
+    // When one has gone, the others go on.
     let [one, two, three] = members;
     drop((two, pulled));
     topic.send(&(5_000,)).unwrap();
@@ -67,7 +67,8 @@ fn each_member_of_a_group_hears_each_event_once() {
     drop((one, three));
 }
 
-/// A handler that sent to the members of its own group waited for handlers that could not run before it returned.
+/// A handler that sends to members of its own group does not wait for their handlers, which cannot run before it
+/// returns.
 #[test]
 fn a_member_that_sends_to_its_group_from_a_handler_waits_for_nobody() {
     let scene = Scene::new();
@@ -98,7 +99,7 @@ fn a_member_that_sends_to_its_group_from_a_handler_waits_for_nobody() {
     let expected = (0..100).flat_map(|n| [(u64::from(n), n); 3]);
     assert!(all.into_iter().eq(expected));
     topic.flush(PATIENCE).unwrap();
-    // Who pulls is waited for by name.
+    // A listener that pulls is waited for, and named.
     let mut events = three.events::<(u32,)>(TOPIC).unwrap();
     topic.send(&(100,)).unwrap();
     let error = topic.flush(Duration::from_millis(50)).unwrap_err();

@@ -52,13 +52,13 @@ fn a_task_is_woken_for_events() {
     });
 }
 
-/// Both go to another broker, one after the other, while the sender sends.
+/// Sender and listener go to another broker, one after the other, while the sender sends: each event is heard once.
 #[test]
 fn each_event_is_had_once_also_where_the_broker_is_replaced() {
     for listener_first in [true, false] {
         let (scene, next) = (Scene::new(), Scene::new());
         let (sender, listener) = scene.two(Dispatch::Thread);
-        // A listener that gets no processor for a while loses nothing.
+        // So a listener that gets no processor for a while loses nothing.
         let options = TopicOptions::new().unlimited_budget();
         let options = options.send_timeout(PATIENCE);
         let topic = sender.topic_with::<(u32,)>(TOPIC, options).unwrap();
@@ -89,7 +89,7 @@ fn each_event_is_had_once_also_where_the_broker_is_replaced() {
                 plugin.rejoin(next.broker.connect().unwrap()).unwrap();
                 notes.wait(notes.all().len() + 500);
             }
-            // Longer than the older memberships are used.
+            // Longer than old memberships are used.
             thread::sleep(Duration::from_millis(5500));
             notes.wait(notes.all().len() + 500);
             is_over.store(true, Ordering::Relaxed);
@@ -100,7 +100,7 @@ fn each_event_is_had_once_also_where_the_broker_is_replaced() {
     }
 }
 
-/// Where 63 callers slept, taking an event failed with `OVERLOADED`.
+/// Events are taken also while 63 callers sleep on all bells.
 #[test]
 fn events_are_taken_also_where_callers_sleep_on_all_bells() {
     let scene = Scene::new();
@@ -113,7 +113,7 @@ fn events_are_taken_also_where_callers_sleep_on_all_bells() {
     let topic = numbers(&sender);
     let mut events = listener.events::<(u32,)>(TOPIC).unwrap();
     assert!(events.next(PATIENCE).unwrap().is_some(), "it is here");
-    // Nobody pumps them, and each takes half of a link's slots at most.
+    // Nobody pumps them, and each gate takes at most half of a link's slots.
     let providers: Vec<_> = ["A", "B", "C"]
         .map(|name| {
             let plugin = scene.connect(name, Dispatch::Pump);
@@ -132,7 +132,7 @@ fn events_are_taken_also_where_callers_sleep_on_all_bells() {
             let gate = &gates[number % 3];
             scope.spawn(move || gate.with_timeout(2 * PATIENCE).invoke(()).unwrap_err());
         }
-        // They sleep within less than a millisecond.
+        // They fall asleep within less than a millisecond.
         thread::sleep(Duration::from_millis(500));
         for number in 0..3 {
             scope.spawn(|| {

@@ -1,4 +1,5 @@
-//! Events between plugins of this process, which send and hear through shared memory as others do.
+//! Events between plugins of this process, which send and hear through shared memory as plugins of different
+//! processes do.
 
 #![allow(clippy::unwrap_used)]
 
@@ -281,8 +282,8 @@ fn events_are_taken_one_by_one() {
     topic.flush(PATIENCE).unwrap();
 }
 
-/// What a function is given that drains: the same, in the same order, and no more than it was to have. Events count as handled when it
-/// has returned.
+/// A function that drains gets the same events in the same order, and no more than it asked for. Events count as
+/// handled when it has returned.
 #[test]
 fn a_function_is_given_events_in_order() {
     let scene = Scene::new();
@@ -303,7 +304,7 @@ fn a_function_is_given_events_in_order() {
             Drained::Notice(notice) => is_here |= matches!(notice, EventNotice::Here { .. }),
         })
     };
-    // The notice is one of them.
+    // One of them is the notice.
     assert_eq!(drain(71).unwrap(), 71);
     assert!(topic.flush(Duration::ZERO).is_err(), "130 are left");
     assert_eq!(drain(1000).unwrap(), 130);

@@ -37,7 +37,8 @@ fn offer(sender: &Plugin, number: usize) -> Topic<(u32,)> {
         .unwrap()
 }
 
-/// Topics beyond the first few were not heard, each event cost a look at all of them, or one too many ended the subscription.
+/// A thousand topics are heard, and those beyond when a cursor is free. An event costs no look at all of them, and
+/// one topic too many does not end the subscription.
 #[test]
 fn a_thousand_topics_are_heard_and_those_beyond_when_there_is_room() {
     let plenty = Policy::new().provide("*").gates(2_000).extent_mib(2_000);
@@ -60,7 +61,8 @@ fn a_thousand_topics_are_heard_and_those_beyond_when_there_is_room() {
         .unwrap();
     let mut topics: Vec<_> = (0..ALL).map(|number| offer(&sender, number)).collect();
     let expected: Vec<_> = (MOST..ALL).map(|number| format!("Many.{number}")).collect();
-    // Those that have no room are tried again now and then: they are senders meanwhile, and told of once more.
+    // Topics without a cursor are tried again at intervals. They count as senders meanwhile, and are reported once
+    // more.
     let refused: BTreeSet<String> = expected.iter().cloned().collect();
     eventually(|| failed.all().into_iter().collect::<BTreeSet<_>>() == refused);
     eventually(|| subscription.senders().len() == MOST);
@@ -69,13 +71,13 @@ fn a_thousand_topics_are_heard_and_those_beyond_when_there_is_room() {
     };
     (0..3).for_each(|n| send(&topics, n));
     let mut heard = notes.wait(3 * MOST);
-    // Of one topic in order; what comes of several in no order.
+    // Events of one topic come in order; those of different topics in any order.
     heard.sort_by_key(|(topic, _)| topic.clone());
     for events in heard.chunks(3) {
         let numbers: Vec<u32> = events.iter().map(|(_, n)| *n).collect();
         assert_eq!(numbers, [0, 1, 2], "{events:?}");
     }
-    // Some go, and those that had no room are heard without being offered again.
+    // Some topics end, and those that had no cursor are heard without being offered again.
     topics.drain(..20).for_each(drop);
     eventually(|| subscription.senders().len() == ALL - 20);
     send(&topics[topics.len() - 16..], 9);

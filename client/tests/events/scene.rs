@@ -1,4 +1,4 @@
-//! A bus with plugins of this process, and a place where handlers leave what they were given.
+//! A bus with plugins of this process, and a list to which handlers add what they get.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Condvar, Mutex};

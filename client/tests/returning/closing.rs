@@ -14,7 +14,8 @@ use tracing::{Event, Metadata, Subscriber};
 
 use crate::fake::{Listener, PATIENCE, QUIET};
 
-/// What dropping a plugin takes at most where a broker does not answer: half a second for what it waits for at all.
+/// The most time that dropping a plugin takes if a broker does not answer: half a second for each thing that it waits
+/// for.
 const SOON: Duration = Duration::from_secs(3);
 
 fn drop_in_time(plugin: Plugin) {
@@ -24,7 +25,7 @@ fn drop_in_time(plugin: Plugin) {
     assert!(took < SOON, "{took:?}");
 }
 
-/// Dropping a plugin waited for its attempt to reconnect, for five seconds and more.
+/// Dropping a plugin gives up its attempt to reconnect, and does not wait for it for five seconds and more.
 #[test]
 fn an_attempt_is_given_up_when_the_plugin_is_dropped() {
     let listener = Listener::new("silent", 8);
@@ -54,10 +55,10 @@ fn a_plugin_that_waits_in_line_for_a_broker_is_dropped_at_once() {
 static DROPPED: Mutex<Option<Plugin>> = Mutex::new(None);
 static IS_DROPPED: AtomicBool = AtomicBool::new(false);
 
-/// What the broker refuses it with.
+/// The broker's reason for refusing it.
 const REFUSAL: &str = "so that this plugin is dropped";
 
-/// Whether that is what is told.
+/// Whether a log event has this text.
 struct Finds(bool);
 
 impl Visit for Finds {
@@ -66,7 +67,7 @@ impl Visit for Finds {
     }
 }
 
-/// Whoever listens to the log.
+/// A log subscriber.
 struct Listens;
 
 impl Subscriber for Listens {
@@ -99,7 +100,7 @@ impl Subscriber for Listens {
     fn exit(&self, _span: &Id) {}
 }
 
-/// The log was told while the plugin was locked that came back: dropping it there never returned.
+/// A log subscriber may drop the plugin that comes back: the library logs while that plugin is not locked.
 #[test]
 fn who_listens_to_the_log_drops_the_plugin_that_comes_back() {
     tracing::subscriber::set_global_default(Listens).unwrap();

@@ -48,7 +48,7 @@ impl Broker {
             match fdpass::receive_plain(self.0.as_fd(), &mut buffer) {
                 Ok(received) if received.len == 0 => return Came::End,
                 Ok(received) => match ToBroker::decode(&buffer[..received.len]).unwrap() {
-                    // It comes whenever the dispatcher is done with what was before.
+                    // The dispatcher sends this whenever it has finished earlier work.
                     ToBroker::Session(SessionToBroker::Drained) => {}
                     // This broker knows no reason why a gate is absent.
                     ToBroker::Gate(GateToBroker::WhyAbsent { request, .. }) => {
@@ -110,7 +110,7 @@ impl Broker {
         }
     }
 
-    /// Reads that a gate is provided: the number of the request, and the life that it names.
+    /// Reads that a gate is provided; returns the number of the request, and the life that it names.
     pub(crate) fn provides(&self) -> (u32, Option<u64>) {
         match self.record() {
             ToBroker::Gate(GateToBroker::Provide { request, life, .. }) => (request, life),
@@ -122,7 +122,7 @@ impl Broker {
         self.send(GateToPlugin::Provided { request, life }, &[]);
     }
 
-    /// Reads that a gate is opened, and says that nobody provides it; its number.
+    /// Reads that a gate is opened, and reports that nobody provides it; returns its number.
     pub(crate) fn opens(&self) -> u32 {
         let ToBroker::Gate(GateToBroker::Open { open, .. }) = self.record() else {
             panic!("it opens nothing");
@@ -142,7 +142,7 @@ impl Broker {
         self.send(GateToPlugin::State { open, state }, &[]);
     }
 
-    /// Has the plugin acknowledge something: what was sent before was taken in.
+    /// Waits until the plugin has processed everything that was sent before, by making it acknowledge something.
     pub(crate) fn await_reader(&self) {
         let end = LinkEnd { link: 77, side: 1 };
         let (number, indexes) = (7, vec![0]);
@@ -221,7 +221,7 @@ impl Listener {
         Broker(connection.into())
     }
 
-    /// Connects until nobody finds room any more.
+    /// Connects until the queue has no more room.
     pub(crate) fn fill(&self) -> Vec<OwnedFd> {
         let address = UnixAddr::new(&self.path).unwrap();
         let mut all = Vec::new();

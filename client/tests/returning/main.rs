@@ -1,5 +1,5 @@
-//! Plugins that go on with another broker, or come back to one, of brokers that are late, silent or lie. The broker
-//! here is the test.
+//! Plugins that go over to another broker, or come back to one. The broker here is the test: it is late, silent, or
+//! breaks the rules.
 
 #![allow(clippy::unwrap_used)]
 
@@ -25,7 +25,7 @@ fn end(code: Code) -> SessionToPlugin {
     SessionToPlugin::Ended(Failure::new(code, "the test says so"))
 }
 
-/// A broker that had ended a session took the plugin in again, and was not asked about its gates, because it had been.
+/// A plugin that comes back to the bus that ended its session opens its gates there again.
 #[test]
 fn a_plugin_comes_back_to_the_bus_that_it_was_sent_away_from() {
     let (plugin, broker) = connect();
@@ -60,7 +60,7 @@ fn a_plugin_comes_back_to_the_bus_that_it_was_sent_away_from() {
     assert!(plugin.wait_closed_for(Duration::ZERO).is_none());
 }
 
-/// A gate that another plugin had taken came back in the life that it had before, after that of the other one.
+/// A gate that another plugin had taken gets a new life when it comes back, after that of the other one.
 #[test]
 fn a_gate_that_was_lost_names_no_life_of_its_own() {
     let (plugin, broker) = connect();
@@ -83,8 +83,8 @@ fn a_gate_that_was_lost_names_no_life_of_its_own() {
     assert_eq!(rejoin(&plugin, 4, 1).provides().1, Some(9));
 }
 
-/// The kernel said to whoever sent something that the broker had ended, before the plugin had heard of that: then it
-/// was an error, and the next broker was not waited for.
+/// A thread that learns from the kernel that the broker has ended, before its plugin has noticed, waits for the next
+/// broker and gets no error.
 #[test]
 fn who_finds_the_broker_gone_before_the_plugin_does_waits_for_the_next_one() {
     let (plugin, broker) = connect();
@@ -93,7 +93,7 @@ fn who_finds_the_broker_gone_before_the_plugin_does_waits_for_the_next_one() {
         broker.opens();
         gate.join().unwrap().with_timeout(PATIENCE)
     });
-    // Nothing can be sent from here on, and nothing says so to who only reads.
+    // From here on nothing can be sent, and a thread that only reads does not notice.
     shutdown(broker.0.as_raw_fd(), Shutdown::Read).unwrap();
     thread::scope(|scope| {
         let list = scope.spawn(|| plugin.list());
@@ -123,8 +123,8 @@ fn who_finds_the_broker_gone_before_the_plugin_does_waits_for_the_next_one() {
     });
 }
 
-/// A broker that stopped while it was told of everything had taken the plugin in, which then found its own name taken. And
-/// who dropped a handle meanwhile waited for that broker.
+/// A plugin that cannot send everything to a broker, because that has stopped meanwhile, hangs up. Otherwise it would
+/// find its own name taken later, and dropping a handle would wait for that broker.
 #[test]
 fn who_cannot_tell_a_broker_everything_hangs_up() {
     let (plugin, broker) = connect();
@@ -154,7 +154,7 @@ fn who_cannot_tell_a_broker_everything_hangs_up() {
     second.await_end();
 }
 
-/// Whatever a broker says that nobody asked, or about what the plugin has not got.
+/// The plugin ignores answers to no question, and records about what it does not have.
 #[test]
 fn what_nobody_asked_for_is_ignored() {
     let (plugin, _broker) = connect();
@@ -187,7 +187,7 @@ fn what_nobody_asked_for_is_ignored() {
     });
 }
 
-/// Of each code with which a broker ends a session: whether the plugin stays away.
+/// Each code with which a broker may end a session, and whether the plugin then stays away.
 #[test]
 fn some_ends_are_for_good() {
     for code in Code::ALL {
@@ -216,7 +216,7 @@ fn some_ends_are_for_good() {
     }
 }
 
-/// A broker that takes a plugin in and lets it go at once is not asked without end.
+/// A broker that accepts a plugin and ends the session at once is asked again only a few times a second.
 #[test]
 fn a_broker_that_ends_each_session_at_once_is_asked_some_times_a_second() {
     let listener = Listener::new("quick", 8);

@@ -1,4 +1,4 @@
-//! Gates whose types differ, of a broker that sends what is compared late, wrongly or not at all.
+//! Gates whose types differ, and a broker that sends the schemas late, wrong, or not at all.
 
 use std::thread;
 use std::time::Duration;
@@ -19,7 +19,7 @@ struct Fetch {
 }
 
 impl Broker {
-    /// Reads that a gate is opened; its number.
+    /// Reads that a gate is opened; returns its number.
     fn opened(&self) -> u32 {
         match self.record() {
             ToBroker::Gate(GateToBroker::Open { open, .. }) => open,
@@ -27,7 +27,7 @@ impl Broker {
         }
     }
 
-    /// Says that a gate is there with other types, to which there is no way.
+    /// Reports that a gate is there with other types, and that there is no way to it.
     fn differs(&self, open: u32, schema: u64) {
         let state = GateState {
             owner: Some("S".to_owned()),
@@ -88,7 +88,7 @@ fn opened(plugin: &Plugin, broker: &Broker) -> (Gate, u32) {
     })
 }
 
-/// A gate was shown as absent, or as callable with the wrong types, until these had been compared.
+/// Opening a gate with other types waits until they were compared. Until then it is neither absent nor callable.
 #[test]
 fn opening_waits_for_the_types() {
     let (plugin, broker) = connect();
@@ -107,7 +107,7 @@ fn opening_waits_for_the_types() {
         gate.join().unwrap()
     });
     assert!(gate.is_converted() && gate.has_function());
-    // A second one of the same types needs nothing more.
+    // A second gate with the same types needs nothing more.
     let again = thread::scope(|scope| {
         let gate = scope.spawn(|| plugin.subscriber::<(u32,), u32>("S.G").unwrap());
         broker.differs(broker.opened(), 5);
@@ -116,7 +116,7 @@ fn opening_waits_for_the_types() {
     assert!(again.is_converted());
 }
 
-/// A call that had asked how its gate stands was told before the types were there, and failed with what it knew.
+/// A call that asks for its gate's state waits until the types were compared.
 #[test]
 fn a_call_that_asks_waits_for_the_types() {
     let (plugin, broker) = connect();
@@ -145,7 +145,7 @@ fn the_next_broker_is_asked_where_one_ends_in_between() {
     let fetch = broker.fetches();
     assert_eq!(fetch.schema, 5);
     drop(broker);
-    // Its numbers are its own: 5 is another schema there.
+    // The next broker has its own numbers: 5 is another schema there.
     let next = rejoin(&plugin, 2, 1);
     next.differs(next.opened(), 5);
     next.gives::<(String,), u32>(5);
@@ -202,7 +202,7 @@ fn parts_that_do_not_fit_fail_the_gate_and_not_the_session() {
         })
     };
     assert_eq!(call().code(), Code::Protocol);
-    // What is no schema is its provider's.
+    // A schema that is invalid is the provider's fault.
     broker.differs(open, 6);
     let fetch = broker.fetches();
     broker.part(fetch.request, 3, b"abc");
@@ -210,7 +210,7 @@ fn parts_that_do_not_fit_fail_the_gate_and_not_the_session() {
     let error = call();
     assert_eq!(error.code(), Code::TypeMismatch);
     assert!(error.message().contains("plugin `S`"), "{error}");
-    // What the broker refuses is as it says.
+    // If the broker refuses to send a schema, its reason is passed on.
     broker.differs(open, 7);
     let request = broker.fetches().request;
     let failure = Some(Failure::new(Code::PermissionDenied, "it may not be seen"));

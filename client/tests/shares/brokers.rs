@@ -16,7 +16,7 @@ fn go_on(to: &Scene, plugins: &[&Plugin]) {
     }
 }
 
-/// What a plugin finds there that is on this bus for the first time.
+/// What a plugin finds that has just joined this bus.
 fn found(scene: &Scene) -> Option<(String, u64, String)> {
     let plugin = scene.plugin("Stranger");
     let share = plugin.shares().try_get::<Table>(TAG).unwrap()?;
@@ -41,8 +41,8 @@ fn the_maker_gives_it_to_the_next_broker() {
         assert_eq!(versions.latest().unwrap().unwrap().version(), 2);
         let two = Some(("two".to_owned(), 2, "Maker".to_owned()));
         if maker_first {
-            // The broker looks at the memory that comes back on a thread of its own: a reader that asks before that is done
-            // is sent the same once more.
+            // The broker checks returned memory on a thread of its own. A reader that asks before that is done is
+            // sent the same version once more.
             go_on(&new, &[&maker]);
             eventually(|| found(&new) == two);
             go_on(&new, &[&reader]);
@@ -50,7 +50,7 @@ fn the_maker_gives_it_to_the_next_broker() {
             go_on(&new, &[&reader, &maker]);
         }
         eventually(|| found(&new) == two);
-        // Guards taken before still read the same memory.
+        // Guards from before still read the same memory.
         let again = versions.latest().unwrap().unwrap();
         assert_eq!((again.version(), &*read.name), (2, "two"));
         if maker_first {
@@ -82,7 +82,7 @@ fn a_share_whose_maker_does_not_return_is_gone_and_its_guards_stay() {
     go_on(&new, &[&reader]);
     eventually(|| !is_there(&reader.shares(), TAG));
     assert_eq!(found(&new), None);
-    // What was newest before stays so for who follows, until there is another one.
+    // Followers keep the version that was newest, until there is a newer one.
     assert_eq!(versions.latest().unwrap().unwrap().name, "old");
     let other = new.plugin("Other");
     let new_one = other.shares().publish(TAG, &Table::named("new")).unwrap();
@@ -137,7 +137,7 @@ fn what_is_being_made_is_asked_for_again_and_made_once() {
         assert_eq!(made.join().unwrap().unwrap().name, "made");
     });
     assert_eq!(runs.into_inner(), 1);
-    // Its guard was dropped, of which the broker hears over another connection than the question.
+    // Its guard was dropped. The broker learns of that over another connection than that of the question.
     eventually(|| found(&new).is_none());
 }
 
@@ -169,7 +169,8 @@ fn who_asks_while_there_is_no_broker_waits_for_the_next() {
     drop(held);
 }
 
-/// The plugin gave its use of the old broker's share back to the new broker, which ended the plugin's session.
+/// A share that was let go while there was no broker is not reported to the next broker, which would end the session
+/// for it.
 #[test]
 fn what_is_let_go_while_there_is_no_broker_is_not_said_to_the_next() {
     let (old, new) = (Scene::new(), Scene::new());
@@ -182,7 +183,7 @@ fn what_is_let_go_while_there_is_no_broker_is_not_said_to_the_next() {
     drop(old);
     drop(read);
     go_on(&new, &[&maker, &reader]);
-    // The broker looks at the memory that comes back on a thread of its own.
+    // The broker checks returned memory on a thread of its own.
     eventually(|| is_there(&reader.shares(), TAG));
     let read: Share<Table> = reader.shares().get(TAG).unwrap();
     assert_eq!(read.name, "kept");

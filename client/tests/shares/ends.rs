@@ -9,7 +9,7 @@ use callgate_client::{Code, Plugin, Share, Shares, Versions};
 
 use crate::scene::{PATIENCE, Scene, TAG, Table, eventually, is_there};
 
-/// If the maker of a share left, the plugins that waited for the share waited for ever.
+/// If the maker of a share closes, the next plugin that waits makes it.
 #[test]
 fn a_plugin_that_closes_while_it_makes_leaves_it_to_the_next() {
     let scene = Scene::new();
@@ -34,7 +34,7 @@ fn a_plugin_that_closes_while_it_makes_leaves_it_to_the_next() {
     });
 }
 
-/// One that waits in the row goes, and so does one that has asked for a tag that is being made by its own plugin.
+/// A plugin that closes while it waits is told so, also if it waits for a tag that its own plugin is making.
 #[test]
 fn a_plugin_that_closes_while_it_waits_hears_so() {
     let scene = Scene::new();
@@ -85,7 +85,7 @@ fn rights_that_are_taken_away_leave_the_guards() {
     let publish = reader.shares().publish("New", &1_u8).unwrap_err();
     assert_eq!(publish.code(), Code::PermissionDenied);
     assert_eq!(read.name, "mine");
-    // And given back.
+    // And the right is given back.
     scene.broker.set_policy("Reader", None).unwrap();
     eventually(|| denied(reader.shares()).is_none());
     assert_eq!(versions.latest().unwrap().unwrap().name, "mine");
@@ -109,7 +109,7 @@ fn who_may_only_make_has_its_own() {
     drop(theirs);
 }
 
-/// The request was refused, although the share existed and the plugin was allowed to read it.
+/// A plugin that may only read can get a share that exists, also if it offers to make it.
 #[test]
 fn who_may_only_read_has_what_is_there() {
     let scene = Scene::new();
@@ -154,7 +154,7 @@ fn who_ends_with_its_broker_hears_so() {
     assert_eq!(held.name, "held");
 }
 
-/// What comes back in the chain of a handler that waits for a share waited until that was there.
+/// While a handler waits for a share, calls that come back in its chain are served.
 #[test]
 fn a_handler_that_waits_serves_its_own_chain() {
     let scene = Scene::new();
@@ -174,7 +174,7 @@ fn a_handler_that_waits_serves_its_own_chain() {
                 thread::sleep(Duration::from_millis(200));
                 to_back.invoke(()).unwrap()
             });
-            // It is kept until the other one has it.
+            // The handler holds it until the other one has it.
             thread::sleep(Duration::from_millis(500));
             drop(made.unwrap());
         })
@@ -182,7 +182,7 @@ fn a_handler_that_waits_serves_its_own_chain() {
     let to_make = a.subscriber::<(), ()>("B.Make").unwrap();
     to_make.wait_ready(PATIENCE).unwrap();
     let (to_make, a_shares) = (to_make.with_timeout(Duration::from_millis(50)), a.shares());
-    // A gives the call up, and waits for the share that is made in it, in the same chain.
+    // A gives the call up, and waits for the share, which the same chain makes inside that call.
     let outer = a
         .provide("A.Outer", move || {
             assert_eq!(to_make.invoke(()).unwrap_err().code(), Code::Timeout);

@@ -1,4 +1,4 @@
-//! Shares between plugins of this process, which read them in shared memory as others do.
+//! Shares between plugins of this process, which read them in shared memory as plugins of different processes do.
 
 #![allow(clippy::unwrap_used)]
 
@@ -41,7 +41,7 @@ fn one_plugin_makes_it_and_all_read_the_same_memory() {
         assert!(!share.is_converted());
         assert_eq!(share.to_value().unwrap(), Table::named("sine"));
     }
-    // The same plugin has one map of it.
+    // The same plugin maps it once.
     assert!(std::ptr::eq(&*read, &*again));
 }
 
@@ -60,7 +60,7 @@ fn a_share_is_there_as_long_as_anybody_holds_it() {
     assert!(is_there(&maker.shares(), TAG));
     drop(copy);
     eventually(|| !is_there(&maker.shares(), TAG));
-    // And can be made anew.
+    // It can be made again.
     let other = reader
         .shares()
         .get_or_create(TAG, || Table::named("two"))
@@ -68,7 +68,7 @@ fn a_share_is_there_as_long_as_anybody_holds_it() {
     assert_eq!((&*other.name, other.version()), ("two", 1));
 }
 
-/// A guard outlives everything: it was unmapped when its plugin closed.
+/// A guard stays valid after its plugin and its broker have ended.
 #[test]
 fn a_guard_stays_valid_after_its_plugin_and_its_broker() {
     let scene = Scene::new();
@@ -111,7 +111,8 @@ fn a_slice_is_filled_where_it_lies() {
     assert_eq!(none.unwrap_err().code(), Code::InvalidArgument);
 }
 
-/// Values of every size and make go through the ways there are: through a buffer, counted and written in place, without bytes.
+/// Values of every size and kind are shared, by each of the ways: through a buffer, counted and written in place, and
+/// without bytes.
 #[test]
 fn values_of_every_make_are_shared() {
     let scene = Scene::new();
@@ -176,7 +177,8 @@ fn names_that_cannot_be_are_refused() {
     }
 }
 
-/// Many threads of two plugins get and let go at once, so that the last of a plugin leaves while another one comes.
+/// Many threads of two plugins get a share and let it go at once, so the last guard of a plugin may go while a new
+/// one comes.
 #[test]
 fn coming_and_going_at_once_leaves_nothing_behind() {
     let scene = Scene::new();

@@ -10,7 +10,7 @@ use callgate_client::{Code, Dispatch, HandlerError, Share, Shares};
 
 use crate::scene::{PATIENCE, Scene, TAG, Table, is_there};
 
-/// Each plugin made its own share, and the last one replaced the others.
+/// Of many plugins that ask for a share at once, one makes it, and all use that one.
 #[test]
 fn of_many_one_makes_it() {
     const THREADS: usize = 4;
@@ -78,7 +78,7 @@ fn a_factory_that_fails_or_panics_leaves_nothing_behind() {
     assert_eq!(other.shares().get::<Table>(TAG).unwrap().name, made.name);
 }
 
-/// If making a share failed, the plugins that waited for it waited for ever.
+/// If making a share fails, the next plugin in the row makes it.
 #[test]
 fn the_next_in_the_row_makes_it() {
     let scene = Scene::new();
@@ -96,7 +96,7 @@ fn the_next_in_the_row_makes_it() {
                     });
             assert_eq!(failed.unwrap_err().code(), Code::HandlerError);
         });
-        // Another thread of the same plugin, and another plugin.
+        // Once from another thread of the same plugin, and once from another plugin.
         for plugin in [&first, &second] {
             let has_begun = &has_begun;
             scope.spawn(move || {
@@ -123,7 +123,7 @@ fn a_factory_that_asks_for_its_own_tag_is_told_at_once() {
             .unwrap_err();
         assert_eq!(inner.code(), Code::Deadlock);
         assert_eq!(shares.get::<Table>(TAG).unwrap_err().code(), Code::Deadlock);
-        // Another one is fine.
+        // Another tag is allowed.
         let other = shares
             .get_or_create("Other", || Table::named("other"))
             .unwrap();
@@ -139,7 +139,7 @@ fn who_only_looks_does_not_wait_for_what_is_being_made() {
     let (maker, other) = (scene.plugin("Maker"), scene.plugin("Other"));
     let made = maker.shares().get_or_create(TAG, || {
         thread::scope(|scope| {
-            // Another thread of the same plugin, and another plugin.
+            // Once from another thread of the same plugin, and once from another plugin.
             let inside = scope.spawn(|| is_there(&maker.shares(), TAG));
             assert!(!inside.join().unwrap());
             assert!(!is_there(&other.shares(), TAG));
@@ -174,7 +174,7 @@ fn the_time_of_each_is_its_own() {
     });
 }
 
-/// A maker that exceeds its time limit has made its share in vain.
+/// A maker that exceeds its time limit is passed over, and its share is not used.
 #[test]
 fn a_maker_that_takes_too_long_is_passed_over() {
     let scene = Scene::new();
@@ -200,7 +200,7 @@ fn a_maker_that_takes_too_long_is_passed_over() {
     });
 }
 
-/// A handler waits for a share no longer than the call that it serves lasts, and gets shares that others make.
+/// A handler waits for a share at most as long as the call that it serves, and gets shares that others make.
 #[test]
 fn handlers_use_shares() {
     for dispatch in [Dispatch::Thread, Dispatch::Pool(2)] {

@@ -1,4 +1,4 @@
-//! Shares of another type than is wanted.
+//! Shares whose type is not the one that is wanted.
 
 use callgate_client::{Code, Json, Publisher, Share, Versions, gate_type};
 
@@ -37,14 +37,14 @@ fn another_type_is_converted_by_way_of_json() {
     );
     assert!(share.comment.is_none());
     assert_eq!(share.gains[..], [0.25, 0.5]);
-    // Nobody converts it twice.
+    // It is converted only once.
     let again: Share<later::Table> = reader.shares().get(TAG).unwrap();
     assert!(std::ptr::eq(&*share, &*again));
     let versions: Versions<later::Table> = reader.shares().versions(TAG).unwrap();
     let second = publisher.publish(&Table::named("saw")).unwrap();
     let share = versions.latest().unwrap().unwrap();
     assert_eq!((&*share.name, share.version()), ("saw", 2));
-    // The plugin may have both types.
+    // The plugin may use both types.
     let same: Share<Table> = reader.shares().get(TAG).unwrap();
     assert!(!same.is_converted() && same.name == "saw");
     drop((first, second));
@@ -70,7 +70,7 @@ fn what_cannot_be_converted_says_what_differs() {
         .get::<later::Table>(TAG)
         .unwrap_err();
     assert_eq!(error.code(), Code::ShareTypeMismatch, "{error}");
-    // Both are no users: the share goes with its maker.
+    // Neither handle is a user: the share ends with its maker.
     drop(made);
     crate::scene::eventually(|| !crate::scene::is_there(&reader.shares(), TAG));
 }
@@ -106,7 +106,7 @@ fn a_slice_is_an_array_of_numbers() {
     assert_eq!(numbers.to_value().unwrap(), [0, 0, 9]);
     let wider: Share<[u32]> = reader.shares().get(TAG).unwrap();
     assert_eq!(wider[..], [0, 0, 9]);
-    // It lies in the version itself, which its maker is not needed for.
+    // It is in the version itself, for which the maker is not needed.
     let same: Share<[u16]> = reader.shares().get(TAG).unwrap();
     assert_eq!(same.to_value().unwrap(), [0, 0, 9]);
     drop((made, maker));
@@ -158,7 +158,7 @@ fn any_share_can_be_read_as_json() {
     drop((made, slice, free));
 }
 
-/// Without its maker there is nobody who could write it as JSON.
+/// Without its maker nobody can write the share as JSON.
 #[test]
 fn a_share_without_its_maker_has_one_type() {
     let scene = Scene::new();

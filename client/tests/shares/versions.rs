@@ -266,7 +266,7 @@ fn a_watch_is_told_in_the_plugin_s_turn() {
     drop((watch, slow));
 }
 
-/// A watch that was dropped inside its own function waited for itself.
+/// A watch may be dropped inside its own function, which may also use shares. It does not wait for itself.
 #[test]
 fn what_is_told_may_use_shares_and_end_the_watch() {
     let scene = Scene::new();
@@ -292,7 +292,8 @@ fn what_is_told_may_use_shares_and_end_the_watch() {
     drop(made);
 }
 
-/// A plugin that may have little, and has let go of what is superseded, would be refused all that is newer.
+/// A plugin with a small quota that has let go of superseded versions can use newer ones: a version that it released
+/// while that was the newest is not kept when there is a newer one.
 #[test]
 fn what_was_let_go_as_the_newest_is_not_kept_when_there_is_a_newer_one() {
     let scene = Scene::new();

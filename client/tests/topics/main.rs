@@ -1,4 +1,4 @@
-//! Topics as their senders have them: with brokers and listeners of this process.
+//! Topics from the sender's side, with brokers and listeners in this process.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,7 +16,7 @@ use serde_json::json;
 
 use scene::{Bus, Notes, PATIENCE, TOPIC, hear};
 
-/// Small rings, which are full soon.
+/// Small rings, which fill up soon.
 fn small() -> TopicOptions {
     TopicOptions::new().capacity(64 << 10)
 }
@@ -28,7 +28,7 @@ fn who_listens_later_is_shown_the_history() {
     let topic = sender
         .topic_with::<(u32,)>(TOPIC, TopicOptions::new().history(3))
         .unwrap();
-    // From the very first one on.
+    // The listener hears the first event, too.
     (0..2).for_each(|n| topic.send(&(n,)).unwrap());
     let notes = Notes::new();
     let _early = hear(&listener, &notes);
@@ -39,7 +39,7 @@ fn who_listens_later_is_shown_the_history() {
     let notes = Notes::new();
     let _late = hear(&late, &notes);
     assert_eq!(notes.wait(3), [97, 98, 99]);
-    // Converted for who has other types.
+    // This listener has other types, and gets the events converted.
     let wide = bus.connect("Wide");
     let notes = Notes::new();
     let seen = notes.clone();
@@ -52,7 +52,7 @@ fn who_listens_later_is_shown_the_history() {
 fn who_is_slow_loses_nothing_while_it_is_waited_for() {
     let bus = Bus::new();
     let (sender, listener) = (bus.connect("Sender"), bus.connect("Listener"));
-    // A budget is also used up by a listener that gets no processor.
+    // Without this, a listener that gets no processor would use up its budget.
     let options = small().unlimited_budget().send_timeout(PATIENCE);
     let topic = sender.topic_with::<(u32,)>(TOPIC, options).unwrap();
     let notes = Notes::new();
@@ -102,7 +102,7 @@ fn several_threads_send_and_everybody_hears_all_in_one_order() {
     }
 }
 
-/// A handler that sends to its own plugin, or waits for it, waited for itself.
+/// A handler that sends to its own plugin, or flushes, does not wait for itself.
 #[test]
 fn a_plugin_that_listens_to_itself_does_not_wait_for_itself() {
     let bus = Bus::new();
@@ -133,7 +133,7 @@ fn an_owned_topic_has_one_owner_and_an_open_one_any_number() {
     let code = |topic: callgate_client::Result<Topic<(u32,)>>| topic.map(drop).unwrap_err().code();
     assert_eq!(code(other.topic(TOPIC)), Code::AlreadyProvided);
     assert_eq!(code(other.open_topic(TOPIC)), Code::AlreadyProvided);
-    // It is free when dropping it has returned.
+    // The topic is free when dropping it has returned.
     drop(owned);
     let owned = other.topic::<(u32,)>(TOPIC).unwrap();
     assert!(owned.is_offered() && owned.name() == TOPIC);
@@ -246,7 +246,7 @@ fn flushing_says_who_has_not_handled_what_was_sent() {
             .unwrap();
     }
     topic.flush(PATIENCE).unwrap();
-    // Who goes is not waited for.
+    // A listener that has gone is not waited for.
     topic.send(&(2,)).unwrap();
     drop(listener);
     topic.flush(PATIENCE).unwrap();

@@ -21,7 +21,7 @@ fn every_event_is_heard_once_across_brokers() {
                 thread::sleep(Duration::from_micros(100));
             });
         });
-        // Once the listener is the first to go, once the sender.
+        // Once the listener moves first, and once the sender.
         thread::sleep(Duration::from_millis(50));
         [&listener, &sender]
             .iter()
@@ -102,7 +102,7 @@ fn a_topic_that_another_plugin_has_taken_comes_back_when_it_is_free() {
     buses[1].takes(&sender);
     assert_eq!(told.wait(1), ["Weather.Changed is Other's"]);
     assert!(matches!(topic.state(), TopicState::InLine { owner } if owner == "Other"));
-    // Nobody hears it.
+    // Nobody hears this one.
     topic.send(&(1,)).unwrap();
     drop(others);
     assert_eq!(told.wait(2)[1], "Weather.Changed is back");

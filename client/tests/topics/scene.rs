@@ -1,4 +1,4 @@
-//! Buses in this process, and lists in which handlers note what they were given.
+//! Buses in this process, and lists to which handlers add what they get.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Condvar, Mutex};
@@ -36,7 +36,7 @@ impl Bus {
     }
 }
 
-/// Notes the numbers of the events.
+/// Adds the numbers of the events to the notes.
 pub(crate) fn hear(listener: &Plugin, notes: &Notes<u32>) -> Subscription {
     let seen = notes.clone();
     listener

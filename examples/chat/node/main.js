@@ -1,4 +1,4 @@
-// Counts what is said in a chat, by who said it. The same plugin stands beside this one in Python and in Rust.
+// Counts what is said in a chat, by sender. The folders beside this one have the same plugin in Python and in Rust.
 //
 //     callgate call counter-node.say '{"text": "Hello"}'    # says it to all, as the event chat.node
 //     callgate call counter-node.counts                     # how often each has spoken
@@ -6,7 +6,7 @@
 'use strict';
 
 const counts = {};
-// Service calls that are open: what is done with the answer, by id.
+// Service calls without an answer yet: by id, the functions that take the answer.
 const waiting = new Map();
 let calls = 0;
 
@@ -28,7 +28,7 @@ const actions = new Map([
     return message;
   }],
   ['counts', ({ from }) => (from === undefined ? counts : { [from]: counts[from] ?? 0 })],
-  // Answered later: other requests and events are handled meanwhile.
+  // Answers later: the plugin handles other requests and events meanwhile.
   ['compare', async () => ({ mine: counts, theirs: await call('counter-rust.counts', {}) })],
 ]);
 
@@ -61,14 +61,14 @@ async function handle(frame) {
       return frame.error ? reject(frame.error) : resolve(frame.result);
     }
     case 'event.ack':
-      // It hears the chat, so from here on it may be called.
+      // The subscription is in place, so the plugin may be called from now on.
       return send({ type: 'serve_ready' });
     default:
       return undefined;
   }
 }
 
-// Lines are split by hand, because the module `readline` ends them at U+2028 as well.
+// The code splits the lines itself, because the module `readline` also ends lines at U+2028.
 let pieces = [];
 process.stdin.on('data', (chunk) => {
   let start = 0;

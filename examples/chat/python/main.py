@@ -1,4 +1,4 @@
-"""Counts what is said in a chat, by who said it. The same plugin stands beside this one in JavaScript and in Rust.
+"""Counts what is said in a chat, by sender. The folders beside this one have the same plugin in JavaScript and in Rust.
 
     callgate call counter-python.say '{"text": "Hello"}'    # says it to all, as the event chat.python
     callgate call counter-python.counts                     # how often each has spoken
@@ -10,7 +10,7 @@ import sys
 from itertools import count
 
 counts = {}
-# Service calls that are open: what is done with the answer, by id.
+# Service calls without an answer yet: by id, the function that takes the answer.
 waiting = {}
 ids = count(1)
 
@@ -21,7 +21,7 @@ def send(frame):
 
 
 def call(gate, params, then):
-    """Calls a gate of another plugin; `then` gets the answer when it is there."""
+    """Calls a gate of another plugin; `then` gets the answer when it comes."""
     id = str(next(ids))
     waiting[id] = then
     send({"type": gate, "id": id, **params})
@@ -46,7 +46,7 @@ def compare(request):
             answer = {"result": {"mine": counts, "theirs": response["result"]}}
         send({"type": "response", "id": request["id"], **answer})
 
-    # Answered later: other requests and events are handled meanwhile.
+    # Answers later: the plugin handles other requests and events meanwhile.
     call("counter-node.counts", {}, answered)
     return None
 
@@ -76,14 +76,14 @@ def handle(frame):
     elif kind == "response":
         waiting.pop(frame["id"])(frame)
     elif kind == "event.ack":
-        # It hears the chat, so from here on it may be called.
+        # The subscription is in place, so the plugin may be called from now on.
         send({"type": "serve_ready"})
 
 
 def main():
     send({"type": "ready"})
     send({"type": "events.subscribe", "id": "chat", "topic": "chat.*"})
-    # The bytes, so that only a line feed ends a line.
+    # Reads bytes, because only a line feed may end a line.
     for line in sys.stdin.buffer:
         handle(json.loads(line))
 

@@ -1,11 +1,11 @@
-//! Counts what is said in a chat, by who said it. The same plugin stands beside this one in Python and in JavaScript, where it
-//! speaks JSON on its pipes; this one takes part through shared memory.
+//! Counts who has said how much in a chat. The same plugin exists beside this one in Python and in JavaScript, where
+//! it exchanges JSON on its pipes; this one uses shared memory.
 //!
 //! ```text
 //! callgate call counter-rust.say '{"text": "Hello"}'    # says it to all, as the event chat.rust
-//! callgate call counter-rust.counts '{}'                # how often each has spoken
-//! callgate call counter-rust.compare '{}'               # the same, and what counter-python has counted
-//! ```
+//! callgate call counter-rust.say '{"text": "Hello"}'    # sends it to all, as the event chat.rust
+//! callgate call counter-rust.counts '{}'                # how often each speaker has spoken
+//! callgate call counter-rust.compare '{}'               # the same, and the counts of counter-python
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ struct Say {
 /// The parameter of `counts` and `compare`.
 #[gate_type]
 struct Asked {
-    /// Only what this one has said.
+    /// If set, only the count of this speaker.
     #[serde(default)]
     from: Option<String>,
 }
@@ -62,7 +62,7 @@ impl Counts {
 }
 
 fn main() -> Result<()> {
-    // Over the connection that the runtime has left for this process.
+    // This uses the connection that the runtime has left for this process.
     let plugin = Plugin::connect("counter-rust")?;
     let counts = Counts::default();
     let heard = counts.clone();
@@ -88,7 +88,8 @@ fn main() -> Result<()> {
         let theirs = others.invoke((asked,))?;
         Ok::<_, HandlerError>(Compared { mine, theirs })
     })?;
-    // The library handles calls and events on its own thread; this one waits until the runtime ends the plugin.
+    // The library handles calls and events on a thread of its own. This thread waits until the runtime ends the
+    // plugin.
     plugin.wait_closed();
     Ok(())
 }

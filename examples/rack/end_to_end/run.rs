@@ -1,4 +1,4 @@
-//! Running the program, and looking at its processes.
+//! Runs the program, and looks at its processes.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ pub(super) struct Run {
     process: Child,
 }
 
-/// What a rack left behind.
+/// The output of a rack that has ended.
 pub(super) struct Outcome {
     pub(super) folder: TempDir,
     pub(super) status: ExitStatus,
@@ -86,7 +86,7 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        // It may have ended, and been waited for, already.
+        // It may already have ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -97,20 +97,20 @@ impl Outcome {
         Run::start(args).finish()
     }
 
-    /// The audio of a render that went well.
+    /// The audio of a successful render.
     pub(super) fn audio(&self) -> Vec<u8> {
         assert!(self.status.success(), "{}: {}", self.status, self.stderr);
         fs::read(self.folder.path().join("rack.wav")).unwrap()
     }
 
-    /// What is in the folder besides the streams.
+    /// The files in the folder, without those of the streams.
     pub(super) fn files(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path()).unwrap();
         let names = entries.map(|e| e.unwrap().file_name().into_string().unwrap());
         names.filter(|name| !name.starts_with("std")).collect()
     }
 
-    /// The complaint of a rack that failed, and left nothing behind.
+    /// The error text of a rack that failed, which must leave nothing behind.
     pub(super) fn complaint(&self) -> &str {
         assert_eq!(self.status.code(), Some(1), "{}", self.stderr);
         assert_eq!(self.stdout, "");
@@ -149,7 +149,7 @@ struct Stat {
     started: u64,
 }
 
-/// Fields 3, 4 and 22 of a process's line in /proc; `None` when there is no such process.
+/// Fields 3, 4 and 22 of a process's line in /proc; `None` if there is no such process.
 fn stat(pid: u32) -> Option<Stat> {
     let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = line[line.rfind(')')? + 1..].split_whitespace();

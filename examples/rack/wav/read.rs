@@ -1,8 +1,8 @@
-//! Reading a WAV file as it comes, to its end or to where it was cut off.
+//! Reads a WAV file as a stream, to its end or to where it was cut off.
 //!
-//! The crate `hound`, which writes ours, reads only tidy files: it takes the padding byte after
-//! a chunk of odd length for the next chunk, and refuses lengths that a program writing into a
-//! pipe could not know. So the few chunks that matter are found here.
+//! The crate `hound`, which writes our files, only reads files without irregularities: it takes the padding byte
+//! after a chunk of odd length for the next chunk, and refuses lengths that a program cannot know while it writes
+//! into a pipe. So this module finds the few chunks that it needs itself.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -11,10 +11,10 @@ use std::path::Path;
 use super::{FileError, MAX_SECONDS, WavError};
 use crate::block::{Block, FRAMES, RATE};
 
-/// The format tags of plain PCM and of "see the longer description".
+/// The format tags of plain PCM and of the extended format.
 const PCM: u16 = 1;
 const EXTENSIBLE: u16 = 0xFFFE;
-/// The last 14 bytes of the identifiers of all sub-formats that are also format tags.
+/// The last 14 bytes of the identifier of each sub-format that is also a format tag.
 const SUBFORMAT: [u8; 14] = *b"\x00\x00\x00\x00\x10\x00\x80\x00\x00\xAA\x00\x38\x9B\x71";
 
 /// A recording in memory.
@@ -25,13 +25,13 @@ pub(crate) struct Clip {
 }
 
 impl Clip {
-    /// Reads the file at `path`, which several processes can do; a pipe can be read only once.
+    /// Reads the file at `path`. Several processes may do so; a pipe could be read only once.
     pub(crate) fn open(path: &Path) -> Result<Clip, FileError> {
         Clip::open_regular(path).map_err(|e| FileError::new(path, e))
     }
 
     fn open_regular(path: &Path) -> Result<Clip, WavError> {
-        // Looked at before it is opened: opening a pipe would wait for somebody to write.
+        // Checked before opening: opening a pipe would wait for a writer.
         if !fs::metadata(path)?.is_file() {
             return Err(WavError::NotRegular);
         }
@@ -67,14 +67,14 @@ impl Clip {
         }))
     }
 
-    /// Reads the frames; `left` is how much of the file is to come if its header is right.
+    /// Reads the frames. `left` is how much of the file follows, if its header is correct.
     fn read_frames(
         from: impl Read,
         format: Format,
         size: u64,
         left: u64,
     ) -> Result<Clip, WavError> {
-        // A program that writes into a pipe does not know the length, and says 0 or the most there is.
+        // A program that writes into a pipe does not know the length, and writes 0 or the largest number.
         let unknown = size == u64::from(u32::MAX) || (size == 0 && left == 0);
         let mut from = from.take(if unknown { u64::MAX } else { size });
         let most = u64::from(format.rate) * u64::from(MAX_SECONDS);
@@ -94,12 +94,12 @@ impl Clip {
         Ok(Clip { rate, frames })
     }
 
-    /// How many frames it has at the rack's rate.
+    /// How many frames it has at the sample rate of the rack.
     pub(crate) fn len(&self) -> u64 {
         (self.frames.len() as u64 * u64::from(RATE)).div_ceil(u64::from(self.rate))
     }
 
-    /// Block `number` at the rack's rate, by drawing lines between the samples; silence after the end.
+    /// Block `number` at the rack's sample rate, interpolated linearly between the samples; silence after the end.
     pub(crate) fn block(&self, number: u64) -> Block {
         Block::from_fn(|i| {
             let at = (u128::from(number) * FRAMES as u128 + i as u128) * u128::from(self.rate);
@@ -116,7 +116,7 @@ impl Clip {
     }
 }
 
-/// What matters of the `fmt ` chunk.
+/// The needed fields of the `fmt ` chunk.
 #[derive(Clone, Copy)]
 struct Format {
     channels: u16,
@@ -124,7 +124,7 @@ struct Format {
 }
 
 impl Format {
-    /// Reads the chunk, all of it.
+    /// Reads the whole chunk.
     fn read(mut chunk: impl Read) -> Result<Format, WavError> {
         let mut bytes = [0; 40];
         let length = fill(&mut chunk, &mut bytes)?;
@@ -151,7 +151,7 @@ impl Format {
     }
 }
 
-/// Reads until `buffer` is full or the input ends; how much that was.
+/// Reads until `buffer` is full or the input ends; returns how many bytes that were.
 fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -165,7 +165,7 @@ fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// Reads `bytes` bytes, or what there is, and forgets them.
+/// Skips `bytes` bytes, or what there is.
 fn skip(from: &mut impl Read, bytes: u64) -> io::Result<()> {
     io::copy(&mut from.take(bytes), &mut io::sink()).map(drop)
 }

@@ -1,4 +1,4 @@
-//! WAV files as programs out there write them.
+//! WAV files as other programs write them.
 
 use super::*;
 
@@ -27,7 +27,7 @@ fn riff(chunks: &[Vec<u8>]) -> Vec<u8> {
     chunk(b"RIFF", &[b"WAVE".to_vec(), chunks.concat()].concat())
 }
 
-/// A file of one channel at the rack's rate whose size fields `change` may spoil.
+/// A file with one channel at the rack's sample rate, whose size fields `change` may overwrite.
 fn mono(samples: &[i16], change: impl FnOnce(&mut Vec<u8>)) -> Result<Clip, WavError> {
     let fmt = chunk(b"fmt ", &fmt(1, 1, RATE, 16));
     let mut file = riff(&[fmt, chunk(b"data", &data(samples))]);

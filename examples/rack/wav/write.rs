@@ -1,4 +1,4 @@
-//! Writing a WAV file that is there whole or not at all.
+//! Writes a WAV file that exists either whole or not at all.
 
 use std::fs::{self, File, Permissions};
 use std::io::BufWriter;
@@ -11,8 +11,8 @@ use tempfile::NamedTempFile;
 use super::{FileError, WavError};
 use crate::block::{Block, RATE};
 
-/// A WAV file in the making. It stands beside its target under another name until
-/// [`finish`](WavFile::finish), which gives it its own; dropped before, it is removed.
+/// A WAV file that is being written. It has a temporary name beside its target until [`finish`](WavFile::finish)
+/// renames it. If this is dropped before, the file is removed.
 pub(crate) struct WavFile {
     wav: WavWriter<BufWriter<File>>,
     temporary: NamedTempFile,
@@ -64,7 +64,7 @@ impl WavFile {
         Ok(())
     }
 
-    /// Completes the header, puts the file on the disk and gives it its name.
+    /// Completes the header, writes the file to the disk, and renames it.
     pub(crate) fn finish(self) -> Result<(), FileError> {
         let WavFile {
             wav,
@@ -84,7 +84,7 @@ impl WavFile {
     }
 }
 
-/// The nearest 16-bit sample; too loud is as loud as can be, and what is no number is silence.
+/// The nearest 16-bit sample. Values that are too loud are limited, and a value that is no number becomes silence.
 fn to_i16(sample: f32) -> i16 {
     (sample * 32_768.0).round() as i16
 }
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(names(folder.path()), ["out.wav"]);
     }
 
-    /// A render that fails half way once left half a file where a good one had been.
+    /// The old file stays until the new one is finished, also if a render fails half way.
     #[test]
     fn until_it_is_finished_the_old_file_stays() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Which types of a signature there are, each shape once, and in which order.
+//! The canonical order of a signature's types: each shape occurs once.
 
 use std::collections::HashMap;
 
@@ -8,13 +8,13 @@ use super::{MAX_DEPTH, Schema, SchemaError, Signature};
 
 /// The types of a signature in the order in which they are written.
 pub(super) struct Canon {
-    /// For each type of the table its number; no type that can be met has [`UNMET`].
+    /// The number of each type of the table; [`UNMET`] for a type that the walk does not meet.
     pub(super) numbers: Vec<u32>,
-    /// For each number the types of the table that have this shape, in the order in which they are met.
+    /// For each number, the types of the table that have this shape, in the order in which the walk meets them.
     pub(super) types: Vec<Vec<u32>>,
 }
 
-/// A type that has not been met.
+/// Stands for a type that the walk does not meet.
 const UNMET: u32 = u32::MAX;
 
 pub(super) fn canon(signature: &Signature) -> Result<Canon, SchemaError> {
@@ -34,7 +34,7 @@ pub(super) fn canon(signature: &Signature) -> Result<Canon, SchemaError> {
     Ok(Canon { numbers, types })
 }
 
-/// A class for each type that was met: types with different outlines have different ones.
+/// A class for each type that the walk met. Types with different outlines get different classes.
 fn outlines(signature: &Signature, met: &Met) -> Result<Vec<u32>, SchemaError> {
     let mut classes = HashMap::new();
     let outlines = met.order.iter().map(|index| {
@@ -49,7 +49,7 @@ fn outlines(signature: &Signature, met: &Met) -> Result<Vec<u32>, SchemaError> {
 struct Met {
     /// The types in the order in which they are met.
     order: Vec<u32>,
-    /// For each of them the positions in `order` of the types that it names, in order.
+    /// For each of them, the positions in `order` of the types that it names, in order.
     names: Vec<Vec<u32>>,
     /// For each type of the table its position in `order`.
     positions: Vec<u32>,

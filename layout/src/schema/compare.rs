@@ -1,10 +1,10 @@
 //! Whether values of one signature can become values of another one.
 //!
-//! What is compared are pairs of types, each pair once, so that types which contain themselves come to an end
-//! and types which contain each other often do not take exponentially long. First all pairs are found that
-//! matter, level by level (`pairs`); what two types demand of the types in them stands in `rules`. Then
-//! it is worked out, from the pairs that can never be converted, which others can therefore not
-//! (`verdict`); the rest can. So a type that contains itself can be converted unless something says no.
+//! The comparison looks at pairs of types, each pair once. So it ends for types that contain themselves, and does not
+//! take exponentially long for types that contain each other often. First `pairs` finds all pairs that matter, level
+//! by level; `rules` says what a pair of types demands of the types in them. Then `verdict` starts from the pairs
+//! that can never be converted and works out which other pairs they make impossible. All remaining pairs can be
+//! converted. So a type that contains itself can be converted unless a rule forbids it.
 
 mod pairs;
 mod path;
@@ -24,11 +24,11 @@ use side::{Side, Types};
 /// How two signatures suit each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Suits {
-    /// Their archives are interchangeable.
+    /// Their archives have the same bytes.
     Equal,
-    /// Some values or all of one can be converted to the other.
+    /// Some or all values of one can be converted to the other.
     Convertible {
-        /// The first difference: where, what the receiving side expects, what the sending side has.
+        /// The first difference: where it is, what the receiving side expects, and what the sending side has.
         difference: String,
     },
 }
@@ -38,7 +38,7 @@ pub enum Suits {
 pub struct Mismatch {
     /// [`Code::LengthMismatch`] for the number of parameters, else [`Code::TypeMismatch`].
     pub code: Code,
-    /// Where they differ: `arguments[0].tracks[].gain`, or `result`.
+    /// Where they differ, for example `arguments[0].tracks[].gain` or `result`.
     pub path: String,
     /// What the receiving side has there.
     pub expected: String,
@@ -69,12 +69,12 @@ impl Mismatch {
     }
 }
 
-/// Whether a caller's signature and a provider's suit each other: its arguments become the provider's, and
-/// the provider's result becomes the caller's. The results are not compared where one of them has none.
+/// Whether a caller's signature and a provider's suit each other: the caller's arguments become the provider's, and
+/// the provider's result becomes the caller's. Results are not compared if one side has none.
 ///
 /// # Errors
 ///
-/// They do not suit each other, or are too large to find out.
+/// The signatures do not suit each other, or are too large to compare.
 pub fn suits(wanted: &Signature, provided: &Signature) -> Result<Suits, Mismatch> {
     if let (Some(given), Some(taken)) = (&wanted.params, &provided.params)
         && given.len() != taken.len()
@@ -121,7 +121,7 @@ fn result(wanted: &Signature, provided: &Signature) -> Result<Option<String>, Mi
     }
 }
 
-/// Compares what stands in `from` and `to`; gives the first difference, if there is one.
+/// Compares `from` with `to` and returns the first difference, if there is one.
 fn compare(
     from: &Signature,
     to: &Signature,

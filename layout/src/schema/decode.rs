@@ -7,7 +7,7 @@ use super::{
     TypeDef, Variant,
 };
 
-/// The fewest bytes of a type's body, of a field, and of a variant.
+/// The fewest bytes that the body of a type, a field or a variant takes.
 const LEAST: usize = 2;
 
 impl Signature {
@@ -15,7 +15,7 @@ impl Signature {
     ///
     /// # Errors
     ///
-    /// They are not the bytes of a signature.
+    /// The bytes are no signature.
     pub fn from_bytes(bytes: &[u8]) -> Result<Signature, SchemaError> {
         let parts = Parts::of(bytes)?;
         let mut shape = Reader::new(parts.shape);
@@ -95,7 +95,8 @@ impl<'a> Reader<'a> {
         Err(SchemaError::BadNumber)
     }
 
-    /// How many elements a list has, each of which takes at least so many bytes.
+    /// Reads the length of a list, each of whose elements takes at least `least` bytes. Refuses a length that the
+    /// remaining bytes cannot hold.
     fn count(&mut self, least: usize) -> Result<usize, SchemaError> {
         let count = usize::try_from(self.number()?).map_err(|_| SchemaError::CutShort)?;
         match count > self.rest.len() / least {

@@ -1,12 +1,12 @@
-//! How types of Rust become a signature.
+//! Turns Rust types into a signature.
 
 use core::any::TypeId;
 use std::collections::HashMap;
 
 use super::{Body, Schema, Signature, TypeDef};
 
-/// Describes types, and keeps the table of those that it has described, so that each stands there
-/// once and a recursive one is named by its index.
+/// Describes types and keeps a table of those that it has described. Each type stands in the table once, and a
+/// recursive type names itself by its index.
 #[derive(Debug, Default)]
 pub struct Describer {
     types: Vec<TypeDef>,
@@ -19,7 +19,7 @@ impl Describer {
         Describer::default()
     }
 
-    /// The struct or enum `T`, which `describe` describes unless that was done, or has begun, before.
+    /// The struct or enum `T`. Calls `describe` unless `T` was described before, or its description has begun.
     pub fn named<T: 'static>(
         &mut self,
         name: &str,
@@ -38,7 +38,7 @@ impl Describer {
         Schema::Named(index)
     }
 
-    /// The signature of these parameters and this result, which were described by this describer.
+    /// The signature of these parameters and this result, which this describer must have described.
     pub fn signature(self, params: Option<Vec<Schema>>, result: Option<Schema>) -> Signature {
         Signature {
             params,

@@ -6,13 +6,13 @@ use super::write::Writer;
 use super::{MAX_PARAMS, MAX_SCHEMA, SchemaError, Signature};
 
 impl Signature {
-    /// The bytes of the signature: types that nothing leads to are left out, types of equal shape are
-    /// one, with the name of the one that is met first, and with the defaults of all.
+    /// The bytes of the signature. Types that no parameter or result leads to are left out. Types of equal shape are
+    /// written once, with the name of the first one that the walk meets and with the defaults of all of them.
     ///
     /// # Errors
     ///
-    /// The signature names a type that it does not have, is nested too deep, has too many parameters or
-    /// names that no schema can have, or is too long.
+    /// The signature names a type that it does not have, is nested too deep, has too many parameters, has names that
+    /// no schema may have, or is too long.
     pub fn to_bytes(&self) -> Result<Vec<u8>, SchemaError> {
         let canon = canon(self)?;
         let shape = shape(self, &canon)?;

@@ -1,9 +1,9 @@
-//! Whether a type's archives have all the same size.
+//! Whether all archives of a type have the same size.
 
 use super::{Schema, TypeDef};
 
-/// Whether archives of this have no pointers. A struct or enum is looked at once, so that types that name each other
-/// come to an end.
+/// Whether archives of this schema have no pointers. Each struct or enum is looked at once, so that the walk ends for
+/// types that name each other.
 pub(super) fn is_fixed(schema: &Schema, types: &[TypeDef]) -> bool {
     let mut seen = vec![false; types.len()];
     let mut left = vec![schema];
@@ -74,7 +74,8 @@ mod tests {
         }
     }
 
-    /// A value with a pointer in it would be read without what that points to.
+    /// A type counts as of fixed size only if its archives have no pointers. Otherwise a reader of a cell would copy
+    /// the pointer without the value that it points to.
     #[test]
     fn what_has_no_pointers_is_of_fixed_size() {
         let array = Schema::Array {
@@ -115,7 +116,7 @@ mod tests {
         }
     }
 
-    /// Types that name each other, or none, and signatures of anything else.
+    /// The question ends for types that name each other or themselves, and for signatures that are not one parameter.
     #[test]
     fn every_signature_has_an_answer() {
         let mutual = vec![named(vec![Schema::Named(1)]), named(vec![Schema::Named(0)])];

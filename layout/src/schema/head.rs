@@ -1,4 +1,4 @@
-//! The first bytes of a signature, which hold everything that the broker needs.
+//! The first bytes of a signature, which hold everything that the broker needs from it.
 
 use core::fmt;
 
@@ -7,16 +7,17 @@ use xxhash_rust::xxh3::Xxh3;
 use super::format::FORMAT;
 use super::{MAX_PARAMS, MAX_SCHEMA, SchemaError};
 
-/// Bytes of a head.
+/// The length of a head in bytes.
 pub(super) const HEAD: usize = 12;
 
-/// What stands for any number of parameters.
+/// The byte that stands for any number of parameters.
 pub(super) const ANY_PARAMS: u8 = 255;
 const _: () = assert!(MAX_PARAMS < ANY_PARAMS as usize);
 
 /// 128 bits that stand for everything which decides the bytes of a signature's archives.
 ///
-/// It guards against mistakes, not malice: if a peer lies about it, its values only fail validation.
+/// It guards against mistakes and not against malice: if a peer lies about its fingerprint, its values fail
+/// validation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(pub u128);
 
@@ -32,7 +33,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// What the bytes of a signature say without being parsed.
+/// What the first bytes of a signature say, without parsing the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// How many parameters there are; `None` for any number.
@@ -52,11 +53,11 @@ pub(super) struct Parts<'a> {
 }
 
 impl Head {
-    /// Reads the head and hashes the shape, which may be no shape at all.
+    /// Reads the head and hashes the shape. It does not check that the shape is a valid one.
     ///
     /// # Errors
     ///
-    /// The lengths do not fit the bytes, or the other numbers are none that a head has.
+    /// The lengths do not fit the bytes, or another number of the head has a value that is not allowed.
     pub fn of(bytes: &[u8]) -> Result<Head, SchemaError> {
         let parts = Parts::of(bytes)?;
         let mut hash = Xxh3::new();

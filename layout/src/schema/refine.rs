@@ -1,12 +1,13 @@
-//! Which types have the same shape, also where they contain each other: Hopcroft's refinement of
-//! a partition.
+//! Finds the types that have the same shape, also where they contain each other, by Hopcroft's refinement of a
+//! partition.
 //!
-//! All types of the same outline are taken to be of one class at first. A class is parted where its
-//! members name, in the same place, members of different classes, until no class has to be. Of a class that was
+//! At first all types of the same outline form one class. A class is split where its members name, in the same place,
+//! members of different classes. This is repeated until no class has to be split. After a split, the largest part is
+//! not looked at again, so the number of steps is of the order of `n log n`.
 //! parted, the largest part is not looked at again, so it takes steps in the order of `n log n`.
 
-/// A class for each type; of two types the classes are equal exactly if their outlines are (`classes`), and
-/// the types that they name (`names`, of types of one outline equally many) have equal classes.
+/// Returns a class for each type. Two types get the same class exactly if their outlines are equal (`classes`) and
+/// the types that they name have the same classes (`names`; types of one outline name equally many).
 pub(super) fn refine(classes: &[u32], names: &[Vec<u32>]) -> Vec<u32> {
     let mut named_by = vec![Vec::new(); names.len()];
     for (by, names) in names.iter().enumerate() {
@@ -31,7 +32,7 @@ pub(super) fn refine(classes: &[u32], names: &[Vec<u32>]) -> Vec<u32> {
     partition.class_of
 }
 
-/// A place in a type where another one is named.
+/// A place in a type that names another type.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Mention {
     by: u32,
@@ -41,9 +42,9 @@ struct Mention {
 struct Partition {
     class_of: Vec<u32>,
     members: Vec<Vec<u32>>,
-    /// Where each type stands among the members of its class.
+    /// The position of each type among the members of its class.
     position: Vec<u32>,
-    /// Classes by which others may still have to be parted.
+    /// Classes that may still split others.
     queue: Vec<u32>,
     is_queued: Vec<bool>,
 }
@@ -81,8 +82,8 @@ impl Partition {
         }
     }
 
-    /// Parts every class whose members name one class in different places; these are all the mentions
-    /// of that class, sorted.
+    /// Splits every class whose members name the same class in different places. `mentions` are all mentions of that
+    /// class, sorted.
     fn part_by(&mut self, mentions: &[Mention]) {
         let places: Vec<u32> = mentions.iter().map(|mention| mention.place).collect();
         let mut touched = Vec::new();
@@ -102,7 +103,7 @@ impl Partition {
         }
     }
 
-    /// Makes a class of its own of each group of members, but the class keeps one.
+    /// Makes each group of members a class of its own. One group keeps the old class.
     fn part(&mut self, class: u32, mut groups: Vec<Vec<u32>>) {
         let moved: usize = groups.iter().map(Vec::len).sum();
         if moved == self.members[class as usize].len() {

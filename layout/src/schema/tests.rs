@@ -1,4 +1,4 @@
-//! Bytes and fingerprints of signatures, and what hostile bytes are refused for.
+//! Bytes and fingerprints of signatures, and which hostile bytes are refused.
 
 mod graphs;
 mod hostile;
@@ -83,8 +83,8 @@ fn the_name_of_a_type_is_not_in_its_fingerprint_but_its_fields_are() {
     assert_ne!(point, fingerprint(Schema::Tuple(vec![U32, U32])));
 }
 
-/// `Box<T>` was to be transparent. Its archive is a relative pointer and `T`'s is not, so
-/// equal fingerprints would have let one be read as the other.
+/// `Box<T>` reads like `T` for people and has another fingerprint. Its archive is a relative pointer and `T`'s is
+/// not, so with equal fingerprints one side would read the other's archive as something else.
 #[test]
 fn a_box_is_transparent_to_people_and_not_to_the_fingerprint() {
     let boxed = Schema::Box(Box::new(U32));
@@ -104,7 +104,8 @@ fn an_action_differs_from_a_function_that_returns_unit() {
     assert_eq!(function.text(), "(u32) -> ()");
 }
 
-/// Parameters that are counted in the head alone could be moved into the result.
+/// The number of parameters is part of the fingerprint. If the head alone counted them, a parameter could pass for
+/// the result.
 #[test]
 fn how_many_parameters_there_are_is_in_the_fingerprint() {
     let of = |params: usize, has_result: bool| Signature {
@@ -137,7 +138,8 @@ fn how_many_parameters_there_are_is_in_the_fingerprint() {
     assert_eq!(all[4].text(), "(..) -> u32");
 }
 
-/// One of each kind that is not a primitive, with what tells it from its like, and a table for them.
+/// One schema of each kind that is not a primitive, with the attributes that distinguish it, and a table of types for
+/// them.
 fn kinds() -> (Vec<Schema>, Vec<TypeDef>) {
     let u8s = || Box::new(Schema::Primitive(Primitive::U8));
     let u32s = || Box::new(U32);
@@ -184,8 +186,9 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A kind that is written otherwise than yesterday parts plugins of two builds that have the same
-/// types; two kinds that are written alike have one archive read as the other.
+/// Each kind of schema keeps its bytes from one version to the next. If they changed, plugins of two builds with the
+/// same types could not call each other. If two kinds had the same bytes, one side would read the other's archive as
+/// something else.
 #[test]
 fn each_kind_has_the_bytes_of_yesterday() {
     let (kinds, types) = kinds();
@@ -201,7 +204,7 @@ fn each_kind_has_the_bytes_of_yesterday() {
     assert_eq!(different.len(), bytes.len());
 }
 
-/// Length of the head.
+/// The length of the head.
 const HEAD: usize = 12;
 
 const GOLDEN_KINDS: [&str; 28] = [
@@ -271,8 +274,8 @@ fn each_kind_survives_its_bytes() {
     assert_eq!(Signature::from_bytes(&bytes), Ok(signature));
 }
 
-/// Types that contain each other were written out wherever they occurred: a dozen took millions of
-/// nodes.
+/// Types that contain each other are written once each, not wherever they occur: written out, a dozen of them would
+/// take millions of nodes.
 #[test]
 fn a_dozen_enums_that_contain_each_other_have_a_small_schema() {
     let types = (0..12_u32).map(|me| {
@@ -293,7 +296,7 @@ fn a_dozen_enums_that_contain_each_other_have_a_small_schema() {
     assert_eq!(compare::suits(&back, &back), Ok(compare::Suits::Equal));
 }
 
-/// Types that are written the same at first and differ far away were one type, or equal ones two.
+/// Types with the same outline that differ only deep inside stay two types, and equal types become one.
 #[test]
 fn types_are_one_exactly_if_nothing_in_them_differs() {
     let chain = |last: Schema| {
@@ -306,7 +309,7 @@ fn types_are_one_exactly_if_nothing_in_them_differs() {
     let print = |types: Vec<TypeDef>| action(Schema::Named(0), &types).fingerprint().unwrap();
     assert_eq!(print(chain(U32)), print(chain(U32)));
     assert_ne!(print(chain(U32)), print(chain(Schema::String)));
-    // A ring of one type is a ring of three.
+    // A ring of one type has the same shape as a ring of three.
     let ring = |length: u32| {
         let next = |me: u32| Schema::Option(Box::new(Schema::Named((me + 1) % length)));
         let types = (0..length).map(|me| record("Ring", &[("next", next(me))]));
@@ -317,8 +320,8 @@ fn types_are_one_exactly_if_nothing_in_them_differs() {
     assert_eq!(Signature::from_bytes(&bytes).unwrap().types.len(), 1);
 }
 
-/// Of two types of one shape one may have a default where the other has none. A receiver that was told
-/// of no default would be refused arguments that it could take.
+/// Of two types with one shape, one may have a default where the other has none. The written type has both defaults:
+/// without one of them, a receiver would be refused arguments that it could take.
 #[test]
 fn types_of_one_shape_have_the_defaults_of_all() {
     let plain = record("Plain", &[("x", U32)]);
@@ -337,7 +340,7 @@ fn types_of_one_shape_have_the_defaults_of_all() {
     assert_eq!(back.types[0].body, filled.body);
 }
 
-/// A type inside of itself would be described without end; another one must not pass for it.
+/// A type that contains itself is named by its index, so describing it ends, and it is not mistaken for another type.
 #[test]
 fn a_type_inside_of_itself_is_named_by_its_index() {
     struct Outer;

@@ -1,16 +1,16 @@
-//! Signatures for people.
+//! Signatures as text for people.
 
 use core::fmt::{self, Write as _};
 
 use super::{Schema, Signature, TypeDef};
 
-/// How much of a name is shown: one of a peer's may be long, and stand in a schema very often.
+/// How much of a name is shown. A peer's name may be long, and its schema may mention it very often.
 const MOST_OF_NAME: usize = 64;
 
-/// How much is shown of what stands in a message.
+/// How much of a schema is shown in a message.
 const MOST_OF_ALL: usize = 512;
 
-/// The beginning of a name, with a mark where that is not all of it.
+/// The beginning of a name, with a mark if something was cut off.
 pub(super) fn short(name: &str) -> (&str, &'static str) {
     match name.len() > MOST_OF_NAME {
         true => (&name[..name.floor_char_boundary(MOST_OF_NAME)], "…"),
@@ -18,7 +18,7 @@ pub(super) fn short(name: &str) -> (&str, &'static str) {
     }
 }
 
-/// The beginning of what is to be shown. No more is ever made: all of a peer's schema may be a thousand times as
+/// The beginning of a text. The rest is never written: the whole text of a peer's schema may be a thousand times as
 /// long as its bytes.
 pub(super) fn brief(shown: fmt::Arguments<'_>) -> String {
     let mut beginning = Beginning(String::new());

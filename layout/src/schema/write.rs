@@ -2,7 +2,7 @@
 
 use super::{Body, Field, MAX_DEPTH, MAX_NAME, Schema, SchemaError};
 
-/// A type's shape without saying which types it names: types with different ones are different.
+/// The bytes of a type's shape, without which types it names. Different outlines mean different types.
 pub(super) fn outline(body: &Body) -> Result<Vec<u8>, SchemaError> {
     let mut writer = Writer::new(None);
     writer.body(body)?;
@@ -11,7 +11,7 @@ pub(super) fn outline(body: &Body) -> Result<Vec<u8>, SchemaError> {
 
 pub(super) struct Writer<'a> {
     out: Vec<u8>,
-    /// The number of each type of the table; without it, types are written without their numbers.
+    /// The number of each type of the table. Without it, types are written without their numbers.
     numbers: Option<&'a [u32]>,
 }
 
@@ -116,7 +116,7 @@ fn tag(schema: &Schema) -> u8 {
     }
 }
 
-/// Refuses names that are too long, or would not stay in the line in which they are shown.
+/// Refuses names that are too long, or that would break the line in which they are shown.
 pub(super) fn check_name(name: &str) -> Result<(), SchemaError> {
     match name.len() > MAX_NAME || name.chars().any(char::is_control) {
         true => Err(SchemaError::BadName),

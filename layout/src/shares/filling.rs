@@ -1,4 +1,4 @@
-//! The memory of a version before it is sealed: written by its maker, through a plain slice.
+//! The memory of a version before it is sealed. Its maker writes it through a plain slice.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,7 +8,7 @@ use crate::sys::mapping::Mapping;
 use crate::sys::memfd;
 use crate::view::Number;
 
-/// A memory file of the broker's, mapped for writing by this map alone; or for a short value memory of this process's own.
+/// A memory file of the broker's, which only this map can write. A short value is in private memory instead.
 #[derive(Debug)]
 pub struct Filling {
     memory: Memory,
@@ -21,12 +21,13 @@ enum Memory {
 }
 
 impl Filling {
-    /// Maps a memory file of `len` bytes that was made for this process to write, and has memory behind all of it, which is charged to
-    /// this process. Keeps the descriptor to itself, so that nobody can map the file a second time.
+    /// Maps a memory file of `len` bytes that the broker made for this process to write. Populates all of it at once;
+    /// the memory is charged to this process. Keeps the descriptor private, so that nobody can map the file a second
+    /// time.
     ///
     /// # Errors
     ///
-    /// What the system says where there is not so much memory, or address space: nothing of it faults later.
+    /// The system's error if it lacks memory or address space. After success no access to the memory faults.
     pub fn new(file: OwnedFd, len: usize, huge: bool) -> io::Result<Filling> {
         let mapping = Mapping::writable_of(file.as_fd(), len)?;
         mapping.populate(huge)?;
@@ -34,11 +35,11 @@ impl Filling {
         Ok(Filling { memory })
     }
 
-    /// A buffer of `len` bytes, for a value that the broker is sent. What was in it is overwritten with zeros.
+    /// A buffer of `len` bytes for a value that is sent to the broker within a record. All of it is zeroed.
     ///
     /// # Errors
     ///
-    /// Where there is not so much memory.
+    /// There is not enough memory.
     pub fn private(mut buffer: Buffer, len: usize) -> Result<Filling, OutOfMemory> {
         buffer.renew(len)?.fill(0);
         let memory = Memory::Private(buffer);
@@ -58,12 +59,12 @@ impl Filling {
         self.len() == 0
     }
 
-    /// Ends the writing of a memory file: unmaps it, and has the kernel keep everybody from changing it. Whoever reads it looks for
-    /// themselves whether that is so.
+    /// Unmaps the memory file, and makes the kernel refuse every further change of it. Its readers check the seals
+    /// themselves.
     ///
     /// # Errors
     ///
-    /// What the kernel says where it refuses. The broker tries it again, and says what is wrong.
+    /// The kernel's error if it refuses. The broker then tries again itself, and reports what is wrong.
     pub fn seal(self) -> io::Result<()> {
         match self.memory {
             Memory::Mapped { mapping, file } => {
@@ -74,7 +75,7 @@ impl Filling {
         }
     }
 
-    /// The buffer, of one that lies in memory of this process's own.
+    /// The buffer, if the value is in private memory.
     pub fn into_private(self) -> Buffer {
         match self.memory {
             Memory::Mapped { .. } => Buffer::new(),
@@ -82,30 +83,32 @@ impl Filling {
         }
     }
 
-    /// All of it, zeros where nothing was written yet.
+    /// All bytes; zeros where nothing was written yet.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         let mapping = match &mut self.memory {
             Memory::Mapped { mapping, .. } => mapping,
             Memory::Private(buffer) => return buffer.as_mut_slice(),
         };
         let (start, len) = (mapping.base(), mapping.len());
-        // SAFETY: `start` is the address of `len` mapped bytes (`Mapping::writable_of` looks at the file's size, which is sealed), which stay
-        // mapped while the mapping lives, to which the slice is bound. They are mapped for writing, and `populate` has put memory behind each
-        // of them. Nobody else of this process reads or writes them: the mapping is private to this value, which alone gives out its
-        // address, `&mut self` keeps other slices away, and the descriptor by which it could be mapped again is private to this value, too,
-        // which uses it to seal the file and for nothing else.
-        // Other processes do not: the broker made the file for this process, and gives it to others only after it was sealed, which
-        // the kernel refuses while this map lives. Bytes have no invalid values.
+        // SAFETY: `start` is the address of `len` mapped bytes: `Mapping::writable_of` checks the file's size, which
+        // is sealed. They stay mapped while the mapping lives, to which the slice is bound. They are mapped for
+        // writing, and `populate` has put memory behind each of them. Nothing else in this process reads or writes
+        // them: the mapping is private to this value, which alone gives out its address, and `&mut self` keeps other
+        // slices away. The descriptor with which the file could be mapped again is private to this value, too, and
+        // used only to seal the file. No other process accesses them: the broker made the file for this process, and
+        // gives it to others only after it was sealed, which the kernel refuses while this map lives. Bytes have no
+        // invalid values.
         unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), len) }
     }
 
-    /// All of it as numbers, as many as are whole.
+    /// All of it as numbers. Bytes that make no whole number are left out.
     pub fn numbers_mut<N: Number>(&mut self) -> &mut [N] {
         let bytes = self.as_mut_slice();
         let (start, count) = (bytes.as_mut_ptr(), bytes.len() / size_of::<N>());
         assert!(start.cast::<N>().is_aligned());
-        // SAFETY: the bytes of `count` numbers lie within `bytes`, which is borrowed from `self` for as long as the result lives and not used
-        // beside it; the line above has it that they are aligned. Any bytes are a number, and any number is bytes: it has no padding.
+        // SAFETY: the bytes of `count` numbers lie within `bytes`, which is borrowed from `self` for as long as the
+        // result lives, and not used meanwhile. The line above checks that they are aligned. Any bytes are a number,
+        // and any number is bytes: it has no padding.
         unsafe { std::slice::from_raw_parts_mut(start.cast::<N>(), count) }
     }
 }
@@ -127,7 +130,7 @@ mod tests {
         filling.numbers_mut::<u32>()[2499] = 0x0403_0201;
         assert_eq!(filling.numbers_mut::<u128>().len(), 625);
         assert_eq!(filling.as_mut_slice()[9996..], [1, 2, 3, 4]);
-        // While it is mapped nobody can say that it does not change any more.
+        // While it is mapped, the kernel refuses to seal it.
         assert!(memfd::seal_for_good(file.as_fd()).is_err());
         filling.seal().unwrap();
         assert!(memfd::is_sealed_for_good(file.as_fd()));
@@ -135,7 +138,7 @@ mod tests {
         assert_eq!(sealed.bytes()[9996..], [1, 2, 3, 4]);
     }
 
-    /// Who fills a slice of numbers is promised zeros, also where the buffer was used before.
+    /// A maker that fills a slice of numbers finds zeros, also if the buffer was used before.
     #[test]
     fn private_memory_is_zeros_and_is_given_back() {
         let mut buffer = Buffer::new();
@@ -153,7 +156,7 @@ mod tests {
         );
     }
 
-    /// A file with less memory than agreed would fault where it ends.
+    /// A file with fewer bytes than agreed is refused: an access beyond its end would fault.
     #[test]
     fn a_file_that_is_too_short_is_not_filled() {
         let file = memfd::create("test-filling", 4096).unwrap();

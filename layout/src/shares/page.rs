@@ -4,12 +4,13 @@
 //! 0 number u64    of the newest version; 0: the share is gone. Its low half is a futex
 //! ```
 //!
-//! A number is published when the version is registered, so whoever asks the broker after it has seen the number gets that version or a
-//! newer one.
+//! The broker stores a number after it has registered the version. So a plugin that has read the number and asks the
+//! broker gets that version or a newer one.
 //!
-//! **Sync point** VERSION-PUBLISHED. The broker registers a version, stores its number (release), and wakes who sleeps. A reader loads
-//! the number (acquire), and sleeps only while its low half is as it was: the kernel compares the two when it puts the thread to sleep.
-//! A number whose low half is the same comes 2^32 versions later.
+//! **Sync point** VERSION-PUBLISHED. The broker registers a version, stores its number (release), and wakes the
+//! threads that sleep. A reader loads the number (acquire), and sleeps only while its low half is unchanged: the
+//! kernel compares the two when it puts the thread to sleep. A number with the same low half comes only 2^32 versions
+//! later.
 
 use crate::atomic::Ordering;
 use crate::view::{ReadView, WriteView};
@@ -20,7 +21,7 @@ pub const PAGE_LEN: usize = 4096;
 
 const NUMBER: usize = 0;
 
-// The byte table above, held against the code: whoever changes it changes the version.
+// Checks the byte table above. A change of it is a change of the protocol version.
 #[cfg(not(callgate_loom))]
 const _: () = assert!(crate::control::VERSION == 12 && NUMBER == 0);
 
@@ -31,13 +32,13 @@ pub struct PageWriter {
 }
 
 impl PageWriter {
-    /// The writing side of a page; zeroed memory is one of a share that is gone.
+    /// The writing side of a page. Zeroed memory is the page of a share that is gone.
     pub fn new(page: WriteView) -> PageWriter {
         PageWriter { page }
     }
 
-    /// Stores the number of the newest version, which the broker has registered before; 0 if the share is gone. Afterwards
-    /// the caller of this wakes the threads that sleep.
+    /// Stores the number of the newest version, which the broker has registered before; 0 if the share is gone. The
+    /// caller then wakes the threads that sleep.
     pub fn store(&self, number: u64) {
         // VERSION-PUBLISHED, release.
         self.page.store64(NUMBER, number, Ordering::Release);
@@ -56,7 +57,7 @@ impl PageReader {
         PageReader { page }
     }
 
-    /// The number of the newest version; 0 if the share is gone. A thread that sleeps reads it before.
+    /// The number of the newest version; 0 if the share is gone. A thread reads it before it sleeps.
     #[inline]
     pub fn number(&self) -> u64 {
         // VERSION-PUBLISHED, acquire.
@@ -70,7 +71,7 @@ mod futexes {
     use crate::sys::futex::{self, Awaited};
 
     impl PageWriter {
-        /// As [`PageWriter::store`], and wakes who sleeps. One system call.
+        /// As [`PageWriter::store`], and wakes the sleeping threads. One system call.
         pub fn publish(&self, number: u64) {
             self.store(number);
             futex::wake(self.page.as_read().futex(NUMBER));
@@ -78,8 +79,9 @@ mod futexes {
     }
 
     impl PageReader {
-        /// The number as a futex word: a wait for it ends as soon as it is not `seen` any more. The user waits for it
-        /// together with a word of its own, which is changed when the page is no longer used ([`futex::wait_any`]).
+        /// The number as a futex word: a wait for it ends as soon as the number is not `seen` any more. The user
+        /// waits for it together with a word of its own, which changes when the page is no longer used
+        /// ([`futex::wait_any`]).
         pub fn awaited(&self, seen: u64) -> Awaited<'_> {
             // The futex is the low half of a little-endian number.
             Awaited::shared(self.page.futex(NUMBER), seen as u32)
@@ -110,7 +112,7 @@ mod tests {
         (writer, PageReader::new(ReadView::new(read)))
     }
 
-    /// A user that sleeps until its deadline though there is a version would be late for each.
+    /// A user that sleeps wakes up when a version is published, and when its own word changes.
     #[test]
     fn a_sleeper_wakes_for_a_version_and_for_its_own_word() {
         let far = || clock::now() + 60_000_000_000;
@@ -120,7 +122,7 @@ mod tests {
         assert_eq!(reader.number(), 7);
         let own = AtomicU32::new(0);
         let start = Instant::now();
-        // What was published before is not slept through.
+        // A number that was published before the sleep ends it at once.
         wait_any(&[reader.awaited(6), Awaited::private(&own, 0)], far());
         thread::scope(|scope| {
             scope.spawn(|| {

@@ -13,7 +13,7 @@ use crate::payload::TrustPeers;
 use crate::sys::memfd;
 use crate::view::Number;
 
-/// Bytes that stay as they are for as long as this lives. Forked children have them, too.
+/// Bytes that do not change as long as this lives. Forked children inherit them.
 #[derive(Debug)]
 pub struct Sealed {
     memory: Memory,
@@ -26,61 +26,64 @@ enum Memory {
 }
 
 impl Sealed {
-    /// Maps a memory file of `len` bytes that nobody can change any more, nor its size.
+    /// Maps a memory file of `len` bytes whose bytes and size nobody can change any more.
     ///
     /// # Errors
     ///
-    /// [`InvalidData`](io::ErrorKind::InvalidData) where the file has another length or lacks one of the four seals; what the system
-    /// says.
+    /// [`InvalidData`](io::ErrorKind::InvalidData) if the file has another length or lacks one of the four seals;
+    /// otherwise the system's error.
     pub fn shared(file: BorrowedFd<'_>, len: usize) -> io::Result<Sealed> {
         if !memfd::is_sealed_for_good(file) {
             let text = "the memory file can still be changed: it is not sealed";
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         check_len(file, len)?;
-        // SAFETY: the file is a memory file with all of `SHRINK`, `GROW`, `WRITE` and `SEAL`: seals are never taken away, and the kernel adds
-        // `WRITE` only where no writable map or pending write is left, and allows none afterwards, to nobody. So neither its bytes nor its
-        // length change as long as the map lives, whatever any process does, and a page of it that is read is there.
+        // SAFETY: the file is a memory file with all of `SHRINK`, `GROW`, `WRITE` and `SEAL`. Seals are never
+        // removed. The kernel adds `WRITE` only if no writable map and no pending write is left, and allows none
+        // afterwards, to nobody. So neither its bytes nor its length change as long as the map lives, whatever any
+        // process does, and every page of it exists.
         let map = unsafe { MmapOptions::new().len(len).map(file.as_raw_fd())? };
         Sealed::mapped(map)
     }
 
-    /// Maps a file of `len` bytes that is not sealed: one in which the broker keeps a persistent share. That nobody changes or shortens
-    /// it is what whoever made the `TrustPeers` has promised.
+    /// Maps a file of `len` bytes that is not sealed: one in which the broker stores a persistent share. The code
+    /// that made the `TrustPeers` has promised that nobody changes or shortens the file.
     ///
     /// # Errors
     ///
-    /// As [`Sealed::shared`], seals excepted.
+    /// As [`Sealed::shared`], apart from the seals.
     pub fn in_place(file: BorrowedFd<'_>, len: usize, _trust: TrustPeers) -> io::Result<Sealed> {
-        // Longer: behind the value lies what the broker keeps of it.
+        // The file is longer than the value: the broker's trailer follows the value.
         if memfd::len(file)? < len as u64 {
             return Err(wrong_len());
         }
-        // SAFETY: whoever made the `TrustPeers` has promised that nobody changes or shortens such a file while it is mapped.
+        // SAFETY: the code that made the `TrustPeers` has promised that nobody changes or shortens such a file while
+        // it is mapped.
         let map = unsafe { MmapOptions::new().len(len).map(file.as_raw_fd())? };
         Sealed::mapped(map)
     }
 
     fn mapped(map: Mmap) -> io::Result<Sealed> {
-        // As other shared memory: what others wrote says little about a crash, and dumping it takes long.
+        // As for other shared memory: what peers wrote explains little of a crash, and dumping it takes long.
         map.advise(Advice::DontDump)?;
         let memory = Memory::Mapped(map);
         Ok(Sealed { memory })
     }
 
-    /// Memory of this process's own, which is not written any more.
+    /// Private memory of this process, which is not written any more.
     pub fn private(buffer: Buffer) -> Sealed {
         let memory = Memory::Private(buffer);
         Sealed { memory }
     }
 
-    /// Numbers in memory of this process's own.
+    /// Numbers, copied into private memory of this process.
     ///
     /// # Errors
     ///
-    /// Where there is not so much.
+    /// There is not enough memory.
     pub fn of_numbers<N: Number>(numbers: &[N]) -> Result<Sealed, OutOfMemory> {
-        // SAFETY: the bytes of the numbers, which are borrowed for as long; numbers have no padding, so that each byte is one.
+        // SAFETY: these are the bytes of the numbers, which are borrowed for as long. Numbers have no padding, so
+        // each byte is initialised.
         let bytes = unsafe {
             core::slice::from_raw_parts(numbers.as_ptr().cast::<u8>(), size_of_val(numbers))
         };
@@ -89,7 +92,7 @@ impl Sealed {
         Ok(Sealed::private(buffer))
     }
 
-    /// All bytes. The first lies on a page's beginning.
+    /// All bytes. The first is at the beginning of a page.
     pub fn bytes(&self) -> &[u8] {
         match &self.memory {
             Memory::Mapped(map) => map,
@@ -97,7 +100,7 @@ impl Sealed {
         }
     }
 
-    /// All of it as numbers, as many as are whole.
+    /// All of it as numbers. Bytes that make no whole number are left out.
     pub fn numbers<N: Number>(&self) -> &[N] {
         let bytes = self.bytes();
         let (start, count) = (bytes.as_ptr().cast::<N>(), bytes.len() / size_of::<N>());
@@ -105,8 +108,8 @@ impl Sealed {
             return &[];
         }
         assert!(start.is_aligned());
-        // SAFETY: the bytes of `count` numbers lie within `bytes`, to whose life the result is bound; they are aligned, as the line above
-        // has it. Whatever stands in them is a number, and nobody changes them.
+        // SAFETY: the bytes of `count` numbers lie within `bytes`, to whose life the result is bound. The line above
+        // checks that they are aligned. Any bytes are a number, and nobody changes them.
         unsafe { core::slice::from_raw_parts(start, count) }
     }
 }
@@ -130,18 +133,18 @@ pub struct Shown<T: ?Sized> {
     memory: Arc<Sealed>,
 }
 
-// SAFETY: it gives out `&T` alone, which may go to other threads where `T` is `Sync`; `value` points into memory that is kept by the `Arc`, whatever
-// the thread.
+// SAFETY: it gives out only `&T`, which may go to other threads if `T` is `Sync`. `value` points into memory that the
+// `Arc` keeps, whatever the thread.
 unsafe impl<T: ?Sized + Sync> Send for Shown<T> {}
 // SAFETY: as for `Send`.
 unsafe impl<T: ?Sized + Sync> Sync for Shown<T> {}
 
 impl<T: ?Sized + 'static> Shown<T> {
-    /// Has `find` look for the value in the memory, and keeps both.
+    /// Calls `find` to look for the value in the memory, and keeps both.
     ///
     /// # Errors
     ///
-    /// What `find` says.
+    /// The error of `find`.
     pub fn new<E>(
         memory: Arc<Sealed>,
         find: impl for<'a> FnOnce(&'a Sealed) -> Result<&'a T, E>,
@@ -161,10 +164,11 @@ impl<T: ?Sized> Deref for Shown<T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: `find` was given the memory for an arbitrary life and returned a reference of the same life: to something in the memory, in the
-        // `Sealed`, or to something that lives for ever. `T` borrows nothing of a shorter life. The `Arc` keeps the `Sealed` at one
-        // address and its bytes mapped as they are for as long as `self` lives, to which the result is bound; nobody has it mutably, because
-        // the `Arc` is never asked for that here and a `Sealed` has no method that changes it.
+        // SAFETY: `find` got the memory with an arbitrary lifetime, and returned a reference with the same lifetime:
+        // to something in the memory, in the `Sealed`, or that lives for ever. `T` borrows nothing with a shorter
+        // lifetime. The `Arc` keeps the `Sealed` at one address, and its bytes mapped and unchanged, for as long as
+        // `self` lives, to which the result is bound. Nobody has the `Sealed` mutably: the `Arc` is never asked for
+        // that here, and a `Sealed` has no method that changes it.
         unsafe { self.value.as_ref() }
     }
 }
@@ -196,14 +200,14 @@ mod tests {
         assert_eq!(there, 4);
     }
 
-    /// Whoever could still change it would change values under the feet of those who have them as plain references.
+    /// Memory that can still be changed is not mapped: its users read it through plain references.
     #[test]
     fn what_can_still_be_changed_is_not_mapped() {
         let open = memfd::create("test-sealed", 256).unwrap();
         let refused = |error: io::Error| error.kind() == io::ErrorKind::InvalidData;
         assert!(Sealed::shared(open.as_fd(), 256).is_err_and(refused));
         memfd::seal_writer(open.as_fd()).unwrap();
-        // Who has it mapped can still write.
+        // A process that still has it mapped can write.
         assert!(Sealed::shared(open.as_fd(), 256).is_err_and(refused));
         let file = sealed(&[7; 256]);
         assert!(Sealed::shared(file.as_fd(), 255).is_err_and(refused));

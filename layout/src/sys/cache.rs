@@ -1,10 +1,10 @@
-//! A hint about cache lines.
+//! A hint to the processor about cache lines.
 
 use core::ptr::NonNull;
 
-/// Says that two lines from an address on will be written by this core soon: the processor may take
-/// them away from the others already. It changes nothing that a program can see, and is left out
-/// where the processor has no such hint.
+/// Tells the processor that this core will write two lines from an address on soon. The processor may then take the
+/// lines from the other cores already. The hint changes nothing that a program can see. It is left out where the
+/// processor does not know it.
 #[inline(always)]
 pub fn claim_two(address: NonNull<u8>) {
     #[cfg(target_arch = "x86_64")]
@@ -30,12 +30,13 @@ mod x86 {
     use core::arch::x86_64::__cpuid;
     use std::sync::OnceLock;
 
-    /// The first of the leaves that say more, and the one that has the flag, in bit 8 of ECX.
+    /// The first extended leaf of CPUID, which names the highest one; and the leaf that has the flag, in bit 8 of
+    /// ECX.
     const EXTENDED: u32 = 0x8000_0000;
     const FEATURES: u32 = 0x8000_0001;
 
-    /// Whether the processor has PREFETCHW. The first 64-bit ones do not know it, and some that
-    /// pass over it do not say so.
+    /// Whether the processor has PREFETCHW. The first 64-bit processors do not know it. Some that ignore it do not
+    /// say that they know it.
     #[inline(always)]
     pub(super) fn knows_the_hint() -> bool {
         static KNOWS: OnceLock<bool> = OnceLock::new();

@@ -1,9 +1,8 @@
-//! The control messages that the kernel writes beside a datagram, read as the bytes that they are.
+//! Reads the control messages that the kernel writes beside a datagram from their bytes.
 //!
-//! `nix` refuses to read them when the kernel says that some did not fit (`MSG_CTRUNC`). Those
-//! that did fit are whole and valid then, and hold descriptors that somebody has to own: the
-//! kernel writes a message only with the descriptors that it has installed, and its length says
-//! how many these are.
+//! `nix` refuses to read them when the kernel says that some did not fit (`MSG_CTRUNC`). The messages that did fit
+//! are complete and valid then, and hold descriptors that somebody has to own: the kernel puts only descriptors into
+//! a message that it has installed in this process, and the message's length says how many there are.
 //!
 //! ```text
 //! 0 length u64, with this header    8 level i32    12 type i32    16 the data, up to the length
@@ -19,13 +18,13 @@ const WORD: usize = size_of::<u64>();
 
 const _: () = assert!(HEADER == 16 && size_of::<RawFd>() == 4);
 
-/// Words of a message with so many bytes of data.
+/// How many words a message with so many bytes of data takes.
 pub(super) const fn words(data: usize) -> usize {
     (HEADER + data).div_ceil(WORD)
 }
 
-/// Control messages as the kernel wrote them: nobody else makes one of these, except tests that
-/// take no descriptors out.
+/// Control messages as the kernel wrote them. Only `receive` makes one of these, and tests that take no descriptors
+/// out.
 #[derive(Debug)]
 pub(super) struct Messages<const WORDS: usize> {
     pub(super) control: [u64; WORDS],
@@ -46,7 +45,7 @@ pub(super) enum Part<I> {
 }
 
 impl<const WORDS: usize> Messages<WORDS> {
-    /// All messages of the two kinds that are known; others carry nothing that must be owned.
+    /// All messages of the two kinds that we know. Other kinds carry nothing that must be owned.
     pub(super) fn parts(&self) -> Vec<Part<impl Iterator<Item = RawFd>>> {
         let mut parts = Vec::new();
         let mut at = 0;
@@ -78,7 +77,7 @@ impl<const WORDS: usize> Messages<WORDS> {
         parts
     }
 
-    /// The 32-bit number at four times this byte.
+    /// The 32-bit number at byte `4 * at`.
     fn half(&self, at: usize) -> i32 {
         (self.control[at / 2] >> (32 * (at % 2))) as u32 as i32
     }
@@ -101,7 +100,8 @@ mod tests {
         rights.collect()
     }
 
-    /// Descriptors in a message that was cut were not seen, and stayed open for good.
+    /// A message that the kernel has cut short is read up to its end. Descriptors that were overlooked would stay
+    /// open for ever.
     #[test]
     fn what_was_cut_is_read_as_far_as_it_goes() {
         let sender = [28, header(libc::SCM_CREDENTIALS), 77, 0];
@@ -120,7 +120,7 @@ mod tests {
         assert!(nothing.parts().is_empty());
     }
 
-    /// Lengths that the kernel never writes must not lead out of the buffer or round in circles.
+    /// Lengths that the kernel never writes end the walk: it does not leave the buffer or go on for ever.
     #[test]
     fn impossible_lengths_end_the_walk() {
         for len in [0, 3, 15, 1 << 20, u64::MAX] {

@@ -5,14 +5,14 @@ use nix::unistd::Pid;
 
 use super::time;
 
-/// Nanoseconds that this thread has run for. The difference to the time that has passed since an earlier look
-/// is how long it slept, or waited for a core.
+/// Nanoseconds for which this thread has run. Less than the time that has passed since an earlier look means that the
+/// thread slept or waited for a core.
 pub fn running_time() -> u64 {
     time::read(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
-/// Moves this thread to another one of the cores that it may run on; false where there is none, or the
-/// kernel refuses. Afterwards it may run on the same cores as before.
+/// Moves this thread to another one of the cores that it may run on. Returns false if there is no other, or the
+/// kernel refuses. Afterwards the thread may run on the same cores as before.
 pub fn move_on() -> bool {
     try_move().unwrap_or(false)
 }

@@ -1,6 +1,6 @@
 //! Removing variables from the environment, so that programs which this process starts do not find them.
 
-/// Removes variables if nobody else can be reading the environment: where this process has one thread.
+/// Removes variables, but only if this process has one thread: another thread could be reading the environment.
 pub(super) fn forget(names: &[&str]) {
     let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count);
     if !matches!(threads, Ok(1)) {

@@ -1,4 +1,4 @@
-//! Datagrams with descriptors over a `SOCK_SEQPACKET` Unix socket.
+//! Datagrams with descriptors, sent over a `SOCK_SEQPACKET` Unix socket.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -18,22 +18,21 @@ pub const MAX_DESCRIPTORS: usize = 8;
 const CONTROL_WORDS: usize = words(MAX_DESCRIPTORS * size_of::<RawFd>()) + PLAIN_WORDS;
 /// The same for the sender alone.
 const PLAIN_WORDS: usize = words(size_of::<libc::ucred>());
-/// The same for one descriptor and the sender. What it is rounded up to has room for two.
+/// The same for one descriptor and the sender. Because of rounding, two descriptors fit.
 const ONE_WORDS: usize = words(size_of::<RawFd>()) + PLAIN_WORDS;
 
-/// One datagram as it came.
+/// One received datagram.
 #[derive(Debug)]
 pub struct Received {
-    /// Bytes of it that stand in the buffer; 0 when the other side has closed.
+    /// How many bytes of it stand in the buffer; 0 when the other side has closed.
     pub len: usize,
     /// Whether the buffer was too small for it.
     pub truncated: bool,
-    /// Whether some descriptors that came along were dropped, because this process has no room
-    /// for them in its table.
+    /// Whether the kernel dropped some of the descriptors, because this process has no room for them in its table.
     pub cut: bool,
     /// The descriptors that came along.
     pub descriptors: Vec<OwnedFd>,
-    /// The sending process, as the kernel says, where the socket asks for it.
+    /// The process that sent it, as the kernel reports it. Only on sockets that ask for it.
     pub sender_pid: Option<u32>,
 }
 
@@ -65,8 +64,9 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received
     receive_owned::<CONTROL_WORDS>(socket, buffer)
 }
 
-/// Receives one datagram without blocking from somebody who is to send one descriptor at most, over a socket that [`want_sender`] was
-/// called on. Of more, the second one may be returned, and the others are dropped by the kernel; then the datagram counts as cut.
+/// Receives one datagram without blocking, from a peer that may send one descriptor at most, over a socket on which
+/// [`want_sender`] was called. If the peer sends more, the second one may be returned, and the kernel drops the
+/// others; then the datagram counts as cut.
 pub fn receive_one(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
     receive_owned::<ONE_WORDS>(socket, buffer)
 }
@@ -90,7 +90,7 @@ fn receive_owned<const WORDS: usize>(
             Part::Credentials { pid } => received.sender_pid = u32::try_from(pid).ok(),
         }
     }
-    // All are owned by now, so that none is lost where one cannot be moved.
+    // Everything is owned before a descriptor is moved, so that none is lost if a move fails.
     let came = std::mem::take(&mut received.descriptors);
     for descriptor in came {
         match standard::above(descriptor) {
@@ -101,11 +101,10 @@ fn receive_owned<const WORDS: usize>(
     Ok(received)
 }
 
-/// Receives one datagram without blocking from somebody who is to send no descriptors, over a
-/// socket that [`want_sender`] was called on. Descriptors that come along are dropped by the
-/// kernel, and the datagram counts as cut.
+/// Receives one datagram without blocking, from a peer that may send no descriptors, over a socket on which
+/// [`want_sender`] was called. The kernel drops descriptors that come along, and the datagram counts as cut.
 ///
-/// There is room for the sender's number alone, so that a peer cannot fill this process's table.
+/// The buffer has room for the sender's number alone, so that a peer cannot fill this process's table of descriptors.
 pub fn receive_plain(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
     let (mut received, messages) = receive_with::<PLAIN_WORDS>(socket, buffer)?;
     for part in messages.parts() {
@@ -116,8 +115,7 @@ pub fn receive_plain(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Re
     Ok(received)
 }
 
-/// Receives one datagram with room for so many words of control messages, which are left to be
-/// looked through.
+/// Receives one datagram with room for so many words of control messages, which the caller then reads.
 fn receive_with<const WORDS: usize>(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],

@@ -1,8 +1,8 @@
-//! Noticing that this process is a forked child of the one that made a handle, and keeping a few
-//! descriptors out of such children.
+//! Notices that this process is a forked child of the one that made a handle, and keeps some descriptors out of such
+//! children.
 //!
-//! Maps are not inherited by forked children, so a handle used in one would fault. A counter that
-//! the C library bumps in each child makes that a clear error for the price of one load.
+//! Forked children do not inherit maps, so using a handle in a child would fault. The C library increments a counter
+//! in each child, and a handle compares it: so the child gets a clear error, for the price of one load.
 
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -12,11 +12,11 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 /// What [`changes`] returns.
 static CHANGES: AtomicU64 = AtomicU64::new(0);
 static INSTALL: Once = Once::new();
-/// Descriptors that forked children are not to keep; -1 where a place is free.
+/// Descriptors that forked children must not keep; -1 marks a free place.
 static WITHHELD: [AtomicI32; 64] = [const { AtomicI32::new(FREE) }; 64];
 const FREE: i32 = -1;
 
-/// Identifies the process in which a handle was made, so that its forked children can be told from it.
+/// Identifies the process that made a handle, so that its forked children are told from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForkMark(u32);
 
@@ -31,38 +31,38 @@ impl ForkMark {
         ForkMark(FORKS.load(Ordering::Relaxed))
     }
 
-    /// Whether this is still the process in which the mark was made.
+    /// Whether this process is the one that made the mark.
     #[inline]
     pub fn is_here(self) -> bool {
         FORKS.load(Ordering::Relaxed) == self.0
     }
 }
 
-/// How often [`change`] was called or this process was forked. A thread that has made a [`ForkMark`], and keeps a copy of
-/// what others change, finds by this one word that both are as they were.
+/// How often [`change`] was called or this process was forked. A thread that has made a [`ForkMark`] and keeps copies
+/// of what other threads change learns from this one word that neither has happened.
 #[inline]
 pub fn changes() -> u64 {
     CHANGES.load(Ordering::Acquire)
 }
 
-/// Counts a change of something of which other threads of this process keep copies: a thread that sees the new count by
-/// [`changes`] finds the change.
+/// Counts a change of something that other threads of this process keep copies of. A thread that sees the new count
+/// from [`changes`] looks for the change.
 pub fn change() {
     CHANGES.fetch_add(1, Ordering::Release);
 }
 
-/// Keeps a descriptor's file out of children that are forked while this lives, whether they exec
-/// or not: in a child, the number stands for an empty event counter instead. So a child that lives
-/// on does not keep a listening socket or a lock that its parent has let go.
+/// Keeps a descriptor's file out of children that are forked while this lives, whether they exec or not. In a child,
+/// the number stands for an empty event counter instead. So a child that lives on does not keep a listening socket or
+/// a lock open that its parent has closed.
 ///
-/// Drop this before the descriptor is closed: later, the number may be that of something else.
+/// Drop this before the descriptor is closed: after that, the number may belong to another file.
 #[derive(Debug)]
 pub struct Withheld {
     place: &'static AtomicI32,
 }
 
 impl Withheld {
-    /// `None` where 64 descriptors are withheld already: then children inherit this one.
+    /// `None` if 64 descriptors are withheld already: then children inherit this one.
     pub fn new(fd: BorrowedFd<'_>) -> Option<Withheld> {
         ForkMark::here();
         let raw = fd.as_raw_fd();
@@ -81,8 +81,8 @@ impl Drop for Withheld {
     }
 }
 
-/// Runs in each forked child, on its only thread, before `fork` returns there: it may only touch
-/// atomics and make system calls that are safe in a signal handler.
+/// Runs in each forked child, on its only thread, before `fork` returns there. It may only touch atomics and make
+/// system calls that are safe in a signal handler.
 extern "C" fn in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
     CHANGES.fetch_add(1, Ordering::Relaxed);

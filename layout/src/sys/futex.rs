@@ -3,11 +3,11 @@
 //! Words in shared memory use the shared form, which works on read-only maps too. Deadlines are
 //! absolute, in nanoseconds of the monotonic clock.
 //!
-//! A wait ends because of a wake-up, a word that has another value, a signal, or its deadline. Every
-//! other answer means that the kernel did not wait: a seccomp filter refuses the call, or there is no
-//! memory for it. Whoever waits in a loop would spin on such an answer, so it is replaced by a sleep of
-//! at most [`STOPGAP`]: calls go on, up to a millisecond later. The first one is kept for
-//! [`take_refusal`], because a thread that waits may hold what a log must not be written under.
+//! A wait ends because of a wake-up, a word that has another value, a signal, or its deadline. Every other answer
+//! means that the kernel did not wait: a seccomp filter refuses the call, or there is no memory for it. A loop around
+//! such a wait would spin, so the wait sleeps for at most [`STOPGAP`] instead: calls go on, up to a millisecond
+//! later. The first such answer is kept for [`take_refusal`], which another place logs: a waiting thread may hold a
+//! lock under which nothing may be logged.
 
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
@@ -38,7 +38,7 @@ const _: () = assert!(size_of::<Waiter>() == 24);
 
 /// Waits while a shared word is `expected`, at most until the deadline.
 ///
-/// May also return for no reason: callers look at what they wait for and wait again.
+/// May also return early: callers check their condition and wait again.
 pub(crate) fn wait(word: &AtomicU32, expected: u32, deadline: Option<u64>) {
     let time = deadline.map(timespec);
     let time = time.as_ref().map_or(ptr::null(), ptr::from_ref);
@@ -75,12 +75,12 @@ pub fn wake_private(word: &AtomicU32) {
     woken(result);
 }
 
-/// How long a sleep lasts at most, in nanoseconds, that takes the place of a wait which the kernel
-/// refused: short enough for calls to go on, long enough to use no processor.
+/// The longest sleep, in nanoseconds, in place of a wait that the kernel refused: short enough for calls to go on,
+/// long enough to use hardly any processor time.
 pub const STOPGAP: u64 = 1_000_000;
 
-/// The first answer that neither a wait nor a wake-up gets where both work: its error number, and
-/// [`PLAIN`] where it was about one word. 0 before there was one, [`TAKEN`] once it was taken.
+/// The first answer to a wait or wake-up that a working kernel never gives: its error number, plus [`PLAIN`] if the
+/// call was about one word. 0 before there was one, [`TAKEN`] after it was taken.
 static REFUSAL: AtomicI32 = AtomicI32::new(0);
 const PLAIN: i32 = 1 << 16;
 const TAKEN: i32 = -1;
@@ -91,7 +91,7 @@ fn woken(result: libc::c_long) {
     }
 }
 
-/// Sleeps for a wait that the kernel refused.
+/// Sleeps instead of a wait that the kernel refused.
 #[cold]
 fn stop_gap(refusal: i32, deadline: u64) {
     refused(refusal);
@@ -103,11 +103,11 @@ fn stop_gap(refusal: i32, deadline: u64) {
 
 #[cold]
 fn refused(refusal: i32) {
-    // What came before it stands.
+    // Only the first refusal is kept.
     let _ = REFUSAL.compare_exchange(0, refusal, Ordering::Relaxed, Ordering::Relaxed);
 }
 
-/// The first refusal of a wait or a wake-up in this process, once.
+/// The first refusal of a wait or a wake-up in this process. It is returned once.
 pub fn take_refusal() -> Option<Unusable> {
     let refusal = REFUSAL.load(Ordering::Relaxed);
     if refusal == 0 || refusal == TAKEN || REFUSAL.swap(TAKEN, Ordering::Relaxed) == TAKEN {
@@ -123,7 +123,7 @@ pub fn take_refusal() -> Option<Unusable> {
     })
 }
 
-/// The kernel, or a filter in front of it, refuses to wait.
+/// The kernel, or a filter in front of it, refuses a futex call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unusable {
     call: &'static str,
@@ -163,7 +163,7 @@ impl core::fmt::Display for Unusable {
     }
 }
 
-/// A word to wait for, and the value it has while there is nothing to wake up for.
+/// A word to wait for, and the value that it has while the wait goes on.
 #[derive(Debug)]
 pub struct Awaited<'a> {
     word: &'a AtomicU32,
@@ -200,19 +200,18 @@ impl<'a> Awaited<'a> {
     }
 }
 
-/// The most words that one wait can have.
+/// The most words that one wait can name.
 pub const MAX_AWAITED: usize = 128;
 
-/// Waits while every word has its expected value, at most until the deadline. May also return
-/// for no reason.
+/// Waits while every word has its expected value, at most until the deadline. May also return early.
 ///
-/// Words beyond the first [`MAX_AWAITED`] are not waited for.
+/// Words beyond the first [`MAX_AWAITED`] are ignored.
 pub fn wait_any<const N: usize>(words: &[Awaited<'_>; N], deadline: u64) {
     let waiters = words.each_ref().map(Awaited::waiter);
     wait_waiters(&waiters, deadline);
 }
 
-/// As [`wait_any`], for a number of words that is known only at run time.
+/// As [`wait_any`], for a number of words that is not known at compile time.
 pub fn wait_any_of(words: &[Awaited<'_>], deadline: u64) {
     let waiters: Vec<Waiter> = words.iter().map(Awaited::waiter).collect();
     wait_waiters(&waiters, deadline);
@@ -244,8 +243,8 @@ fn wait_once(waiters: &[Waiter], deadline: u64) -> Result<(), Errno> {
 }
 
 /// Whether this process can wait for several words (`futex_waitv`, Linux 5.16).
-///
-/// By two waits that are over at once: for a word that has another value, and until a time that has
+/// Makes two waits that end at once: one for a word that has another value, and one until a time that has passed. A
+/// call that is missing or forbidden gives neither of the expected answers.
 /// passed. What is not there, or is forbidden, gives neither of their answers.
 pub fn check_waitv() -> Result<(), Unusable> {
     let word = AtomicU32::new(0);
@@ -281,7 +280,7 @@ mod tests {
     fn waiting_for_several_words_works_here() {
         assert_eq!(check_waitv(), Ok(()));
         assert_eq!(take_refusal(), None);
-        // Of refusals the first one is said, and once.
+        // Only the first refusal is kept, and it is returned once.
         let start = time::read(libc::CLOCK_MONOTONIC);
         stop_gap(Errno::EPERM as i32 | PLAIN, u64::MAX);
         assert!(time::read(libc::CLOCK_MONOTONIC) >= start + STOPGAP);
@@ -293,7 +292,7 @@ mod tests {
         assert_eq!(take_refusal(), None);
         REFUSAL.store(Errno::ENOSYS as i32, Ordering::Relaxed);
         assert_eq!(take_refusal(), Some(Unusable::several(Errno::ENOSYS)));
-        // A wake-up that is refused is said, too.
+        // A refused wake-up is reported, too.
         for (result, expected) in [(7, None), (-1, Some(Unusable { call, errno }))] {
             REFUSAL.store(0, Ordering::Relaxed);
             Errno::EPERM.set();
@@ -302,7 +301,7 @@ mod tests {
         }
     }
 
-    /// A wait that returns at once makes a loop around it spin.
+    /// A wait lasts until its deadline. If it returned at once, a loop around it would spin.
     #[test]
     fn a_wait_for_several_words_lasts() {
         let words = [AtomicU32::new(4), AtomicU32::new(5)];
@@ -321,7 +320,7 @@ mod tests {
         };
         assert!(lasts(&|until| wait_any(&awaited(5), until)));
         assert!(lasts(&|until| wait_any_of(&awaited(5), until)));
-        // One that has changed ends it, and so does a wake-up.
+        // A word that has changed ends the wait, and so does a wake-up.
         assert!(!lasts(&|until| wait_any(&awaited(6), until)));
         let start = time::read(libc::CLOCK_MONOTONIC);
         std::thread::scope(|scope| {
@@ -337,7 +336,7 @@ mod tests {
         assert_eq!((timespec(7).tv_sec, timespec(7).tv_nsec), (0, 7));
     }
 
-    /// A seccomp profile that answered EPERM passed for a kernel that has the call.
+    /// The check tells a missing call from one that a seccomp profile refuses with EPERM.
     #[test]
     fn what_is_missing_is_said() {
         let said = |errno| Unusable::several(errno).to_string();

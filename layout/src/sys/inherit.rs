@@ -1,10 +1,9 @@
 //! The connection that a broker passes to a program that it starts.
 //!
-//! The variable `CALLGATE_FD` says `NUMBER:INODE`: which descriptor it is, and which socket it must
-//! be. In the socket lies one invitation ([`crate::invitation`]), which the kernel gives to one
-//! process only: whoever receives it is the plugin. Until then nothing is done to the descriptor but
-//! looking at it, so that a number which is stale, or was never meant for this process, harms
-//! nobody.
+//! The variable `CALLGATE_FD` has the form `NUMBER:INODE`: which descriptor it is, and which socket that must be. In
+//! the socket lies one invitation ([`crate::invitation`]). The kernel gives it to one process only, and the process
+//! that receives it is the plugin. Until then this process only looks at the descriptor. So a number that is out of
+//! date, or that was meant for another process, does no harm.
 
 use core::mem::MaybeUninit;
 use std::fmt;
@@ -24,15 +23,15 @@ pub const VARIABLE: &str = "CALLGATE_FD";
 /// Whether this process has taken the connection that was passed to it.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Why there is no connection for this process in `CALLGATE_FD`.
+/// Why `CALLGATE_FD` gives this process no connection.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Refused {
-    /// This process has taken it before.
+    /// This process has taken the connection before.
     Taken,
-    /// The variable does not say what a broker writes.
+    /// The value of the variable does not have the form that a broker writes.
     Malformed(String),
-    /// The descriptor is not open here, or is something else.
+    /// The descriptor is not open here, or belongs to another file.
     Stale(RawFd),
     /// Another process has taken the invitation, or the broker is gone.
     Used(RawFd),
@@ -78,8 +77,7 @@ pub fn value(socket: BorrowedFd<'_>) -> io::Result<String> {
     Ok(format!("{raw}:{inode}"))
 }
 
-/// Takes the inherited connection, if `is_invitation` knows the record that lies in it; see
-/// [`crate::invitation::take`].
+/// Takes the inherited connection if `is_invitation` accepts the record in it; see [`crate::invitation::take`].
 pub(crate) fn take(is_invitation: fn(&[u8]) -> bool) -> Option<Result<OwnedFd, Refused>> {
     if TAKEN.load(Ordering::Acquire) {
         return Some(Err(Refused::Taken));
@@ -98,14 +96,14 @@ fn adopt(value: &str, is_invitation: fn(&[u8]) -> bool) -> Result<OwnedFd, Refus
     let (raw, inode) = value.split_once(':').ok_or_else(malformed)?;
     let raw: RawFd = raw.parse().map_err(|_| malformed())?;
     let inode: u64 = inode.parse().map_err(|_| malformed())?;
-    // The standard streams belong to somebody else, whatever the environment says.
+    // Never take a standard stream, whatever the environment says: the program uses it.
     if raw <= 2 {
         return Err(malformed());
     }
     if socket_inode(raw) != Some(inode) {
         return Err(Refused::Stale(raw));
     }
-    // Looked at before it is taken: what comes later on a connection belongs to who has it.
+    // The record is looked at before it is taken: later records belong to the process that has the connection.
     for flags in [MsgFlags::MSG_PEEK, MsgFlags::empty()] {
         let mut buffer = [0; 1024];
         let len = match recv(raw, &mut buffer, flags | MsgFlags::MSG_DONTWAIT) {

@@ -1,17 +1,17 @@
 //! Whether anybody else still holds a memory file.
 //!
-//! The kernel grants a write lease on a file only while nobody else has it open: no descriptor of
-//! another description, none on its way through a socket, and no map, because a map keeps the
-//! description that it was made through. So taking a lease, and letting it go at once, tells whether
-//! memory that was handed out is free. It needs no privilege for files of one's own user.
+//! The kernel grants a write lease on a file only while nobody else has it open: no descriptor of another open file
+//! description, no such descriptor on its way through a socket, and no map, because a map keeps its description open.
+//! So the broker takes a lease and releases it at once to learn whether memory that it handed out is free. For files
+//! of the same user this needs no privilege.
 //!
-//! It counts descriptions that were made by opening the file, not the one that `memfd_create` gives
-//! (so [`memfd::reopen`](super::memfd::reopen) makes all that are handed out), and not those of
-//! `O_PATH`: a process that holds one of these on purpose is not seen.
+//! The kernel counts descriptions that were made by opening the file. It does not count the one that `memfd_create`
+//! makes (so [`memfd::reopen`](super::memfd::reopen) makes all that are handed out), and not those of `O_PATH`: a
+//! process that keeps one of these on purpose is not noticed.
 //!
-//! While there is a lease, the kernel sends its owner a signal when somebody opens the file (through
-//! an `O_PATH` descriptor, or `/proc/PID/fd` of the holder), and by default that signal ends the
-//! process. So the owner is set to the calling thread alone, which blocks it.
+//! While there is a lease, the kernel sends its owner a signal when somebody opens the file (through an `O_PATH`
+//! descriptor, or `/proc/PID/fd` of the holder). By default that signal ends the process. So the signal goes to the
+//! calling thread alone, which blocks it.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -31,8 +31,8 @@ struct Owner {
     id: libc::pid_t,
 }
 
-/// Whether anybody but this descriptor, which [`memfd::reopen`](super::memfd::reopen) has made, holds
-/// the file. Blocks `SIGIO` in the calling thread for good, which is to be one of the caller's own.
+/// Whether anybody holds the file besides this descriptor, which [`memfd::reopen`](super::memfd::reopen) has made.
+/// Blocks `SIGIO` in the calling thread for good, so call it on a thread of your own.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! How many descriptors a process may have (`RLIMIT_NOFILE`), and what to say when it has no more.
+//! How many descriptors a process may have (`RLIMIT_NOFILE`), and the error text when it has none left.
 
 use std::fmt;
 use std::fs;
@@ -18,8 +18,8 @@ pub fn soft_limit() -> u64 {
 /// The soft limit before this process raised it.
 static BEFORE: OnceLock<rlim_t> = OnceLock::new();
 
-/// Raises this process's soft limit to its hard one. Returns the soft limit as it was before it
-/// was raised here for the first time, if ever it was.
+/// Raises this process's soft limit to its hard one. Returns the soft limit from before the first time that it was
+/// raised here, if it ever was.
 pub fn raise() -> io::Result<Option<rlim_t>> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard {
@@ -29,11 +29,11 @@ pub fn raise() -> io::Result<Option<rlim_t>> {
     Ok(BEFORE.get().copied())
 }
 
-/// Has a program that is about to be started begin with this soft limit, whatever this process
-/// has: programs that use `select` must not meet descriptors beyond 1,023.
+/// Makes a program that is about to be started begin with this soft limit, whatever limit this process has: programs
+/// that use `select` must not get descriptors beyond 1,023.
 pub fn start_with(command: &mut Command, soft: rlim_t) {
     let lower = move || {
-        // A hard limit that was lowered meanwhile leaves less, and is no reason not to start.
+        // If somebody has lowered the hard limit meanwhile, the program starts with that one.
         if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
             let _ = setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard);
         }
@@ -50,7 +50,7 @@ pub fn in_use() -> io::Result<u64> {
     const LIST: &str = "/proc/self/fd";
     // Since Linux 6.2 the size of the directory is the number of its entries; before, it was 0.
     match fs::metadata(LIST)?.len() {
-        // The listing itself takes one.
+        // Reading the directory takes one descriptor itself.
         0 => Ok(fs::read_dir(LIST)?.count().saturating_sub(1) as u64),
         count => Ok(count),
     }
@@ -62,8 +62,8 @@ pub fn is_shortage(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::EMFILE | Errno::ENFILE))
 }
 
-/// An error of the operating system in a sentence; where it is for want of descriptors, with the
-/// limit that was met and what to do.
+/// An error of the operating system as a sentence. If descriptors have run out, the text names the limit and says
+/// what to do.
 pub fn explain(error: &io::Error) -> String {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EMFILE) => format!("{error}: {Shortage}"),
@@ -79,7 +79,7 @@ pub fn explained(what: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {}", explain(error)))
 }
 
-/// Says which process met its limit of descriptors, and what to do.
+/// States which process reached its limit of descriptors, and what to do.
 #[derive(Clone, Copy, Debug)]
 pub struct Shortage;
 
@@ -98,7 +98,7 @@ impl fmt::Display for Shortage {
 mod tests {
     use super::*;
 
-    /// A process that raised its limit starts programs with the one that it had.
+    /// Programs that a process starts get the limit that it had before it raised its own.
     #[test]
     fn the_limit_before_it_was_raised_is_kept() {
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
@@ -134,7 +134,7 @@ mod tests {
     fn open_descriptors_are_counted() {
         let before = in_use().unwrap();
         let files: Vec<_> = (0..200).map(|_| fs::File::open("/").unwrap()).collect();
-        // Other tests open and close some meanwhile.
+        // Other tests open and close descriptors at the same time.
         let with = in_use().unwrap();
         assert!(with > before + 100, "{before} {with}");
         drop(files);

@@ -12,9 +12,8 @@ use memmap2::{Advice, MmapOptions, MmapRaw};
 use super::fork::ForkMark;
 use super::memfd;
 
-/// A shared map of a memory file, unmapped on drop. Forked children do not inherit it, and core
-/// dumps leave it out: what others wrote says little about a crash, and the kernel tells of the end
-/// of a process only when its dump is written.
+/// A shared map of a memory file, unmapped on drop. Forked children do not inherit it. Core dumps leave it out: what
+/// peers wrote explains little of a crash, and the kernel reports the end of a process only after writing its dump.
 #[derive(Debug)]
 pub struct Mapping {
     map: ManuallyDrop<MmapRaw>,
@@ -29,7 +28,7 @@ impl Mapping {
         Mapping::writable_of(fd.as_fd(), len)
     }
 
-    /// The same of a descriptor that the caller keeps.
+    /// The same, for a descriptor that the caller keeps.
     pub(crate) fn writable_of(fd: BorrowedFd<'_>, len: usize) -> io::Result<Mapping> {
         check_size(fd, len)?;
         let map = MmapOptions::new().len(len).map_raw(fd.as_raw_fd())?;
@@ -56,11 +55,11 @@ impl Mapping {
         })
     }
 
-    /// Has memory behind all of it, charged to this process, so that no page fault ever has to (and can fail to). Where the
-    /// memory is to be `huge`, the kernel is asked for huge pages; it need not have any.
+    /// Gives all of the map memory, charged to this process, so that no page fault needs memory later (and can fail).
+    /// If the memory is to be `huge`, the kernel is asked for huge pages; it may give ordinary ones.
     pub fn populate(&self, huge: bool) -> io::Result<()> {
         if huge {
-            // A kernel without huge pages has others.
+            // A kernel without huge pages gives ordinary ones.
             let _ = self.map.advise(Advice::HugePage);
         }
         loop {
@@ -96,7 +95,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // A forked child has not inherited the map: at its address may lie memory of the child's own.
+        // A forked child has not inherited the map. It may have memory of its own at this address.
         #[cfg(not(callgate_loom))]
         if !self.made.is_here() {
             return;
@@ -106,8 +105,8 @@ impl Drop for Mapping {
     }
 }
 
-/// Whether the file behind a descriptor has `len` bytes and cannot lose any of them: a map of a
-/// file that shrinks would fault.
+/// Refuses a file that has fewer than `len` bytes, or that can lose some of them: a map of a file that shrinks would
+/// fault.
 fn check_size(fd: BorrowedFd<'_>, len: usize) -> io::Result<()> {
     if !memfd::has_sealed_size(fd) || memfd::len(fd)? < len as u64 {
         return Err(io::Error::new(

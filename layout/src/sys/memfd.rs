@@ -1,11 +1,10 @@
 //! Anonymous memory files and their seals.
 //!
-//! An outbox or status page is made with [`create`] (sealed against shrinking and growing from
-//! the start, so that nobody can truncate it under another's feet), mapped by its one writer,
-//! and then closed to all further writers by [`seal_writer`]. The memory of an extent is besides
-//! [allocated](allocate) by its writer, whom the kernel charges for it, and looked at by the broker
-//! ([`allocated`]) once nobody can free any of it. A version of a share is sealed against every change
-//! ([`seal_for_good`]) once its maker has no map of it any more.
+//! An outbox or status page is made with [`create`], which seals it against shrinking and growing from the start, so
+//! that nobody can truncate it while others have it mapped. Its one writer maps it, and [`seal_writer`] then keeps
+//! out all further writers. An extent's memory is also [allocated](allocate) by its writer, whom the kernel charges
+//! for it. The broker checks this ([`allocated`]) once nobody can free any of it. A version of a share is sealed
+//! against every change ([`seal_for_good`]) once its maker has no map of it any more.
 
 use std::fs::File;
 use std::io;
@@ -39,11 +38,11 @@ pub fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Allocates all of a file of `len` bytes, so that no page fault ever has to (and can fail to).
+/// Allocates all of a file of `len` bytes, so that no page fault needs memory later (and can fail).
 ///
-/// The memory is charged to the memory cgroup of the calling process. Inside a size that somebody
-/// else has set, this process's `RLIMIT_FSIZE` does not count. A signal that comes meanwhile makes the
-/// kernel begin anew, so a thread that does this had better block signals.
+/// The kernel charges the memory cgroup of the calling process. If somebody else has set the size of the file, this
+/// process's `RLIMIT_FSIZE` does not count. A signal that arrives meanwhile makes the kernel start again, so the
+/// calling thread should block signals.
 pub fn allocate(fd: BorrowedFd<'_>, len: usize) -> io::Result<()> {
     loop {
         match fallocate(fd, FallocateFlags::empty(), 0, len as i64) {
@@ -54,8 +53,8 @@ pub fn allocate(fd: BorrowedFd<'_>, len: usize) -> io::Result<()> {
     }
 }
 
-/// Bytes of memory that a file has now. Only where its size is sealed they all lie inside of it,
-/// and only after [`seal_writer`] none of them can be freed any more.
+/// How many bytes of memory a file has. They all lie inside of its size only if that is sealed, and nobody can free
+/// any of them only after [`seal_writer`].
 pub fn allocated(fd: BorrowedFd<'_>) -> io::Result<u64> {
     let blocks = u64::try_from(fstat(fd)?.st_blocks).unwrap_or(0);
     Ok(blocks * 512)
@@ -63,8 +62,8 @@ pub fn allocated(fd: BorrowedFd<'_>) -> io::Result<u64> {
 
 /// Opens a memory file of this process anew, for reading and perhaps also for writing.
 ///
-/// Other than the descriptor that [`create`] gives, one that is opened counts among those that a
-/// lease looks for; see [`is_held_elsewhere`](super::lease::is_held_elsewhere).
+/// A lease looks for descriptors that were opened, and not for the one that [`create`] returns; see
+/// [`is_held_elsewhere`](super::lease::is_held_elsewhere).
 pub fn reopen(fd: BorrowedFd<'_>, writable: bool) -> io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     let mut options = File::options();
@@ -82,38 +81,39 @@ pub fn seal_writer(fd: BorrowedFd<'_>) -> io::Result<()> {
     add(fd, SealFlag::F_SEAL_FUTURE_WRITE | SealFlag::F_SEAL_SEAL)
 }
 
-/// Seals the memory against every change, for good: a map that is made afterwards shows the content of now.
+/// Seals the memory against every change, for good: a map that is made afterwards always shows the present content.
 ///
 /// # Errors
 ///
-/// [`ResourceBusy`](io::ErrorKind::ResourceBusy) while somebody has it mapped for writing, or the kernel writes to it for
-/// somebody; others where somebody else has sealed the file against sealing, or the descriptor is none for writing.
+/// [`ResourceBusy`](io::ErrorKind::ResourceBusy) while somebody has it mapped for writing, or the kernel writes to it
+/// for somebody. Other errors if somebody else has sealed the file against sealing, or the descriptor is not open for
+/// writing.
 pub fn seal_for_good(fd: BorrowedFd<'_>) -> io::Result<()> {
     add(fd, SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SEAL)
 }
 
-/// True if no process can change the file or its size any more. Asked of descriptors that another process sends, which
-/// may be no memory files.
+/// Whether no process can change the file or its size any more. The descriptor may come from another process and be
+/// no memory file.
 pub fn is_sealed_for_good(fd: BorrowedFd<'_>) -> bool {
     has_seals(fd, for_good())
 }
 
-/// Whether the file lies in ordinary pages of memory: not on a disk, nor in huge pages that are set aside.
+/// Whether the file lies in ordinary pages of memory: not on a disk, and not in huge pages that are set aside.
 pub fn is_in_memory(fd: BorrowedFd<'_>) -> bool {
     fstatfs(fd).is_ok_and(|system| system.filesystem_type() == TMPFS_MAGIC)
 }
 
-/// Bytes of a file.
+/// The length of a file in bytes.
 pub fn len(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(u64::try_from(fstat(fd)?.st_size).unwrap_or(0))
 }
 
-/// Keeps a file's seals as they are, for memory that stays writable: doorbells.
+/// Seals a file against further seals. This is for memory that stays writable: doorbells.
 pub fn seal_seals(fd: BorrowedFd<'_>) -> io::Result<()> {
     add(fd, SealFlag::F_SEAL_SEAL)
 }
 
-/// Whether the file's size is sealed, so that a map of it stays whole.
+/// Whether the file's size is sealed, so that a map of it never faults.
 pub fn has_sealed_size(fd: BorrowedFd<'_>) -> bool {
     has_seals(fd, SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW)
 }
@@ -140,8 +140,8 @@ fn empty(name: &str) -> io::Result<OwnedFd> {
     standard::above(fd)
 }
 
-/// Whether this process may make a file of so many bytes. Setting a size beyond its limit would not fail, but end
-/// the process by `SIGXFSZ`.
+/// Whether this process may make a file of so many bytes. A size beyond its limit would not give an error: the kernel
+/// would end the process by `SIGXFSZ`.
 pub fn check_limit(len: usize) -> io::Result<()> {
     let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
     if len as u64 <= limit {

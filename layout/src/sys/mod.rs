@@ -1,4 +1,4 @@
-//! What the kernel does for us, each in a small safe wrapper: the home of `unsafe`.
+//! Small safe wrappers around what we need from the kernel. Most of the `unsafe` code is here.
 
 #[cfg(not(callgate_loom))]
 pub mod cache;

@@ -1,4 +1,4 @@
-//! Descriptors that stand for processes.
+//! Descriptors that stand for processes (pidfds).
 
 use core::mem::MaybeUninit;
 use std::io;
@@ -12,8 +12,8 @@ use nix::sys::socket::{getsockopt, sockopt};
 
 use super::standard;
 
-/// A pidfd of the process `pid`, which the caller knows to be the one it means: its own child
-/// that was not reaped, or the peer of a socket that is still connected.
+/// A pidfd of the process `pid`. The caller must know that the number still belongs to the process it means: a child
+/// that it has not reaped, or the peer of a socket that is still connected.
 pub fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: the call takes two numbers and returns a new descriptor or -1.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };
@@ -26,8 +26,9 @@ pub fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
     standard::above(fd)
 }
 
-/// A pidfd of the process that connected a socket: by the socket itself (Linux 6.5), or else by
-/// its number. Any other error is one: a number may by then be that of another process.
+/// A pidfd of the process that connected a socket. It comes from the socket itself (Linux 6.5), or, where the kernel
+/// cannot do that, from the process's number. Other errors are returned: by then the number may belong to another
+/// process.
 pub fn peer_pidfd(socket: BorrowedFd<'_>, pid: u32) -> io::Result<OwnedFd> {
     match getsockopt(&socket, sockopt::PeerPidfd) {
         Ok(fd) => standard::above(fd),
@@ -51,8 +52,8 @@ pub enum Whom {
     Group,
 }
 
-/// Sends a signal by a pidfd, so that it never reaches another process that has the same number by
-/// now; 0 only looks whether there is anybody. `ESRCH` where nobody is left.
+/// Sends a signal by a pidfd, so that it never reaches another process that has got the same number meanwhile. Signal
+/// 0 only checks whether the process exists. `ESRCH` if it does not.
 pub fn signal(pidfd: BorrowedFd<'_>, signal: i32, whom: Whom) -> io::Result<()> {
     const PROCESS_GROUP: u32 = 1 << 2;
     let flags = match whom {
@@ -72,14 +73,14 @@ pub fn signal(pidfd: BorrowedFd<'_>, signal: i32, whom: Whom) -> io::Result<()> 
     done(result)
 }
 
-/// Takes in the exit status of a child that has ended; `None` while it runs. `ECHILD` where somebody
-/// else has taken it, or where this process ignores SIGCHLD.
+/// Takes the exit status of a child that has ended; `None` while it runs. `ECHILD` if somebody else has taken it, or
+/// if this process ignores SIGCHLD.
 pub fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Option<ExitStatus>> {
     wait(pidfd, libc::WEXITED | libc::WNOHANG)
 }
 
-/// Whether a process is a child of this one whose exit status nobody has taken in: then its number
-/// is its own.
+/// Whether a process is a child of this one whose exit status nobody has taken. Then no other process can have its
+/// number.
 pub fn is_unreaped_child(pidfd: BorrowedFd<'_>) -> bool {
     wait(pidfd, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT).is_ok()
 }
@@ -106,8 +107,8 @@ fn wait(pidfd: BorrowedFd<'_>, options: i32) -> io::Result<Option<ExitStatus>> {
     Ok(Some(ExitStatus::from_raw(raw)))
 }
 
-/// How a process ended whose exit status somebody else has taken in. `None` where the kernel does
-/// not say so (before Linux 6.15).
+/// How a process ended whose exit status somebody else has taken. `None` where the kernel does not report it (before
+/// Linux 6.15).
 pub fn exit_status(pidfd: BorrowedFd<'_>) -> Option<ExitStatus> {
     /// The kernel's `struct pidfd_info` in its first version.
     #[repr(C)]

@@ -1,9 +1,9 @@
-//! What systemd, or another manager that speaks its protocol, leaves to a service that it starts: sockets
-//! that it listens at, and where the service says how it is.
+//! What systemd, or another manager that speaks its protocol, passes to a service that it starts: sockets that are
+//! already listening, and the address to which the service reports its state.
 //!
-//! Sockets are the descriptors from 3 on. `LISTEN_FDS` says how many, `LISTEN_PID` for which process, and
-//! `LISTEN_FDNAMES` how their units call them. `NOTIFY_SOCKET` names a socket for datagrams of the service's,
-//! and `WATCHDOG_USEC` how often one must come, from the process `WATCHDOG_PID`.
+//! The sockets are the descriptors from 3 on. `LISTEN_FDS` says how many, `LISTEN_PID` for which process, and
+//! `LISTEN_FDNAMES` how their units name them. `NOTIFY_SOCKET` names the socket to which the service sends its
+//! reports, and `WATCHDOG_USEC` how often the process `WATCHDOG_PID` must send one.
 
 use std::env;
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ use super::inherit::socket_inode;
 
 /// The first descriptor that is passed.
 const FIRST: RawFd = 3;
-/// The variables that are for the service alone, and not for programs that it starts.
+/// The variables that are meant for the service alone, and not for programs that it starts.
 const VARIABLES: [&str; 7] = [
     "LISTEN_FDS",
     "LISTEN_PID",
@@ -44,11 +44,10 @@ pub struct Service {
     pub watchdog: Option<Duration>,
 }
 
-/// Takes what the service manager passed to this process: one socket at most, once. The error says what is
-/// wrong with it.
+/// Takes what the service manager passed to this process: one socket at most, and once. The error says what is wrong
+/// with it.
 ///
-/// Where this process has no other thread, the variables are removed, so that programs that it starts do
-/// not find them.
+/// If this process has no other thread, the variables are removed, so that programs that it starts do not see them.
 pub fn take() -> Result<Service, String> {
     let text = |name: &str| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let pid = std::process::id();
@@ -84,7 +83,7 @@ fn count((count, whose): (Option<String>, Option<String>), pid: u32) -> Result<u
     };
     match number::<u32>("LISTEN_PID", &whose)? == pid {
         true => number("LISTEN_FDS", &count),
-        // They were meant for the process that has started this one.
+        // They were meant for the process that started this one.
         false => Ok(0),
     }
 }
@@ -113,16 +112,17 @@ fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, String> {
     })
 }
 
-/// Owns the first descriptor that was passed, if it is a socket that came from the process before.
+/// Takes ownership of the first descriptor that was passed, if it is a socket that was open before this program
+/// began.
 fn own_first() -> Result<OwnedFd, String> {
     // SAFETY: the call takes any number, and only looks.
     let flags = unsafe { libc::fcntl(FIRST, libc::F_GETFD) };
     if flags == -1 {
         return Err("it is not open".to_owned());
     }
-    // What was passed has come through an exec, and what this program opens itself would not.
+    // A descriptor that was passed has survived an exec. One that this program opened itself would have been closed.
     if flags & libc::FD_CLOEXEC != 0 {
-        return Err("this program has opened something else under that number".to_owned());
+        return Err("this program has opened another file under that number".to_owned());
     }
     if socket_inode(FIRST).is_none() {
         return Err("it is no socket".to_owned());
@@ -166,7 +166,7 @@ mod tests {
         }
     }
 
-    /// A program that a service had started would have told the watchdog that the service lives.
+    /// A program that a service has started does not report to the watchdog in place of the service.
     #[test]
     fn the_watchdog_is_for_one_process() {
         let second = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! What a program inherits from the host that starts it: which descriptors, and a signal when its starter ends.
+//! What a program inherits from the host that starts it: descriptors, and a signal when its starter ends.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -9,18 +9,17 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::getppid;
 
-/// Has the kernel kill the program that a command starts when the thread ends that starts it, and
-/// so also when this whole process is killed: whatever the program does, and whether it ever
-/// connects or not.
+/// Makes the kernel kill the program that a command starts when the thread that starts it ends, and so also when this
+/// whole process is killed. This works whatever the program does, and whether or not it ever connects.
 ///
-/// It holds for the process that is started and not for its children, and not for a program that
-/// changes its user or its rights when it is started. Start it from a thread that lives on.
+/// It holds for the started process and not for its children, and not for a program that changes its user or its
+/// rights when it starts. Start it from a thread that lives on.
 pub fn end_with_starter(command: &mut Command) {
     let starter = process::id();
     let before_exec = move || -> io::Result<()> {
         set_pdeathsig(Signal::SIGKILL)?;
-        // Where the starter has ended before that, nobody will send the signal. 0 is a parent
-        // outside this process's namespace.
+        // If the starter has ended before this point, nobody will send the signal. 0 is a parent outside this
+        // process's namespace.
         match u32::try_from(getppid().as_raw()) {
             Ok(parent) if parent == starter || parent == 0 => Ok(()),
             _ => Err(Errno::ESRCH.into()),
@@ -31,15 +30,16 @@ pub fn end_with_starter(command: &mut Command) {
     unsafe { command.pre_exec(before_exec) };
 }
 
-/// Has a program that is about to be started inherit no descriptor but its standard streams, whatever this process has left open
-/// for programs that it starts. Before Linux 5.11 it inherits what is not marked as closed on exec, as always.
+/// Makes a program that is about to be started inherit only its standard streams, even if this process has left other
+/// descriptors open on exec. Before Linux 5.11 the program inherits every descriptor that is not marked as closed on
+/// exec, as usual.
 pub fn inherit_only_streams(command: &mut Command) {
     const FIRST: libc::c_uint = 3;
     const CLOEXEC: libc::c_uint = 1 << 2;
     let before_exec = || -> io::Result<()> {
         // SAFETY: takes three numbers. It closes nothing now, so what the standard library still needs before exec stays open.
         unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, CLOEXEC) };
-        // Where the kernel does not know it, or a filter forbids it, the program starts all the same.
+        // If the kernel does not know the call, or a filter forbids it, the program starts all the same.
         Ok(())
     };
     // SAFETY: the closure runs in the forked child before exec and makes one system call, which is allowed there; it allocates
@@ -53,7 +53,7 @@ mod tests {
 
     use nix::unistd::pipe;
 
-    /// Programs held what their host had open, such as another program's pipe.
+    /// A program does not inherit what its host has open, such as another program's pipe.
     #[test]
     fn a_program_inherits_its_streams_alone() {
         // Not closed on exec.

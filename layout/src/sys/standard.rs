@@ -1,16 +1,15 @@
-//! Keeping our descriptors above 2.
+//! Keeps our descriptors above 2.
 //!
-//! Programs write to the descriptors 0 to 2 whatever is behind them. Where these are closed, the
-//! next descriptors that are made get their numbers, and a `println!` then writes into a control
-//! socket or an eventfd. Rust's runtime opens `/dev/null` in their place when a program starts,
-//! but a program can close them later (to become a daemon, for example), and a C host has no such
-//! runtime. So two things are done:
+//! Programs write to the descriptors 0 to 2, whatever file they stand for. If these are closed, the next descriptors
+//! that are made get their numbers, and a `println!` then writes into a control socket or an eventfd. Rust's runtime
+//! opens `/dev/null` in their place when a program starts, but a program can close them later (to become a daemon,
+//! for example), and a C host has no such runtime. So we do two things:
 //!
-//! - Whatever is made or received here and stays open passes through [`above`].
+//! - Every descriptor that we make or receive and keep open passes through [`above`].
 //! - A library that makes its own descriptors (the epoll and eventfd of `mio`) cannot be told
-//!   which numbers to use. So [`fill`] opens `/dev/null` in the place of what is closed before it is
-//!   used, and leaves it there: a process with threads cannot take it away again safely, because
-//!   somebody may have begun to use it, and daemons have `/dev/null` there anyway.
+//!   which numbers to use. So before we use it, [`fill`] opens `/dev/null` in place of the closed streams,
+//!   and leaves it open: a process with threads cannot close it again safely, because another
+//!   thread may have begun to use it. Daemons have `/dev/null` there anyway.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -18,7 +17,7 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
 
-/// The first number that is no standard stream's.
+/// The first number above the standard streams.
 const FIRST: i32 = 3;
 
 /// The same file under a number above 2.
@@ -31,8 +30,7 @@ pub fn above(fd: OwnedFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
-/// Opens `/dev/null` as each of the descriptors 0 to 2 that is closed. Programs that are started
-/// inherit it, as they would inherit what is open there.
+/// Opens `/dev/null` as each of the descriptors 0 to 2 that is closed. Programs that this process starts inherit it.
 pub fn fill() -> io::Result<()> {
     loop {
         // The kernel gives the lowest free number.
@@ -40,7 +38,7 @@ pub fn fill() -> io::Result<()> {
         if null.as_raw_fd() >= FIRST {
             return Ok(());
         }
-        // It stays open for as long as the process lives.
+        // It stays open as long as the process lives.
         let _ = null.into_raw_fd();
     }
 }
@@ -76,7 +74,8 @@ mod tests {
         command.status().is_ok_and(|status| status.success())
     }
 
-    /// Output for a closed stream went into the connection with the broker.
+    /// A descriptor of ours never gets the number of a closed standard stream, where it would receive the program's
+    /// output.
     #[test]
     fn nothing_of_ours_is_a_standard_stream() {
         let fd = open("/dev/null", OFlag::O_RDWR, Mode::empty()).unwrap();
@@ -95,7 +94,8 @@ mod tests {
         }));
     }
 
-    /// A library's own descriptors took the numbers of closed streams.
+    /// Closed streams are filled, so that the descriptors of a library do not get their numbers. Open ones are left
+    /// alone.
     #[test]
     fn closed_streams_are_filled_and_others_left() {
         fill().unwrap();

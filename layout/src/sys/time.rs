@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 
 /// Nanoseconds of a clock, such as [`libc::CLOCK_MONOTONIC`]; 0 where there is no such clock.
 ///
-/// Straight to the C library, because two of these are on the path of every call.
+/// This calls the C library directly, because every call reads a clock twice.
 #[inline]
 pub fn read(clock: libc::clockid_t) -> u64 {
     let mut time = MaybeUninit::<libc::timespec>::uninit();

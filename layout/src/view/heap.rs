@@ -1,4 +1,4 @@
-//! What stands in the place of a map where loom runs: heap memory that it watches.
+//! Heap memory that loom watches, used in place of a map when loom runs.
 
 use std::sync::Arc;
 
@@ -33,24 +33,24 @@ enum Place {
     Overwritten(AtomicU64),
 }
 
-/// A payload word. The processor's is a relaxed atomic, because a peer may be hostile; but
-/// between honest peers the words around it order every two accesses of which one writes,
-/// as if it were plain memory. Loom fails where they do not.
+/// A payload word. The processor accesses it as a relaxed atomic, because a peer may be hostile. But between honest
+/// peers the words around it order every two accesses of which one writes, as if it were plain memory. Loom fails if
+/// they do not.
 #[derive(Debug)]
 pub(super) struct Data {
     watch: UnsafeCell<()>,
     value: core::sync::atomic::AtomicU64,
 }
 
-// SAFETY: `watch` holds nothing and its pointers are never followed: it only tells loom of
-// accesses, of which loom lets one thread run at a time. `value` is an atomic.
+// SAFETY: `watch` holds no data and its pointers are never followed: it only reports accesses to loom, which lets one
+// thread run at a time. `value` is an atomic.
 unsafe impl Sync for Data {}
 
 /// A word of a payload: not ordered by itself.
 pub(super) enum Word<'a> {
-    /// Watched for that.
+    /// Loom checks the order of its accesses.
     Data(&'a Data),
-    /// Each load may see what was there before or after.
+    /// Each load may see the value from before or after a store.
     Overwritten(&'a AtomicU64),
 }
 
@@ -143,18 +143,18 @@ impl Memory {
         Part(self)
     }
 
-    /// Changes nothing that anybody can see.
+    /// This has no effect that a program can see.
     pub(super) fn touch(&self, _at: usize) {}
 
-    /// Changes nothing that anybody can see.
+    /// This has no effect that a program can see.
     pub(super) fn claim_cell(&self, _at: usize) {}
 
-    /// Loom has to see every word.
+    /// Loom must see the access to every word.
     pub(super) fn copy_out_at_once(&self, _at: usize, _into: &mut [u8]) -> bool {
         false
     }
 
-    /// Loom has to see every word.
+    /// Loom must see the access to every word.
     pub(super) fn copy_in_at_once(&self, _at: usize, _from: &[u8]) -> bool {
         false
     }

@@ -1,4 +1,4 @@
-//! Shared memory: a map, accessed by atomics, or by code that does what atomics would.
+//! Shared memory: a map that is accessed by atomics, or by code that does what atomics would.
 
 use core::ptr::NonNull;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ impl Word<'_> {
     }
 }
 
-/// Words of a mapping, whose bounds were looked at.
+/// Words of a mapping whose bounds were checked.
 #[derive(Clone, Copy)]
 pub(crate) struct Part<'a>(&'a [AtomicU64]);
 
@@ -43,8 +43,8 @@ impl Part<'_> {
         core::array::from_fn(|index| Word(&words[index]).get())
     }
 
-    /// Copies a payload out, sixteen bytes at a time: whoever moves them on in such pieces need not wait until they are in the cache, as
-    /// he would after stores of eight.
+    /// Copies a payload out, sixteen bytes at a time. Code that then moves the copy on in pieces of this size need
+    /// not wait until the stores have reached the cache, as it would after stores of eight bytes.
     #[inline(always)]
     pub(crate) fn copy_out(&self, at: usize, into: &mut [u8]) {
         let (pieces, rest) = into.as_chunks_mut::<16>();
@@ -62,8 +62,8 @@ impl Part<'_> {
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn pair_of(words: &[AtomicU64; 2]) -> [u8; 16] {
-    // SAFETY: `words` are borrowed, so their bytes are mapped for reading. What another process does with them does not matter, and this
-    // one writes them only by atomics.
+    // SAFETY: `words` are borrowed, so their bytes are mapped for reading. What another process does with them does
+    // not matter, and this one writes them only by atomics.
     unsafe { bulk::load_sixteen(words.as_ptr().cast()) }
 }
 
@@ -80,8 +80,9 @@ fn pair_of(words: &[AtomicU64; 2]) -> [u8; 16] {
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn set_pair(words: &[AtomicU64; 2], bytes: &[u8; 16]) {
-    // SAFETY: `words` are borrowed, so their bytes are mapped, and `WriteView` alone comes here, which has it that they are mapped for
-    // writing. They are atomics, which may change behind a shared reference, and this process accesses them by atomics.
+    // SAFETY: `words` are borrowed, so their bytes are mapped. Only `WriteView` calls this, and its memory is mapped
+    // for writing. They are atomics, which may change behind a shared reference, and this process accesses them by
+    // atomics.
     unsafe { bulk::store_sixteen(words.as_ptr().cast_mut().cast(), bytes) };
 }
 
@@ -162,8 +163,7 @@ impl Memory {
         crate::sys::cache::claim_two(self.address(at, CELL_LEN));
     }
 
-    /// Copies a long payload out by the processor's own instruction; false where the loop over words
-    /// does better.
+    /// Copies a long payload out by the processor's own instruction; false if the loop over words is better.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) fn copy_out_at_once(&self, at: usize, into: &mut [u8]) -> bool {
@@ -171,18 +171,17 @@ impl Memory {
             return false;
         }
         let from = self.address(at, into.len());
-        // SAFETY: `address` checked that the bytes from `from` on are mapped, and they stay so while
-        // `self` is borrowed. `into` is borrowed mutably, so nobody else looks at it, and it is
-        // private memory, which no mapping of a memory file overlaps: a slice of such memory is only
-        // ever made of an own extent's room (`payload.rs`), which is not what a peer writes and is
-        // reached through another map. What lies at `from` this process only reads through this map; a ring of
-        // events is read back through the map by which it is written, but not while its `RingWriter` writes.
+        // SAFETY: `address` checked that the bytes from `from` on are mapped, and they stay so while `self` is
+        // borrowed. `into` is borrowed mutably, so nothing else accesses it. It is private memory, which no mapping
+        // of a memory file overlaps: a slice of such memory is made only of a space in an own extent (`payload.rs`),
+        // which no peer writes and which is reached through another map. This process only reads the bytes at `from`
+        // through this map. A ring of events is read back through the map by which it is written, but not while its
+        // `RingWriter` writes.
         unsafe { bulk::copy(from.as_ptr(), into.as_mut_ptr(), into.len()) };
         true
     }
 
-    /// Copies a long payload in by the processor's own instruction; false where the loop over words
-    /// does better.
+    /// Copies a long payload in by the processor's own instruction; false if the loop over words is better.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) fn copy_in_at_once(&self, at: usize, from: &[u8]) -> bool {
@@ -190,18 +189,17 @@ impl Memory {
             return false;
         }
         let to = self.address(at, from.len());
-        // SAFETY: `address` checked that the bytes from `to` on are mapped, and they stay so while
-        // `self` is borrowed; `WriteView` has it that they are mapped for writing. `from` is borrowed,
-        // so nobody writes there. Nobody else of this process reads or writes through this map what
-        // lies at `to`: blocks belong to the one run that they were taken for, until it is given
-        // back, and a ring of events to its `RingWriter`, which is borrowed mutably. Its readers may look
-        // meanwhile, through maps of their own.
+        // SAFETY: `address` checked that the bytes from `to` on are mapped, and they stay so while `self` is
+        // borrowed; the memory of a `WriteView` is mapped for writing. `from` is borrowed, so nothing writes there.
+        // Nothing else in this process reads or writes the bytes at `to` through this map: blocks belong to the one
+        // run that they were taken for until it is given back, and a ring of events belongs to its `RingWriter`,
+        // which is borrowed mutably. Its readers may read meanwhile, through maps of their own.
         unsafe { bulk::copy(from.as_ptr(), to.as_ptr(), from.len()) };
         true
     }
 
-    /// Copies numbers out into a vector of their own, by the processor's own instruction; `None` where
-    /// there is no memory for it, or the instruction is slow.
+    /// Copies numbers out into a new vector by the processor's own instruction; `None` if there is no memory for it,
+    /// or the instruction is slow.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn numbers<T: Number>(&self, at: usize, count: usize) -> Option<Vec<T>> {
         let len = count.checked_mul(size_of::<T>())?;
@@ -210,8 +208,8 @@ impl Memory {
             return None;
         }
         let from = self.address(at, len);
-        // SAFETY: `from` as in `copy_out_at_once`. The vector has room for `count` numbers, which are
-        // `len` bytes of memory that is its own and private.
+        // SAFETY: `from` as in `copy_out_at_once`. The vector has room for `count` numbers, which are `len` bytes of
+        // its own private memory.
         unsafe { bulk::copy(from.as_ptr(), numbers.as_mut_ptr().cast(), len) };
         // SAFETY: the vector has room for `count` elements, all of whose bytes have just been written,
         // and whatever was written is a `Number`.
@@ -225,14 +223,14 @@ impl Memory {
         None
     }
 
-    /// The loop over words is all there is.
+    /// Only the loop over words is available.
     #[cfg(not(target_arch = "x86_64"))]
     #[inline(always)]
     pub(super) fn copy_out_at_once(&self, _at: usize, _into: &mut [u8]) -> bool {
         false
     }
 
-    /// The loop over words is all there is.
+    /// Only the loop over words is available.
     #[cfg(not(target_arch = "x86_64"))]
     #[inline(always)]
     pub(super) fn copy_in_at_once(&self, _at: usize, _from: &[u8]) -> bool {
@@ -245,7 +243,7 @@ impl Memory {
         Word(self.word64(at))
     }
 
-    /// Copies words of a payload out. Four at a time: the compiler does not unroll loops over atomics.
+    /// Copies words of a payload out, four at a time: the compiler does not unroll loops over atomics.
     #[inline]
     pub(super) fn copy_words_out(&self, at: usize, into: &mut [[u8; 8]]) {
         let (fours, rest) = self.words(at, into.len()).as_chunks::<4>();
@@ -275,7 +273,8 @@ impl Memory {
         }
     }
 
-    /// Copies pairs of words of a payload in, each by one store: that many fewer wait for lines of other cores.
+    /// Copies pairs of words of a payload in, each by one store, so that fewer stores wait for cache lines of other
+    /// cores.
     #[inline(always)]
     pub(super) fn copy_pairs_in(&self, at: usize, from: &[[u8; 16]]) {
         let pairs = self.words(at, 2 * from.len()).as_chunks::<2>().0;
@@ -284,13 +283,13 @@ impl Memory {
         }
     }
 
-    /// The first so many bytes.
+    /// The first `len` bytes.
     #[inline(always)]
     pub(super) fn part(&self, len: usize) -> Part<'_> {
         Part(self.words(0, len / 8))
     }
 
-    /// The same as they are.
+    /// The words themselves, without a copy.
     #[inline]
     pub(super) fn words(&self, at: usize, count: usize) -> &[AtomicU64] {
         assert!(at.is_multiple_of(8));

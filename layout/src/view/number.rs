@@ -1,18 +1,19 @@
-//! Which types are copied out of shared memory as they are.
+//! The types of numbers that are copied out of shared memory unchanged.
 
 /// A number of fixed width.
 ///
 /// # Safety
 ///
-/// Whatever stands in its bytes is a value of the type, and all of them belong to the value.
+/// Any bytes are a value of the type, and all of its bytes belong to the value.
 pub unsafe trait Number: Copy {}
 
-/// The bytes of some numbers: whatever is written there, they are numbers afterwards.
+/// The bytes of some numbers. After any writes to them they are still numbers.
 #[inline(always)]
 pub fn bytes_mut<T: Number>(numbers: &mut [T]) -> &mut [u8] {
     let len = size_of_val(numbers);
-    // SAFETY: the slice is borrowed mutably for as long as what is returned, and `len` is how many bytes it takes. All of them
-    // belong to numbers, so they are initialised, and any byte may be written to each of them. A byte has no alignment.
+    // SAFETY: the slice is borrowed mutably for as long as the result, and `len` is its size in bytes. All bytes
+    // belong to numbers, so they are initialised, and any byte may be written to each of them. A byte has no
+    // alignment.
     unsafe { core::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), len) }
 }
 

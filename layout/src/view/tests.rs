@@ -12,7 +12,7 @@ fn writable(len: usize) -> WriteView {
     view.expect("memory")
 }
 
-/// A store through a map for reading would be a fault.
+/// A map for reading is never written to: a store would fault.
 #[test]
 fn what_is_mapped_for_reading_is_not_written_to() {
     let file = memfd::create("test", 4096).unwrap();
@@ -38,7 +38,7 @@ fn what_is_mapped_for_reading_is_not_written_to() {
     assert_eq!(writer.as_read().load64(16, Relaxed), 3);
 }
 
-/// Words beyond the last one, or askew, are a mistake of the program's own.
+/// An offset beyond the last word, or one that is not aligned, panics: it is a mistake of this program.
 #[test]
 fn what_is_out_of_bounds_panics() {
     let view = writable(4096);
@@ -68,7 +68,7 @@ fn what_is_out_of_bounds_panics() {
     }
 }
 
-/// Copies of every length around those at which another way is taken.
+/// Copies of every length, around those at which another way of copying is used, are whole and touch nothing else.
 #[test]
 fn copies_are_whole_and_touch_nothing_else() {
     const LEN: usize = 1 << 20;
@@ -83,7 +83,7 @@ fn copies_are_whole_and_touch_nothing_else() {
             view.as_read().copy_out(at, &mut copy[..len]);
             assert!(copy[..len] == bytes, "{len} at {at}");
             assert_eq!(copy[len..], [0; 8]);
-            // What follows is zeros: those that fill up the last word, or those from before.
+            // After that come zeros: those that fill up the last word, or those from before.
             view.as_read().copy_out(at, &mut copy);
             assert_eq!(copy[len..], [0; 8], "{len} at {at}");
             view.copy_in(at, &vec![0; len]);

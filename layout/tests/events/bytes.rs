@@ -1,4 +1,4 @@
-//! The bytes, as ARCHITECTURE.md section 3 has them: another library may read and write them.
+//! The bytes of events, as ARCHITECTURE.md section 3 lists them: another library may read and write them.
 
 use callgate_layout::events::cursor::{self, Seen, Waiter};
 use callgate_layout::events::{
@@ -91,7 +91,7 @@ fn a_cursor_has_the_bytes_that_are_written_down() {
     }
 }
 
-/// An index comes from the broker, a waiter from whoever listens.
+/// An index comes from the broker, and a waiter from the listener: wrong values do no harm.
 #[test]
 fn a_cursor_that_cannot_be_does_no_harm() {
     let shared = Shared::new(STATUS_LEN);

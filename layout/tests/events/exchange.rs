@@ -1,4 +1,4 @@
-//! Cases that the properties would find too seldom, and both sides at work at a time.
+//! Cases that the property tests would reach too seldom, and both sides working at the same time.
 
 use std::thread;
 
@@ -6,14 +6,14 @@ use callgate_layout::events::{Kind, RingReader, Run, Taken};
 
 use super::{payload, ring, send, take};
 
-/// Each sixteen bytes of a record can be the first at the ring's beginning.
+/// A record can continue at the ring's beginning after each of its sixteen-byte pieces.
 #[test]
 fn a_record_goes_on_at_the_beginning_after_any_of_its_pieces() {
     for len in [0_usize, 1, 7, 8, 9, 33, 240] {
         for before in (0..=16 + len.div_ceil(16) * 16).step_by(16) {
             let (shared, mut writer) = ring(1024, 0);
             let mut reader = RingReader::new(shared.readable(), 0, 0).unwrap();
-            // Fillers up to so many bytes before the end.
+            // Fillers up to so many bytes before the end of the ring.
             let (mut left, mut number) = (1024 - before, 0);
             while left > 0 {
                 let record = if left > 256 { 128 } else { left };
@@ -35,7 +35,7 @@ fn a_record_goes_on_at_the_beginning_after_any_of_its_pieces() {
     }
 }
 
-/// Payloads that are copied by the processor's own instruction.
+/// Long payloads, which the processor's own instruction copies, arrive unchanged.
 #[test]
 fn long_payloads_come_through_as_they_were() {
     let capacity = 4 << 20;
@@ -48,8 +48,8 @@ fn long_payloads_come_through_as_they_were() {
     }
 }
 
-/// A sender makes room and is killed before it publishes what it wrote there. If no published record were left, a reader
-/// that was behind could not tell how many events it had lost, and would look for ever.
+/// A sender makes room, and is killed before it publishes what it wrote there. The newest published record always
+/// stays: otherwise a reader that is behind could not tell how many events it has lost, and would look for ever.
 #[test]
 fn who_was_overtaken_by_a_sender_that_died_knows_what_it_has_lost() {
     let (shared, mut writer) = ring(1024, 50);
@@ -57,7 +57,7 @@ fn who_was_overtaken_by_a_sender_that_died_knows_what_it_has_lost() {
     for number in 0..4 {
         send(&mut writer, &payload(number, 240));
     }
-    // As much as it may, in a batch.
+    // As much as it may write in one batch.
     while writer.has_room(240) || writer.forget(writer.needed(240), u64::MAX) {
         writer.push(Kind::Event, 0, &payload(9, 240));
     }
@@ -70,7 +70,7 @@ fn who_was_overtaken_by_a_sender_that_died_knows_what_it_has_lost() {
     assert!(!reader.has_news());
 }
 
-/// What was published before the ring was closed is taken first.
+/// Events that were published before the ring was closed are taken first.
 #[test]
 fn a_closed_ring_is_drained_before_it_is_found_closed() {
     let (shared, mut writer) = ring(1024, 0);
@@ -82,11 +82,11 @@ fn a_closed_ring_is_drained_before_it_is_found_closed() {
     assert_eq!(reader.take(&mut Run::default()), Taken::Closed);
 }
 
-/// A sender that does not wait, and readers of different speed: each event is whole or lost, and counted once.
+/// A sender that does not wait, and readers of different speeds: each event is whole or lost, and counted once.
 fn overwrite(capacity: usize, events: u64) {
     let (shared, mut writer) = ring(capacity, 0);
     let most = writer.most() as u64 + 1;
-    // The largest ones follow each other, so that many lie across the end.
+    // The largest events follow each other, so that many continue at the beginning.
     let event = move |number: u64| payload(number, (most - 1 - number * 37 % most) as usize);
     let readers = [0, 1, 7].map(|pause| {
         let mut reader = RingReader::new(shared.readable(), 0, 0).unwrap();
@@ -131,7 +131,7 @@ fn what_is_overwritten_meanwhile_is_lost_and_never_torn() {
     overwrite(1024, 30_000);
 }
 
-/// The same where the processor's own instruction copies: out, and in as well.
+/// The same for events that the processor's own instruction copies, in both directions.
 #[test]
 fn what_is_overwritten_meanwhile_is_never_torn_where_it_is_long() {
     overwrite(64 << 10, 1000);

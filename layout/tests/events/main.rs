@@ -1,5 +1,5 @@
-//! The ring of events, cursors and topic words: what one side writes the other one reads, through two maps of one memory
-//! file, as two processes have them.
+//! The ring of events, cursors and topic words. One side writes and the other reads, through two maps of one memory
+//! file, as in two processes.
 
 #![cfg(not(callgate_loom))]
 #![allow(clippy::unwrap_used)]
@@ -69,7 +69,7 @@ fn send(writer: &mut RingWriter, payload: &[u8]) {
     writer.publish();
 }
 
-/// Takes an event that has to be there: its number and its payload.
+/// Takes an event, which must be there; returns its number and its payload.
 fn take(reader: &mut RingReader) -> (u64, Vec<u8>) {
     let mut run = Run::default();
     match reader.take(&mut run) {

@@ -1,4 +1,4 @@
-//! The ring against a model: a list of records.
+//! The ring, compared with a model: a list of records.
 
 use callgate_layout::events::{Extent, Kind, RingReader, RingWriter, Run, Taken, shown};
 use proptest::prelude::*;
@@ -13,13 +13,13 @@ enum Step {
     /// Writes an event of this length, if there is room.
     Push(usize, bool),
     Publish,
-    /// Makes room for an event of this length; the limit lies so many bytes behind what is needed.
+    /// Makes room for an event of this length. The limit is so many bytes after the needed position.
     Forget(usize, u64),
-    /// A reader takes so many times.
+    /// A reader takes events so many times.
     Take(usize, usize),
-    /// The last so many events are looked for, and read back.
+    /// Looks for the last so many events, and reads them back.
     Last(u64),
-    /// A reader begins anew at the last so many events.
+    /// A reader begins again at the last so many events.
     Begin(usize, u64),
     Close,
 }
@@ -37,7 +37,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..150)
 }
 
-/// Numbers of first events: records have the low half alone.
+/// Numbers of first events. A record has only the low half of the number.
 fn firsts() -> impl Strategy<Value = u64> {
     let carries = (1..40_u64).prop_map(|before| (1 << 32) - before);
     prop_oneof![0..1_000_000_u64, carries, (1_u64 << 40)..(1 << 62)]
@@ -52,20 +52,20 @@ struct Record {
     end: u64,
 }
 
-/// What the ring is to do.
+/// The expected state of the ring.
 struct Model {
     first: u64,
     records: Vec<Record>,
     published: usize,
     oldest: usize,
     is_closed: bool,
-    /// Which record each reader takes next, up to where it has copied, and which head it has seen last.
+    /// The record that each reader takes next, how far it has copied, and the last head that it has seen.
     readers: [usize; 3],
     copied: [u64; 3],
     heads: [u64; 3],
 }
 
-/// The result of a look; for an event its number, kind, time and payload.
+/// The result of taking; for an event also its number, kind, time and payload.
 type Found = (Taken, Option<(u64, Kind, u64, Vec<u8>)>);
 
 fn len_of(payload: usize) -> u64 {
@@ -104,8 +104,8 @@ impl Model {
         &self.records[number as usize]
     }
 
-    /// The first record that begins where it is needed or later, or the farthest that begins at or before the limit; not behind the
-    /// newest published one.
+    /// The first record that begins at the needed position or later, or else the last one that begins at or before
+    /// the limit; not after the newest published one.
     fn forget(&mut self, needed: u64, limit: u64) -> bool {
         let newest = self.published.saturating_sub(1);
         let mut to = self.oldest;
@@ -124,7 +124,7 @@ impl Model {
         from.max(self.oldest)
     }
 
-    /// What a reader finds. Records that it has copied stay available, even if they were written over since.
+    /// What a reader finds. Records that it has already copied stay available, even if they were overwritten since.
     fn take(&mut self, reader: usize) -> Found {
         let at = self.readers[reader];
         if at == self.published {
@@ -237,7 +237,7 @@ fn perform(step: &Step, real: &mut Real, model: &mut Model) {
             real.readers[reader] = (anew, Run::default());
         }
         Step::Close => {
-            // What was written is published before.
+            // Everything that was written is published first.
             model.published = model.records.len();
             model.is_closed = true;
             real.writer.publish();
@@ -269,8 +269,8 @@ fn check(real: &Real, model: &Model) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Whatever is written, in batches or one by one, and forgotten: each reader finds what is there, in order, and how
-    /// many were lost, to the number.
+    /// Whatever is written, in batches or one by one, and forgotten: each reader finds the existing events, in order,
+    /// and the exact number of lost ones.
     #[test]
     fn a_ring_does_what_a_list_of_records_does(steps in steps(), first in firsts()) {
         let (shared, writer) = ring(CAPACITY, first);

@@ -1,4 +1,4 @@
-//! A writer that counts as no writer does, and writes while others copy.
+//! A writer that stores wrong counts, and writes while others copy.
 
 use super::*;
 use callgate_layout::cells::{CellReader, CellWriter, Copied, MAX_VALUE, cell_len};
@@ -25,7 +25,7 @@ fn honest() -> (Outbox, CellReader) {
     (outbox, reader)
 }
 
-/// Memory that is no cell, although it is mapped as one.
+/// Memory that is mapped as a cell and cannot be one.
 #[test]
 fn memory_that_is_no_cell_has_no_reader() {
     let is_one = |memory: usize, len: usize| {

@@ -1,4 +1,4 @@
-//! A sender that writes nonsense into its ring, and a sender that lies about the position at which a listener begins.
+//! A sender that writes wrong values into its ring, and one that lies about the position at which a listener begins.
 
 use super::*;
 use callgate_layout::events::{self, Kind, RING_HEADER, Run, Taken};
@@ -24,7 +24,7 @@ const WIDE: [u64; 16] = [
     u64::MAX,
 ];
 
-/// Memory that is no ring, although it is mapped as one.
+/// Memory that is mapped as a ring and cannot be one.
 #[test]
 fn memory_that_is_no_ring_has_no_reader() {
     for len in [8, RING_HEADER, RING_HEADER + 64, RING_HEADER + 384] {
@@ -83,7 +83,7 @@ fn places() -> impl Iterator<Item = usize> {
         .chain((RING_HEADER..RING_HEADER + CAPACITY).step_by(8))
 }
 
-/// A wrong word anywhere in a ring that is otherwise as it should be.
+/// One wrong word anywhere in an otherwise correct ring does no harm.
 #[test]
 fn one_wrong_word_of_a_ring_does_no_harm() {
     let ring = honest();
@@ -109,7 +109,7 @@ fn one_wrong_word_of_a_ring_does_no_harm() {
     }
 }
 
-/// The places where a feed begins come from the sender as well.
+/// The position at which a feed begins comes from the sender, too: a wrong one does no harm.
 #[test]
 fn a_place_that_cannot_be_does_no_harm() {
     let ring = honest();
@@ -124,7 +124,7 @@ fn a_place_that_cannot_be_does_no_harm() {
 }
 
 proptest! {
-    /// Nothing but nonsense, of which some words are tame enough to get further.
+    /// A ring full of random words, some of which are plausible, so that the reader gets further.
     #[test]
     fn a_whole_ring_of_nonsense_does_no_harm(
         mut bytes in proptest::collection::vec(any::<u8>(), CAPACITY),

@@ -1,8 +1,8 @@
-//! A peer that writes nonsense into every word it may write.
+//! A peer that writes wrong values into every word that it may write.
 //!
-//! What it must not achieve, whatever it writes and whenever: a panic, an access out of bounds
-//! (those panic), a claim that passes its check with a payload outside of its place, a loop that
-//! does not end. The peer here is this process, which writes into the outbox's memory file.
+//! Whatever it writes and whenever, none of this may happen: a panic, an access out of bounds (which panics), a claim
+//! that passes its check although its payload is outside of its place, a loop that does not end. The peer here is
+//! this process, which writes into the outbox's memory file.
 
 #![cfg(not(callgate_loom))]
 #![allow(clippy::unwrap_used)]
@@ -48,7 +48,7 @@ const WORDS: [u32; 17] = [
     63,
     64,
     INLINE_LEN as u32 + 1,
-    // One more than fits behind the block of an honest call, and all blocks.
+    // One more than fits after the block of an honest call, and all blocks.
     489,
     512,
     0x0101_0101,
@@ -57,7 +57,7 @@ const WORDS: [u32; 17] = [
     u32::MAX,
 ];
 
-/// A wrong word anywhere, in an outbox that is otherwise as it should be.
+/// One wrong word anywhere in an otherwise correct outbox does no harm.
 #[test]
 fn one_wrong_word_does_no_harm() {
     let outbox = Outbox::honest(SMALL);
@@ -104,7 +104,7 @@ fn one_wrong_word_does_no_harm_in_a_large_outbox() {
 }
 
 proptest! {
-    /// Nothing but nonsense, with sequence numbers that let it through.
+    /// An outbox full of random words, with sequence numbers that the reader accepts.
     #[test]
     fn a_whole_outbox_of_nonsense_does_no_harm(
         mut bytes in proptest::collection::vec(any::<u8>(), SMALL.total_len()),
@@ -117,7 +117,7 @@ proptest! {
                 cell[..4].copy_from_slice(&sequence.to_le_bytes());
             }
             if tame {
-                // Everything in range but the payload's block and length.
+                // Everything is in range except the payload's block and length.
                 cell[6] &= 1;
                 cell[7] &= 0x11;
                 cell[4] &= 1;
@@ -133,7 +133,7 @@ proptest! {
     }
 }
 
-/// What the scribbling thread should know to do its worst.
+/// What the scribbling thread needs to know to do most damage.
 #[derive(Default)]
 struct Hints {
     /// The number of the next call that will be taken.
@@ -141,7 +141,7 @@ struct Hints {
     is_over: AtomicBool,
 }
 
-/// Writes nonsense, and now and then what is nearly right, until told to stop.
+/// Writes random words, and sometimes nearly correct ones, until told to stop.
 fn scribble(outbox: &Outbox, hints: &Hints, mut seed: u64) {
     let mut next = move || {
         seed ^= seed << 13;
@@ -190,7 +190,7 @@ fn beside_a_scribbler(outbox: &Outbox, work: impl FnOnce(&Hints)) {
     let hints = Hints::default();
     thread::scope(|scope| {
         scope.spawn(|| scribble(outbox, &hints, 0x9e37_79b9_7f4a_7c15));
-        /// Stops the scribbler even where an assertion fails.
+        /// Stops the scribbler, also if an assertion fails.
         struct Stop<'a>(&'a Hints);
         impl Drop for Stop<'_> {
             fn drop(&mut self) {
@@ -203,7 +203,7 @@ fn beside_a_scribbler(outbox: &Outbox, work: impl FnOnce(&Hints)) {
     });
 }
 
-/// Words that change between two looks at them, as they only do when somebody attacks.
+/// Words that change between two reads do no harm. Only an attacker changes them then.
 #[test]
 fn words_that_change_while_they_are_read_do_no_harm() {
     let outbox = Outbox::honest(SMALL);
@@ -211,7 +211,7 @@ fn words_that_change_while_they_are_read_do_no_harm() {
     beside_a_scribbler(&outbox, |hints| {
         let (mut reader, mut cell) = (RingReader::new(SMALL), Cell::default());
         let mut next = 1;
-        // Some milliseconds; longer only where the peer gets no CPU.
+        // This takes some milliseconds; longer only if the peer gets no processor.
         for look in 0..20_000_000 {
             hints.sequence.store(next, Ordering::Relaxed);
             match reader.take(&outbox.inbox, &mut cell) {
@@ -238,8 +238,8 @@ fn words_that_change_while_they_are_read_do_no_harm() {
     assert!(believed > 0 && refused > 0, "{believed} {refused}");
 }
 
-/// A provider that answers calls that it has not seen, or takes answers back: each slot still
-/// has one holder, and comes back no more often than it was taken.
+/// A provider that answers calls that it has not seen, or takes answers back: each slot still has one holder, and is
+/// freed no more often than it was taken.
 #[test]
 fn a_slot_has_one_holder_whatever_the_provider_answers() {
     let outbox = Outbox::honest(SMALL);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Memory that a peer writes: as a file, and as this side maps it.
+/// Memory that a peer writes: the file, and this side's map of it.
 pub(super) struct Outbox {
     pub(super) file: File,
     pub(super) inbox: ReadView,
@@ -18,7 +18,7 @@ impl Outbox {
         }
     }
 
-    /// An outbox with a call in each entry and a reply in each slot, in both places, and
+    /// An outbox with a call in each entry and a reply in each slot, with payloads inline and in blocks, and
     /// everything released.
     pub(super) fn honest(geometry: Geometry) -> Outbox {
         let outbox = Outbox::new(geometry.total_len());
@@ -66,7 +66,7 @@ impl Outbox {
     }
 }
 
-/// Reads a payload as this side would, after checking by other means that it lies in its place.
+/// Reads a payload as this side does, after checking independently that it lies in its place.
 pub(super) fn read_payload(inbox: &ReadView, geometry: Geometry, place: Place, length: u32) {
     let length = length as usize;
     match place {
@@ -76,7 +76,7 @@ pub(super) fn read_payload(inbox: &ReadView, geometry: Geometry, place: Place, l
             assert!(usize::from(block) <= BLOCKS);
             blocks::read(inbox, Region::outbox(geometry), block, &mut vec![0; length]);
         }
-        // Only a claim until it is held against the extent that it names.
+        // This stays a claim until it is checked against the extent that it names.
         Place::Extent(place) => {
             let region = Region::extent(1 << 20);
             let is_inside = usize::from(place.block) * region.block_len() + length <= region.len();

@@ -1,4 +1,4 @@
-//! Words in a ring that no sender writes: each ends the feed, and is taken for no event. And words that listeners write.
+//! Wrong words in a ring: each ends the feed, and none is taken for an event. Also wrong words that listeners write.
 
 use callgate_layout::events::cursor::{self, Waiter};
 use callgate_layout::events::{
@@ -8,18 +8,18 @@ use callgate_layout::events::{
 use super::*;
 
 const CAPACITY: u64 = MIN_CAPACITY as u64;
-/// Bytes of a record with one word of payload.
+/// The bytes of a record with a payload of one word.
 const RECORD: u64 = 32;
 
-/// Wrong words, and where.
+/// Wrong words, and their offsets.
 const WRONG: [(usize, u64); 12] = [
-    // A head that is no record's end, goes too far, or lies where no position is.
+    // A head that is not the end of a record, is too far, or is no position.
     (0, 136),
     (0, 112),
     (0, CAPACITY + RECORD),
     (0, 1 << 40),
     (0, u64::MAX - 15),
-    // An oldest record behind all, or nowhere.
+    // An oldest record after all others, or at no record's position.
     (64, 144),
     (64, 1 << 63),
     (64, 8),
@@ -78,10 +78,11 @@ fn what_no_sender_writes_ends_the_feed() {
     assert!(is_broken(&mut reader), "a head that goes back");
 }
 
-/// A sender claimed that 2^62 events were lost in 32 bytes; a program that adds up what it lost overflows.
+/// A sender cannot claim that 2^62 events were lost in 32 bytes: a program that adds up its lost events would
+/// overflow.
 #[test]
 fn no_more_events_are_lost_than_there_was_room_for() {
-    // `next`, the low half of the oldest record's number, and whether there can have been so many before it.
+    // `next`, the low half of the oldest record's number, and whether so many events can have come before it.
     for (next, number, can_be) in [
         (4, 0, false),
         (4, 1, true),
@@ -107,7 +108,7 @@ fn no_more_events_are_lost_than_there_was_room_for() {
     }
 }
 
-/// A cursor is read as one of a few values; an index that is too large is wrapped to a cursor that exists.
+/// A cursor is read as one of a few values. An index that is too large is wrapped to an existing cursor.
 #[test]
 fn cursors_and_words_of_nonsense_do_no_harm() {
     let (status, bell) = (Outbox::new(STATUS_LEN), Outbox::new(DOORBELL_LEN));

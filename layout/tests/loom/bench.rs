@@ -32,13 +32,13 @@ pub(crate) fn check(preemptions: Option<usize>, model: impl Fn() + Send + Sync +
     builder.check(model);
 }
 
-/// What a model leaves out on purpose.
+/// The step that a model leaves out on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Without {
     Nothing,
-    /// The second look, after announcing to sleep.
+    /// The second look, after a thread has announced that it will sleep.
     SecondLook,
-    /// Whatever else the model says.
+    /// The step that the model names.
     ThePoint,
 }
 
@@ -249,7 +249,7 @@ impl Link {
         self.wake_all();
     }
 
-    /// Has all threads that wait on the link look again.
+    /// Makes all threads that wait on the link look again.
     fn wake_all(&self) {
         self.slot_queue.wake();
         for bell in self.bells.in_use() {
@@ -262,7 +262,7 @@ impl Link {
         self.life.ended(|| self.is_answered(ticket), fate)
     }
 
-    /// What became of a call that was published.
+    /// What happened to a call that was published.
     pub(crate) fn fate(&self, ticket: Ticket) -> Fate {
         let number = || self.ring.number_of(&self.calls, ticket.slot);
         closing::fate(self.replies.as_read(), self.geometry, number)

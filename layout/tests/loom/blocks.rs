@@ -1,4 +1,4 @@
-//! The payload blocks's free blocks.
+//! The allocator of payload blocks.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ fn a_block_is_held_by_one_at_a_time() {
     });
 }
 
-/// What is freed can be taken by anybody at once.
+/// Blocks that were freed can be taken at once.
 #[test]
 fn a_freed_block_is_found() {
     check(None, || {

@@ -15,7 +15,7 @@ use crate::bench::{ANSWER, Link, Provider, Without, check};
 
 type Park = fn(&Link, Ticket) -> Ended;
 
-/// Makes a call and waits for what becomes of it: whether it was answered.
+/// Makes a call and waits for its end; returns whether it was answered.
 fn call(link: &Arc<Link>, value: u64, park: Park) -> bool {
     let ticket = link.take(value as u16);
     link.publish(ticket, value);
@@ -32,7 +32,7 @@ fn call(link: &Arc<Link>, value: u64, park: Park) -> bool {
     true
 }
 
-/// Closes at any moment; gives back the values that were taken.
+/// Closes at any moment; returns the values that were taken.
 fn close(link: &Arc<Link>, is_over: bool) -> Vec<u64> {
     let (mut provider, mut taken) = (Provider::new(link), Vec::new());
     provider.close(is_over, |provider, call| {
@@ -84,8 +84,8 @@ fn each_of_two_calls_on_bells_is_taken_or_known_not_to_be() {
     });
 }
 
-/// A plugin that ends has answered what it took when it says so: then the first to see that ends the link, and
-/// the others find their answers.
+/// When a plugin that ends says so, it has answered what it took. The first caller that sees it ends the link, and
+/// the others still find their answers.
 #[test]
 fn no_answer_is_lost_where_the_link_is_over() {
     check(Some(2), || {
@@ -93,7 +93,8 @@ fn no_answer_is_lost_where_the_link_is_over() {
     });
 }
 
-/// The provider closes, and the link ends for its process's death: what was not taken is still known.
+/// The provider closes, and the link ends because its process dies: a call that was not taken is still known not to
+/// have been.
 #[test]
 fn a_call_that_was_not_taken_is_known_after_the_links_end() {
     check(Some(3), || {
@@ -118,7 +119,7 @@ fn a_call_that_was_not_taken_is_known_after_the_links_end() {
     });
 }
 
-/// A call that was sent and that nobody waits for: the thread that looks after it sleeps on its bell.
+/// A sent call, for which no thread waits: the thread that looks after it sleeps on its bell.
 #[test]
 fn the_end_of_calls_is_not_slept_through_on_a_kept_bell() {
     check(Some(3), || {

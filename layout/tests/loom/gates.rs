@@ -27,7 +27,7 @@ impl Served {
     }
 }
 
-/// The copy of a frame, as in the client's `frame.rs`.
+/// The copy that a frame has, as in the client's `frame.rs`.
 struct Copy {
     granted: bool,
     version: u64,
@@ -44,8 +44,7 @@ impl Copy {
     }
 }
 
-/// The provider grants a gate and acknowledges; then it is called. The dispatcher looks at its copies at
-/// any moment besides.
+/// The provider grants a gate and acknowledges; then it is called. The dispatcher may read its copies at any moment.
 fn call_for_a_grant(without: Without) {
     let link = Link::new(1, Without::Nothing);
     let served = Served::new();
@@ -59,7 +58,7 @@ fn call_for_a_grant(without: Without) {
                 *served.granted.lock().unwrap() = true;
                 served.version.changed();
             }
-            // The acknowledgement goes to the broker, from there to the caller, which calls.
+            // The acknowledgement reaches the broker, and from there the caller, which then calls.
             let ticket = link.take(0);
             link.publish(ticket, 1);
         }
@@ -87,7 +86,7 @@ fn call_for_a_grant(without: Without) {
     control.join().unwrap();
 }
 
-/// Whoever sees the call sees the number, and with the number the grant under its lock.
+/// A thread that sees the call sees the version, and with it the grant, which was made under the lock.
 #[test]
 fn a_call_is_served_by_the_grant_it_was_made_for() {
     check(Some(3), || call_for_a_grant(Without::Nothing));
@@ -105,7 +104,8 @@ fn without_counting_after_the_change_an_old_copy_serves_it() {
     check(Some(3), || call_for_a_grant(Without::SecondLook));
 }
 
-/// What the dispatcher of several plugins has of one of them, as in the client's `copies.rs` and `scheduler.rs`.
+/// The copies that a dispatcher of several plugins has of one of them, as in the client's `copies.rs` and
+/// `scheduler.rs`.
 struct CopyOfOne {
     all: u64,
     one: Copy,
@@ -163,7 +163,8 @@ fn call_in_a_group(without: Without) {
     control.join().unwrap();
 }
 
-/// The number of all was seen, that of the plugin not, and the change counted as noted.
+/// A dispatcher that sees the version of all plugins also sees that of the plugin that has changed. Otherwise it would
+/// count the change as seen without having read it.
 #[test]
 fn a_change_of_one_of_several_plugins_is_seen_with_the_number_of_all() {
     check(Some(3), || call_in_a_group(Without::Nothing));

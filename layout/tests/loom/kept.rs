@@ -1,5 +1,5 @@
-//! A bell that one thread keeps for many calls: it names the bell before it publishes them, reads the
-//! bell's value before it looks for answers, and sleeps while the value is as it was.
+//! A bell that one thread keeps for many calls. It names the bell before it publishes them, reads the bell's value
+//! before it looks for answers, and sleeps while the value is unchanged.
 
 use std::mem::ManuallyDrop;
 
@@ -16,22 +16,22 @@ use crate::bench::{ANSWER, Link, Provider, Without, check};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Late {
     Nothing,
-    /// The bell is named when the call can be seen already.
+    /// The bell is named only after the call can be seen.
     Naming,
-    /// The bell's value is read when the answers have been looked at already.
+    /// The bell's value is read only after the look for answers.
     Reading,
     /// The thread takes the bell only after it has seen that the link lives.
     Taking,
 }
 
-/// Takes a bell. It is not dropped where a model fails, because loom's atomics are of no use by then.
+/// Takes a bell. It is not dropped, because after a model has failed loom's atomics cannot be used.
 fn take(link: &Link) -> ManuallyDrop<KeptBell> {
     ManuallyDrop::new(KeptBell::take(&link.bells).unwrap())
 }
 
 /// Publishes a call whose answer rings the bell.
 fn send(link: &Link, bell: &KeptBell, value: u64, late: Late) -> Ticket {
-    // Of two gates, because one may have half of the slots.
+    // Of two gates, because one may have at most half of the slots.
     let ticket = link.take(value as u16);
     let name = || {
         let waiter = Waiter::Bell(bell.number());
@@ -47,7 +47,7 @@ fn send(link: &Link, bell: &KeptBell, value: u64, late: Late) -> Ticket {
     ticket
 }
 
-/// Looks after calls until each has its answer, or the link has ended. Gives back how many were answered.
+/// Looks after calls until each has its answer, or the link has ended. Returns how many were answered.
 fn look_after(link: &Link, bell: &KeptBell, mut calls: Vec<Ticket>, late: Late) -> usize {
     let mut answered = 0;
     loop {
@@ -71,7 +71,7 @@ fn look_after(link: &Link, bell: &KeptBell, mut calls: Vec<Ticket>, late: Late) 
     }
 }
 
-/// One answer comes while the thread sends the next call, or is about to sleep, and the other one later.
+/// One answer comes while the thread sends the next call, or is about to sleep; the other comes later.
 fn two_calls(late: Late) {
     let link = Link::new(2, Without::Nothing);
     let keeper = thread::spawn({
@@ -109,7 +109,7 @@ fn with_the_value_read_after_the_look_an_answer_is_slept_through() {
     check(Some(3), || two_calls(Late::Reading));
 }
 
-/// Two answers for which the bell is rung once: when both are published, or one of them too early.
+/// The bell is rung once for two answers: after both are published, or, too early, after one.
 fn two_answers_together(is_early: bool) {
     let link = Link::new(2, Without::Nothing);
     let keeper = thread::spawn({
@@ -146,8 +146,8 @@ fn an_answer_that_is_published_after_the_ring_is_slept_through() {
     check(Some(3), || two_answers_together(true));
 }
 
-/// The link ends, while one of two calls may be answered: the bell is rung by whoever ends the link, which
-/// does so for each bell that it sees taken (GONE-OR-ASLEEP).
+/// The link ends while one of two calls may be answered. The side that ends the link rings each bell that it sees
+/// taken (GONE-OR-ASLEEP).
 fn the_end(late: Late) {
     let link = Link::new(2, Without::Nothing);
     let keeper = thread::spawn({
@@ -156,7 +156,7 @@ fn the_end(late: Late) {
             let was_gone = link.life.is_over();
             let bell = take(&link);
             let calls = [0, 1].map(|value| send(&link, &bell, value, Late::Nothing));
-            // Who has seen it live does not look again.
+            // A thread that has seen the link alive does not look again.
             if late == Late::Taking && !was_gone {
                 let seen = bell.value();
                 link.bells_queue.wait(|| bell.value() == seen);

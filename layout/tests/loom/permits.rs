@@ -14,10 +14,10 @@ use crate::bench::{Futex, Without, check};
 struct Gate {
     permits: Permits,
     visitors: Futex,
-    /// The dispatcher's.
+    /// The dispatcher's doorbell.
     bell: Doorbell,
     queue: Futex,
-    /// Written by handlers: loom fails where nothing orders two of them.
+    /// Handlers write this: loom fails if nothing orders two of them.
     memory: WriteView,
     place: Run,
     without: Without,
@@ -108,7 +108,7 @@ impl Gate {
     }
 }
 
-/// Calls of one gate, each on a thread of its own; the first on this one.
+/// Calls of one gate, each on a thread of its own, except the first, which is on this thread.
 fn at_once(without: Without, calls: &[fn(&Gate, u64)]) {
     let gate = Gate::new(without);
     let threads: Vec<_> = calls[1..]
@@ -125,7 +125,7 @@ fn at_once(without: Without, calls: &[fn(&Gate, u64)]) {
     }
 }
 
-/// Each of two visitors runs its handler, one after the other: who waits is told.
+/// Each of two visitors runs its handler, one after the other: the one that waits is told.
 #[test]
 fn two_visitors_have_the_permit_one_after_the_other() {
     check(None, || {
@@ -133,7 +133,7 @@ fn two_visitors_have_the_permit_one_after_the_other() {
     });
 }
 
-/// The same of a call in the dispatcher's queue.
+/// The same for a visitor and a call in the dispatcher's queue.
 #[test]
 fn a_visitor_and_a_queued_call_have_it_one_after_the_other() {
     check(None, || {

@@ -124,8 +124,8 @@ fn give_up() {
     assert_eq!(link.requests.taken(), 0);
 }
 
-/// Whichever comes first, giving up or the reply: the reply's blocks come back without another
-/// call, and the slot and the request's blocks when somebody sweeps. At most three preemptions.
+/// Whether giving up or the reply comes first: the reply's blocks come back without another call, and the slot and
+/// the request's blocks when a thread sweeps. At most three preemptions.
 #[test]
 fn what_a_call_given_up_held_comes_back() {
     check(Some(3), give_up);

@@ -9,12 +9,12 @@ use loom::thread;
 
 use crate::bench::{Futex, Without, check};
 
-/// What the two have in common.
+/// The memory that broker and user share.
 struct Share {
     writer: PageWriter,
     reader: PageReader,
     queue: Futex,
-    /// What the broker answers a `Fetch` by.
+    /// The version with which the broker answers a `Fetch`.
     registered: AtomicU64,
 }
 

@@ -1,5 +1,5 @@
-//! TURN-ENDED, TURN-LENT and TURN-OR-WAITER: threads that take turns at running handlers. The steps are
-//! the client's; here is what they sleep on, and what a dispatcher runs.
+//! TURN-ENDED, TURN-LENT and TURN-OR-WAITER: threads that take turns at running handlers. The steps are those of the
+//! client; this file has what the threads sleep on, and what a dispatcher runs.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const VISITOR: u64 = 8;
 struct Token {
     turns: Turns,
     queue: Futex,
-    /// Read and written by handlers, without more order than turns give.
+    /// Handlers read and write this, ordered only by their turns.
     handled: AtomicU32,
     without: Without,
 }
@@ -46,7 +46,7 @@ impl Token {
     }
 
     fn sleep(&self, seen: u32) {
-        // As if the kernel did not compare.
+        // As if the kernel did not compare the value.
         let blindly = self.without == Without::SecondLook;
         self.queue.wait(|| blindly || self.turns.seen() == seen);
     }
@@ -122,7 +122,7 @@ impl Token {
         }
     }
 
-    /// Waits inside its handler, which goes on when what was lent is back.
+    /// Waits inside its handler, which continues when the lent turn is back.
     fn wait_inside(&self, chain: u64, me: u64) {
         let lent = self.lend(chain, me);
         self.take_back(lent, me);
@@ -168,7 +168,7 @@ impl Dispatching for Dispatcher<'_> {
     }
 
     fn sleep(&mut self, holder: u64, watch: &Watch<'_>) {
-        // What may run now is news.
+        // The set of calls that may run has changed.
         let may_run = holder == self.chain && self.token.turns.could_begin(holder, self.me);
         if self.calls == 0 || !may_run {
             self.token.queue.wait(|| watch.is_unchanged());

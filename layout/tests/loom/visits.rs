@@ -15,8 +15,8 @@ struct Pool {
     version: Version,
     visits: Visits,
     queue: Futex,
-    /// Read by handlers, and written by who has waited for their end: loom fails where nothing orders
-    /// the two.
+    /// Handlers read this, and the thread that has waited for their end writes it: loom fails if nothing orders the
+    /// two.
     memory: WriteView,
     place: Run,
     without: Without,

@@ -37,7 +37,8 @@ fn no_answer_is_slept_through() {
     check(Some(3), || call_and_park(Link::park, 2));
 }
 
-/// The same where the caller is woken some time after it was looked how: two answers are published before either bell is rung.
+/// The same for a caller that is woken some time after the provider has read its flag: two answers are published
+/// before either bell is rung.
 #[test]
 fn no_bell_that_is_rung_later_is_slept_through() {
     check(Some(2), || {

@@ -6,7 +6,7 @@ use loom::thread;
 
 use crate::bench::{Link, Provider, Without, check};
 
-/// Frees what can be freed of calls given up, and tells those who did not see it.
+/// Frees what calls that were given up hold, and wakes the threads that did not see it.
 fn sweep(link: &Link) {
     let before = link.pending.in_flight();
     link.sweep_alone();
@@ -20,7 +20,7 @@ fn state(link: &Link, slot: u8) -> u32 {
     slot::state(link.replies.as_read(), link.geometry, slot)
 }
 
-/// Waits for a slot or blocks; tries only once where there is no time.
+/// Waits for a slot or blocks; tries only once if it has no time.
 fn wait_for<T>(link: &Link, has_time: bool, attempt: impl FnMut() -> Option<T>) -> Option<T> {
     let words = || {
         let abandoned = link.pending.abandoned();
@@ -43,8 +43,8 @@ fn wait_for<T>(link: &Link, has_time: bool, attempt: impl FnMut() -> Option<T>) 
     found
 }
 
-/// One waits for a slot; another waits for something else, and not for long. Meanwhile the
-/// answer to a call comes that was given up.
+/// One thread waits for a slot; another one waits briefly for something else. Meanwhile the answer to a call comes
+/// that was given up.
 fn two_wait(without: Without) {
     let link = Link::new(1, without);
     let lost = link.take(0);
@@ -76,9 +76,9 @@ fn two_wait(without: Without) {
     provider.join().unwrap();
 }
 
-/// Who sweeps leaves the slots that are not answered in sight, so that the other goes on
-/// watching them, and tells the other of those it freed, for it has put their waiter flags out.
-/// At most two preemptions.
+/// A thread that sweeps leaves slots that are not answered in sight, so that the other thread goes on watching them.
+/// It wakes the other thread for those that it freed, because it has cleared their waiter flags. At most two
+/// preemptions.
 #[test]
 fn a_late_answer_ends_the_wait_for_a_slot() {
     check(Some(2), || two_wait(Without::Nothing));
@@ -126,8 +126,8 @@ fn blocks_that_come_free_end_the_wait_for_them() {
     });
 }
 
-/// A call is given up while another one waits for its slot, and answered after that: the one that waits
-/// knows of it, or is told, and sleeps on its state. At most three preemptions.
+/// A call is given up while another thread waits for its slot, and is answered after that. The waiting thread knows
+/// of it, or is told, and sleeps on its state. At most three preemptions.
 #[test]
 fn a_call_given_up_is_watched_by_who_waits_for_a_slot() {
     check(Some(3), || {
@@ -154,13 +154,13 @@ fn a_call_given_up_is_watched_by_who_waits_for_a_slot() {
     });
 }
 
-/// One has waited for long and reserved its gate's next slot, and another one leaves a free slot to it. It
-/// gives up, or takes the slot and frees it before it tells: the other is told that it may have it. At most
-/// three preemptions.
+/// One thread has waited for long and reserved its gate's next slot, and another one leaves a free slot to it. The
+/// first gives up, or takes the slot and frees it before it tells: the other is told that it may have the slot. At
+/// most three preemptions.
 fn lets_go_first(gives_up: bool, without: Without) {
     const LATER: u64 = 1 << 40;
     let link = Link::new(2, without);
-    // The gate has all slots that it may have; and another gate has one.
+    // The gate has all the slots that it may have, and another gate has one.
     let (held, _other) = (link.take(0), link.take(1));
     let mut early = SlotWait::begin(0, 0);
     assert_eq!(early.take(&link.pending, || LATER), None);

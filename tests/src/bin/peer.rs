@@ -1,7 +1,7 @@
 //! A plugin for tests, which does what its arguments say: `callgate-peer ROLE NAME …`.
 //!
-//! It says `ready` when it is, answers lines on its input with lines on its output, and ends with
-//! its input. Its gates are `NAME.Add`, `NAME.Echo` and so on, as written below.
+//! It prints `ready` when it has connected and provides its gates, answers each line on its input with a line on its
+//! output, and ends when its input ends. Its gates are `NAME.Add`, `NAME.Echo` and so on, as written below.
 #![forbid(unsafe_code)]
 
 use std::io::BufRead;
@@ -121,7 +121,7 @@ fn idle() {
     wait_for_input_to_end();
 }
 
-/// Calls `Add` of a plugin a few times and then no more.
+/// Calls `Add` of a plugin a few times, and then never again.
 fn quiet_caller(plugin: &Plugin, of: &str) -> Result<()> {
     let add = plugin.subscriber::<(u64, u64), u64>(&format!("{of}.Add"))?;
     add.wait_ready(PATIENCE)?;
@@ -132,7 +132,7 @@ fn quiet_caller(plugin: &Plugin, of: &str) -> Result<()> {
     Ok(())
 }
 
-/// Provides `Double`, in a mode and as soon as there is a bus, until it is killed.
+/// Provides `Double` in a mode as soon as there is a bus, until the process is killed.
 fn early_provider(name: &str, mode: &str) -> Result<()> {
     let plugin = connect_early(|| Plugin::builder(name).dispatch(suite::dispatch(mode)));
     let _double = plugin.provide(&format!("{name}.Double"), |n: u64| 2 * n)?;
@@ -145,8 +145,8 @@ fn early_provider(name: &str, mode: &str) -> Result<()> {
     }
 }
 
-/// Opens `Double` of a plugin as soon as there is a bus, whether the gate is there or not, waits
-/// for it, and says what its first call came to.
+/// Opens `Double` of a plugin as soon as there is a bus, whether the gate is there or not. Waits for the gate, and
+/// prints the outcome of its first call.
 fn early_caller(name: &str, of: &str) -> Result<()> {
     let plugin = connect_early(|| Plugin::builder(name));
     let double = plugin.subscriber::<(u64,), u64>(&format!("{of}.Double"))?;
@@ -155,7 +155,7 @@ fn early_caller(name: &str, of: &str) -> Result<()> {
     Ok(())
 }
 
-/// A broker that debuggers may look at.
+/// A broker whose memory and descriptors debuggers may look at.
 fn broker() {
     let socket = std::env::var_os("CALLGATE_SOCKET").expect("a socket");
     let broker = callgate::Broker::builder()
@@ -169,7 +169,8 @@ fn broker() {
     wait_for_input_to_end();
 }
 
-/// A service that starts a program: what was left to the one, and what the other finds of it.
+/// A service that starts a program. Prints what the service manager passed to the service, and what the program finds
+/// of it.
 fn service() {
     let service = callgate::systemd::take().expect("it is right");
     let (listener, notify) = (service.listener.is_some(), service.notify.is_some());
@@ -190,7 +191,7 @@ fn service() {
     println!("done");
 }
 
-/// Listens on its standard input, and takes nobody in. The kernel notes who listens when that begins.
+/// Listens on its standard input and accepts nobody. The kernel notes which process listens when that begins.
 fn listener() {
     listen(&std::io::stdin(), Backlog::new(16).expect("a number")).expect("a socket");
     println!("listening");
@@ -201,18 +202,18 @@ fn wait_for_input_to_end() {
     std::io::stdin().lock().lines().for_each(drop);
 }
 
-/// Provides `Add` and does not end soon, whatever becomes of its input.
+/// Provides `Add` and lives on when its input ends.
 fn endless(plugin: &Plugin, name: &str) -> Result<()> {
     plugin
         .provide(&format!("{name}.Add"), |a: u64, b: u64| a.wrapping_add(b))?
         .keep();
     println!("ready");
-    // Long enough to be found, where it ought to have been ended.
+    // Long enough for the test to find it, if the process was not ended as it should be.
     std::thread::sleep(3 * PATIENCE);
     Ok(())
 }
 
-/// A host with a broker inside it, which starts a plugin of this name and says its number.
+/// A host with a broker inside it. It starts a plugin of this name and prints its process number.
 fn host(name: &str) {
     let broker = callgate::Broker::builder()
         .without_socket()
@@ -236,8 +237,8 @@ fn host(name: &str) {
     wait_for_input_to_end();
 }
 
-/// Connects in a hurry, and on a line of input calls the suite's `Slow` with so many milliseconds to
-/// sleep and a timeout of 20; what came of it is a line, the code of what failed.
+/// Connects with a short time limit. For each line of input it calls the suite's `Slow`, which sleeps for so many
+/// milliseconds, with a timeout of 20. Prints the outcome as a line: `OK` or the code of the error.
 fn hasty(name: &str) {
     println!("ready");
     let hurry = Duration::from_millis(200);
@@ -263,9 +264,9 @@ fn hasty(name: &str) {
     }
 }
 
-/// Has `futex_waitv` refused with an error number, `before` connecting or `after`. Says what connecting
-/// comes to; then calls a gate `P.Sleep` for so many milliseconds on each line, and says what came of
-/// it and how many ticks of a processor this took.
+/// Makes the kernel refuse `futex_waitv` with an error number, `before` connecting or `after` it. Prints the outcome
+/// of connecting. Then each line of input makes it call a gate `P.Sleep` for so many milliseconds. It prints the
+/// outcome and how many clock ticks of processor time this took.
 fn filtered(name: &str, more: &[String]) {
     let [when, errno] = more else {
         panic!("usage: callgate-peer filtered NAME before|after ERRNO");
@@ -356,9 +357,9 @@ fn provider(plugin: &Plugin, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Calls `Add` of a plugin again and again, waiting for it to come back whenever it is gone. On
-/// a line of input it says how many calls were answered and how many failed, and goes on; an
-/// answer that is wrong, or an error that no death explains, ends it with a panic.
+/// Calls `Add` of a plugin again and again, and waits for it to come back whenever it is gone. For each line of input
+/// it prints how many calls were answered and how many failed. A wrong answer, or an error that no death explains,
+/// ends the process with a panic.
 fn caller(plugin: &Plugin, of: &str) -> Result<()> {
     let add = plugin.subscriber::<(u64, u64), u64>(&format!("{of}.Add"))?;
     let (sender, lines) = mpsc::channel();
@@ -377,7 +378,7 @@ fn caller(plugin: &Plugin, of: &str) -> Result<()> {
                 answered += 1;
             }
             Err(error) => {
-                // The last where the broker is gone, too.
+                // The last code if the broker is gone, too.
                 let known = [Code::NotReady, Code::ProviderGone, Code::BrokerGone];
                 assert!(known.contains(&error.code()), "{error}");
                 gone += 1;

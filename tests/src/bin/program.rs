@@ -1,5 +1,5 @@
-//! The `callgate` program, as a program of this package: Cargo builds no other package's
-//! programs for its tests.
+//! The `callgate` program, as a program of this package: Cargo builds only the programs of a test's own package for
+//! it.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;

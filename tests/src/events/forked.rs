@@ -1,5 +1,5 @@
-//! The role `forked-events`: `forked-events NAME` sends and hears, goes on as a forked child of that process, and says what becomes
-//! of each there, as an error's code.
+//! The role `forked-events NAME`: it sends and hears, forks, and prints in the child the error code that each
+//! operation gives there.
 
 use std::future::Future;
 use std::pin::pin;
@@ -23,7 +23,7 @@ pub(super) fn run(name: &str) -> Result<()> {
     let mut events = plugin.events::<(u32,)>(HEARD)?;
     let handler = plugin.subscribe(HEARD, |_: u32| {})?;
     println!("ready");
-    // Three events of its own; and one that it takes, so that there are others to take.
+    // Three events of its own, and one that it takes before the fork, so that others are left to take.
     std::io::stdin()
         .read_line(&mut String::new())
         .expect("a line");

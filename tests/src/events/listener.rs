@@ -1,6 +1,8 @@
-//! The role `numbers-listener`: `numbers-listener NAME handler|pull|task MILLIS` counts, and takes so long for each event.
+//! The role `numbers-listener NAME handler|pull|task MILLIS`: it counts events, and takes so many milliseconds for
+//! each.
 //!
-//! It answers `heard PROCESS` with what it has heard of that process, and `broker` with the process of the broker that has
+//! It answers `heard PROCESS` with what it has heard of that process, and `broker` with the process of the broker
+//! that it has come back to: 0 as long as there is none.
 //! taken it in again: 0 as long as none has.
 
 use std::pin::pin;
@@ -66,7 +68,7 @@ fn pull(plugin: &Plugin, tally: &Arc<Mutex<Tally>>, pause: Duration) -> Result<(
     Ok(())
 }
 
-/// A task that nothing but its waker has polled again.
+/// A task that is polled again only after its waker was called.
 fn wait_in_a_task(plugin: &Plugin, tally: &Arc<Mutex<Tally>>, pause: Duration) -> Result<()> {
     let mut events = plugin.events::<Numbered>(TOPIC)?;
     let tally = tally.clone();
@@ -74,7 +76,7 @@ fn wait_in_a_task(plugin: &Plugin, tally: &Arc<Mutex<Tally>>, pause: Duration) -
     Ok(())
 }
 
-/// Notes what came; false when nothing comes any more.
+/// Notes what was received; false when no more can come.
 fn note(tally: &Mutex<Tally>, pause: Duration, came: Result<Option<Received<Numbered>>>) -> bool {
     match came {
         Ok(Some(Received::Event(event))) => {

@@ -1,16 +1,16 @@
-//! What one plugin has heard, written shortly.
+//! What one plugin has heard, in short notation.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use callgate_client::EventNotice;
 
-/// What an event of some number says.
+/// The value of the event with some number.
 pub(super) trait Value {
-    /// What the event of this number says.
+    /// The value of the event with this number.
     fn of(number: u64) -> Self;
 
-    /// Whether it is what the event of that number says.
+    /// Whether this is the value of the event with that number.
     fn is(&self, number: u64) -> bool;
 }
 
@@ -30,7 +30,7 @@ macro_rules! whole_numbers {
 
 whole_numbers!(u32, u64);
 
-/// Every tenth is no number, which JSON cannot say.
+/// Every tenth value is not a number (NaN), which JSON cannot express.
 impl Value for f64 {
     fn of(number: u64) -> f64 {
         match number % 10 {
@@ -44,7 +44,7 @@ impl Value for f64 {
     }
 }
 
-/// Has no trouble with what is sent as `f64`: never more than it can tell apart.
+/// Reads what is sent as `f64` without loss: the numbers stay small enough for an `f32`.
 impl Value for f32 {
     fn of(number: u64) -> f32 {
         f64::of(number) as f32
@@ -65,8 +65,8 @@ impl Value for String {
     }
 }
 
-/// What was heard of each sender on each topic: `here, 0..5, lost 2, 7..9 as JSON, gone PROVIDER_GONE: …`. Events whose numbers
-/// follow each other are a run.
+/// What was heard of each sender on each topic: `here, 0..5, lost 2, 7..9 as JSON, gone PROVIDER_GONE: …`. Events
+/// with consecutive numbers are written as a run.
 #[derive(Clone, Default)]
 pub(super) struct Notes(Arc<Mutex<All>>);
 
@@ -83,7 +83,7 @@ enum Note {
 }
 
 impl Notes {
-    /// Notes an event of a sender and a topic: its number, whether it was converted, and its value.
+    /// Notes an event of a sender on a topic: its number, whether it was converted, and its value.
     pub(super) fn event(
         &self,
         (sender, topic): (&str, &str),
@@ -156,7 +156,7 @@ impl Notes {
         );
     }
 
-    /// All about a sender on a topic.
+    /// Everything about a sender on a topic.
     pub(super) fn line(&self, sender: &str, topic: &str) -> String {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let notes = all.get(&(sender.to_owned(), topic.to_owned()));

@@ -1,9 +1,11 @@
-//! The role `numbers-sender`: `numbers-sender NAME lossless|patient|oldest CAPACITY LENGTH` sends events with so many bytes more.
+//! The role `numbers-sender NAME lossless|patient|oldest CAPACITY LENGTH`: it sends events with so many additional
+//! bytes.
 //!
-//! It answers `send COUNT` and `paced COUNT EVERY MILLIS` (which waits for those who listen after so many events, for so long) with how many it has sent in all and for how many milliseconds the sends took that took more than ten;
-//! `flush` with `OK` or an error's code; `listeners` with their number; and `stream MICROS`, after which it sends all the
-//! time with such pauses, until `stop`; `mark` sends one event. The number of events that it has sent is what these answer.
-//! `warnings` answers what its client has warned of.
+//! `send COUNT` sends events. `paced COUNT EVERY MILLIS` does too, and waits for the listeners after every `EVERY`
+//! events, at most so long. `stream MICROS` makes it send all the time with such pauses, until `stop`. `mark` sends
+//! one event. All of these answer with how many events it has sent in all; `send` and `paced` also with how many
+//! milliseconds those sends took that took more than ten. `flush` answers `OK` or an error's code, `listeners` the
+//! number of listeners, and `warnings` the warnings of its client.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,15 +17,15 @@ use callgate_client::{Plugin, Result, Topic, TopicOptions};
 use super::{Numbered, TOPIC, answer, number};
 use crate::{PATIENCE, warned};
 
-/// A send that takes longer has waited for somebody.
+/// A send that takes longer has waited for a listener.
 const LONG: Duration = Duration::from_millis(10);
 
 struct Sender {
     topic: Topic<Numbered>,
     bytes: Vec<u8>,
-    /// How many were sent; held while one is, so that they are sent in the order of their numbers.
+    /// How many were sent. The lock is held during a send, so that events are sent in the order of their numbers.
     sent: Mutex<u64>,
-    /// How long the sends took that took long, in nanoseconds.
+    /// How long the slow sends took, in nanoseconds.
     waited: AtomicU64,
     is_over: AtomicBool,
 }
@@ -86,7 +88,7 @@ impl Sender {
         for n in 1..=count {
             self.one();
             if n % every == 0 {
-                // Who stands still is not waited for longer.
+                // Listeners that stand still are not waited for any longer.
                 let _ = self.topic.flush(Duration::from_millis(millis));
             }
         }

@@ -1,19 +1,19 @@
-//! The role `talker`: `talker NAME thread|pool|group` sends and hears on any topics, as lines of its input say.
+//! The role `talker NAME thread|pool|group`: it sends and hears on any topics, as the lines of its input say.
 //!
 //! | line | what it does |
 //! |---|---|
 //! | `offer TOPIC owned\|open CAPACITY HISTORY TYPE` | sends on a topic from now on |
-//! | `send TOPIC COUNT` | sends its next events: the value of each is its number. Answers with how many it has sent in all |
-//! | `stream TOPIC`, `quiet TOPIC` | sends with short pauses until told to stop; then answers as `send` |
-//! | `flush TOPIC` | waits until everybody has handled all |
-//! | `listeners TOPIC` | answers how many there are |
-//! | `end TOPIC` | sends no more |
-//! | `hear TOPIC handler\|pull TYPE` | hears it, or all under a prefix, until `deaf TOPIC` |
-//! | `failed TOPIC` | answers how many events a handler has failed at |
+//! | `send TOPIC COUNT` | sends its next events; the value of each is its number. Answers with how many it has sent in all |
+//! | `stream TOPIC`, `quiet TOPIC` | sends with short pauses until told to stop; then answers as `send` does |
+//! | `flush TOPIC` | waits until every listener has handled all events |
+//! | `listeners TOPIC` | answers how many listeners there are |
+//! | `end TOPIC` | stops sending on the topic for good |
+//! | `hear TOPIC handler\|pull TYPE` | hears a topic, or all topics under a prefix, until `deaf TOPIC` |
+//! | `failed TOPIC` | answers for how many events a handler has failed |
 //! | `heard SENDER TOPIC` | answers what it has heard of a sender on a topic, as `notes.rs` writes it |
-//! | `warnings` | answers what its client has warned of |
+//! | `warnings` | answers with the warnings of its client |
 //!
-//! Where nothing else is said, they answer `OK`, or an error's code. Types are `f32`, `f64`, `u32`, `u64` and `text`.
+//! All other lines are answered with `OK` or an error's code. Types are `f32`, `f64`, `u32`, `u64` and `text`.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +30,7 @@ use super::answer;
 use super::notes::{Notes, Value};
 use crate::{PATIENCE, suite, warned};
 
-/// How long a thread that pulls waits before it looks whether it is to end.
+/// How long a pulling thread waits before it checks whether it is to end.
 const A_WHILE: Duration = Duration::from_millis(50);
 
 /// Events of one parameter.
@@ -60,7 +60,7 @@ where
 /// A topic on which it sends.
 struct Offered {
     topic: Box<dyn Speaks>,
-    /// The number of the next event, and why the last one was not sent.
+    /// The number of the next event, and the error of the last send that failed.
     next: Mutex<(u64, Option<Code>)>,
     streams: AtomicBool,
 }
@@ -90,7 +90,7 @@ impl Offered {
     }
 }
 
-/// What it hears until this is dropped.
+/// A subscription, which ends when this is dropped.
 enum Heard {
     Handler(Subscription),
     Pull(Arc<AtomicBool>),

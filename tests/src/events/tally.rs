@@ -11,32 +11,32 @@ pub struct Tally {
     senders: BTreeMap<u32, Heard>,
     /// The first thing that went wrong.
     wrong: Option<String>,
-    /// The first sender that was told to have gone because its broker had ended.
+    /// The first sender that was reported as gone because its broker had ended.
     cut: Option<String>,
 }
 
 /// What a listener has heard of one process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
-    /// The number of the first event that it took or was told to have lost.
+    /// The number of the first event that it took, or that was reported lost.
     pub first: u64,
-    /// The number that comes next.
+    /// The number that it expects next.
     pub next: u64,
     /// Events that it took.
     pub received: u64,
-    /// Events that it was told to have lost.
+    /// Events that were reported lost.
     pub lost: u64,
-    /// How often it was told that the sender is there.
+    /// How often the sender was reported as there.
     pub here: u64,
-    /// How often it was told that the sender has gone.
+    /// How often the sender was reported as gone.
     pub gone: u64,
-    /// Events that it was told to have lost since the last one that it took.
+    /// Events that were reported lost since the last one that it took.
     pending: u64,
     has_begun: bool,
 }
 
 impl Tally {
-    /// Counts an event: it has the number that follows those that were taken and lost before.
+    /// Counts an event, whose number must follow those that were taken or lost before.
     pub fn event(&mut self, process: u32, number: u64) {
         let heard = self.senders.entry(process).or_default();
         if !heard.has_begun {
@@ -87,12 +87,13 @@ impl Tally {
     }
 }
 
-/// What was heard of one process as a line, or what went wrong.
+/// What was heard of one process, as a line, or what went wrong.
 impl Tally {
-    /// The line that tells what was heard of a process, by a plugin that has lost so many brokers; [`Heard::read`] reads it.
+    /// The line about what was heard of a process by a plugin that has lost so many brokers; [`Heard::read`] reads
+    /// it.
     ///
-    /// A plugin has two memberships at most. Only where a third one closes the oldest has a sender gone that was heard over that
-    /// one alone.
+    /// A plugin has two memberships at most. A third one closes the oldest. Only then may a sender be gone that was
+    /// heard over the oldest membership alone.
     #[must_use]
     pub fn line(&self, process: u32, brokers_lost: u32) -> String {
         let cut = self.cut.as_ref().filter(|_| brokers_lost < 2);
@@ -124,11 +125,11 @@ impl Display for Heard {
 }
 
 impl Heard {
-    /// What a line says.
+    /// Reads such a line.
     ///
     /// # Panics
     ///
-    /// Where it says what went wrong.
+    /// If the line says that something went wrong.
     #[must_use]
     pub fn read(line: &str) -> Heard {
         let numbers = line

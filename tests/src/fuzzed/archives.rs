@@ -1,4 +1,4 @@
-//! Archives of peers.
+//! Archives that come from peers.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use callgate_client::dynamic::{decode, encode};
 use callgate_client::{GateType, Json, SortedMap, gate_type};
 
-/// Values of all kinds in each other.
+/// A struct that nests values of all kinds.
 #[gate_type]
 #[derive(Debug)]
 struct Nested {
@@ -49,19 +49,20 @@ pub(super) fn access(input: &[u8]) {
     takes::<Duration>(input);
 }
 
-/// What was read has an archive, which is read again. They are compared by their bytes: a float may be none.
+/// A value that was read can be archived and read again. The two are compared by their bytes, because a float may be
+/// NaN.
 fn takes<T: GateType>(input: &[u8]) {
     let Ok(value) = decode::<T>(input) else {
         return;
     };
-    // A path or time may be one that has none.
+    // A path or a time may have a value that cannot be archived.
     if let Ok(archive) = encode(&value) {
         let again = decode::<T>(&archive).expect("our own");
         assert_eq!(encode(&again).expect("as before")[..].len(), archive.len());
     }
 }
 
-/// Archives to begin with.
+/// The archives that the corpus began with.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,7 +105,7 @@ mod tests {
         }
     }
 
-    /// The corpus began with these; `CALLGATE_REWRITE=1` writes them again, where types here have changed.
+    /// The corpus began with these archives. If a type here has changed, `CALLGATE_REWRITE=1` writes them again.
     #[test]
     fn the_corpus_has_archives_of_values() {
         let parameters = (7_u8, "text".to_owned(), vec![1_u128 << 90, 2]);

@@ -1,11 +1,11 @@
-//! What a plugin writes to its standard output, beside what serde_json makes of it.
+//! What a plugin writes to its standard output, compared with how serde_json reads it.
 
 use callgate_client::__private::serde::de::IgnoredAny;
 use callgate_runtime::__private::{Told, told};
 use serde_json::Value;
 
-/// Splits a stream into lines, whole and in pieces, and reads its frames. The first bytes are two sizes of pieces, and the two
-/// limits in units of eight bytes.
+/// Splits a stream into lines, as a whole and in pieces, and reads its frames. The first bytes are two sizes of
+/// pieces and the two limits in units of eight bytes.
 pub(super) fn split(input: &[u8]) {
     let Some((head, stream)) = input.split_first_chunk::<4>() else {
         return;
@@ -52,7 +52,8 @@ fn assert_is_json(text: &[u8]) {
     assert!(read.is_ok(), "{}: {read:?}", text.escape_ascii());
 }
 
-/// A value of serde_json, which has none of numbers beyond a float's range, of halves of surrogate pairs and of the deepest frames.
+/// The text as serde_json reads it; `None` for numbers beyond a float's range, single halves of surrogate pairs and
+/// the deepest frames, which serde_json refuses.
 fn value(text: &[u8]) -> Option<Value> {
     serde_json::from_slice(text).ok()
 }
@@ -66,7 +67,7 @@ fn service(frame: &[u8], arguments: &str) {
     assert_eq!(value(arguments.as_bytes()), Some(Value::Object(fields)));
 }
 
-/// The answer to a request is passed on as the answer to a service call: the two are the same frame.
+/// The answer to a request is passed on as the answer to a service call: both are the same frame.
 fn response(frame: &[u8], line: &[u8]) {
     let (end, body) = line.split_last().expect("it is not too large");
     assert_eq!(*end, b'\n');

@@ -1,4 +1,4 @@
-//! JSON of peers, beside what serde_json makes of it.
+//! JSON that comes from peers, compared with how serde_json reads it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use callgate_client::__private::serde;
 use callgate_client::{Code, Json, SortedMap, gate_type};
 use serde_json::Value;
 
-/// Values of all kinds in each other.
+/// A struct that nests values of all kinds.
 #[gate_type]
 #[derive(Debug, PartialEq)]
 struct Nested {
@@ -67,7 +67,7 @@ pub(super) fn convert(input: &[u8]) {
     }
 }
 
-/// The same texts are JSON, and mean the same.
+/// Both readers accept the same texts and read the same value from them.
 fn as_any(input: &[u8]) {
     match (
         read_result::<Json>(input),
@@ -78,7 +78,7 @@ fn as_any(input: &[u8]) {
             returns(&ours);
         }
         (Ok(ours), Err(why)) => panic!("{ours} is taken: {why}"),
-        // A number that would be another one, a key twice, or too many levels.
+        // We alone refuse a number that would lose digits, a repeated key, and too many levels.
         (Err(why), Ok(_)) => assert_eq!(why.code(), Code::TypeMismatch, "{why}"),
         (Err(_), Err(_)) => {}
     }
@@ -93,7 +93,7 @@ where
     };
     returns(&ours);
     if let Ok(theirs) = serde_json::from_slice::<T>(input) {
-        // By our own text, because serde writes a hash set in any order.
+        // Both are compared after writing them ourselves, because serde writes a hash set in any order.
         let values = [ours, theirs].map(|value| serde_json::from_str(&to_text(&value).ok()?).ok());
         if let [Some(ours), Some(theirs)] = values {
             assert!(is_like(&ours, &theirs), "{ours} {theirs}");
@@ -101,7 +101,7 @@ where
     }
 }
 
-/// What was read can be written, unless a default takes more levels than there are; and comes back from that.
+/// A value that was read can be written and read again, unless a default has more levels than are allowed.
 fn returns<T: JsonType + PartialEq + std::fmt::Debug>(value: &T) {
     match to_text(value) {
         Ok(text) => assert_eq!(&read_result::<T>(text.as_bytes()).expect("our own"), value),
@@ -112,8 +112,8 @@ fn returns<T: JsonType + PartialEq + std::fmt::Debug>(value: &T) {
     }
 }
 
-/// Whether two values are the same, but for the last digits of a float: serde_json rounds some of them to
-/// the second nearest.
+/// Whether two values are the same, apart from the last digits of a float: serde_json rounds some floats to the
+/// second nearest.
 fn is_like(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Array(a), Value::Array(b)) => {

@@ -1,4 +1,4 @@
-//! Rings of events of a sender that lies.
+//! Rings of events whose sender lies.
 
 use callgate_layout::events::{RING_HEADER, RingReader, Run, Taken};
 use callgate_layout::hostile::poke;
@@ -9,7 +9,7 @@ use callgate_layout::view::WriteView;
 const CAPACITY: usize = 256;
 /// The longest payload.
 const MOST: usize = CAPACITY / 4 - 16;
-/// Where an input's words go before its records: head, next, oldest, state.
+/// The words that an input sets before the records: head, next, oldest, state.
 const WORDS: [usize; 4] = [0, 8, 64, 128];
 
 fn memory() -> Option<WriteView> {
@@ -18,7 +18,7 @@ fn memory() -> Option<WriteView> {
     WriteView::new(Mapping::writable(file, len).ok()?)
 }
 
-/// The next word of an input; zeros where it ends.
+/// The next word of an input, padded with zeros at its end.
 fn word(input: &mut &[u8]) -> u64 {
     let mut bytes = [0; 8];
     let (now, later) = input.split_at(input.len().min(8));
@@ -27,8 +27,8 @@ fn word(input: &mut &[u8]) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// Takes events from a ring whose words are the input's: where the listener begins, the ring, and then what is changed
-/// between two looks.
+/// Takes events from a ring that is filled from the input: first where the listener begins, then the ring, and then
+/// what changes between two looks.
 pub(super) fn take(mut input: &[u8]) {
     let Some(ring) = memory() else {
         return;
@@ -42,7 +42,7 @@ pub(super) fn take(mut input: &[u8]) {
         return;
     };
     let mut run = Run::default();
-    // Each look takes at least one more record, or has others looked at first.
+    // Each look takes at least one more record, or makes the reader skip some.
     for _ in 0..input.len() / 16 + 2 * CAPACITY / 16 {
         let before = (reader.position(), reader.number());
         let has_news = reader.has_news();
@@ -63,7 +63,7 @@ pub(super) fn take(mut input: &[u8]) {
     }
 }
 
-/// Whether more may be taken; panics where the reader has done what it may not.
+/// Whether more may be taken. Panics if the reader broke a rule.
 fn check(taken: Taken, reader: &RingReader, before: (u64, u64), len: usize) -> bool {
     let (position, number) = (reader.position(), reader.number());
     match taken {

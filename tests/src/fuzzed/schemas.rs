@@ -1,14 +1,14 @@
-//! Signatures of peers.
+//! Signatures that come from peers.
 
 use callgate_client::json_schema;
 use callgate_layout::schema::compare::{Suits, suits};
 use callgate_layout::schema::{Head, MAX_SCHEMA};
 use callgate_layout::{Code, Signature};
 
-/// Bytes with which an input begins: number of parameters, result, length of the shape.
+/// How many bytes come first in an input: number of parameters, result, length of the shape.
 const START: usize = 4;
 
-/// The bytes of a signature whose lengths fit, so that a fuzzer does not have to keep them fitting.
+/// The bytes of a signature with correct lengths, so that the fuzzer need not find them.
 fn with_head(input: &[u8]) -> Option<Vec<u8>> {
     let ([params, result, a, b], rest) = input.split_first_chunk::<START>()?;
     let shape = usize::from(u16::from_le_bytes([*a, *b])).min(rest.len());
@@ -20,7 +20,7 @@ fn with_head(input: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Reads a signature, and what its bytes are after that.
+/// Reads a signature, and checks that its bytes stay the same after it was written and read again.
 pub(super) fn decode(input: &[u8]) {
     read(input);
     if let Some(bytes) = with_head(input) {
@@ -34,7 +34,7 @@ fn read(bytes: &[u8]) -> Option<Signature> {
     assert_eq!(head.has_result, signature.result.is_some());
     assert!(signature.text().len() <= MAX_SCHEMA);
     let again = signature.to_bytes().expect("what was read can be written");
-    // Types are merged and left out, and never become more.
+    // Types may be merged or left out, but there are never more than before.
     assert!(again.len() <= bytes.len());
     let back = Signature::from_bytes(&again).expect("what was written can be read");
     assert_eq!(back.to_bytes().as_ref(), Ok(&again));

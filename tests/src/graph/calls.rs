@@ -14,10 +14,11 @@ use callgate_client::{
 use super::{Node, Task, told_file};
 use crate::random::Random;
 
-/// How long a handler lets a call be that it gives up, in milliseconds at most: some of these waits are told of.
+/// The longest time, in milliseconds, after which a handler gives up a call. It is long enough for the broker to
+/// report some of these waits.
 const HASTE: usize = 90;
 
-/// What a plugin calls of others.
+/// The gates of other plugins that a plugin calls.
 pub(super) struct Calls {
     n: usize,
     work: Vec<Subscriber<(Task,), ()>>,
@@ -63,7 +64,7 @@ impl Calls {
         })
     }
 
-    /// Calls back.
+    /// Calls back to the plugin that called.
     pub(super) fn call_back(&self, from: u64) {
         if let Some((_, leaf)) = self.leaf.iter().find(|(n, _)| *n == from) {
             self.note(leaf.invoke(()));
@@ -97,7 +98,7 @@ impl Calls {
             }
             2 if !self.sent.is_empty() => {
                 let gate = one(&self.sent, random);
-                // Its chain is another one, in which nothing comes back to who keeps a turn.
+                // Calls must not come back in this chain: it is another chain, and the caller keeps its turn.
                 let task = dynamic::encode(&((task.0, task.1, true),));
                 if let (Some(gate), Ok(task)) = (gate, task) {
                     self.note(gate.send(&task).and_then(dynamic::Sent::wait));
@@ -116,7 +117,7 @@ impl Calls {
         }
     }
 
-    /// Writes down what it must not be told.
+    /// Writes down an outcome that says there is a deadlock.
     fn note<T>(&self, outcome: Result<T>) {
         let Err(error) = outcome else { return };
         if is_told(&error) {
@@ -149,7 +150,7 @@ fn cancel_after(time: Duration) -> CancelToken {
     token
 }
 
-/// Mostly short, and now and then as long as it takes until waits are told of.
+/// Mostly short, and sometimes long enough for the broker to report the wait.
 fn pause(random: &mut Random) {
     match random.below(24) {
         0 => thread::sleep(Duration::from_millis(40 + random.below(60) as u64)),
@@ -158,7 +159,7 @@ fn pause(random: &mut Random) {
     }
 }
 
-/// Whether an error says, or passes on, that a call was in vain.
+/// Whether an error says, or passes on, that a call would have waited for ever.
 pub(crate) fn is_told(error: &Error) -> bool {
     let code = error.context().map(|context| &context["handler_code"]);
     error.code() == Code::Deadlock || code.is_some_and(|code| code == "DEADLOCK")

@@ -1,4 +1,4 @@
-//! A plugin that hears or sends events and writes its cursors or its rings as it likes.
+//! A plugin that hears or sends events and writes any values into its cursors or its rings.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,20 +19,20 @@ use callgate_layout::{Encoding, Encodings};
 
 use super::{Raw, copy, map_writable, shape};
 
-/// Where cursors lie in a status page, by the byte table in `callgate_layout::events::cursor`.
+/// The offset of the cursors in a status page, from the byte table in `callgate_layout::events::cursor`.
 const CURSORS: usize = 69_632;
 
-/// A number that no other source of this process has.
+/// A number that no other source of this process has had.
 fn incarnation() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     u64::from(std::process::id()) << 32 | NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A feed as its listener has it.
+/// A feed as its listener sees it.
 #[derive(Debug)]
 pub struct Ear {
     ring: ReadView,
-    /// Behind what it has taken.
+    /// Stands after the last event that it has taken.
     reader: RingReader,
     cursor: u16,
     sender: Doorbell,
@@ -40,17 +40,18 @@ pub struct Ear {
 }
 
 impl Ear {
-    /// Up to where there are events.
+    /// The position up to which there are events.
     pub fn head(&self) -> u64 {
         events::shown(&self.ring).0
     }
 
-    /// Whether the sender waits for anybody.
+    /// Whether the sender waits for a listener.
     pub fn is_starving(&self) -> bool {
         self.reader.is_starving()
     }
 
-    /// Takes up to so many events as it should be; the position behind them, which is not said to be handled yet.
+    /// Takes up to so many events as a correct client does. Returns the position after them, without marking them as
+    /// handled.
     pub fn take(&mut self, most: usize) -> u64 {
         let mut run = Run::default();
         for _ in 0..most {
@@ -63,7 +64,7 @@ impl Ear {
         self.reader.position()
     }
 
-    /// Says that everything before a position is handled, and tells a sender that waits.
+    /// Marks everything before a position as handled, and wakes a sender that waits.
     pub fn handled(&self, raw: &Raw, position: u64) {
         let status = raw.status.as_ref().expect("a status page");
         poke(status, CURSORS + 64 * usize::from(self.cursor), position);
@@ -75,7 +76,7 @@ fn reader(ring: &ReadView, (position, number): (u64, u64)) -> RingReader {
     RingReader::new(ring.clone(), position, number).expect("a ring")
 }
 
-/// A source as its sender has it.
+/// A source as its sender sees it.
 #[derive(Debug)]
 pub struct Voice {
     rings: Vec<Ring>,
@@ -86,7 +87,7 @@ pub struct Voice {
 struct Ring {
     encoding: Encoding,
     writer: RingWriter,
-    /// The same memory once more.
+    /// A second view of the same memory.
     memory: WriteView,
 }
 
@@ -99,7 +100,7 @@ struct Listener {
 }
 
 impl Voice {
-    /// Sends an event in an encoding as it should be.
+    /// Sends an event in an encoding as a correct client does.
     pub fn send(&mut self, encoding: Encoding, payload: &[u8]) {
         let ring = self.ring(encoding);
         ring.writer.push(Kind::Event, 0, payload);
@@ -117,7 +118,7 @@ impl Voice {
         poke(&self.ring(encoding).memory, at, word);
     }
 
-    /// Wakes everybody who listens, whether it sleeps or not.
+    /// Wakes every listener, whether it sleeps or not.
     pub fn wake(&self) {
         for ear in &self.ears {
             match cursor::waiter(&ear.status, ear.cursor) {
@@ -136,7 +137,7 @@ impl Voice {
 }
 
 impl Raw {
-    /// Hears a topic on which somebody sends, with the types that a client would give.
+    /// Subscribes to a topic that somebody sends on, with the types that a client would give.
     pub fn hear<A: Arguments>(&mut self, topic: &str) -> Ear {
         let request = self.number();
         self.send(FeedToBroker::Subscribe {
@@ -199,7 +200,8 @@ impl Raw {
         ear
     }
 
-    /// Sends on a topic, with the types that a client would give and in both encodings, and waits until so many listen.
+    /// Sends on a topic, with the types that a client would give and in both encodings, and waits for so many
+    /// listeners.
     pub fn offer<A: Arguments>(
         &mut self,
         topic: &str,
@@ -232,7 +234,7 @@ impl Raw {
         voice
     }
 
-    /// Does what the next record about a source asks for; whether it says that the source is there.
+    /// Does what the next record about a source asks for. Returns whether the record confirms the source.
     fn speak_to(&mut self, voice: &mut Voice) -> bool {
         let (record, descriptors) = self.receive();
         match record {
@@ -266,7 +268,7 @@ impl Raw {
                     cursor,
                     pulled,
                 });
-                // Nothing was sent yet.
+                // Nothing has been sent yet.
                 let (position, number) = (0, 0);
                 self.send(SourceToBroker::Heard {
                     feed,

@@ -4,12 +4,12 @@ use callgate_layout::control::{
     DoorbellName, Identity, LinkEnd, MemoryId, MemoryToBroker, Role, SessionToBroker, ToBroker,
 };
 
-/// A hello as it should be.
+/// A correct hello.
 pub fn hello(name: &str) -> ToBroker {
     SessionToBroker::Hello(identity(name)).into()
 }
 
-/// One that names doorbells.
+/// A correct hello that names doorbells.
 pub fn hello_in_group(name: &str, doorbells: Vec<DoorbellName>) -> ToBroker {
     let identity = identity(name);
     SessionToBroker::HelloInGroup {
@@ -28,13 +28,13 @@ fn identity(name: &str) -> Identity {
     }
 }
 
-/// What a side says that has mapped its outbox.
+/// The record that a side sends after it has mapped its outbox.
 pub fn outbox_mapped(end: LinkEnd) -> MemoryToBroker {
     let (memory, role) = (MemoryId::Outbox { end }, Role::Writer);
     MemoryToBroker::Mapped { memory, role }
 }
 
-/// What a side says that has mapped its peer's outbox.
+/// The record that a side sends after it has mapped its peer's outbox.
 pub fn peer_mapped(end: LinkEnd) -> MemoryToBroker {
     let end = LinkEnd {
         side: end.side ^ 1,

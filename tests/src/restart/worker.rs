@@ -1,5 +1,5 @@
-//! A role of `callgate-peer`: a process of several plugins, which are called, call others at full rate, and look for
-//! one gate that comes anew with every broker.
+//! A role of `callgate-peer`: a process of several plugins. They are called, call others at full rate, and watch for
+//! one gate that somebody provides anew with every broker.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use crate::shorthand::pattern;
 use crate::suite;
 use crate::{PATIENCE, Process};
 
-/// The gate that somebody provides who is new with each broker; it answers with a number.
+/// A gate that another plugin provides with each broker. It answers with a number.
 pub const ROUND: &str = "Round.Gate";
 /// Payloads of every 8th call: in the link's own memory, and in extents.
 const LENGTHS: [usize; 4] = [1_000, 3_000, 100_000, 300_000];
@@ -40,18 +40,18 @@ struct Worker {
 struct Counts {
     is_over: AtomicBool,
     answered: AtomicU64,
-    /// Calls that have run, and whose answers needed memory that the broker was to make which had ended.
+    /// Calls that have run, but whose answers needed memory from the broker that had ended.
     without_room: AtomicU64,
     failed: Mutex<BTreeMap<String, u64>>,
     /// The first few failures, in full.
     first: Mutex<Vec<String>>,
 }
 
-/// Whether this is the role; plays it if so.
+/// Plays the role if it is this one; returns whether it is.
 ///
 /// # Panics
 ///
-/// Where the plugins cannot connect, or provide their gates.
+/// If the plugins cannot connect or provide their gates.
 pub fn play(role: &str, name: &str, modes: &[String]) -> bool {
     if role != "worker" {
         return false;
@@ -75,16 +75,16 @@ pub fn play(role: &str, name: &str, modes: &[String]) -> bool {
 pub struct Totals {
     /// Calls that were answered.
     pub answered: u64,
-    /// Calls that have run, and whose answers needed memory that the broker was to make which had ended.
+    /// Calls that have run, but whose answers needed memory from the broker that had ended.
     pub without_room: u64,
-    /// All others.
+    /// All other calls.
     pub failed: u64,
-    /// What they failed with.
+    /// The errors of the failed calls.
     pub why: String,
 }
 
 impl Totals {
-    /// Says a line to the process that it answers with its totals: `counts`, or `stop`.
+    /// Writes a line that the process answers with its totals: `counts` or `stop`.
     pub fn ask(process: &mut Process, line: &str) -> Totals {
         let said = process.ask(line);
         let mut words = said.splitn(4, ' ');
@@ -99,7 +99,7 @@ impl Totals {
     }
 }
 
-/// Does as a line says; the answer.
+/// Obeys a line and returns the answer.
 fn obey(workers: &mut [Worker], line: &str) -> String {
     if let Some(targets) = line.strip_prefix("call ") {
         let targets: Vec<&str> = targets.split(',').collect();
@@ -124,7 +124,7 @@ fn obey(workers: &mut [Worker], line: &str) -> String {
     }
 }
 
-/// How many calls were answered, how many failed, and with what.
+/// How many calls were answered, how many failed, and with which errors.
 fn total(workers: &[Worker]) -> String {
     let (mut answered, mut without_room, mut failed, mut why) = (0, 0, 0, String::new());
     for worker in workers {
@@ -182,7 +182,7 @@ impl Worker {
         })
     }
 
-    /// Calls all of these from a thread, in turns and as fast as they answer.
+    /// Calls all of these from a thread, one after the other and as fast as they answer.
     fn call(&mut self, targets: &[&str]) -> Result<()> {
         let own = self.plugin.name().to_owned();
         let others = targets.iter().filter(|name| ***name != *own);
@@ -222,14 +222,14 @@ impl Worker {
     }
 }
 
-/// What one plugin calls of another.
+/// The gates of another plugin that one plugin calls.
 struct Gates {
     add: Subscriber<(u64, u64), u64>,
     sum: Subscriber<(Vec<u8>,), u64>,
     echo: Subscriber<(Vec<u8>,), Vec<u8>>,
 }
 
-/// What `Sum` answers.
+/// The number with which `Sum` answers.
 fn sum(bytes: &[u8]) -> u64 {
     let add = |sum: u64, byte: &u8| sum.rotate_left(3) ^ u64::from(*byte);
     bytes.iter().fold(bytes.len() as u64, add)
@@ -257,7 +257,7 @@ fn call(gates: &Gates, n: u64) -> Result<()> {
     Ok(())
 }
 
-/// Watches [`ROUND`] and calls it whenever somebody has come who provides it.
+/// Watches [`ROUND`] and calls it whenever somebody begins to provide it.
 fn look_for_rounds(plugin: &Plugin, seen: &Arc<Mutex<(u64, u64)>>) -> Result<()> {
     let (watch, gate) = (plugin.watch(ROUND)?, plugin.subscriber::<(), u64>(ROUND)?);
     let seen = seen.clone();

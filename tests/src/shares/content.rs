@@ -1,26 +1,27 @@
-//! Contents that say under which tag they lie, which number they have, and what the sum of the rest is.
+//! Contents that state their tag, their number, and a checksum of the rest.
 
 use callgate_client::gate_type;
 
-/// What is shared as a value.
+/// Contents that are shared as a value.
 #[gate_type]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Content {
-    /// The tag under which it lies.
+    /// The tag under which it is shared.
     pub tag: String,
     /// Its number.
     pub number: u64,
-    /// Words that follow from the number.
+    /// Words that are computed from the number.
     pub words: Vec<u64>,
     /// The sum of tag, number and words.
     pub sum: u64,
 }
 
-/// Words of a slice before those that follow from its number: the sum of the tag, the number, and the sum of all.
+/// Words of a slice before those that are computed from its number: the sum of the tag, the number, and the sum of
+/// all.
 const HEAD: usize = 3;
 
 impl Content {
-    /// One with so many bytes of words.
+    /// Contents with so many bytes of words.
     #[must_use]
     pub fn new(tag: &str, number: u64, len: usize) -> Content {
         let words: Vec<u64> = (0..len as u64 / 8).map(|at| word(number, at)).collect();
@@ -34,11 +35,11 @@ impl Content {
 }
 
 impl ArchivedContent {
-    /// Its number.
+    /// Checks the contents and returns their number.
     ///
     /// # Panics
     ///
-    /// Where a byte of it is wrong.
+    /// If a byte of them is wrong.
     pub fn check(&self, tag: &str) -> u64 {
         let number = self.number.to_native();
         assert_eq!(self.tag.as_str(), tag, "the tag of number {number}");
@@ -53,11 +54,11 @@ impl ArchivedContent {
     }
 }
 
-/// Fills a slice, of which three words say what the others are.
+/// Fills a slice whose first three words state what the others are.
 ///
 /// # Panics
 ///
-/// Where it is shorter than that.
+/// If it is shorter than three words.
 pub fn fill_words(tag: &str, number: u64, slice: &mut [u64]) {
     let (head, rest) = slice.split_at_mut(HEAD);
     for (at, slot) in (0..).zip(rest.iter_mut()) {
@@ -66,11 +67,11 @@ pub fn fill_words(tag: &str, number: u64, slice: &mut [u64]) {
     head.copy_from_slice(&[name(tag), number, sum(tag, number, rest.iter().copied())]);
 }
 
-/// The number of a slice that was filled so.
+/// Checks a slice that was filled this way, and returns its number.
 ///
 /// # Panics
 ///
-/// Where a word of it is wrong.
+/// If a word of it is wrong.
 pub fn check_words(tag: &str, slice: &[u64]) -> u64 {
     let (head, rest) = slice.split_at(HEAD);
     let number = head[1];

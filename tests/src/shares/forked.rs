@@ -1,14 +1,13 @@
-//! The role `share-forked`: `share-forked NAME` has shares and cells, goes on as a forked child of that process, and says what becomes of
-//! each there.
+//! The role `share-forked NAME`: it has shares and cells, forks, and prints what becomes of each in the child.
 
 use callgate_client::{Cell, Plugin, Result, Share, Versions};
 use nix::unistd::daemon;
 
 use super::{answer, check_words};
 
-/// What it reads.
+/// The share that it reads.
 pub const READ: &str = "Forked.Read";
-/// What it publishes.
+/// The share that it publishes.
 pub const MADE: &str = "Forked.Made";
 /// The cell that it writes.
 pub const WRITTEN: &str = "Forked.Written";
@@ -30,7 +29,7 @@ pub(super) fn run(name: &str, _: &[String]) -> Result<()> {
         .read_line(&mut String::new())
         .expect("a line");
     daemon(true, true).expect("forking");
-    // Its maps are the child's, too.
+    // The child's process has the parent's maps of shares, too.
     println!("read {}, made {}", check_words(READ, &read), *made);
     say("get", shares.get::<[u64]>("Forked.Other").map(drop));
     say(

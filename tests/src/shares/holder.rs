@@ -1,22 +1,22 @@
-//! The role `share-holder`: `share-holder NAME` does with shares what it is told, and answers with what it found.
+//! The role `share-holder NAME`: it does with shares what the lines of its input say, and answers with what it found.
 //!
-//! Lines, and what is answered; an error is answered by its code:
+//! Lines and their answers; an error is answered by its code:
 //!
 //! | line | does | answer |
 //! |---|---|---|
-//! | `make TAG NUMBER LEN` | gets it or makes it, a value of so many bytes | the number that it has |
-//! | `words TAG NUMBER LEN` | the same with a slice | the same |
-//! | `hang TAG` | begins to make it, and does not end | `making`, when the factory runs |
+//! | `make TAG NUMBER LEN` | gets the share, or makes a value of so many bytes | the number that the share has |
+//! | `words TAG NUMBER LEN` | does the same with a slice | the same |
+//! | `hang TAG` | begins to make it, and never finishes | `making`, when the factory runs |
 //! | `get TAG`, `view TAG` | gets it as a value, as a slice | its number |
-//! | `map TAG` | gets it as a slice, and does not look at it | `OK` |
+//! | `map TAG` | gets it as a slice, and does not read it | `OK` |
 //! | `publish TAG NUMBER LEN` | publishes a value | its version |
 //! | `follow TAG` | follows its versions | `OK` |
-//! | `latest TAG` | the newest of what is followed | its number, or `none` |
+//! | `latest TAG` | takes the newest version of what it follows | its number, or `none` |
 //! | `wait TAG` | waits for the next version on a thread of its own | `OK`, and later `changed NUMBER` |
 //! | `watch TAG` | watches it | `OK` |
-//! | `check TAG` | looks at what is held | its number |
-//! | `drop TAG` | lets go of what is held, and follows it no more | `OK` |
-//! | `broker` | | the process of the broker that has taken it in again, or 0 |
+//! | `check TAG` | reads what it holds | its number |
+//! | `drop TAG` | lets go of what it holds, and stops following it | `OK` |
+//! | `broker` | | the process of the broker that it has come back to, or 0 |
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -148,7 +148,7 @@ impl Holder {
         }
     }
 
-    /// Waits until there is another version than now.
+    /// Waits until there is a newer version.
     fn wait(&self, tag: &str) -> Result<()> {
         let versions: Versions<Content> = self.shares.versions(tag)?;
         versions.latest()?;
@@ -161,13 +161,12 @@ impl Holder {
         Ok(())
     }
 
-    /// Makes a share on a thread of its own, for ever.
-    /// Begins to make a share on another thread, which does not end. Waits until that thread is in the factory.
+    /// Makes a share on a thread of its own, and never finishes. Waits until that thread is in the factory.
     fn hang(&self, tag: &str) {
         let (shares, tag) = (self.shares.clone(), tag.to_owned());
         let (begun, begins) = mpsc::channel();
         thread::spawn(move || {
-            // What comes of it is no matter: nobody is to wait for it.
+            // The outcome does not matter: nobody waits for it.
             let _ = shares.get_or_create(&tag, || {
                 begun.send(()).expect("it is waited for");
                 thread::sleep(100 * PATIENCE);

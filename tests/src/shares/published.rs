@@ -1,11 +1,11 @@
 //! The roles `share-writer NAME TAG FILE`, which publishes versions, and `share-reader NAME TAG FILE`, which follows them.
 //!
-//! The writer notes in the file the number of each version that it has published. So a reader that has read a number there
-//! knows that this version, or a later one, is what it is to be given.
+//! The writer writes the number of each version that it has published into the file. So a reader that has read a
+//! number there knows that it must be given this version or a later one.
 //!
-//! The writer answers `run PER_SECOND LEN` and `stop` with how many versions it has published in all, and `one LEN` with the
-//! number of the version that it has published. The reader follows from its start on, and answers `seen` with how many
-//! versions it was given and the number of the last; a fault ends its process.
+//! The writer answers `run PER_SECOND LEN` and `stop` with how many versions it has published in all, and `one LEN`
+//! with the number of the version that it has published. The reader follows from its start on, and answers `seen`
+//! with how many versions it was given and the number of the last. A fault ends its process.
 
 use std::fs::File;
 use std::io;
@@ -22,7 +22,7 @@ use super::{Content, answer, number};
 /// How long a reader waits for the next version before it looks at the file again.
 const WAIT: Duration = Duration::from_millis(500);
 
-/// How far a writer that was held up catches up.
+/// The most time that a delayed writer makes up for.
 const MOST_BEHIND: Duration = Duration::from_millis(200);
 
 /// The number of the newest version, in a file.
@@ -100,7 +100,7 @@ impl Writer {
         self.count.load(Ordering::Relaxed).to_string()
     }
 
-    /// Publishes in such intervals, on average: what takes longer is made up for, up to a point.
+    /// Publishes at such intervals, on average: it makes up for delays, up to a limit.
     fn run(&self, interval: Duration, len: usize) {
         let mut next = Instant::now();
         while !self.is_over.load(Ordering::Relaxed) {
@@ -140,8 +140,8 @@ pub(super) fn read(name: &str, more: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Takes each version that it is given, and checks that it is whole, newer than the last, and at least as new as what had
-/// been published before it was asked for.
+/// Takes each version that it is given. Checks that it is whole, newer than the last one, and at least as new as the
+/// version that the file named before it was asked for.
 fn follow(versions: &Versions<Content>, tag: &str, note: &Note, seen: &(AtomicU64, AtomicU64)) {
     let mut last = 0;
     loop {

@@ -1,6 +1,6 @@
-//! The role `share-storm NAME SEED`: makes, reads, publishes and lets go of shares at random, on two threads, until its input
-//! ends; then it lets go of all, says `resting`, and waits to be killed. It says `did COUNT` now and then. Now and then it kills
-//! itself while it makes something.
+//! The role `share-storm NAME SEED`: it makes, reads, publishes and lets go of shares at random, on two threads,
+//! until its input ends. Then it lets go of all, prints `resting`, and waits to be killed. It prints `did COUNT` at
+//! intervals. Sometimes it kills itself while it makes something.
 
 use std::io::BufRead;
 use std::sync::Arc;
@@ -18,15 +18,15 @@ use super::{Content, check_words, fill_words};
 use crate::PATIENCE;
 use crate::random::Random;
 
-/// Tags; those with an even number are of values, the others of slices.
+/// The number of tags. Shares with even numbers are values, the others slices.
 const TAGS: usize = 50;
 const THREADS: usize = 2;
-/// Guards and followed shares that a thread has at most.
+/// The most guards and followed shares that a thread has.
 const MOST_HELD: usize = 12;
 const MOST_FOLLOWED: usize = 3;
-/// Operations between two lines.
+/// How many operations it does between two lines of output.
 const BETWEEN_LINES: u64 = 32;
-/// What a factory that is to fail fails with.
+/// The error of a factory that fails on purpose.
 const FAILS: &str = "STORM";
 
 enum Held {
@@ -207,7 +207,7 @@ impl Player {
         self.held.push((tag.to_owned(), held));
     }
 
-    /// Bytes of what is made: mostly few, of one in a hundred a megabyte.
+    /// The bytes of what is made: mostly few, one in a hundred a megabyte.
     fn len(&mut self) -> usize {
         match self.random.below(100) {
             0 => 1 << 20,

@@ -1,8 +1,9 @@
-//! Plugins of one group, as those that a runtime makes of its children, without children: what the broker has for each.
+//! Plugins of one group, like those that a runtime makes for its children, but without children. They show what the
+//! broker keeps for each.
 
 use callgate_client::{Group, Plugin};
 
-/// Connects so many plugins, and ends with the input.
+/// Connects so many plugins, and ends with its input.
 pub(super) fn run(name: &str, more: &[String]) {
     let count: usize = more[0].parse().expect("a number");
     let group = Group::new().expect("a group");

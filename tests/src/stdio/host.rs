@@ -7,8 +7,8 @@ use callgate::Broker;
 use callgate_runtime::{Limits, LogStream, PluginStatus, Runtime};
 use serde_json::{Value, json};
 
-/// Is a host of the plugins in a folder; the broker's socket is in `CALLGATE_SOCKET`. A plugin that does not read is hung after so many
-/// milliseconds. Answers each line: `status`, `log NAME`, `stop NAME`, `start NAME`.
+/// Is a host of the plugins in a folder; the broker's socket is in `CALLGATE_SOCKET`. A plugin that has not read for
+/// so many milliseconds counts as hung. Answers each line: `status`, `log NAME`, `stop NAME`, `start NAME`.
 pub(super) fn run(folder: &str, more: &[String]) {
     let stuck_for = more[0].parse().expect("milliseconds");
     let socket = std::env::var_os("CALLGATE_SOCKET").expect("a socket");
@@ -50,7 +50,8 @@ fn shown(plugin: &PluginStatus) -> Value {
     })
 }
 
-/// The last lines that a plugin wrote, the runtime's own about it among them: how long each is, whether it was cut, and how it begins.
+/// The last log lines of a plugin, including what the runtime says about it: the length of each, whether it was cut,
+/// and its beginning.
 fn log(runtime: &Runtime, name: &str) -> Value {
     let log = runtime.logs(name).expect("a log");
     let lines = log.last(500);

@@ -1,4 +1,5 @@
-//! A plugin on pipes that echoes the parameters of its requests until it is asked to `go`; then it does what its kind says.
+//! A plugin on pipes that echoes the parameters of its requests until it is asked to `go`; then it does what its kind
+//! names.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::pipes::{Pipes, put, respond, say};
 
-/// The longest line that a frame may have.
+/// The most bytes that the line of a frame may have.
 const CAP: usize = 4 << 20;
 
 /// Is a plugin of this kind.
@@ -26,7 +27,7 @@ pub(super) fn run(kind: &str) {
     }
 }
 
-/// What each kind does once. Whatever is not answered here is left open.
+/// What each kind does once. Requests that are not answered here stay open.
 fn go(kind: &str, request: &Value) {
     let id = &request["id"];
     match kind {
@@ -63,7 +64,7 @@ fn go(kind: &str, request: &Value) {
     }
 }
 
-/// Does something again and again.
+/// Repeats an action for ever.
 fn endless(mut act: impl FnMut(u64)) {
     let mut turn = 0;
     loop {
@@ -90,14 +91,14 @@ fn floods_events() {
     endless(|_| say(&json!({"type": "events.publish", "topic": "chaos.one", "payload": payload})));
 }
 
-/// Log lines on stdout that are as long as may be.
+/// Log lines on stdout of the greatest permitted length.
 fn large_lines() {
     let mut line = vec![b'x'; CAP];
     line.push(b'\n');
     endless(|_| put(&line));
 }
 
-/// Frames that are as long as may be.
+/// Frames of the greatest permitted length.
 fn large_frames() {
     let empty = json!({"type": "pong", "fill": ""}).to_string().len();
     let fill = "x".repeat(CAP - empty);
@@ -105,7 +106,7 @@ fn large_frames() {
     endless(|_| put(line.as_bytes()));
 }
 
-/// Answers ids that nobody gave it: those next to one that it was given, and any others.
+/// Answers ids that no request had: those next to a real one, and random ones.
 fn forge(id: &Value, n: u64) {
     let given = id.as_str().expect("an id");
     let last = u16::from_str_radix(&given[32..], 16).expect("digits");
@@ -120,12 +121,12 @@ fn forge(id: &Value, n: u64) {
     }
 }
 
-/// Closes one of its pipes, and goes on without it.
+/// Closes one of its pipes, and continues without it.
 fn close(number: i32, id: &Value) {
     respond(id, &json!("done"));
     nix::unistd::close(number).expect("it was open");
     if number == 0 {
-        // Otherwise the end of its input would end it by itself.
+        // Otherwise the process would end when its input ends.
         park();
     }
 }
@@ -136,7 +137,7 @@ fn ignore(signal: Signal) {
     set.thread_block().expect("blocking a signal");
 }
 
-/// Starts a process of another group that has its pipes, and ends.
+/// Starts a process of another group that holds the pipes, and ends.
 fn leave_pipes() {
     let program = std::env::current_exe().expect("a path");
     let mut command = Command::new(program);
@@ -153,13 +154,13 @@ fn keep_pipes() {
     }
 }
 
-/// Sends on a topic, and subscribes to another, that nobody has named before.
+/// Sends on a topic, and subscribes to another one, that nobody has used before.
 fn new_topic(n: u64) {
     say(&json!({"type": "events.publish", "topic": format!("chaos.t{n}"), "payload": n}));
     say(&json!({"type": "events.subscribe", "topic": format!("chaos.s{n}"), "id": n.to_string()}));
 }
 
-/// Leaves a request open and writes its id to a file; the next such request answers both.
+/// Leaves a request open and writes its id to a file. The next such request answers both.
 fn keep(request: &Value) {
     let id = request["id"].to_string();
     match std::fs::read_to_string("kept") {

@@ -1,17 +1,17 @@
-//! Frames on the own standard streams.
+//! Frames on the standard streams of this process.
 
 use std::io::{BufRead, BufReader, StdinLock, Write};
 
 use serde_json::{Value, json};
 
-/// What comes on stdin.
+/// The frames that come on stdin.
 pub(super) struct Pipes {
     input: BufReader<StdinLock<'static>>,
     line: Vec<u8>,
 }
 
 impl Pipes {
-    /// Says that the plugin is ready.
+    /// Reports that the plugin is ready.
     pub(super) fn begin() -> Pipes {
         say(&json!({"type": "ready"}));
         Pipes {
@@ -20,7 +20,7 @@ impl Pipes {
         }
     }
 
-    /// The next request; pings before it are answered. `None` at the end of stdin.
+    /// The next request. Answers pings that come before it. `None` at the end of stdin.
     pub(super) fn request(&mut self) -> Option<Value> {
         loop {
             self.line.clear();
@@ -36,7 +36,8 @@ impl Pipes {
         }
     }
 
-    /// Answers requests with their parameters until one has another action than `echo`: that one, which is not answered.
+    /// Echoes the parameters of requests until one has another action than `echo`. Returns that one without answering
+    /// it.
     pub(super) fn echo(&mut self) -> Option<Value> {
         loop {
             let request = self.request()?;
@@ -57,7 +58,7 @@ pub(super) fn respond(id: &Value, result: &Value) {
     say(&json!({"type": "response", "id": id, "result": result}));
 }
 
-/// Writes bytes to stdout; ends this process where nobody reads them.
+/// Writes bytes to stdout; ends this process if nobody reads them.
 pub(super) fn put(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
     if out.write_all(bytes).and_then(|()| out.flush()).is_err() {

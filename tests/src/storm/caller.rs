@@ -14,10 +14,10 @@ use super::{Book, DEEPEST, Link, MOST, pass_on, sum};
 use crate::random::Random;
 
 const THREADS: usize = 3;
-/// How often it says what it has counted.
+/// How often it prints its counts.
 const TELL: Duration = Duration::from_millis(50);
 
-/// One provider's gates.
+/// The gates of one provider.
 struct Door {
     name: String,
     echo: Subscriber<(u64, u64, Vec<u8>), Vec<u8>>,
@@ -36,9 +36,9 @@ struct Scene {
     is_over: AtomicBool,
 }
 
-/// Calls all gates of the providers. Says twenty times a second what it has counted. After a line
-/// `rest` it calls no more and says `resting` when all calls have ended; after `go` it goes on; after
-/// `no broker` it may be that there is none, and it says `warned`.
+/// Calls all gates of the providers. Prints its counts twenty times a second. After a line `rest` it stops calling
+/// and prints `resting` when all calls have ended. After `go` it continues. After `no broker` it expects that there
+/// may be none, and prints `warned`.
 pub(super) fn run(plugin: &Plugin, more: &[String]) {
     let [seed, providers @ ..] = more else {
         panic!("a seed is missing");
@@ -69,7 +69,7 @@ pub(super) fn run(plugin: &Plugin, more: &[String]) {
     });
 }
 
-/// Does what the lines of the input say.
+/// Does what the lines of its input say.
 fn obey(scene: &Scene, random: &mut Random) {
     let mut lines = std::io::stdin().lines().map_while(std::io::Result::ok);
     let mut is_on = true;
@@ -118,7 +118,7 @@ fn come_back(plugin: &Plugin, scene: &Scene, providers: &[String]) {
     back.expect("providing").keep();
 }
 
-/// Opens all doors, however long it takes.
+/// Opens the gates of all providers, however long it takes.
 fn open(plugin: &Plugin, scene: &Scene, providers: &[String]) {
     let all = || scene.doors.iter().zip(providers);
     while all().any(|(door, _)| door.get().is_none()) {
@@ -145,7 +145,7 @@ impl Door {
     }
 }
 
-/// A token that is to be cancelled, and when it was.
+/// A token to be cancelled, and when it was cancelled.
 struct Cancel {
     due: Instant,
     token: CancelToken,
@@ -155,7 +155,7 @@ struct Cancel {
 fn cancel_all(cancels: &Receiver<Cancel>, tally: &Tally) {
     for cancel in cancels {
         thread::sleep(cancel.due.saturating_duration_since(Instant::now()));
-        // Before, so that whoever is told knows when.
+        // The time is stored before the token is cancelled, so that every caller that is woken finds it.
         let _ = cancel.done.set(tally.awake.now());
         cancel.token.cancel();
     }
@@ -171,7 +171,7 @@ fn call_on(scene: &Scene, mut random: Random) {
     }
 }
 
-/// One call, as chance has it.
+/// One call with random properties.
 struct One<'a> {
     scene: &'a Scene,
     place: usize,
@@ -188,7 +188,7 @@ struct One<'a> {
 
 impl<'a> One<'a> {
     fn draw(scene: &'a Scene, (place, door): (usize, &'a Door), random: &mut Random) -> One<'a> {
-        // Every second one may be of any size; where nothing is optimised, the large ones take long.
+        // Half of the calls may have any size. Without optimisation, the large ones take long.
         let most = [21, 14][random.below(2)];
         let span = random.below(most);
         let short = Duration::from_micros(200 + random.number() % 60_000);
@@ -230,7 +230,7 @@ impl<'a> One<'a> {
             Ok(()) => {
                 self.scene.tally.doors[self.place][self.kind].fetch_add(1, Ordering::Relaxed);
             }
-            // The latter where no link can be made to who is stopped.
+            // There is no link if one could not be made to a stopped process.
             Err(error) if error.code() == Code::NotReady || judge::is_no_link(&error) => {
                 self.wait();
             }
@@ -241,7 +241,7 @@ impl<'a> One<'a> {
         }
     }
 
-    /// Waits for the provider a while.
+    /// Waits some time for the provider.
     fn wait(&self) {
         let timeout = Duration::from_millis(100);
         let begun = self.begun("wait_ready", timeout);
@@ -254,7 +254,7 @@ impl<'a> One<'a> {
         Begun::now(what, timeout, self.kind == 2, &self.scene.tally)
     }
 
-    /// Does a step of the call, and looks at how it ended.
+    /// Does a step of the call, and checks how it ended.
     fn step<T>(&self, step: &str, what: impl FnOnce() -> Result<T>) -> Result<T> {
         let begun = self.begun(step, self.timeout);
         let outcome = what();

@@ -1,4 +1,4 @@
-//! Which outcomes fit what was done.
+//! Which outcomes are allowed for each step.
 
 use std::time::{Duration, Instant};
 
@@ -6,16 +6,15 @@ use callgate_client::{Code, Error};
 
 use super::tally::Tally;
 
-/// How much later than its deadline a call may return. Time in which its process was stopped does
-/// not count (see [`Awake`](super::tally::Awake)), but the copying of large payloads does, and others
-/// use the processors.
+/// How much later than its deadline a call may return. Time in which its process was stopped does not count (see
+/// [`Awake`](super::tally::Awake)). Copying large payloads counts, and other processes use the processors.
 pub(super) const BOUND: Duration = Duration::from_secs(2);
-/// A deadline is counted from the kernel's last tick, up to ten milliseconds ago, where it is not short.
+/// A long deadline is counted from the kernel's last tick, up to ten milliseconds ago.
 const TICKS: Duration = Duration::from_millis(12);
 
-/// What connecting and opening may come to, while processes and the broker are stopped.
+/// The errors that connecting and opening may give while processes and the broker are stopped.
 pub(super) const OPENING: [Code; 2] = [Code::Timeout, Code::NotReady];
-/// What a call may come to, and a handler's own call.
+/// The errors that a call may give, and a call that a handler makes.
 const CALLING: [Code; 4] = [
     Code::NotReady,
     Code::ProviderGone,
@@ -23,13 +22,13 @@ const CALLING: [Code; 4] = [
     Code::Overloaded,
 ];
 
-/// Ends the process where an error is none of those; else pauses a little.
+/// Ends the process if an error is not one of those; otherwise pauses briefly.
 pub(super) fn allow(error: &Error, codes: &[Code]) {
     assert!(codes.contains(&error.code()), "not to be expected: {error}");
     std::thread::sleep(Duration::from_millis(5));
 }
 
-/// A step of a call that has begun: what it was given, and when.
+/// A step of a call that has begun: its timeout, and when it began.
 pub(super) struct Begun {
     pub(super) what: String,
     pub(super) timeout: Duration,
@@ -49,7 +48,7 @@ impl Begun {
         }
     }
 
-    /// Looks at how it ended, and counts it. `cancelled` says when its token was cancelled.
+    /// Checks how it ended, and counts it. `cancelled` is the time at which its token was cancelled.
     pub(super) fn ended(&self, error: Option<&Error>, cancelled: Option<Duration>, tally: &Tally) {
         let now = tally.awake.now();
         let mut due = self.awake + self.timeout;
@@ -89,19 +88,19 @@ impl Begun {
     }
 }
 
-/// Whether the link could not be set up, because one of both sides was stopped: calls say so at once.
+/// Whether the link could not be set up because one of the two sides was stopped. Calls report that at once.
 pub(super) fn is_no_link(error: &Error) -> bool {
     let text = "It may be stopped or too busy; the gate can be opened when it goes on";
     error.code() == Code::Timeout && !error.may_have_run() && error.message().contains(text)
 }
 
-/// Whether a handler in a chain failed as it may, because its own call did.
+/// Whether a handler in a chain failed only because its own call did.
 fn is_fine_inside(error: &Error, tally: &Tally) -> bool {
     let code = error
         .context()
         .and_then(|context| context["handler_code"].as_str());
     let is = |known: &Code| code == Some(known.as_str());
-    // The outermost caller's token ends what waits inside of its own process.
+    // The outermost caller's token also ends waits of the chain inside its own process.
     is(&Code::Cancelled)
         || is(&Code::BrokerGone) && tally.may_lack_broker()
         || CALLING.iter().any(is)

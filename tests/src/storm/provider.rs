@@ -1,4 +1,4 @@
-//! A plugin that is called: in place, as a value, and in chains that come back.
+//! A plugin whose gates read in place, read as a value, or pass chains on that come back.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -9,7 +9,7 @@ use callgate_client::{Code, Context, Payload, Plugin, Subscriber, View};
 
 use super::{Book, Link, judge, pass_on};
 
-/// The way back to each caller, once it is open.
+/// The gates through which chains come back to each caller, once they are open.
 type Back = HashMap<String, OnceLock<Subscriber<Link, Vec<u8>>>>;
 
 /// Provides `Echo`, `Look` and `Chain` until its input ends.
@@ -25,7 +25,7 @@ pub(super) fn run(plugin: &Plugin, callers: &[String]) {
     thread::scope(|scope| {
         scope.spawn(|| open(plugin, &back));
         for line in std::io::stdin().lines() {
-            // Asked for nothing.
+            // The line itself says nothing.
             drop(line);
         }
         std::process::exit(0);
@@ -61,13 +61,13 @@ fn provide(plugin: &Plugin, book: &Arc<Book>, back: &Arc<Back>) {
     chain.expect("providing").keep();
 }
 
-/// Opens the ways back, however long it takes.
+/// Opens the gates to the callers, however long it takes.
 fn open(plugin: &Plugin, back: &Back) {
     while back.values().any(|way| way.get().is_none()) {
         for (name, way) in back.iter().filter(|(_, way)| way.get().is_none()) {
             match plugin.subscriber(&format!("{name}.Back")) {
                 Ok(opened) => drop(way.set(opened)),
-                // Where that was not to be, callers miss this plugin's gates.
+                // If that did not succeed, the callers report this plugin's gates as missing.
                 Err(error) if error.code() == Code::BrokerGone => return,
                 Err(error) => judge::allow(&error, &judge::OPENING),
             }

@@ -1,4 +1,4 @@
-//! What a caller has seen, and the time in which it ran.
+//! What a caller has seen, and the time for which it ran.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 use callgate_client::Error;
 use serde_json::{Value, json};
 
-/// What is long for a timeout: no stop is.
+/// A long timeout: longer than any stop of a process.
 pub(super) const LONG: Duration = Duration::from_secs(10);
 
-/// What is long where there is no broker, and nobody is stopped any more. Nothing but a deadline ends some waits
-/// then: those of handlers that wait for each other, left of chains that were cancelled, which a broker
-/// would tell of the deadlock; and that of a chain for memory which its own outer calls hold, where a broker
-/// would make more.
+/// A long timeout where there is no broker and no process is stopped any more. Then only a deadline ends some waits:
+/// handlers of cancelled chains that wait for each other, which a broker would report as a deadlock; and a chain that
+/// waits for memory which its own outer calls hold, where a broker would provide more.
 pub(super) const WITHOUT_BROKER: Duration = Duration::from_secs(2);
 
-/// A clock that stands still while the process is stopped, or has no processor for long.
+/// A clock that stands still while the process is stopped or gets no processor for long.
 ///
-/// A thread looks every few milliseconds; a longer pause between two looks counts only as much as the
-/// longest one that is usual. So a call that took longer by this clock really waited so long, while its
+/// A thread reads the time every few milliseconds. A longer pause between two reads counts only as much as the
+/// longest usual one. So a call that took longer by this clock really waited that long, while its process could
+/// notice the deadline.
 /// process was there to notice the deadline.
 #[derive(Debug, Default)]
 pub(super) struct Awake(AtomicU64);
@@ -46,15 +46,15 @@ impl Awake {
     }
 }
 
-/// What a caller process has seen, all its threads together.
+/// What a caller process has seen, over all its threads.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) awake: Awake,
     calls: AtomicU64,
     codes: Mutex<BTreeMap<String, u64>>,
-    /// Right answers of each gate of each provider.
+    /// Right answers for each gate of each provider.
     pub(super) doors: Vec<[AtomicU64; 3]>,
-    /// The most that a call was late, and which it was.
+    /// The longest delay past a deadline, and of which call.
     latest: Mutex<(Duration, String)>,
     lacks_broker: AtomicBool,
 }
@@ -70,7 +70,7 @@ impl Tally {
         tally
     }
 
-    /// From here on, there may be no broker.
+    /// From now on, there may be no broker.
     pub(super) fn lose_broker(&self) {
         self.lacks_broker.store(true, Ordering::SeqCst);
     }
@@ -107,7 +107,7 @@ impl Tally {
         *codes.entry(text).or_default() += 1;
     }
 
-    /// All of it in a line.
+    /// All counts as a line.
     pub(super) fn line(&self) -> String {
         let doors = self.doors.iter().flatten();
         let doors: Vec<u64> = doors.map(|count| count.load(Ordering::Relaxed)).collect();
@@ -124,23 +124,23 @@ impl Tally {
     }
 }
 
-/// What callers have told, as the test reads it.
+/// The counts that callers have printed, as the test reads them.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    /// Steps of calls that have ended, whatever they came to.
+    /// Steps of calls that have ended, with any outcome.
     pub calls: u64,
     /// How often each error came.
     pub codes: BTreeMap<String, u64>,
-    /// Right answers of each gate of each provider.
+    /// Right answers for each gate of each provider.
     pub doors: Vec<u64>,
-    /// The most that a call was late.
+    /// The longest delay of a call past its deadline.
     pub late: Duration,
-    /// Which call that was.
+    /// The call with that delay.
     pub latest: String,
 }
 
 impl Counts {
-    /// Reads a line of a caller; `None` where it says something else.
+    /// Reads a line of a caller; `None` if it has other contents.
     pub fn read(line: &str) -> Option<Counts> {
         let value: Value = serde_json::from_str(line).ok()?;
         let number = |value: &Value| value.as_u64().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Gates that answer at once, rightly or with a failure.
+//! Gates that answer at once, with a result or a failure.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Stage;
 
-/// This file, where a handler panics on purpose.
+/// This file, in which a handler panics on purpose.
 pub(super) const FILE: &str = file!();
 
 pub(super) fn provide(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {

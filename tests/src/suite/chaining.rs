@@ -1,4 +1,4 @@
-//! Gates whose handlers call the test's plugin, `T`, which may call back.
+//! Gates whose handlers call the test's plugin `T`, which may call back.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,8 +20,8 @@ pub(super) fn provide(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     waiting(plugin, stage)
 }
 
-/// A gate whose handler makes three calls that have much more time than it: one that takes as long as it is
-/// let, one after that, and one with a deadline of its own; and a gate that gives what became of them.
+/// A gate whose handler makes three calls with much longer timeouts than its own: one that takes as long as it may,
+/// one after that, and one with a deadline of its own. Another gate returns the outcomes of the three.
 fn patient(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     let long = plugin.subscriber::<(), ()>("T.UntilLate")?;
     let long = long.with_timeout(crate::PATIENCE);
@@ -50,8 +50,8 @@ fn patient(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     Ok(())
 }
 
-/// Provides a gate that calls another one with one less, as long as it is told to; gives how deep
-/// that went.
+/// Provides a gate that calls another one with its argument less one, until that is zero. Returns how deep the calls
+/// went.
 ///
 /// # Errors
 ///
@@ -67,8 +67,8 @@ pub fn nest(plugin: &Plugin, own: &str, other: &str) -> Result<Provider> {
     })
 }
 
-/// Provides a gate that says what it sees of its call, calls another one with one less, and says
-/// what it sees then: what the other one said stands between the two.
+/// Provides a gate that notes what it sees of its call, calls another one with its argument less one, and notes what
+/// it sees then. The answer has the notes of the other gate between its own two.
 ///
 /// # Errors
 ///
@@ -95,7 +95,7 @@ fn seen(context: Context<'_>) -> Seen {
     )
 }
 
-/// A gate that waits for the test's, and one that says whether it does.
+/// A gate that waits for the test's gate, and one that returns whether it waits now.
 fn waiting(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     let held = plugin.subscriber::<(), ()>("T.Held")?;
     let held = held.with_timeout(crate::PATIENCE);

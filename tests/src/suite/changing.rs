@@ -1,4 +1,4 @@
-//! Gates that come and go, on demand and by themselves, and one that ends their plugin.
+//! Gates that come and go, on demand and by themselves, and one that closes their plugin.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,7 +21,7 @@ pub(super) fn provide(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
         Ok(leaving(&again)?)
     })?;
     stage.keep("S.Register", register);
-    // Tries to provide a gate, and says what came of it.
+    // Tries to provide a gate, and returns the outcome.
     let state = own.clone();
     let attempt = plugin.provide("S.Try", move |gate: String| {
         let plugin = state.upgrade().and_then(|stage| stage.plugin());
@@ -41,7 +41,7 @@ pub(super) fn provide(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     Ok(())
 }
 
-/// A gate with a function and an action, and one with an action only.
+/// A gate with a function and an action, and one with only an action.
 fn halves(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     let function = plugin.provide("S.Both", |n: u64| n + 1)?;
     stage.keep("S.Both function", function);

@@ -1,4 +1,4 @@
-//! Gates whose answers come later, from threads that have nothing to do with the plugin's.
+//! Gates that answer later, from threads that do not belong to the plugin.
 
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -11,18 +11,18 @@ use serde_json::json;
 
 use super::{Own, Stage, lock};
 
-/// What travels through the gates of this file that take bytes: nobody looks into them.
+/// The signature of this file's gates that take bytes. Nobody looks into the bytes.
 pub fn bytes() -> Signature {
     signature_of::<(Vec<u8>,), Vec<u8>>()
 }
 
-/// A number through a gate of numbers, as its archive has it.
+/// The signature of a gate of numbers, whose archives this file reads and writes as bytes.
 pub fn number() -> Signature {
     signature_of::<(u32,), u32>()
 }
 
 pub(super) fn provide(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
-    // The first byte says what is to be done.
+    // The first byte says what the gate does.
     let own = Arc::downgrade(stage);
     let later =
         dynamic::provide_later(plugin, "S.Later", &bytes(), move |_, request, responder| {
@@ -62,7 +62,7 @@ fn obey(own: &Own, request: &[u8], responder: Responder) {
             let error = error.with_context(json!({ "highest": 7 }));
             thread::spawn(move || responder.fail(error));
         }
-        // As a bridge does whose other side is not ready, or has gone.
+        // As a bridge does whose other side is not ready, or is gone.
         Some(b'r') => {
             let error = Error::new(Code::NotReady, "the other side is not ready");
             thread::spawn(move || responder.refuse(error));
@@ -72,7 +72,7 @@ fn obey(own: &Own, request: &[u8], responder: Responder) {
             let error = error.with_context(json!({ "signal": 9 })).maybe_run();
             thread::spawn(move || responder.refuse(error));
         }
-        // Before the handler has returned.
+        // Answers before the handler has returned.
         Some(b'n') => drop(responder.reply(request)),
         _ => {
             let back = request.to_vec();
@@ -81,13 +81,13 @@ fn obey(own: &Own, request: &[u8], responder: Responder) {
     }
 }
 
-/// One more than the number in a request.
+/// The archive of the number in a request plus one.
 pub fn plus_one(request: &[u8]) -> [u8; 4] {
     let number = request.try_into().map_or(0, u32::from_le_bytes);
     number.wrapping_add(1).to_le_bytes()
 }
 
-/// What is held: how many, whether nobody waits for any of them any more, and answers to all.
+/// Gates that count the held calls, say whether none of their callers waits any more, and answer all of them.
 fn held(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     let own = Arc::downgrade(stage);
     let count = plugin.provide("S.Held", move || -> (u64, u64) {
@@ -105,7 +105,7 @@ fn held(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
             .map(|stage| std::mem::take(&mut *lock(&stage.held)));
         thread::spawn(move || {
             for responder in held.into_iter().flatten() {
-                // Who waited may have gone.
+                // The caller may be gone.
                 let _ = responder.reply(b"released");
             }
         });
@@ -138,8 +138,8 @@ fn passing_on(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     Ok(())
 }
 
-/// A gate of numbers that is opened when it is called for the first time: not every test lets this
-/// plugin open it, or expects the link.
+/// A gate of numbers that is opened when it is called for the first time: not every test lets this plugin open it, or
+/// expects the link.
 struct Other {
     own: Own,
     name: &'static str,
@@ -164,7 +164,7 @@ impl Other {
     }
 }
 
-/// Sends a call to another gate, and answers with one more than what comes back.
+/// Sends a call to another gate, and answers with its result plus one.
 pub fn pass_on(other: &Gate, request: &[u8], responder: Responder) {
     match other.send(request) {
         Err(error) => drop(responder.fail(error)),

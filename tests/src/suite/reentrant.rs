@@ -7,15 +7,15 @@ use callgate_client::{GateOptions, Plugin, Result, dynamic, signature_of};
 
 use super::{Own, Stage};
 
-/// What a handler's calls came to: one that it waited for, and one that it sent and then waited for. Each
-/// `OK`, or whether it may have run, and the error.
+/// The outcomes of a handler's two calls: one that it waited for, and one that it sent and then waited for. Each is
+/// `OK`, or the error and whether the call may have run.
 pub type Outcomes = (String, String);
 
 pub(super) fn provide(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     for gate in ["S.Peek", "S.PeekAndCall"] {
         plugin.set_gate_options(gate, GateOptions::new().reentrant(true))?;
     }
-    // On a pool its calls may take all threads, so that none is free.
+    // Without this limit, its calls could take all threads of a pool.
     plugin.set_gate_options("S.Outer", GateOptions::new().limit(3))?;
     let own = Arc::downgrade(stage);
     let peek = plugin.provide("S.Peek", move || is_busy(&own))?;

@@ -1,4 +1,4 @@
-//! Gates that take their time, and know how much they have.
+//! Gates that take time, and know how much time they have.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,7 +22,7 @@ pub(super) fn provide(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     Ok(())
 }
 
-/// Slow gates, and how often they ran: how many runs there were before is a run's own number.
+/// Slow gates, and how often they ran. The number of a run is how many there were before it.
 fn slow(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     let own = Arc::downgrade(stage);
     let run = move || {
@@ -55,14 +55,14 @@ fn slow(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     Ok(())
 }
 
-/// Two gates that hang until their callers give up, and one that says whether the first did so.
+/// Two gates that hang until their callers give up, and one that says whether the caller of the first has.
 fn cancelled(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     for name in ["S.UntilCancelled", "S.Hang"] {
-        // It may have all threads of a pool.
+        // Its calls may take all threads of a pool.
         plugin.set_gate_options(name, GateOptions::new().limit(64))?;
         let own = Arc::downgrade(stage);
         let until = plugin.provide(name, move |context: Context<'_>| {
-            // Directly, the caller is this thread, which does not give up at its deadline.
+            // In a direct call, the caller is this thread, and does not give up at its deadline.
             while !context.is_cancelled() && !context.deadline_passed() {
                 thread::yield_now();
             }
@@ -82,7 +82,7 @@ fn cancelled(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     Ok(())
 }
 
-/// A gate that hangs until nobody waits for it, and one that says when it saw that.
+/// A gate that hangs until no caller waits for it, and one that says when it noticed that.
 fn noticing(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     let own = Arc::downgrade(stage);
     let notice = move |context: Context<'_>, a: u64, b: u64| {
@@ -105,7 +105,7 @@ fn noticing(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     Ok(())
 }
 
-/// A gate that has one call at a time: it says how many others were under way when it began.
+/// A gate that has one call at a time. It returns how many others were running when it began.
 fn alone(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     plugin.set_gate_options("S.Alone", GateOptions::new().limit(1))?;
     let own = Arc::downgrade(stage);

@@ -1,58 +1,58 @@
-//! The types of plugins that call: they differ from the provider's in numbers, order, names that they add and what
-//! they leave out.
+//! The types of plugins that call. They differ from the provider's in numbers, order, additional names and missing
+//! ones.
 
-// The fields of archived enum variants are made by a derive that leaves them undocumented.
+// A derive makes the fields of archived enum variants, and leaves them undocumented.
 #![allow(missing_docs)]
 
 use callgate_client::gate_type;
 
-/// A track, as a caller has it. It has no `note` and no `muted`, a `colour` besides, and narrower numbers.
+/// A track, as a caller has it. It lacks `note` and `muted`, has a `colour`, and has narrower numbers.
 #[gate_type]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Track {
-    /// What it is called.
+    /// Its title.
     pub title: String,
-    /// What the provider does not know.
+    /// A field that the provider does not have.
     pub colour: String,
     /// Narrower than the provider's.
     pub samples: Vec<u16>,
-    /// The same.
+    /// The same as the provider's.
     pub gain: f32,
 }
 
-/// What the provider says of a track: wider, in another order, and with a field that the provider does not have.
+/// The summary of a track: with wider numbers, in another order, and with a field that the provider does not have.
 #[gate_type]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     /// Wider than the provider's.
     pub total: u64,
-    /// The provider has none.
+    /// A field that the provider does not have.
     pub loudest: Option<u32>,
-    /// What it was called.
+    /// The track's title.
     pub title: String,
 }
 
-/// A track whose title is something else: it can never be converted.
+/// A track whose title is a number: it can never be converted.
 #[gate_type]
 #[derive(Clone, Debug)]
 pub struct Odd {
     /// A number.
     pub title: u32,
-    /// As the provider's.
+    /// The same as the provider's.
     pub gain: f64,
-    /// As the provider's.
+    /// The same as the provider's.
     pub samples: Vec<u32>,
 }
 
-/// A track without a field that the provider needs.
+/// A track that lacks a field that the provider needs.
 #[gate_type]
 #[derive(Clone, Debug)]
 pub struct Bare {
-    /// As the provider's.
+    /// The same as the provider's.
     pub title: String,
 }
 
-/// Settings that may be absent where the provider needs them.
+/// Settings with an optional field that the provider needs.
 #[gate_type]
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -60,7 +60,7 @@ pub struct Settings {
     pub volume: Option<u8>,
 }
 
-/// What the provider has with fewer variants.
+/// The provider's enum has fewer variants.
 #[allow(
     missing_docs,
     reason = "the derives leave the fields of archived variants undocumented"
@@ -68,18 +68,18 @@ pub struct Settings {
 #[gate_type]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ends {
-    /// Both have it.
+    /// Both have this variant.
     Left,
-    /// The provider does not.
+    /// The provider does not have this variant.
     Middle,
-    /// Both have it.
+    /// Both have this variant.
     Right {
         /// Wider than the provider's.
         by: u64,
     },
 }
 
-/// A track as another caller has it.
+/// A track with the caller's type.
 #[must_use]
 pub fn track(samples: Vec<u16>) -> Track {
     Track {

@@ -19,7 +19,7 @@ pub struct Track {
     /// Callers may leave it out.
     #[serde(default)]
     pub muted: bool,
-    /// Callers may leave this out as well.
+    /// Callers may leave it out, too.
     pub note: Option<String>,
 }
 
@@ -56,7 +56,7 @@ pub enum Ends {
     },
 }
 
-/// The gates, provided for as long as this lives.
+/// The gates. They are provided as long as this lives.
 #[derive(Debug)]
 pub struct Stage {
     _providers: Vec<Provider>,

@@ -1,5 +1,6 @@
-//! Changes of types: an older form and a newer one, values of both, and what becomes of each value that is sent from one to
-//! the other. `tests/tests/types/matrix.rs` runs all of them between processes, and docs/evolving.md prints them.
+//! Changes of types: an older and a newer form of a type, values of both, and the outcome of sending each value to
+//! the other form. `tests/tests/types/matrix.rs` runs all of them between processes, and docs/evolving.md prints
+//! them.
 
 mod any;
 mod containers;
@@ -23,9 +24,9 @@ pub use play::run;
 /// The form of a type that a process has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Age {
-    /// The form from before the change.
+    /// The form before the change.
     Old,
-    /// The form from after it.
+    /// The form after the change.
     New,
 }
 
@@ -48,30 +49,30 @@ impl Age {
     }
 }
 
-/// The outcome for a value that is sent to a receiver of the other form.
+/// The outcome of sending a value to a receiver of the other form.
 #[derive(Clone, Debug)]
 enum Outcome {
     /// This value arrives, as its `Debug` prints it.
     Arrives(String),
-    /// The call fails, at this place in the value.
+    /// The call fails, and the error names this place in the value.
     Fails(Code, &'static str),
 }
 
-/// The outcome for sending one form to the other.
+/// The outcome of sending one form to the other.
 #[derive(Clone, Debug)]
 enum Way {
-    /// Opening the gate fails, at this place.
+    /// Opening the gate fails, and the error names this place.
     Closed(Code, &'static str),
-    /// Calls go as archives.
+    /// Calls are sent as archives.
     Archive,
-    /// Calls go as JSON.
+    /// Calls are sent as JSON.
     Json,
 }
 
-/// A change of a type, with its outcomes.
+/// A change of a type, and its outcomes.
 #[derive(Debug)]
 struct Change {
-    /// The part of its gates' names.
+    /// The part of its gates' names that stands for this change.
     key: &'static str,
     /// Its description for people.
     text: &'static str,
@@ -110,7 +111,7 @@ impl Change {
     }
 }
 
-/// All changes, in the order in which the guide has them.
+/// All changes, in the order of the guide.
 fn changes() -> Vec<Change> {
     let subjects = [
         fields::changes(),
@@ -132,7 +133,7 @@ fn changes() -> Vec<Change> {
     all
 }
 
-/// What a caller of one age says of a provider of some age: a line for each value, as [`run`] says them.
+/// What a caller of one age reports about a provider of some age: a line for each value, as [`run`] prints them.
 #[must_use]
 pub fn expected(caller: Age, provider: Age) -> Vec<String> {
     let mut lines = Vec::new();

@@ -1,4 +1,4 @@
-//! A plugin that is called without a pause has other things to do, too.
+//! A plugin that is called without a pause still does its other work.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,10 +10,10 @@ use callgate_tests::pumped::Pumped;
 use callgate_tests::shorthand::{await_that, code, open};
 use callgate_tests::{Bus, programs};
 
-/// Threads that call through each of two links, so that there is always another call.
+/// How many threads call through each of two links, so that there is always another call.
 const THREADS: usize = 8;
 
-/// Something is over when this is dropped, which a failing test does too.
+/// Sets the flag when it is dropped, also when a test fails.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -22,7 +22,7 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Does something while `P.Slow` is called all the time, until it is done and beyond.
+/// Runs `act` while `P.Slow` is called without a pause.
 fn under_load(bus: &Bus, act: impl FnOnce()) {
     let callers = [bus.plugin("One"), bus.plugin("Two")];
     let gates = callers
@@ -34,7 +34,7 @@ fn under_load(bus: &Bus, act: impl FnOnce()) {
         for gate in gates.iter().cycle().take(2 * THREADS) {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
-                    // The last ones may come when nobody pumps any more.
+                    // The last calls may arrive when nobody pumps any more.
                     let _ = gate.with_timeout(Duration::from_secs(1)).invoke(());
                 }
             });
@@ -43,7 +43,7 @@ fn under_load(bus: &Bus, act: impl FnOnce()) {
     });
 }
 
-/// A pump that always found another call went on after its deadline, and the host's frame was late.
+/// A pump returns at its deadline even if it always finds another call: otherwise a host's frame would be late.
 #[test]
 fn a_pump_begins_one_call_after_its_deadline_at_most() {
     let bus = Bus::start(programs!());
@@ -73,8 +73,7 @@ fn a_pump_begins_one_call_after_its_deadline_at_most() {
     });
 }
 
-/// What a dispatcher serves was looked at again only when it had nothing to do: new callers waited,
-/// and gates that were withdrawn stayed, for as long as others called.
+/// A dispatcher notices new callers and withdrawn gates also while others call without a pause.
 #[test]
 fn new_links_and_withdrawn_gates_are_noted_under_load() {
     for mode in [Dispatch::Thread, Dispatch::Pool(2), Dispatch::Pump] {

@@ -1,5 +1,5 @@
-//! What handlers have captured, and what happens when it is dropped: that is a user's code, which
-//! runs on threads of the plugin's, and may panic or call back there.
+//! What handlers have captured, and what happens when it is dropped. Dropping is user code. It runs on the plugin's
+//! threads, and may panic or make a call there.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -11,7 +11,7 @@ use callgate_client::{Code, Dispatch, Plugin, Subscriber};
 use callgate_tests::shorthand::{await_that, code, open};
 use callgate_tests::{Bus, programs};
 
-/// Panics when it is dropped; not where a test has failed already, whose end would be that of all.
+/// Panics when it is dropped. It does not if the test has already failed: a second panic would abort all tests.
 struct Bomb(Arc<AtomicU32>);
 
 impl Drop for Bomb {
@@ -23,7 +23,7 @@ impl Drop for Bomb {
     }
 }
 
-/// Makes a call when it is dropped, and tells how it went.
+/// Makes a call when it is dropped, and reports the outcome.
 struct LastCall(Subscriber<(), u64>, mpsc::Sender<(bool, Duration)>);
 
 impl Drop for LastCall {
@@ -34,7 +34,7 @@ impl Drop for LastCall {
     }
 }
 
-/// Calls gates that the plugin serves, pumping if need be.
+/// Makes calls to gates of the plugin, and pumps meanwhile if its dispatch needs that.
 fn calls_are_served(plugin: &Plugin, dispatch: Dispatch, calls: impl Fn() + Send + Sync) {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -54,8 +54,8 @@ fn calls_are_served(plugin: &Plugin, dispatch: Dispatch, calls: impl Fn() + Send
 
 const MODES: [Dispatch; 3] = [Dispatch::Thread, Dispatch::Pool(2), Dispatch::Pump];
 
-/// A handler was withdrawn, what it had captured panicked when the dispatcher let go of it, and
-/// the dispatcher's thread was gone.
+/// When the dispatcher drops the captures of a withdrawn handler and one of them panics, the dispatcher's thread
+/// lives on.
 #[test]
 fn a_capture_that_panics_ends_no_dispatcher() {
     for dispatch in MODES {
@@ -75,7 +75,7 @@ fn a_capture_that_panics_ends_no_dispatcher() {
             let call = open::<(), u64>(&caller, "Host.Bad");
             calls_are_served(&host, dispatch, || {
                 assert_eq!(call.invoke(()).unwrap(), 2);
-                // Where the last copy is dropped by who withdraws, the panic is his.
+                // If the withdrawing thread drops the last copy, the panic happens there.
                 let _ = catch_unwind(|| drop(bad.lock().unwrap().take()));
                 assert_eq!(good.invoke(()).unwrap(), 1);
                 await_that("it went off", || dropped.load(Ordering::SeqCst) == n);
@@ -85,7 +85,7 @@ fn a_capture_that_panics_ends_no_dispatcher() {
     }
 }
 
-/// A handler panicked with something that panicked in turn when it was dropped.
+/// A handler may panic with a value that panics again when it is dropped: only the call ends.
 #[test]
 fn a_panic_within_a_panic_ends_the_call_and_nothing_else() {
     for dispatch in MODES {
@@ -103,8 +103,8 @@ fn a_panic_within_a_panic_ends_the_call_and_nothing_else() {
     }
 }
 
-/// What a handler had captured called its own plugin when it was dropped, directly: the thread
-/// that dropped it waited for the token that it had itself.
+/// A captured value may call its own plugin directly when it is dropped. The thread that drops it holds no turn then,
+/// for which the call would wait for ever.
 #[test]
 fn a_capture_may_call_its_own_plugin_when_it_is_dropped() {
     for dispatch in MODES {
@@ -135,8 +135,8 @@ fn a_capture_may_call_its_own_plugin_when_it_is_dropped() {
     }
 }
 
-/// A visitor's call found that the gate had changed while it waited for its turn, and dropped the
-/// copy that it had taken, the last one, while it still had the turn.
+/// A visitor's call that finds a changed gate after waiting for its turn drops its copy of the old handler, perhaps
+/// the last one, only after it has given the turn back.
 #[test]
 fn a_visitor_drops_nothing_during_its_turn() {
     let bus = Bus::start(programs!());
@@ -167,7 +167,7 @@ fn a_visitor_drops_nothing_during_its_turn() {
         let last = LastCall(good, told);
         let handler = move || {
             let _is_captured = &last;
-            // From here on the visitor's copy is the last one.
+            // From here on the visitor has the last copy.
             drop(withdrawn.lock().unwrap().take());
             2_u64
         };
@@ -180,8 +180,8 @@ fn a_visitor_drops_nothing_during_its_turn() {
     });
 }
 
-/// A handler had captured its own plugin. The last handle of it went while a thread of the pool
-/// had the look-out, and waited for the others, which waited for the look-out.
+/// A handler may have captured the last handle of its own plugin. Dropping it on a thread of the pool waits for the
+/// other threads, so that thread must not be the one that looks for calls: the others would wait for it.
 #[test]
 fn a_capture_may_be_the_last_handle_of_its_plugin() {
     for dispatch in [Dispatch::Thread, Dispatch::Pool(3)] {
@@ -201,7 +201,7 @@ fn a_capture_may_be_the_last_handle_of_its_plugin() {
     }
 }
 
-/// A plugin was gone while a caller in its process still ran one of its handlers.
+/// Closing a plugin waits for a caller in its process that still runs one of its handlers.
 #[test]
 fn closing_waits_for_visitors() {
     for dispatch in [Dispatch::Thread, Dispatch::Pool(2)] {

@@ -1,4 +1,4 @@
-//! Chains of calls whose middle is slow, large, crowded or given up.
+//! Chains of calls in which a call is slow, has large payloads, competes with many others, or is given up.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,9 +11,9 @@ use callgate_client::{
 use callgate_tests::shorthand::{await_that, open};
 use callgate_tests::{Bus, PATIENCE, programs};
 
-/// A handler waited for a call of its own, and the answer to what came back in the chain found no
-/// room: an extent had to be asked for. When it came, the only thread that could publish the
-/// answer slept in that wait, and the chain hung until its deadline.
+/// The only thread of a plugin publishes a large answer also while a handler further down its stack waits for a call
+/// of its own. The answer needs an extent, which arrives later. A thread that slept through its arrival would leave
+/// the chain waiting until its deadline.
 #[test]
 fn a_large_answer_gets_out_while_its_thread_waits_in_the_chain() {
     for dispatch in [Dispatch::Thread, Dispatch::Pool(2)] {
@@ -35,21 +35,21 @@ fn a_large_answer_gets_out_while_its_thread_waits_in_the_chain() {
     }
 }
 
-/// A call that its caller gives up when its handler runs, and what both know of it.
+/// A call that its caller gives up while its handler runs, and what the two sides share.
 #[derive(Default)]
 struct GivenUp {
-    /// What the caller gives it up by.
+    /// The token by which the caller gives it up.
     token: Mutex<Option<CancelToken>>,
-    /// Whether the handler that must have the plugin for itself is busy.
+    /// Whether the handler that must run alone in its plugin is running.
     is_busy: AtomicBool,
-    /// Whether what comes back beside it is under way.
+    /// Whether the call that comes back is under way.
     comes: AtomicBool,
     /// The number of calls that came back.
     came: AtomicU32,
 }
 
 impl GivenUp {
-    /// Has the plugin for itself, from before something comes back until well after.
+    /// Must run alone in its plugin, from before the call that comes back until well after it.
     fn compute(&self) {
         self.is_busy.store(true, Ordering::SeqCst);
         await_that("something comes back", || self.comes.load(Ordering::SeqCst));
@@ -62,7 +62,7 @@ impl GivenUp {
         self.came.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Is given up as soon as it runs, and comes back when the plugin is busy.
+    /// A handler whose caller gives up as soon as it runs. It calls back when the plugin is busy.
     fn slow(&self, come_back: impl FnOnce()) {
         let token = self.token.lock().expect("no panic").take();
         token.expect("it can be given up").cancel();
@@ -80,9 +80,9 @@ impl GivenUp {
     }
 }
 
-/// Two handlers of one plugin ran at the same time: the first, on a visitor's thread, had called
-/// on, given up after a while and gone on computing; what it had called came back in the chain,
-/// which was let in because "the rest of the chain waits".
+/// Two handlers of one plugin never run at the same time. Here a visitor's handler calls on, gives that call up and
+/// computes. The abandoned call comes back in the same chain, and must not be let in as if the rest of the chain were
+/// waiting.
 fn nothing_comes_in_beside_a_handler_that_gave_up(is_the_same_call: bool) {
     let bus = Bus::start(programs!());
     let a = bus.builder("A").direct_calls(true).connect().unwrap();
@@ -128,15 +128,15 @@ fn nothing_comes_in_beside_the_handler_that_gave_up_itself() {
     nothing_comes_in_beside_a_handler_that_gave_up(true);
 }
 
-/// All chains that a thread began inside its process had the same name, so that what was left of
-/// the last one was let in beside the next.
+/// Each chain that a thread begins inside its process has a name of its own. So calls that are left over from the
+/// last chain are not let in during the next one.
 #[test]
 fn nothing_comes_in_beside_the_next_call_of_the_same_thread() {
     nothing_comes_in_beside_a_handler_that_gave_up(false);
 }
 
-/// What a visitor's handler had called came back to the dispatcher's thread, and has to run there
-/// while the visitor waits: the one without the other is a deadlock.
+/// A call that comes back from a visitor's handler to the dispatcher's thread runs there while the visitor waits. If
+/// it did not run, both would wait for ever.
 #[test]
 fn what_comes_back_runs_while_a_visitor_waits() {
     let bus = Bus::start(programs!());
@@ -153,7 +153,7 @@ fn what_comes_back_runs_while_a_visitor_waits() {
     raw.wait_ready(PATIENCE).unwrap();
     let raw = raw.with_timeout(PATIENCE);
     let back = move || {
-        // Twice, so that the turn is borrowed after it was given back.
+        // Twice, so that the turn is lent again after it was given back.
         (0..2).for_each(|_| raw.loan(8).unwrap().invoke().unwrap());
     };
     let _back = b.provide("B.Back", back).unwrap();
@@ -161,7 +161,7 @@ fn what_comes_back_runs_while_a_visitor_waits() {
     let through = move || -> Result<(), HandlerError> { Ok(back.invoke(())?) };
     let _through = a.provide("A.Through", through).unwrap();
     let through = open::<(), ()>(&visitor, "A.Through");
-    // Each call: all of them take long where there are few processors.
+    // The time limit holds for each call: all of them together take long on few processors.
     let call = || {
         let start = Instant::now();
         through.invoke(()).unwrap();
@@ -175,8 +175,8 @@ fn what_comes_back_runs_while_a_visitor_waits() {
     assert_eq!(depths.load(Ordering::SeqCst), 3 * 2 * 400);
 }
 
-/// Calls of two gates, each within its half, filled all slots of a link; a chain that had to pass
-/// through it found none, and the handlers that held the others up waited for that chain.
+/// Calls to two gates fill all slots of a link that are open to them, each gate within its half. A chain that passes
+/// through the link still finds a slot, so the handlers that wait for that chain go on.
 fn a_crowd_leaves_slots_for_chains(dispatch: Dispatch) {
     let bus = Bus::start(programs!());
     let a = Arc::new(bus.plugin("A"));
@@ -189,7 +189,7 @@ fn a_crowd_leaves_slots_for_chains(dispatch: Dispatch) {
     let came = crowd.clone();
     let hold = move |n: u64| -> Result<u64, HandlerError> {
         came.store(true, Ordering::SeqCst);
-        // Long enough for 64 threads to come.
+        // Long enough for 64 threads to arrive.
         thread::sleep(Duration::from_millis(300));
         let start = Instant::now();
         let answer = far.invoke((n,))?;
@@ -237,8 +237,8 @@ fn a_crowd_leaves_slots_for_chains_in_a_pump() {
     a_crowd_leaves_slots_for_chains(Dispatch::Pump);
 }
 
-/// A process was on two buses, both of which counted their links from 1: a call on one of them seemed to
-/// belong to the chain that was under way on the other, and its handler ran in the middle of that one's.
+/// Two buses in one process may number their links alike. A call on one bus never counts as part of a chain on the
+/// other, so its handler does not run in the middle of that chain's.
 #[test]
 fn chains_of_two_buses_are_two() {
     let buses = [Bus::start(programs!()), Bus::start(programs!())];
@@ -253,7 +253,7 @@ fn chains_of_two_buses_are_two() {
             .unwrap()
     });
     let callers = [buses[0].plugin("C"), buses[1].plugin("C")];
-    // Filled once it can be opened: the first link of each bus is that of its caller.
+    // Set once the gate can be opened: the first link of each bus must be that of its caller.
     let onward = Arc::new(std::sync::OnceLock::<Subscriber<(), ()>>::new());
     let (seen, next) = (is_inside.clone(), onward.clone());
     let outer = move || -> Result<(), HandlerError> {
@@ -272,7 +272,7 @@ fn chains_of_two_buses_are_two() {
     onward.set(open(&x, "Z.Slow")).expect("it is empty");
     let [begins, ends] = [const { AtomicBool::new(false) }; 2];
     thread::scope(|scope| {
-        // One thread serves both, and no other one does any more.
+        // One thread pumps both plugins, and no other thread does.
         scope.spawn(|| {
             for plugin in [&x, &y] {
                 plugin.pump(Instant::now()).unwrap();

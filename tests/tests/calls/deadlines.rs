@@ -10,7 +10,7 @@ use callgate_tests::{Bus, PATIENCE, programs};
 
 use crate::support::{Barrier, SHORT};
 
-/// A late answer that is taken for that of a newer call.
+/// A late answer is dropped, and not taken for the answer of a newer call.
 #[test]
 fn a_late_answer_is_dropped() {
     let bus = Bus::start(programs!());
@@ -31,7 +31,7 @@ fn a_late_answer_is_dropped() {
             !waited || start.elapsed() >= Duration::from_millis(4),
             "it gave up too early"
         );
-        // Unless it came too late to be run at all.
+        // The handler runs unless the call came too late to be begun.
         assert_ne!(
             error.may_have_run(),
             error.message().ends_with("it was not run")
@@ -42,7 +42,7 @@ fn a_late_answer_is_dropped() {
     }
 }
 
-/// A slot or a block that a call which timed out never gives back.
+/// Calls that time out give their slots and blocks back.
 #[test]
 fn calls_that_time_out_give_everything_back() {
     let bus = Bus::start(programs!());
@@ -50,10 +50,10 @@ fn calls_that_time_out_give_everything_back() {
     let caller = bus.plugin("Caller");
     let slow = open::<(u64, Vec<u8>), Vec<u8>>(&caller, "P.Slow");
     let hasty = slow.with_timeout(Duration::from_millis(2));
-    // More of them than there are slots, blocks, or room for their answers.
+    // More calls than there are slots, blocks, or space for their answers.
     let mut failed = 0;
     for n in 0..200 {
-        // A caller that gets no processor finds its answer there after all.
+        // A caller that gets no processor time may find its answer there after all.
         let Err(error) = hasty.invoke((5, pattern(n, 3000))) else {
             continue;
         };
@@ -65,7 +65,7 @@ fn calls_that_time_out_give_everything_back() {
         assert_eq!(error.may_have_run(), ran, "{error}");
     }
     assert!(failed > 100, "only {failed} calls timed out");
-    // All blocks are needed at once, there and back, and all slots.
+    // This needs all blocks at once, in both directions, and all slots.
     let whole = pattern(1, 65_000);
     assert!(slow.invoke((0, whole.clone())).unwrap() == whole);
     thread::scope(|scope| {
@@ -80,7 +80,7 @@ fn calls_that_time_out_give_everything_back() {
     assert!(slow.invoke((0, whole.clone())).unwrap() == whole);
 }
 
-/// A call that is run after its caller has given up: a payment made twice.
+/// A call is not run after its caller has given up: a payment would be made twice.
 #[test]
 fn a_call_whose_deadline_has_passed_is_not_run() {
     let bus = Bus::start(programs!());
@@ -100,7 +100,7 @@ fn a_call_whose_deadline_has_passed_is_not_run() {
         for _ in 0..10 {
             assert_eq!(code(count.with_timeout(SHORT).invoke(())), Code::Timeout);
         }
-        // The provider looks at a coarse clock.
+        // The provider reads a coarse clock.
         thread::sleep(Duration::from_millis(25));
         barrier.open();
         assert_eq!(holding.join().unwrap().unwrap(), [1]);

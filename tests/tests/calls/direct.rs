@@ -1,4 +1,5 @@
-//! Calls between plugins of one process: on the caller's thread, with the arguments as they are.
+//! Calls between plugins of one process: the handler runs on the caller's thread and gets the arguments without
+//! copies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,8 +37,8 @@ impl House {
         }
     }
 
-    /// Begins a call that has found its way and waits for its turn, does something, and gives it
-    /// its turn.
+    /// Begins a call that has found its gate and waits for its turn, runs `change`, and then lets the call have its
+    /// turn.
     fn overtaken(
         &self,
         call: impl FnOnce() -> Result<u32> + Send,
@@ -50,7 +51,7 @@ impl House {
             scope.spawn(|| turn.invoke((vec![1],)).expect("its turn ends"));
             barrier.wait_for(1);
             let call = scope.spawn(call);
-            // Nothing tells that it waits; too short a time would only make the test too easy.
+            // Nothing shows that the call waits. If this time is too short, the test only becomes too easy.
             thread::sleep(Duration::from_millis(100));
             act();
             barrier.open();
@@ -59,8 +60,8 @@ impl House {
     }
 }
 
-/// A gate came back with other types while a call for the old ones was under way: the handler got
-/// an integer's bytes as a float's, and its answer was taken for an integer.
+/// When a gate comes back with other types, a call for the old types that is already under way does not reach the new
+/// handler: it would read an integer's bytes as a float.
 #[test]
 fn a_call_never_reaches_a_handler_of_other_types() {
     let house = House::new(Dispatch::Thread);
@@ -80,7 +81,8 @@ fn a_call_never_reaches_a_handler_of_other_types() {
             );
         },
     );
-    // It was refused, and then the broker was asked why: the number is a number there, too.
+    // The handler was refused, and the library asked the broker why. The call was then made with conversion: the
+    // number arrives as a number.
     assert_eq!(outcome.map_err(|error| error.code()), Ok(14));
     assert!(gate.is_converted());
     drop(second);
@@ -95,8 +97,8 @@ fn a_call_never_reaches_a_handler_of_other_types() {
     assert_eq!(gate.invoke((7,)).unwrap(), 9, "it has its types again");
 }
 
-/// Between plugins of one process only the subscriber's control thread knew that a right was taken
-/// back, and a call that it did not reach in time was run.
+/// When a right is taken back, the provider's side also refuses direct calls. Otherwise a call could run that the
+/// subscriber's control thread has not yet stopped.
 #[test]
 fn a_right_that_is_taken_back_ends_calls_that_are_under_way() {
     let house = House::new(Dispatch::Thread);
@@ -128,7 +130,7 @@ fn a_right_that_is_taken_back_ends_calls_that_are_under_way() {
     assert_eq!(gate.invoke((7,)).unwrap(), 8, "it is allowed again");
 }
 
-/// What was said to be moved was copied through an archive, which nobody noticed.
+/// A direct call moves values of the same type to the handler and does not copy them through an archive.
 #[test]
 fn values_of_the_same_type_are_moved() {
     for mode in MODES {
@@ -163,7 +165,7 @@ struct Note {
     pitch: u16,
 }
 
-/// The same as [`Note`], as another plugin calls it.
+/// Has the shape of [`Note`] and is the type of another plugin.
 #[gate_type]
 #[derive(Clone, Debug, PartialEq)]
 struct Tone {
@@ -171,7 +173,7 @@ struct Tone {
     pitch: u16,
 }
 
-/// A plugin with types of its own could be called from other processes only.
+/// A plugin that declares a type of the same shape under another name can be called directly.
 #[test]
 fn the_same_shape_under_another_name_works() {
     for mode in MODES {
@@ -182,7 +184,7 @@ fn the_same_shape_under_another_name_works() {
         };
         let _gate = house.provider.provide("Provider.Higher", higher).unwrap();
         let higher = open::<(Tone,), Tone>(&house.caller, "Provider.Higher");
-        // What fits a cell, and what does not.
+        // One value that fits a cell, and one that does not.
         for len in [1, 1000] {
             let tone = |pitch| Tone {
                 text: "c".repeat(len),
@@ -194,7 +196,7 @@ fn the_same_shape_under_another_name_works() {
     }
 }
 
-/// A handler that reads its parameter where it lies had nowhere to read it.
+/// A handler that takes a `View` can read an argument of a direct call.
 #[test]
 fn a_view_shows_an_argument_from_this_process() {
     for mode in MODES {
@@ -214,7 +216,7 @@ fn a_view_shows_an_argument_from_this_process() {
     }
 }
 
-/// Calls of plugins that share a process were missing from what `callgate ls` shows.
+/// `callgate ls` counts direct calls for their gate.
 #[test]
 fn direct_calls_are_counted_for_their_gate() {
     for mode in MODES {
@@ -242,7 +244,7 @@ fn direct_calls_are_counted_for_their_gate() {
     }
 }
 
-/// What no link could carry was refused to calls that take none, where their handler wants a view.
+/// A direct call carries an argument that is too large for any link, also if its handler takes a `View`.
 #[test]
 fn direct_calls_carry_what_links_do_not() {
     let house = House::new(Dispatch::Thread);

@@ -11,11 +11,11 @@ use callgate_tests::{Bus, PATIENCE, Process, proc, programs};
 
 use crate::support::{Barrier, Opens, SHORT};
 
-/// A handler's failure that loses its code on the way, or its plugin.
+/// A failing handler's error reaches the caller with its code, and the plugin lives on.
 #[test]
 fn a_failing_handler_says_why_and_lives() {
     let bus = Bus::start(programs!());
-    // The panic hook would print messages that help nobody here.
+    // The panic hook would only print messages that hide those of the test.
     let mut command = bus.peer_command("provider", "P", &[]);
     command.stderr(Stdio::null());
     let mut provider = Process::spawn(command);
@@ -24,7 +24,7 @@ fn a_failing_handler_says_why_and_lives() {
     let fail = open::<(String,), u32>(&caller, "P.Fail");
     let panics = open::<(String,), u32>(&caller, "P.Panic");
     let add = open::<(u64, u64), u64>(&caller, "P.Add");
-    // The second message does not fit a cell; of the third not all is sent.
+    // The second message does not fit a cell. The third is cut short.
     for text in ["no row".to_owned(), "long ".repeat(600), "x".repeat(65_400)] {
         let error = fail.invoke((text.clone(),)).unwrap_err();
         assert_eq!(
@@ -36,7 +36,7 @@ fn a_failing_handler_says_why_and_lives() {
             None => (error.message(), None),
         };
         assert!(text.starts_with(shown), "{error}");
-        // A cut that nobody sees is taken for the end.
+        // The text says how much is missing, so that a cut text is not taken for a whole one.
         let missing = text.len() - shown.len();
         let expected = (missing > 0).then(|| format!("{missing} bytes more)"));
         assert_eq!(mark, expected.as_deref());
@@ -63,8 +63,8 @@ fn a_failing_handler_says_why_and_lives() {
     }
 }
 
-/// Calls that hang when the plugin they went to closes in order; and its gates were said to be there until its last
-/// handler had ended, though nobody could call them any more.
+/// When a plugin closes in order, the calls that it has not answered end. Its gates are withdrawn at once, not only
+/// when its last handler has ended: nobody can call them any more.
 #[test]
 fn a_plugin_that_is_dropped_answers_what_is_left() {
     let bus = Bus::start(programs!());
@@ -85,7 +85,7 @@ fn a_plugin_that_is_dropped_answers_what_is_left() {
     assert_eq!(out.invoke((1, 2)).unwrap(), 3);
     thread::scope(|scope| {
         let opens = Opens(&barrier);
-        // Which threads have begun; what they do next is all that they sleep in.
+        // Which threads have begun their calls. After that they only sleep in them.
         let (begun, begins) = mpsc::channel();
         let expect_asleep = |what: &str, threads: usize| {
             let threads: Vec<u32> = (0..threads)
@@ -105,14 +105,14 @@ fn a_plugin_that_is_dropped_answers_what_is_left() {
             })
             .collect();
         expect_asleep("all calls wait for their answers", 8);
-        // Its providers go with it; a call that is being handled is finished.
+        // Its providers are dropped with it; a call whose handler runs is finished.
         held_gate.keep();
         count_gate.keep();
         let dropping = scope.spawn(move || {
             begun.send(proc::thread_number()).expect("somebody hears");
             drop(provider);
         });
-        // When they are withdrawn the rest of the end follows, in which it sleeps only until the handler has ended.
+        // After the gates are withdrawn the plugin sleeps only until the handler has ended.
         await_that("the gates are gone", || {
             !count.has_function() && !held.has_function()
         });
@@ -130,15 +130,15 @@ fn a_plugin_that_is_dropped_answers_what_is_left() {
     assert!(!count.has_function() && !held.has_function());
     assert_eq!(code(count.invoke(())), Code::NotReady);
 
-    // What the dropped plugin had opened is closed.
+    // Gates that the dropped plugin had opened are closed.
     let error = out.invoke((1, 2)).unwrap_err();
     assert_eq!(error.code(), Code::Closed, "{error}");
     assert!(!error.may_have_run());
     assert_eq!(code(out.wait_ready(SHORT)), Code::Closed);
 }
 
-/// Calls that a handler found while it waited for an answer were queued, and forgotten when the plugin
-/// closed: their callers did not know whether they had run.
+/// Calls that a dispatcher took while a handler waited for an answer are answered when the plugin closes: their
+/// callers learn that they did not run.
 #[test]
 fn a_queued_call_is_answered_when_its_plugin_is_dropped() {
     let bus = Bus::start(programs!());
@@ -184,7 +184,7 @@ fn a_queued_call_is_answered_when_its_plugin_is_dropped() {
             !count.has_function() && !through.has_function()
         });
         expect_asleep("the plugin waits for its dispatcher", 1);
-        // The handler's thread was woken by those calls, and has looked at them.
+        // The calls have woken the handler's thread, and it has looked at them.
         thread::sleep(SHORT);
         drop(opens);
         dropping.join().unwrap();
@@ -198,7 +198,7 @@ fn a_queued_call_is_answered_when_its_plugin_is_dropped() {
     assert_eq!(runs.load(Ordering::SeqCst), 0);
 }
 
-/// A plugin that is closed while one of its own threads waits for an answer, and never gets it.
+/// A plugin that is closed while one of its own threads waits for an answer ends that wait.
 #[test]
 fn a_plugin_that_is_dropped_ends_its_own_calls() {
     let bus = Bus::start(programs!());
@@ -218,7 +218,7 @@ fn a_plugin_that_is_dropped_ends_its_own_calls() {
         }
         barrier.open();
     });
-    // The provider has other callers.
+    // The provider still serves other callers.
     let other = bus.plugin("Other");
     let held = open::<(Vec<u8>,), Vec<u8>>(&other, "P.Held");
     assert_eq!(held.invoke((vec![2],)).unwrap(), [2]);

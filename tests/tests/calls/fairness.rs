@@ -9,7 +9,7 @@ use callgate_client::Dispatch;
 use callgate_tests::shorthand::open;
 use callgate_tests::{Bus, PATIENCE, programs};
 
-/// A gate whose handler hung held every slot of its link, and no other gate could be called.
+/// A gate whose handler hangs takes at most half of a link's slots, so other gates can be called.
 #[test]
 fn a_gate_that_hangs_leaves_half_of_the_slots_to_others() {
     let bus = Bus::start(programs!());
@@ -24,7 +24,7 @@ fn a_gate_that_hangs_leaves_half_of_the_slots_to_others() {
     let _slow = provider
         .provide("Provider.Slow", move |n: u64| {
             came.send(()).unwrap();
-            // One at a time comes through here; the sender's end lets all go.
+            // One call at a time passes here. Dropping the sender releases all of them.
             let _ = gone.lock().unwrap().recv();
             n
         })
@@ -48,8 +48,8 @@ fn a_gate_that_hangs_leaves_half_of_the_slots_to_others() {
     assert!(calls.into_iter().all(|call| call.join().unwrap()));
 }
 
-/// A dispatcher with a thousand quiet links looked at all of them between two calls of a busy one;
-/// now it looks first at those that brought calls lately, which must not keep the quiet ones out.
+/// A dispatcher with a thousand quiet links does not look at all of them between two calls of a busy one. It looks
+/// first at links that had calls lately, and still serves the quiet ones.
 #[test]
 fn busy_links_keep_none_of_many_quiet_ones_waiting() {
     let bus = Bus::start(programs!());
@@ -59,7 +59,7 @@ fn busy_links_keep_none_of_many_quiet_ones_waiting() {
         let _gate = provider.provide("Provider.Next", |n: u64| n + 1).unwrap();
         let callers: Vec<_> = (0..40)
             .map(|n| {
-                // Through a link, although all of them are in this process.
+                // Called through a link, although all plugins are in this process.
                 let caller = bus.builder(&format!("Caller{n}")).direct_calls(false);
                 let caller = caller.connect().unwrap();
                 (open::<(u64,), u64>(&caller, "Provider.Next"), caller)
@@ -69,7 +69,7 @@ fn busy_links_keep_none_of_many_quiet_ones_waiting() {
         thread::scope(|scope| {
             for (gate, _) in &callers[..12] {
                 scope.spawn(|| {
-                    // To an end also where the other side fails.
+                    // The loop ends also if the other side fails.
                     while !stop.load(Ordering::Relaxed) && start.elapsed() < PATIENCE {
                         assert_eq!(gate.invoke((1,)).unwrap(), 2);
                     }

@@ -1,4 +1,4 @@
-//! Gates that come and go, and whose they are.
+//! Gates that come and go, and who owns them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use callgate_tests::{Bus, PATIENCE, programs};
 
 use crate::support::SHORT;
 
-/// A gate that has to be opened again because it was opened before there was a provider.
+/// A gate that was opened before it was provided need not be opened again.
 #[test]
 fn a_gate_may_be_opened_before_it_exists() {
     let bus = Bus::start(programs!());
@@ -45,7 +45,7 @@ fn a_gate_may_be_opened_before_it_exists() {
     });
 }
 
-/// A function where there is only an action, or the reverse.
+/// A function cannot be called as an action, and an action not as a function.
 #[test]
 fn function_and_action_are_two_things() {
     let bus = Bus::start(programs!());
@@ -70,7 +70,7 @@ fn function_and_action_are_two_things() {
         assert!(!error.may_have_run());
     }
 
-    // The other half comes later, and either half goes by itself.
+    // The other half is provided later, and each half is withdrawn separately.
     let action = provider
         .provide_action("P.F", move |by: u32| {
             counted.fetch_add(u64::from(by), Ordering::SeqCst);
@@ -103,7 +103,7 @@ fn function_and_action_are_two_things() {
     assert_eq!(runs.load(Ordering::SeqCst), 10);
 }
 
-/// Two owners of one gate, or one that loses its handler by providing twice.
+/// A gate has one owner, and providing it twice does not replace its handler.
 #[test]
 fn a_gate_has_one_owner() {
     let bus = Bus::start(programs!());
@@ -141,7 +141,7 @@ fn a_gate_has_one_owner() {
         one.invoke(()).is_ok_and(|n| n == 3)
     });
 
-    // The name is free when its owner has ended.
+    // The name is free after its owner has ended.
     provider.close_input();
     provider.wait();
     let mut taken = None;
@@ -155,7 +155,7 @@ fn a_gate_has_one_owner() {
     assert_eq!(add.owner().as_deref(), Some("Second"));
 }
 
-/// Subscribers and providers that were dropped, and count for ever.
+/// Dropped subscribers and providers no longer count.
 #[test]
 fn what_was_dropped_is_forgotten() {
     let bus = Bus::start(programs!());
@@ -178,7 +178,7 @@ fn what_was_dropped_is_forgotten() {
     });
 }
 
-/// A gate was shown with the calls of one that had been in its record before.
+/// A new gate does not show the counts of a gate that used its record on the status page before.
 #[test]
 fn a_gate_in_the_place_of_another_counts_anew() {
     let bus = Bus::start(programs!());

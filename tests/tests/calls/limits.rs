@@ -1,4 +1,4 @@
-//! Limits on the number of a gate's calls that are handled at a time, and the calls that wait because of them.
+//! Limits on how many calls of a gate are handled at a time, and the calls that wait for that.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -23,7 +23,7 @@ const MODES: [Dispatch; 4] = [
     Dispatch::Pump,
 ];
 
-/// The number of handlers under way, and the highest number so far.
+/// How many handlers run, and the most that have run at the same time.
 #[derive(Default)]
 struct Counted {
     now: AtomicUsize,
@@ -50,7 +50,7 @@ fn serve(bus: &Bus, name: &str, (dispatch, direct): (Dispatch, bool)) -> Pumped 
     Pumped::new(builder.connect().expect("the bus"), dispatch)
 }
 
-/// A gate whose calls take so many milliseconds.
+/// A gate whose calls take this many milliseconds.
 fn slow(plugin: &Plugin, gate: &str) -> (Arc<Counted>, Provider) {
     let counted = Arc::<Counted>::default();
     let own = counted.clone();
@@ -70,7 +70,7 @@ fn p99(quick: &Subscriber<(u64,), u64>) -> Duration {
     took[took.len() * 99 / 100]
 }
 
-/// Every call of the other gates timed out, because all threads were in the slow one.
+/// A slow gate with many calls leaves a thread of the pool to other gates, whose calls would otherwise time out.
 #[test]
 fn a_slow_gate_leaves_a_thread_of_the_pool_to_others() {
     let bus = Bus::start(programs!());
@@ -89,14 +89,14 @@ fn a_slow_gate_leaves_a_thread_of_the_pool_to_others() {
         for n in 0..48 {
             let (slow, stop) = (&slow[n % 2], &stop);
             scope.spawn(move || {
-                // To an end also where the other side fails.
+                // The loop ends also if the other side fails.
                 while !stop.load(Ordering::Relaxed) && start.elapsed() < PATIENCE {
                     slow.invoke((50,)).unwrap();
                 }
             });
         }
         await_that("the slow gate has what it may have", || counted.most() == 2);
-        // A second is a thousand times what it takes.
+        // One second is a thousand times what the call takes.
         let quick = quick.with_timeout(Duration::from_secs(1));
         let beside = p99(&quick);
         stop.store(true, Ordering::Relaxed);
@@ -105,7 +105,7 @@ fn a_slow_gate_leaves_a_thread_of_the_pool_to_others() {
     assert_eq!(counted.most(), 2);
 }
 
-/// Of two gates, the one with many calls in the queue had them all run before the other's first.
+/// Of two gates with queued calls, each gets its turn: the one with many calls does not run all of them first.
 #[test]
 fn queued_calls_are_run_in_turn_by_gate_and_in_order() {
     let bus = Bus::start(programs!());
@@ -147,7 +147,7 @@ fn queued_calls_are_run_in_turn_by_gate_and_in_order() {
             gate.with_timeout(PATIENCE)
         });
         let outer = open::<(), ()>(&caller, "Provider.Outer");
-        // Threads of a pool are all inside handlers that wait, too.
+        // All threads of a pool are inside handlers that wait, too.
         let threads = match dispatch {
             Dispatch::Pool(threads) => threads,
             _ => 1,
@@ -167,7 +167,7 @@ fn queued_calls_are_run_in_turn_by_gate_and_in_order() {
                 .map(|n| many.send(&n.to_le_bytes()).unwrap())
                 .collect();
             sent.extend((100..103_u64).map(|n| few.send(&n.to_le_bytes()).unwrap()));
-            // The waiting handler takes them from the ring.
+            // The waiting handler takes the calls from the ring.
             thread::sleep(SHORT);
             drop(go);
             for call in held {
@@ -191,13 +191,14 @@ fn queued_calls_are_run_in_turn_by_gate_and_in_order() {
     }
 }
 
-/// A gate that cannot bear two calls at a time had to lock, and its waiting calls took all threads.
+/// No more calls run at a time than the gate's limit allows. Its handlers need no lock for that, and waiting calls
+/// hold no thread.
 #[test]
 fn no_more_calls_run_than_a_gate_says_through_links_and_directly() {
     let bus = Bus::start(programs!());
     for limit in [1, 2] {
         for dispatch in MODES {
-            // The test's threads are visitors, and processes call through links.
+            // The threads of the test are visitors; the other processes call through links.
             let provider = serve(&bus, "S", (dispatch, true));
             let (counted, own) = (Arc::<Counted>::default(), Arc::<AtomicUsize>::default());
             let (counts, at) = (counted.clone(), own.clone());
@@ -205,7 +206,7 @@ fn no_more_calls_run_than_a_gate_says_through_links_and_directly() {
             provider.set_gate_options("S.Add", options).unwrap();
             let add = move |a: u64, b: u64| {
                 counts.run(|| {
-                    // Some give others the time to come in.
+                    // Some handlers sleep, so that others could begin meanwhile.
                     if at.fetch_add(1, Ordering::Relaxed) % 8 == 0 {
                         thread::sleep(Duration::from_micros(100));
                     }
@@ -226,7 +227,7 @@ fn no_more_calls_run_than_a_gate_says_through_links_and_directly() {
                     });
                 }
             });
-            // Others than the visitors had their share, too.
+            // The other processes are served besides the visitors.
             await_that("processes are answered", || {
                 counted.all.load(Ordering::SeqCst) > 1_200
             });
@@ -240,7 +241,7 @@ fn no_more_calls_run_than_a_gate_says_through_links_and_directly() {
     }
 }
 
-/// A → B → A stood still until the deadline: the second call of A's gate waited for the first.
+/// A calls B, and B calls the gate of A that has one call at a time: the second call does not wait for the first.
 #[test]
 fn a_call_that_comes_back_to_its_gate_does_not_wait_for_itself() {
     let bus = Bus::start(programs!());
@@ -281,7 +282,8 @@ fn a_call_that_comes_back_to_its_gate_does_not_wait_for_itself() {
     }
 }
 
-/// A visitor of a gate that was full waited without end, or was not told that the gate had gone.
+/// A visitor that waits for a full gate stops waiting at its deadline, when its token is cancelled, and when the gate
+/// is withdrawn.
 #[test]
 fn a_visitor_waits_until_its_deadline_its_token_or_the_gate_s_end() {
     let bus = Bus::start(programs!());
@@ -320,7 +322,7 @@ fn a_visitor_waits_until_its_deadline_its_token_or_the_gate_s_end() {
     });
 }
 
-/// A plugin that closed waited for visitors that waited for one of its gates.
+/// A plugin closes also while visitors wait for one of its gates.
 #[test]
 fn a_plugin_closes_while_visitors_wait_for_its_gate() {
     let bus = Bus::start(programs!());
@@ -328,7 +330,7 @@ fn a_plugin_closes_while_visitors_wait_for_its_gate() {
         let provider = serve(&bus, "Provider", (dispatch, true));
         let one = GateOptions::new().limit(1);
         provider.set_gate_options("Provider.Later", one).unwrap();
-        // Left for later, it holds no turn and no thread.
+        // A call that is answered later holds no turn and no thread.
         let (held, holding) = mpsc::channel::<Responder>();
         let signature = signature_of::<(), ()>();
         let keep = move |_: callgate_client::Context<'_>, _: &[u8], responder| {
@@ -355,7 +357,7 @@ fn a_plugin_closes_while_visitors_wait_for_its_gate() {
     }
 }
 
-/// A limit that was raised left those waiting that were in the queue.
+/// When a limit is raised, calls that wait in the queue begin.
 #[test]
 fn a_limit_may_change_while_calls_wait() {
     let bus = Bus::start(programs!());

@@ -1,4 +1,4 @@
-//! Limited gates whose calls, callers or plugins end while others wait: nothing keeps a permit for ever.
+//! Limited gates whose calls, callers or plugins end while others wait: no permit is lost.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -11,7 +11,7 @@ use callgate_tests::{Bus, PATIENCE, programs};
 
 use crate::support::SHORT;
 
-/// A gate whose handlers stand still until they are told to go on: `came` of them are or were inside.
+/// A gate whose handlers wait until they are released. `came` counts the handlers that have begun.
 struct Held {
     came: Arc<AtomicUsize>,
     go: mpsc::Sender<()>,
@@ -32,7 +32,7 @@ impl Held {
         Held { came, go, provider }
     }
 
-    /// The same of a gate that has one call at a time.
+    /// The same for a gate that has one call at a time.
     fn alone(plugin: &Plugin, gate: &str) -> Held {
         let one = GateOptions::new().limit(1);
         plugin.set_gate_options(gate, one).unwrap();
@@ -53,7 +53,7 @@ fn plugin(bus: &Bus, name: &str, (dispatch, direct): (Dispatch, bool)) -> Plugin
     builder.connect().unwrap()
 }
 
-/// A gate with one call at a time was dead after its handler had panicked.
+/// A handler that panics gives its permit back, so a gate with one call at a time can still be called.
 #[test]
 fn a_handler_that_panics_gives_its_permit_back() {
     let bus = Bus::start(programs!());
@@ -87,7 +87,7 @@ fn a_handler_that_panics_gives_its_permit_back() {
     }
 }
 
-/// What a dead caller had left in the queue of a limited gate kept others out, or was run for nobody.
+/// Queued calls of a caller that died are not run, and do not keep other calls waiting.
 #[test]
 fn calls_of_a_caller_that_died_in_the_queue_are_not_run() {
     let bus = Bus::start(programs!());
@@ -102,7 +102,7 @@ fn calls_of_a_caller_that_died_in_the_queue_are_not_run() {
             let dying = [0, 1, 2].map(|n| bus.peer("caller", &format!("Dying{n}"), &["P"]));
             thread::sleep(SHORT);
             dying.into_iter().for_each(callgate_tests::Process::kill);
-            // Their links have ended, and the provider has heard it.
+            // The links of the dead callers have ended, and the provider has noticed that.
             let last = scope.spawn(|| add.invoke((3, 4)));
             thread::sleep(4 * SHORT);
             assert_eq!(held.came(), 1, "more than one at a time");
@@ -115,7 +115,7 @@ fn calls_of_a_caller_that_died_in_the_queue_are_not_run() {
     }
 }
 
-/// The caller of a call under way died, and its permit with it.
+/// If a caller dies, its call keeps its permit until the handler has ended.
 #[test]
 fn a_call_whose_caller_died_counts_until_its_handler_has_ended() {
     let bus = Bus::start(programs!());
@@ -129,12 +129,12 @@ fn a_call_whose_caller_died_counts_until_its_handler_has_ended() {
     let hasty = add.with_timeout(4 * SHORT);
     let error = hasty.invoke((1, 2)).unwrap_err();
     assert_eq!((error.code(), held.came()), (Code::Timeout, 1));
-    // The hasty one may run yet, if the provider's clock ticks later.
+    // The call with the short timeout may still run if the provider's coarse clock is behind.
     (0..3).for_each(|_| held.go.send(()).unwrap());
     assert_eq!(add.invoke((1, 2)).unwrap(), 3);
 }
 
-/// A plugin that closed left those waiting whose calls had not begun, because their gate was full.
+/// A plugin that closes answers the calls that have not begun because their gate was full.
 #[test]
 fn a_plugin_that_closes_answers_the_calls_in_its_queues() {
     let bus = Bus::start(programs!());
@@ -150,7 +150,7 @@ fn a_plugin_that_closes_answers_the_calls_in_its_queues() {
             thread::sleep(SHORT);
             let closing = scope.spawn(|| drop(provider));
             await_that("it is closing", || !add.has_function());
-            // It waits for the handler that is under way.
+            // Closing waits for the handler that runs.
             held.go.send(()).unwrap();
             for call in queued {
                 let error = call.join().unwrap().unwrap_err();
@@ -163,7 +163,7 @@ fn a_plugin_that_closes_answers_the_calls_in_its_queues() {
     }
 }
 
-/// A gate that was withdrawn and came back forgot the calls of its first life that ran on.
+/// A gate that is withdrawn and provided again still counts the calls of its first life that have not ended.
 #[test]
 fn a_gate_that_comes_back_counts_the_calls_that_run_on() {
     let bus = Bus::start(programs!());
@@ -198,7 +198,7 @@ fn a_gate_that_comes_back_counts_the_calls_that_run_on() {
     }
 }
 
-/// A visitor timed out at a gate that its own handlers kept others from, and nothing said so.
+/// A visitor times out because its own handler keeps a gate from others: the error says so.
 #[test]
 fn a_visitor_that_waited_in_vain_says_what_it_kept_meanwhile() {
     let bus = Bus::start(programs!());
@@ -229,7 +229,7 @@ fn a_visitor_that_waited_in_vain_says_what_it_kept_meanwhile() {
     });
 }
 
-/// Calls in the queue of a gate that was withdrawn waited until the handler of another one had ended.
+/// When a gate is withdrawn, its queued calls are refused at once, even while the handler of another gate runs.
 #[test]
 fn calls_in_the_queue_of_a_gate_that_is_withdrawn_are_refused() {
     let bus = Bus::start(programs!());

@@ -1,4 +1,4 @@
-//! More calls than there is room for.
+//! More calls than there is space for.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -10,7 +10,7 @@ use callgate_tests::{Bus, programs};
 
 use crate::support::{Barrier, SHORT};
 
-/// A 65th call that overwrites the first, or waits for ever.
+/// A 65th call neither overwrites the first nor waits for ever.
 #[test]
 fn more_calls_than_slots_are_overloaded_and_then_all_is_well() {
     let bus = Bus::start(programs!());
@@ -26,7 +26,7 @@ fn more_calls_than_slots_are_overloaded_and_then_all_is_well() {
             let held = &held;
             scope.spawn(move || {
                 let bytes = pattern(n, 16);
-                // Those beyond the 32nd, half of the link's, wait for a slot, and get one.
+                // Calls beyond the 32nd, half of the link's slots, wait for a slot and get one.
                 assert_eq!(held.invoke((bytes.clone(),)).unwrap(), bytes);
             });
         }
@@ -50,8 +50,8 @@ fn more_calls_than_slots_are_overloaded_and_then_all_is_well() {
     }
 }
 
-/// A payload that found the outbox's blocks full and waited for its blocks, or got those of another
-/// call, although there could be an extent for it.
+/// A payload that finds the outbox's blocks full goes into an extent. It does not wait for blocks, and gets no blocks
+/// of another call.
 #[test]
 fn a_full_payload_area_is_no_limit() {
     let bus = Bus::start(programs!());
@@ -73,7 +73,7 @@ fn a_full_payload_area_is_no_limit() {
     });
 }
 
-/// An answer that goes to the wrong thread, or is torn by a neighbour's.
+/// Each of many threads that share a subscriber gets its own answer, complete.
 #[test]
 fn many_threads_share_a_subscriber() {
     let bus = Bus::start(programs!());
@@ -104,7 +104,7 @@ fn many_threads_share_a_subscriber() {
     });
 }
 
-/// Large results for many callers at once, which are refused although everybody reads them.
+/// Large results for many callers at once wait for space, and are not refused as long as the callers read them.
 #[test]
 fn large_results_wait_for_room() {
     let bus = Bus::start(programs!());
@@ -114,7 +114,7 @@ fn large_results_wait_for_room() {
     let slow = open::<(u64, Vec<u8>), Vec<u8>>(&caller, "P.Slow");
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        // One who never waits for its answers: they must not stay in the way.
+        // This caller never waits for its answers. They must not keep space from the others.
         let careless = slow.with_timeout(Duration::from_millis(1));
         let over = &is_over;
         let careless = scope.spawn(move || {
@@ -142,7 +142,7 @@ fn large_results_wait_for_room() {
     });
 }
 
-/// An answer that waits for room while the provider sleeps, and nobody wakes it.
+/// A sleeping provider wakes up when an answer that waits for space gets some.
 #[test]
 fn a_sleeping_provider_hears_of_room() {
     let bus = Bus::start(programs!());
@@ -157,7 +157,7 @@ fn a_sleeping_provider_hears_of_room() {
         .unwrap();
     let caller = bus.plugin("Caller");
     let large = open::<(u64,), Vec<u8>>(&caller, "P.Large");
-    // Nothing else happens until both have their answers: no other call wakes the provider.
+    // Until both have their answers there is no other call that could wake the provider.
     let (round, failed) = (std::sync::Barrier::new(2), AtomicU64::new(0));
     thread::scope(|scope| {
         for thread in 0..2 {
@@ -168,7 +168,7 @@ fn a_sleeping_provider_hears_of_room() {
                     let seed = thread * 1000 + n;
                     let answer = large.invoke((seed,));
                     let is_right = answer.is_ok_and(|bytes| bytes == pattern(seed, 40_000));
-                    // Not in this thread alone, which would leave the other one waiting.
+                    // A failed assertion here would end this thread alone, and the other would wait for ever.
                     failed.fetch_add(u64::from(!is_right), Ordering::SeqCst);
                     round.wait();
                     if failed.load(Ordering::SeqCst) > 0 {

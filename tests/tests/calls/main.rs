@@ -1,5 +1,5 @@
-//! Calls between plugins, as their users make them: right answers, and the right error for
-//! everything that can go wrong while both sides live.
+//! Calls between plugins as users make them: right answers, and the right error for everything that can go wrong
+//! while both sides live.
 #![forbid(unsafe_code)]
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Where handlers run: chains of calls, pools and pumps; between plugins that call each other
-//! through shared memory, and directly.
+//! Where handlers run: chains of calls, pools and pumps, between plugins that call each other through shared memory
+//! and directly.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ fn plugin(bus: &Bus, name: &str, (dispatch, direct): (Dispatch, bool)) -> Arc<Pl
     Arc::new(builder.connect().expect("connecting"))
 }
 
-/// Pumps until the flag is set, on a thread of its own; for the others nothing is to be done.
+/// Pumps on a thread of its own until the flag is set. Other dispatches need nothing.
 fn pumped(
     plugin: &Arc<Plugin>,
     dispatch: Dispatch,
@@ -36,7 +36,7 @@ fn pumped(
     })
 }
 
-/// A gate that calls the other one with one less, down to zero.
+/// A gate that calls the other one with its argument less one, until that is zero.
 fn ladder(plugin: &Arc<Plugin>, own: &str, other: &str) -> Provider {
     let next = plugin.subscriber::<(u64,), u64>(other).expect("opening");
     let step = move |context: Context<'_>, n: u64| -> Result<u64, HandlerError> {
@@ -51,7 +51,7 @@ fn ladder(plugin: &Arc<Plugin>, own: &str, other: &str) -> Provider {
     plugin.provide(own, step).expect("providing")
 }
 
-/// A called B, B called A, and both waited for each other until the deadline.
+/// A calls B, and B calls A: neither waits for ever, in every mode.
 fn mutual_recursion_goes_60_deep_in_every_mode_and_no_deeper_than_64(direct: bool) {
     for (one, two) in MODES
         .iter()
@@ -68,7 +68,7 @@ fn mutual_recursion_goes_60_deep_in_every_mode_and_no_deeper_than_64(direct: boo
         );
         let stop = Arc::new(AtomicBool::new(false));
         let pumps = [pumped(&a, one, &stop), pumped(&b, two, &stop)];
-        // A had this open before B provided it, and is told a moment after `provide` returns.
+        // A had this gate open before B provided it, and learns of it shortly after `provide` returns.
         let _told = open::<(u64,), u64>(&a, "B.Step");
         let from_outside = bus.plugin("C");
         let step = open::<(u64,), u64>(&from_outside, "A.Step");
@@ -87,7 +87,7 @@ fn mutual_recursion_goes_60_deep_in_every_mode_and_no_deeper_than_64(direct: boo
     }
 }
 
-/// A frame-driven host called a gate between two frames; the gate called back, and nobody pumped.
+/// A pump that waits for a call between two frames runs a handler that the called gate calls back.
 fn who_pumps_serves_its_own_chain_while_it_waits(direct: bool) {
     let bus = Bus::start(programs!());
     let host = plugin(&bus, "Host", (Dispatch::Pump, direct));
@@ -111,7 +111,7 @@ fn who_pumps_serves_its_own_chain_while_it_waits(direct: bool) {
     assert_eq!(draw.invoke(()).unwrap(), (14));
 }
 
-/// A pump that ran handlers on another thread, or that slept past its deadline.
+/// A pump runs handlers on its own thread, and returns at its deadline.
 fn a_pump_serves_on_its_own_thread_and_until_its_deadline(direct: bool) {
     let bus = Bus::start(programs!());
     let host = plugin(&bus, "Host", (Dispatch::Pump, direct));
@@ -139,7 +139,7 @@ fn a_pump_serves_on_its_own_thread_and_until_its_deadline(direct: bool) {
     assert_eq!(error.code(), Code::InvalidArgument);
 }
 
-/// A pool whose threads waited for one another.
+/// A pool runs handlers at the same time: its threads do not wait for each other.
 fn a_pool_runs_handlers_side_by_side(direct: bool) {
     let bus = Bus::start(programs!());
     let host = plugin(&bus, "Host", (Dispatch::Pool(3), direct));
@@ -167,8 +167,8 @@ fn a_pool_runs_handlers_side_by_side(direct: bool) {
     assert_eq!(threads.lock().unwrap().len(), 3);
 }
 
-/// A handler ran on the dispatcher's thread and another on a caller's, at the same time; or one of
-/// the two sides got no turn.
+/// Handlers on the dispatcher's thread and on callers' threads take turns: two never run at the same time, and both
+/// sides get turns.
 fn handlers_of_one_plugin_take_turns(direct: bool) {
     for dispatch in [Dispatch::Thread, Dispatch::Pump] {
         let bus = Bus::start(programs!());
@@ -202,7 +202,7 @@ fn handlers_of_one_plugin_take_turns(direct: bool) {
     }
 }
 
-/// A handler that closed its own plugin waited for itself.
+/// A handler may close its own plugin, which does not wait for that handler.
 fn a_handler_may_close_its_own_plugin(direct: bool) {
     for dispatch in [Dispatch::Thread, Dispatch::Pool(2)] {
         let bus = Bus::start(programs!());
@@ -214,7 +214,7 @@ fn a_handler_may_close_its_own_plugin(direct: bool) {
         let caller = bus.plugin("Caller");
         let close = open::<(), ()>(&caller, "Host.Close");
         *own.lock().unwrap() = Some(host);
-        // It ran; whether its answer gets out before the link goes is open.
+        // The handler ran. Whether its answer arrives before the link ends is open.
         if let Err(error) = close.invoke(()) {
             assert_eq!(error.code(), Code::ProviderGone);
         }
@@ -223,7 +223,7 @@ fn a_handler_may_close_its_own_plugin(direct: bool) {
     }
 }
 
-/// A caller that could not give up before its deadline, and a handler that worked for nobody.
+/// A caller can give up before its deadline by a token, and the handler sees that.
 fn a_token_ends_the_wait_and_shows_in_the_handler(direct: bool) {
     let bus = Bus::start(programs!());
     let host = plugin(&bus, "Host", (Dispatch::Thread, direct));
@@ -259,8 +259,7 @@ fn a_token_ends_the_wait_and_shows_in_the_handler(direct: bool) {
     );
 }
 
-/// A gate moved into the caller's process, and its subscribers went on calling a provider that was
-/// no longer there; or back.
+/// When a gate moves into the caller's process or out of it, its subscribers call the new provider.
 #[test]
 fn a_gate_may_move_into_this_process_and_out_again() {
     let bus = Bus::start(programs!());
@@ -286,7 +285,7 @@ fn a_gate_may_move_into_this_process_and_out_again() {
     }
 }
 
-/// Each behaviour, between plugins as if they were processes of their own, and directly.
+/// Each behaviour, once over links as between processes, and once with direct calls.
 macro_rules! both {
     ($($name:ident,)*) => {
         mod through_links {

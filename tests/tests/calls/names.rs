@@ -1,4 +1,4 @@
-//! Names, and how a bus is joined.
+//! Names, and how a plugin joins a bus.
 
 use callgate_client::{Code, Plugin};
 use callgate_tests::shorthand::{await_that, code, open};
@@ -6,7 +6,7 @@ use callgate_tests::{Bus, programs};
 
 use crate::support::SHORT;
 
-/// Two plugins of one name, or a name that stays taken when its plugin is gone.
+/// Two plugins cannot have one name, and the name is free when its plugin is gone.
 #[test]
 fn a_name_is_taken_while_its_plugin_lives() {
     let bus = Bus::start(programs!());
@@ -30,7 +30,7 @@ fn a_name_is_taken_while_its_plugin_lives() {
     });
 }
 
-/// A name that breaks listings and logs, or a message too long for its record.
+/// Names that would break listings and logs are refused, and long messages still fit their records.
 #[test]
 fn impossible_names_are_refused() {
     let bus = Bus::start(programs!());
@@ -64,14 +64,14 @@ fn impossible_names_are_refused() {
         code(bus.builder("Other").version("1".repeat(100_000)).connect()),
         Code::InvalidArgument
     );
-    // Nothing of that hurt the session, and other names are free.
+    // The refusals do not end the session, and other names are accepted.
     let odd = "Größe / Ø 名 🎛";
     let _kept = plugin.provide(odd, || 1_u8).unwrap();
     let other = bus.builder(odd).connect().unwrap();
     assert_eq!(open::<(), u8>(&other, odd).invoke(()).unwrap(), 1);
 }
 
-/// A bus that cannot be joined, and does not say why.
+/// An error of connecting says what is wrong.
 #[test]
 fn connecting_says_what_is_wrong() {
     let directory = tempfile::TempDir::new().unwrap();
@@ -89,7 +89,7 @@ fn connecting_says_what_is_wrong() {
     let error = at(&long).unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument);
     assert!(error.message().contains("107"), "{error}");
-    // Something that is no socket, and a socket whose broker was killed.
+    // A file that is no socket, and a socket whose broker was killed.
     let file = directory.path().join("file");
     std::fs::write(&file, "").unwrap();
     assert_eq!(code(at(&file)), Code::BrokerGone);
@@ -97,7 +97,7 @@ fn connecting_says_what_is_wrong() {
     bus.kill_broker();
     assert!(bus.socket().exists());
     assert_eq!(code(bus.builder("Plugin").connect()), Code::BrokerGone);
-    // Somebody who accepts and says nothing.
+    // A socket that accepts connections and never answers.
     let mute = directory.path().join("mute");
     let listener = nix::sys::socket::socket(
         nix::sys::socket::AddressFamily::Unix,

@@ -1,4 +1,4 @@
-//! Calls of one's own gates, and calls out of handlers.
+//! Calls to a plugin's own gates, and calls that handlers make.
 
 use std::sync::Arc;
 use std::thread;
@@ -7,7 +7,7 @@ use callgate_client::{Code, Context, HandlerError, Result, View};
 use callgate_tests::shorthand::{open, pattern};
 use callgate_tests::{Bus, programs};
 
-/// A plugin that cannot use its own gates.
+/// A plugin can call its own gates.
 #[test]
 fn a_plugin_may_call_its_own_gate() {
     let bus = Bus::start(programs!());
@@ -29,7 +29,7 @@ fn a_plugin_may_call_its_own_gate() {
     .join()
     .unwrap();
 
-    // A handler that waits for its own plugin serves itself.
+    // A handler that waits for its own plugin serves the call itself.
     let recursion = open::<(u64,), u64>(&plugin, "Own.Double");
     let _deep = plugin
         .provide("Own.Deep", move |n: u64| -> Result<u64, HandlerError> {
@@ -42,7 +42,7 @@ fn a_plugin_may_call_its_own_gate() {
     assert_eq!(double.invoke((4,)).unwrap(), 8);
 }
 
-/// A handler that calls on, and deadlocks or mixes the two calls up.
+/// A handler may call another plugin: the two calls neither deadlock nor get each other's answers.
 #[test]
 fn a_handler_may_call_another_plugin() {
     let bus = Bus::start(programs!());
@@ -58,7 +58,7 @@ fn a_handler_may_call_another_plugin() {
                         bytes: View<'_, Vec<u8>>|
           -> Result<(u64, Vec<u8>, String), HandlerError> {
         let echoed = echo.invoke((bytes.to_vec(),))?;
-        // And back into the caller, whose dispatcher is free.
+        // This calls back into the caller, whose dispatcher is free.
         let sum = add.invoke((n, base.invoke(())?))?;
         Ok((sum, echoed, context.caller().name().to_owned()))
     };
@@ -69,7 +69,7 @@ fn a_handler_may_call_another_plugin() {
         let answer = through.invoke((n, bytes.clone())).unwrap();
         assert!(answer == (n + 100, bytes, "A".to_owned()), "call {n}");
     }
-    // The failure of the far one is the middle one's, with the bus's code.
+    // The middle plugin passes on the failure of the far one, with its code.
     far.kill();
     let error = through.invoke((1, vec![])).unwrap_err();
     assert_eq!(error.code(), Code::HandlerError);

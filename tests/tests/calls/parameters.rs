@@ -1,4 +1,4 @@
-//! What goes in and comes out, of every type, and who is told to have asked.
+//! Parameters and results of every type, and who a handler sees as its caller.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,7 +46,7 @@ fn pair<M: 'static>(bus: &Bus, gate: &str, handler: impl Handler<M>) -> [Plugin;
     [provider, bus.plugin("Caller")]
 }
 
-/// Parameters that are lost, swapped or misread somewhere between the two sides.
+/// Up to a few parameters arrive complete and in their order.
 #[test]
 fn no_parameter_or_a_few_arrive() {
     let bus = Bus::start(programs!());
@@ -65,7 +65,7 @@ fn no_parameter_or_a_few_arrive() {
     assert_eq!(two.invoke((note(), 9)).unwrap(), "Größe 0.25 65535 9");
 }
 
-/// An enum's variant that is taken for another, or a context that takes a parameter's place.
+/// Every variant of an enum arrives as itself, and a context does not take the place of a parameter.
 #[test]
 fn every_variant_arrives_behind_a_context() {
     let bus = Bus::start(programs!());
@@ -94,7 +94,7 @@ fn every_variant_arrives_behind_a_context() {
     }
 }
 
-/// A number that is cut, or loses its sign.
+/// Numbers of every width arrive whole and with their sign.
 #[test]
 fn scalars_of_every_width_arrive() {
     let bus = Bus::start(programs!());
@@ -173,7 +173,7 @@ fn eight(
     format!("{a}|{}|{c}|{d:?}|{e:?}|{f}|{}|{h}", *b, g.title)
 }
 
-/// A type inside a type, or the last of many parameters, that does not arrive.
+/// Nested types and the last of many parameters arrive, as values and as views.
 #[test]
 fn many_parameters_arrive_owned_and_viewed() {
     let bus = Bus::start(programs!());
@@ -217,13 +217,13 @@ fn many_parameters_arrive_owned_and_viewed() {
     assert_eq!(answer, "a|b|3|[4]|[5, 6]|-7|Größe|3");
 }
 
-/// An action that is taken for a function, does not run, or sends its result after all.
+/// An action runs, is not called as a function, and sends no result.
 #[test]
 fn an_action_runs_and_tells_only_that_it_is_done() {
     let bus = Bus::start(programs!());
     let provider = bus.peer("provider", "P", &[]);
     let caller = bus.plugin("Caller");
-    // The action takes a number and the function none: one gate, opened with either's types.
+    // The action takes a number and the function nothing. It is one gate, opened with the types of each half.
     let action = open::<(u64,), ()>(&caller, "P.Note");
     let function = open::<(), u64>(&caller, "P.Note");
     for n in 1..=100 {
@@ -233,7 +233,7 @@ fn an_action_runs_and_tells_only_that_it_is_done() {
     assert_eq!(code(action.invoke((1,))), Code::LengthMismatch);
     assert_eq!(code(function.invoke_action(())), Code::LengthMismatch);
 
-    // What an action returns goes nowhere, and need not fit anywhere.
+    // The return value of an action is dropped, so it may have any size.
     let own = bus.plugin("Own");
     let ran = Arc::new(AtomicU64::new(0));
     let counted = ran.clone();
@@ -250,7 +250,7 @@ fn an_action_runs_and_tells_only_that_it_is_done() {
     drop(provider);
 }
 
-/// One plugin that is taken for another: calls of several are served by one thread.
+/// A context names the right caller and gate, although one thread serves calls of several plugins.
 #[test]
 fn a_context_names_the_caller_and_the_gate() {
     let bus = Bus::start(programs!());
@@ -258,7 +258,7 @@ fn a_context_names_the_caller_and_the_gate() {
     let own = bus.plugin("Own");
     let who = |context: Context<'_>| {
         let caller = context.caller();
-        // Deadlines travel in ticks of a millisecond, and the coarse clock has its own.
+        // Deadlines are sent in ticks of about a millisecond, and the coarse clock has ticks of its own.
         let most = PATIENCE + Duration::from_millis(50);
         assert!(context.remaining() <= most && !context.deadline_passed());
         (

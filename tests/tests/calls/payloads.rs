@@ -1,4 +1,4 @@
-//! Payloads of every size, and those that are too large.
+//! Payloads of every size, including those that are too large.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,10 +8,10 @@ use callgate_layout::payload::MAX_EXTENT_LEN;
 use callgate_tests::shorthand::{open, pattern};
 use callgate_tests::{Bus, programs};
 
-/// Bytes of the longest archive; a vector's has 8 beside its own.
+/// The most bytes of an archive. A vector's archive has 8 more bytes than its contents.
 const MOST: u32 = MAX_EXTENT_LEN;
 
-/// A byte too few or too many where a payload just fits a cell, a block or all blocks.
+/// Payloads whose size is just below, at and above that of a cell, a block and all blocks arrive whole.
 #[test]
 fn payloads_of_every_size_pass_both_ways() {
     let bus = Bus::start(programs!());
@@ -31,7 +31,7 @@ fn payloads_of_every_size_pass_both_ways() {
     let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
     let sum = open::<(Vec<u8>, u64), bool>(&caller, "Own.Sum");
     let make = open::<(u64, u32), Vec<u8>>(&caller, "Own.Make");
-    // An archived vector takes 8 bytes beside its own, so cells and blocks end 8 bytes earlier.
+    // The archive of a vector has 8 more bytes than its contents, so cells and blocks are full 8 bytes earlier.
     let few = (0..=2).chain(86..=130).chain(1000..=1040);
     let many = (2040..=2056).chain([3000, 8192, 32 << 10, (64 << 10) - 8, (64 << 10) - 7]);
     let many = many.chain([70_000, (1 << 20) - 8, (1 << 20) - 7, 2_000_000]);
@@ -52,7 +52,7 @@ fn payloads_of_every_size_pass_both_ways() {
     }
 }
 
-/// Arguments that do not fit and are sent in part, or take the link down with them.
+/// Arguments that are too large are refused: nothing is sent, and the link lives on.
 #[test]
 fn arguments_that_are_too_large_are_refused_and_nothing_is_sent() {
     let bus = Bus::start(programs!());
@@ -78,7 +78,7 @@ fn arguments_that_are_too_large_are_refused_and_nothing_is_sent() {
     assert_eq!(runs.load(Ordering::SeqCst), 2);
 }
 
-/// A result that does not fit and leaves its caller waiting, or breaks the link.
+/// A result that is too large is an error for its caller, and the link lives on.
 #[test]
 fn a_result_that_is_too_large_is_an_error_and_the_link_lives() {
     let bus = Bus::start(programs!());

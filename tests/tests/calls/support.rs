@@ -6,12 +6,12 @@ use std::time::Duration;
 use callgate_client::{Plugin, Provider};
 use callgate_tests::PATIENCE;
 
-/// A timeout that is to pass.
+/// A timeout that the test lets pass.
 pub(crate) const SHORT: Duration = Duration::from_millis(100);
 
 const WHOLE: &str = "no thread panics with it";
 
-/// A gate whose handler stands still until it is told to go on.
+/// A gate whose handlers wait until they are released.
 pub(crate) struct Barrier {
     state: Mutex<(u64, bool)>,
     change: Condvar,
@@ -41,7 +41,7 @@ impl Barrier {
         plugin.provide(gate, handler).expect("providing")
     }
 
-    /// Waits until so many calls have come as far as the handler.
+    /// Waits until so many calls have reached the handler.
     pub(crate) fn wait_for(&self, calls: u64) {
         let state = self.state.lock().expect(WHOLE);
         let waited = self
@@ -53,7 +53,7 @@ impl Barrier {
         );
     }
 
-    /// Lets everybody pass from now on; gives back how many came so far.
+    /// Releases all handlers from now on; returns how many have come so far.
     pub(crate) fn open(&self) -> u64 {
         let mut state = self.state.lock().expect(WHOLE);
         state.1 = true;
@@ -62,7 +62,7 @@ impl Barrier {
     }
 }
 
-/// Opens a barrier when it is dropped: also where a test fails, which would not end otherwise.
+/// Opens a barrier when it is dropped. A failing test would not end otherwise.
 pub(crate) struct Opens<'a>(pub(crate) &'a Barrier);
 
 impl Drop for Opens<'_> {

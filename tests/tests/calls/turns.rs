@@ -1,4 +1,4 @@
-//! The order in which plugins get a turn that several want, and the time for which a pump keeps its thread.
+//! The order in which those that want a plugin's turn get it, and how long a pump keeps its thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -9,9 +9,8 @@ use callgate_client::{Context, Dispatch, Payload};
 use callgate_tests::shorthand::{await_that, open};
 use callgate_tests::{Bus, PATIENCE, programs};
 
-/// A thread that called a gate of its own process again and again took the turn back before
-/// anybody else had woken up: neither calls from other processes nor those of other threads ever
-/// ran.
+/// A thread that calls a gate of its own process again and again leaves turns to calls from other processes and of
+/// other threads. It does not take the turn back before they have woken up.
 #[test]
 fn a_visitor_that_comes_again_and_again_leaves_turns_to_others() {
     let bus = Bus::start(programs!());
@@ -50,8 +49,7 @@ fn a_visitor_that_comes_again_and_again_leaves_turns_to_others() {
     });
 }
 
-/// A frame-driven host gave its calls 10 ms, and a crowd of slow ones took 64 times as long as
-/// one.
+/// A pump looks at the clock after each call. A host that gives it 10 ms per frame does not wait for 64 slow calls.
 #[test]
 fn a_pump_looks_at_the_clock_after_each_call() {
     let bus = Bus::start(programs!());
@@ -66,13 +64,13 @@ fn a_pump_looks_at_the_clock_after_each_call() {
         let calls: Vec<_> = (0..20)
             .map(|_| scope.spawn(|| slow.invoke(()).unwrap()))
             .collect();
-        // All of them are there.
+        // All calls have arrived.
         thread::sleep(Duration::from_millis(300));
         let mut served = 0;
         while served < 20 {
             let until = Instant::now() + Duration::from_millis(10);
             let now = host.pump(until).unwrap();
-            // Two at most, and the one that brings about the deadline, however slow the machine is.
+            // At most two calls, and the one that passes the deadline, however slow the machine is.
             assert!((1..=3).contains(&now), "{now} calls in one pump");
             served += now;
         }

@@ -1,4 +1,4 @@
-//! Two sides that were built against different types.
+//! Two sides that were built with different types.
 
 use std::time::Instant;
 
@@ -6,7 +6,8 @@ use callgate_client::{Arguments, Code, GateType, Plugin, View, gate_type};
 use callgate_tests::shorthand::{await_that, code, open};
 use callgate_tests::{Bus, PATIENCE, programs};
 
-/// Two plugins built against different types that read each other's bytes.
+/// Types that cannot be converted are reported when the gate is opened: no side reads the other's bytes with its own
+/// types.
 #[test]
 fn differing_types_are_told_when_a_gate_is_opened() {
     let bus = Bus::start(programs!());
@@ -38,14 +39,14 @@ fn differing_types_are_told_when_a_gate_is_opened() {
         refused::<(u64, u64, u64), u64>(&caller, (1, 2, 3), Code::LengthMismatch);
         assert_eq!(right.invoke((n, 2)).unwrap(), n + 2);
     }
-    // A subscriber of the right types works beside those of wrong ones, in one plugin.
+    // A subscriber with the right types works beside one with wrong types, in one plugin.
     let wrong = caller.subscriber::<(char, u32), u64>("P.Add").unwrap();
     let again = open::<(u64, u64), u64>(&caller, "P.Add");
     assert_eq!(again.invoke((1, 2)).unwrap(), 3);
     assert_eq!(code(wrong.invoke(('1', 2))), Code::TypeMismatch);
 }
 
-/// Fields that were renamed or swapped, which look the same as bytes.
+/// Types are compared field by field: renamed or swapped fields have the same bytes and are still noticed.
 #[test]
 fn types_are_compared_field_by_field() {
     mod other {
@@ -76,7 +77,7 @@ fn types_are_compared_field_by_field() {
     let caller = bus.plugin("Caller");
     let right = open::<(Point,), f32>(&caller, "P.X");
     assert_eq!(right.invoke((Point { x: 3.0, y: 1.0 },)).unwrap(), 2.0);
-    // They go by their names, and so as JSON.
+    // Fields are matched by name, so the call is made as JSON.
     let swapped = open::<(other::Point,), f32>(&caller, "P.X");
     assert!(swapped.is_converted() && !right.is_converted());
     let point = other::Point { y: 1.0, x: 3.0 };
@@ -89,7 +90,7 @@ fn types_are_compared_field_by_field() {
     assert_eq!(code(renamed), Code::TypeMismatch);
 }
 
-/// A provider that comes back with other types and is called with the old ones.
+/// A provider that comes back with other types is not called with the old ones.
 #[test]
 fn a_gate_that_comes_back_with_other_types_is_not_called() {
     let bus = Bus::start(programs!());

@@ -1,4 +1,4 @@
-//! The ways of waiting.
+//! The policies of waiting for an answer.
 
 use std::sync::mpsc;
 use std::thread;
@@ -10,7 +10,7 @@ use callgate_tests::{Bus, PATIENCE, programs};
 
 use crate::support::SHORT;
 
-/// A way of waiting that misses its wake-up.
+/// No wait policy misses its wake-up.
 #[test]
 fn every_wait_policy_gets_its_answers() {
     let bus = Bus::start(programs!());
@@ -41,13 +41,13 @@ fn every_wait_policy_gets_its_answers() {
             code(slow.with_timeout(SHORT).invoke((200, vec![1]))),
             Code::Timeout
         );
-        // Everybody asleep by now.
+        // By now every thread sleeps.
         thread::sleep(Duration::from_millis(5));
         assert_eq!(near.invoke((1, 2)).unwrap(), 3);
     }
 }
 
-/// Raw calls could not be given up before their deadline, and their handlers worked for nobody.
+/// A token ends a raw call before its deadline, and its handler sees that.
 #[test]
 fn a_token_ends_raw_calls_too() {
     let bus = Bus::start(programs!());

@@ -10,7 +10,7 @@ fn next(watch: &Watch) -> GateEvent {
     event.expect("something changed")
 }
 
-/// A launcher that polled for a gate, and missed one that went and came back between two looks.
+/// A watch reports every life of a gate in order, including one that ends and begins again between two looks.
 #[test]
 fn every_life_of_a_gate_is_seen_in_order() {
     let bus = Bus::start(programs!());
@@ -42,13 +42,14 @@ fn every_life_of_a_gate_is_seen_in_order() {
     assert_eq!(watch.next(Duration::from_millis(10)).unwrap(), None);
 }
 
-/// A watcher that slept kept every change in memory, or got some twice.
+/// A watcher that does not read loses the oldest changes and can tell. Changes do not pile up in memory, and none is
+/// reported twice.
 #[test]
 fn a_watcher_that_does_not_look_loses_the_oldest_and_can_tell() {
     let bus = Bus::start(programs!());
     let watcher = bus.plugin("Watcher");
     let watch = watcher.watch("Owner.Gate").unwrap();
-    // Of a gate that goes before the watcher could have called it nothing is told. So each is waited for.
+    // A gate that goes before the watcher could have called it is not reported. So the test waits for each.
     let looks = watcher.watch("Owner.Gate").unwrap();
     assert!(!next(&looks).is_present());
     let owner = bus.plugin("Owner");
@@ -60,7 +61,7 @@ fn a_watcher_that_does_not_look_loses_the_oldest_and_can_tell() {
     }
     let _last = owner.provide("Owner.Gate", || ()).unwrap();
     assert!(next(&looks).is_present());
-    // What the broker had to tell the watcher comes before this answer.
+    // What the broker had to tell the watcher arrives before this answer.
     watcher.list().unwrap();
     let mut events = Vec::new();
     while let Some(event) = watch.next(Duration::ZERO).unwrap() {
@@ -71,7 +72,7 @@ fn a_watcher_that_does_not_look_loses_the_oldest_and_can_tell() {
     assert!(events.last().unwrap().is_present());
 }
 
-/// A watcher that waits for no other broker waited for ever after its broker's end.
+/// A watcher that waits for no other broker ends when its broker does.
 #[test]
 fn nobody_watches_without_a_broker() {
     let mut bus = Bus::start(programs!());

@@ -22,7 +22,7 @@ fn result(bus: &Bus, arguments: &[&str]) -> Value {
     outcome.json()
 }
 
-/// Who wanted to try a gate had to write a program.
+/// Typed gates can be called with JSON from the command line, without writing a program.
 #[test]
 fn typed_gates_are_called_with_json() {
     let bus = Bus::start(programs!());
@@ -77,7 +77,7 @@ fn parameters_come_from_files_and_standard_input() {
     );
 }
 
-/// A failure that does not say what is wrong, or ends otherwise than that of other commands.
+/// A failure says what is wrong, and has the exit code that other commands have.
 #[test]
 fn what_fails_says_so() {
     let bus = Bus::start(programs!());
@@ -113,7 +113,7 @@ fn what_fails_says_so() {
     assert_eq!(outcome.exit, Some(2), "{outcome:?}");
 }
 
-/// A handler's text could have obeyed a terminal, and a JSON text have come in many lines.
+/// A result is printed as one line, without characters that a terminal obeys.
 #[test]
 fn a_result_is_one_line_that_a_terminal_does_not_obey() {
     let bus = Bus::start(programs!());
@@ -138,7 +138,7 @@ struct Note {
     level: Option<u8>,
 }
 
-/// Nobody could see what a gate takes but in its source.
+/// The JSON schema of a gate is printed, so that nobody has to read its source.
 #[test]
 fn a_gate_s_json_schema_is_printed() {
     let bus = Bus::start(programs!());
@@ -175,7 +175,7 @@ fn a_gate_s_json_schema_is_printed() {
     none.assert_failed(1, "NOT_READY");
 }
 
-/// The table did not show how a gate takes calls, nor that these are converted.
+/// The listing shows how a gate takes calls, and which calls are converted.
 #[test]
 fn listings_show_prefixes_encodings_and_conversions() {
     let bus = Bus::start(programs!());

@@ -1,12 +1,12 @@
-//! What `callgate run` says while plugins come and go.
+//! What `callgate run` prints while plugins come and go.
 
 use serde_json::json;
 
 use crate::plugins::{READY, Scene};
 use crate::support::run;
 
-/// Restarts and quarantines were warnings on the standard error, a stop from elsewhere was nowhere, and a program that cannot be started
-/// was told of three times.
+/// Each restart, quarantine and stop of a plugin is printed once, whoever caused it. So is a program that cannot be
+/// started.
 #[test]
 fn it_says_each_change_of_a_plugin_once() {
     let scene = Scene::new();

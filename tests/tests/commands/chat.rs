@@ -10,14 +10,15 @@ use serde_json::{Value, json};
 use crate::plugins::{READY, Scene, await_that};
 use crate::support::run;
 
-/// The languages, what runs them, and whom each asks for its counts.
+/// The languages, the program that runs each, and the plugin that each asks for its counts.
 const ALL: [(&str, Option<&str>, &str); 3] = [
     ("python", Some("python3"), "node"),
     ("node", Some("node"), "rust"),
     ("rust", None, "python"),
 ];
 
-/// Copies the example, with a scripted plugin in the place of each that this machine cannot run. Gives those that are real.
+/// Copies the example, and replaces each plugin that this machine cannot run by a scripted one. Returns the real
+/// ones.
 fn copied(scene: &Scene) -> Vec<&'static str> {
     let mut real = Vec::new();
     for (language, program, _) in ALL {
@@ -28,7 +29,7 @@ fn copied(scene: &Scene) -> Vec<&'static str> {
             .is_some_and(|program| !version(program).is_ok_and(|output| output.status.success()))
         {
             println!("a scripted plugin stands in for {name}: {program:?} is not on this machine");
-            // One call comes: what it has counted.
+            // One call comes, which asks what it has counted.
             let wait = r#"wait {"type":"request","action":"counts"}"#;
             let nothing = r#"send {"type":"response","id":${/id},"result":{}}"#;
             scene.plugin(&name, &[READY, wait, nothing, "idle"]);
@@ -55,7 +56,7 @@ fn copied(scene: &Scene) -> Vec<&'static str> {
     real
 }
 
-/// Three plugins that ran each by itself and not together.
+/// The three plugins call each other and hear each other.
 #[test]
 fn three_languages_call_each_other_and_hear_each_other() {
     let scene = Scene::new();
@@ -73,7 +74,7 @@ fn three_languages_call_each_other_and_hear_each_other() {
         called.json()
     };
     let counts = |language: &str| call(&format!("counter-{language}.counts"), "{}");
-    // When it answers, it hears the chat.
+    // When it answers, it already hears the chat.
     real.iter()
         .for_each(|language| assert_eq!(counts(language), json!({})));
     let mut listener = Process::spawn(scene.command(&["listen", "chat.*", "--json"]));

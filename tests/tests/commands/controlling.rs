@@ -1,4 +1,4 @@
-//! `callgate start`, `stop` and `restart`, and what `callgate ls` says of supervised plugins.
+//! `callgate start`, `stop` and `restart`, and what `callgate ls` prints about supervised plugins.
 
 use callgate_tests::{Bus, programs};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::support::run;
 
 const ORDERS: [&str; 3] = ["start", "stop", "restart"];
 
-/// Supervision under which the first crash is the last.
+/// A restart policy that gives up after the first crash.
 fn once() -> Value {
     json!({"restart": {"quarantine_crashes": 1}})
 }
@@ -21,7 +21,7 @@ fn pid(plugin: &Value) -> u32 {
         .expect("a pid")
 }
 
-/// A script that went on when the plugin that it had restarted was still the old one.
+/// When `restart` returns, the new process is running: a script that continues does not meet the old one.
 #[test]
 fn a_plugin_is_stopped_started_and_restarted() {
     let scene = Scene::new();
@@ -55,7 +55,8 @@ fn a_plugin_is_stopped_started_and_restarted() {
     assert!(third != second && !is_alive(second));
 }
 
-/// It is connected, and so listed as ready, until its process has ended.
+/// A linked plugin is connected, and listed as ready, until its process has ended. `restart` waits for the new one,
+/// too.
 #[test]
 fn a_linked_plugin_is_restarted_too() {
     let scene = Scene::new();
@@ -75,7 +76,7 @@ fn a_linked_plugin_is_restarted_too() {
     assert_eq!(scene.listed("linked")["state"], "stopped");
 }
 
-/// A plugin that has crashed too often stays away until somebody says otherwise.
+/// `start` ends the quarantine of a plugin that has crashed too often.
 #[test]
 fn start_ends_a_quarantine() {
     let scene = Scene::new();
@@ -89,7 +90,7 @@ fn start_ends_a_quarantine() {
     );
     let started = run(&scene.socket(), &["start", "clock", "--json"]).json();
     assert_eq!(started["state"], "ready");
-    // One that ends again: the command fails, and says how and where to look.
+    // A plugin that ends again: the command fails, and says how the plugin ended and where to look.
     scene.reach("crash", "quarantined");
     let outcome = run(&scene.socket(), &["start", "crash"]);
     outcome.assert_failed(1, "PROVIDER_GONE");
@@ -121,7 +122,7 @@ fn one_that_is_not_ready_in_time_goes_on_being_started() {
     assert_eq!(run(&scene.socket(), &["stop", "late"]).exit, Some(0));
 }
 
-/// A name that was mistyped was a plugin that nobody had stopped.
+/// A mistyped name is wrong usage, and not taken for a plugin that does not run.
 #[test]
 fn a_plugin_that_nobody_supervises_is_wrong_usage() {
     let scene = Scene::new();
@@ -137,7 +138,7 @@ fn a_plugin_that_nobody_supervises_is_wrong_usage() {
     run(&scene.socket(), &["logs", "clokc"]).assert_failed(2, "INVALID_ARGUMENT");
 }
 
-/// `callgate serve` has no runtime, and a command for one waited until its time was over.
+/// `callgate serve` has no runtime. A command that needs one says so at once and does not wait for its timeout.
 #[test]
 fn without_a_runtime_it_says_so() {
     let bus = Bus::start(programs!());
@@ -157,7 +158,7 @@ fn without_a_runtime_it_says_so() {
     }
 }
 
-/// What people look at first when something does not run.
+/// The listing says why a supervised plugin does not run.
 #[test]
 fn the_listing_says_how_supervised_plugins_stand() {
     let scene = Scene::new();
@@ -205,7 +206,7 @@ fn the_listing_says_how_supervised_plugins_stand() {
     }
 }
 
-/// A plugin that was killed was listed with the signal alone, and its version only while it ran.
+/// The listing says why a plugin was killed, and names its version also when it does not run.
 #[test]
 fn the_listing_says_what_was_wrong() {
     let scene = Scene::new();
@@ -248,7 +249,7 @@ fn the_listing_says_what_was_wrong() {
     assert!(outcome.stderr.contains("HANDSHAKE_TIMEOUT"), "{outcome:?}");
 }
 
-/// A caller waited for its whole time for a plugin that comes only when somebody starts it.
+/// A call to a plugin that was stopped fails at once, and says how to start the plugin.
 #[test]
 fn a_call_of_a_stopped_plugin_fails_at_once_and_says_how_to_start_it() {
     let scene = Scene::new();
@@ -268,7 +269,8 @@ fn a_call_of_a_stopped_plugin_fails_at_once_and_says_how_to_start_it() {
     assert_eq!(outcome.json()["error"]["context"]["state"], "stopped");
 }
 
-/// The code by which a plugin tells its errors apart was in the JSON alone.
+/// The text of a failed call has the code and the context with which a plugin distinguishes its errors, not only the
+/// JSON.
 #[test]
 fn a_failed_call_says_the_plugins_own_code_and_context() {
     let scene = Scene::new();

@@ -5,7 +5,7 @@ use callgate_tests::{Bus, PATIENCE, Process, programs};
 
 use crate::support::run;
 
-/// An echo that answers with something else.
+/// An echo answers with what it was sent.
 #[test]
 fn what_goes_in_comes_out() {
     let bus = Bus::start(programs!());
@@ -20,7 +20,7 @@ fn what_goes_in_comes_out() {
             "{length} bytes"
         );
     }
-    // An echo is a plugin like others: killed, its gate is gone, and another one takes its place.
+    // An echo is an ordinary plugin: when it is killed, its gate is gone, and another echo can take its place.
     echo.kill();
     await_that("the gate is gone", || !gate.has_function());
     let mut again = Process::spawn(bus.command(&["echo", "Demo.Echo"]));
@@ -29,7 +29,7 @@ fn what_goes_in_comes_out() {
     assert_eq!(gate.invoke((vec![1],)).unwrap(), [1]);
 }
 
-/// An echo took bytes, and nothing else.
+/// An echo takes and returns values of any type.
 #[test]
 fn it_takes_and_gives_any_types() {
     let bus = Bus::start(programs!());
@@ -44,7 +44,7 @@ fn it_takes_and_gives_any_types() {
     assert!(none.invoke(()).unwrap().is_empty());
 }
 
-/// Bytes in archives, for measuring.
+/// With `--bytes` it takes archives of bytes, for measurements.
 #[test]
 fn with_bytes_it_takes_archives() {
     let bus = Bus::start(programs!());
@@ -57,7 +57,7 @@ fn with_bytes_it_takes_archives() {
     assert_eq!(outcome.exit, Some(0), "{outcome:?}");
 }
 
-/// Two echoes that take turns, or one that waits for a gate it cannot have.
+/// A second echo is refused: two do not share the gate, and the second does not wait for it.
 #[test]
 fn a_gate_that_is_taken_is_refused() {
     let bus = Bus::start(programs!());
@@ -68,7 +68,7 @@ fn a_gate_that_is_taken_is_refused() {
     run(&bus.socket(), &["echo", "P.Echo", "--json"]).assert_failed_in_json(1, "ALREADY_PROVIDED");
 }
 
-/// An echo that ended with its broker, so that it had to be started by hand, too.
+/// An echo goes on with the next broker, and need not be started again.
 #[test]
 fn it_goes_on_with_the_next_broker() {
     let mut bus = Bus::start(programs!());
@@ -78,7 +78,7 @@ fn it_goes_on_with_the_next_broker() {
     let old = open::<(Vec<u8>,), Vec<u8>>(&caller, "Demo.Echo");
     bus.restart_broker();
     assert_eq!(old.invoke((vec![1],)).unwrap(), [1]);
-    // Somebody who knows only the new broker.
+    // A plugin that knows only the new broker.
     let late = bus.plugin("Late");
     let gate = open::<(Vec<u8>,), Vec<u8>>(&late, "Demo.Echo");
     assert_eq!(gate.invoke((vec![2],)).unwrap(), [2]);

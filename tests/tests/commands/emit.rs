@@ -11,14 +11,14 @@ use crate::support::run;
 
 const TOPIC: &str = "Weather.Changed";
 
-/// Hears numbers and texts.
+/// Subscribes to events of numbers and texts.
 fn hear(plugin: &Plugin) -> (Subscription, Receiver<(u64, String)>) {
     let (heard, events) = channel();
     let told = move |n: u64, text: String| drop(heard.send((n, text)));
     (plugin.subscribe(TOPIC, told).expect("subscribing"), events)
 }
 
-/// A script that went on before what it had announced was known.
+/// When the command ends, every listener has handled the event, so a script can rely on it.
 #[test]
 fn when_it_ends_every_listener_has_handled_the_event() {
     let bus = Bus::start(programs!());
@@ -41,7 +41,7 @@ fn when_it_ends_every_listener_has_handled_the_event() {
     assert_eq!(first.try_recv().unwrap(), (7, "x".to_owned()));
 }
 
-/// An announcement to nobody that looked as if somebody had got it.
+/// The command says so if nobody listens.
 #[test]
 fn it_says_where_nobody_listens() {
     let bus = Bus::start(programs!());
@@ -58,7 +58,7 @@ fn it_says_where_nobody_listens() {
     assert_eq!(outcome.stderr, "");
 }
 
-/// Somebody who waits for an answer that does not come, and does not learn whose fault that is.
+/// If a listener does not handle the event in time, the command names it.
 #[test]
 fn a_listener_that_does_not_handle_it_in_time_is_named() {
     let bus = Bus::start(programs!());
@@ -72,7 +72,7 @@ fn a_listener_that_does_not_handle_it_in_time_is_named() {
     outcome.assert_failed_in_json(1, "TIMEOUT");
 }
 
-/// Events in the name of somebody else.
+/// On the topic of a gate only its owner may send, so nobody sends in its name.
 #[test]
 fn on_the_topic_of_a_gate_only_its_owner_sends() {
     let bus = Bus::start(programs!());
@@ -90,7 +90,7 @@ fn on_the_topic_of_a_gate_only_its_owner_sends() {
         .assert_failed_in_json(1, "ALREADY_PROVIDED");
 }
 
-/// On an open topic, others go on to send.
+/// On an open topic the command sends beside the other senders.
 #[test]
 fn on_an_open_topic_it_is_one_of_many() {
     let bus = Bus::start(programs!());
@@ -109,7 +109,7 @@ fn on_an_open_topic_it_is_one_of_many() {
     assert_eq!(all, expected.map(|(n, text)| (n, text.to_owned())));
 }
 
-/// Events of some size were refused by a topic that the command itself had made too small.
+/// The topic that the command makes has room for long events.
 #[test]
 fn long_events_have_room() {
     let bus = Bus::start(programs!());
@@ -129,7 +129,7 @@ fn long_events_have_room() {
     emit(17_000_000).assert_failed(1, "REQUEST_TOO_LARGE");
 }
 
-/// Values that no listener could have read.
+/// A value that is no JSON is wrong usage: no listener could read it.
 #[test]
 fn what_is_no_json_is_wrong_usage() {
     let bus = Bus::start(programs!());
@@ -141,7 +141,7 @@ fn what_is_no_json_is_wrong_usage() {
     assert_eq!(outcome.exit, Some(1), "{outcome:?}");
 }
 
-/// A policy that the commands got round, or one that they could not be given.
+/// The policy decides where the commands may send and listen, and can be written for them.
 #[test]
 fn the_policy_says_where_events_are_sent_and_heard() {
     let place = tempfile::tempdir().unwrap();

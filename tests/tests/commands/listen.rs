@@ -14,7 +14,7 @@ use crate::support::{command, finish, run, start};
 
 const TOPIC: &str = "Weather.Changed";
 
-/// `callgate listen --json`, which has said that it listens.
+/// `callgate listen --json`, which has printed that it listens.
 struct Listener(Process);
 
 impl Listener {
@@ -31,7 +31,7 @@ impl Listener {
         serde_json::from_str(&line).unwrap_or_else(|why| panic!("{why}: {line}"))
     }
 
-    /// The next notice of this kind; events and other notices before it are passed over.
+    /// The next notice of this kind. Events and other notices before it are skipped.
     fn notice(&mut self, kind: &str) -> Value {
         loop {
             let line = self.line();
@@ -41,7 +41,7 @@ impl Listener {
         }
     }
 
-    /// The next event; notices before it are passed over.
+    /// The next event. Notices before it are skipped.
     fn event(&mut self) -> Value {
         loop {
             let line = self.line();
@@ -56,7 +56,8 @@ impl Listener {
     }
 }
 
-/// What a pipe behind it works with: arrays, and nothing else.
+/// The standard output has only arrays, one per event, so that programs can read it. The command ends after so many
+/// events.
 #[test]
 fn it_prints_events_and_ends_after_the_last_that_was_asked_for() {
     let bus = Bus::start(programs!());
@@ -82,7 +83,7 @@ fn it_prints_events_and_ends_after_the_last_that_was_asked_for() {
     assert!(outcome.stderr.contains("Weather"), "{outcome:?}");
 }
 
-/// A key that programs read, and that was renamed.
+/// The JSON objects keep their keys, which programs read.
 #[test]
 fn the_objects_have_their_keys() {
     let bus = Bus::start(programs!());
@@ -107,7 +108,7 @@ fn the_objects_have_their_keys() {
     assert_eq!(listener.0.wait().code(), Some(0));
 }
 
-/// A number that does not fit into a double, changed on the way.
+/// Numbers are printed as they were sent, also those that do not fit a double.
 #[test]
 fn values_are_printed_as_they_were_sent() {
     let bus = Bus::start(programs!());
@@ -118,7 +119,7 @@ fn values_are_printed_as_they_were_sent() {
         "123456789012345678901234567890",
         r#"{"b": 1.50, "a": "\u001b[2J"}"#,
     ];
-    // Whether it listens, only those who send can see.
+    // Only a sender can see whether the command listens.
     await_that("it listens", || {
         let outcome = run(&bus.socket(), &emit);
         outcome.stdout == "1 listener has it\n"
@@ -130,7 +131,7 @@ fn values_are_printed_as_they_were_sent() {
     );
 }
 
-/// A script that waits for an event must learn that none came.
+/// The command fails if its time passes before an event, so that a script notices.
 #[test]
 fn it_is_a_failure_when_the_time_passes_first() {
     let bus = Bus::start(programs!());
@@ -147,7 +148,7 @@ fn it_is_a_failure_when_the_time_passes_first() {
     assert_eq!(last["error"]["message"], "0 of 2 events came in time");
 }
 
-/// A topic that came later, and was not heard; one under another prefix that was.
+/// A pattern covers all topics under its prefix, including later ones, and no others.
 #[test]
 fn a_pattern_is_all_topics_under_it() {
     let bus = Bus::start(programs!());
@@ -171,7 +172,7 @@ fn a_pattern_is_all_topics_under_it() {
     );
 }
 
-/// Whoever writes `weather*` means a prefix, and would wait for ever for a topic of that name.
+/// A pattern without its dot is wrong usage: `weather*` is meant as a prefix, and no topic will ever have that name.
 #[test]
 fn a_pattern_without_its_dot_is_wrong_usage() {
     let bus = Bus::start(programs!());
@@ -181,7 +182,7 @@ fn a_pattern_without_its_dot_is_wrong_usage() {
     }
 }
 
-/// Losses that nobody was told of.
+/// Lost events are counted and reported.
 #[test]
 fn events_that_were_lost_are_counted() {
     const ALL: u64 = 20_000;
@@ -212,7 +213,7 @@ fn events_that_were_lost_are_counted() {
     assert!(lost > 0 && events > 0, "{lost} lost of {ALL}");
 }
 
-/// Somebody who sends what this command cannot print, and of whom it said nothing.
+/// If a sender's events cannot be printed as JSON, the command says so.
 #[test]
 fn events_that_have_no_json_are_told_of() {
     let bus = Bus::start(programs!());
@@ -233,7 +234,7 @@ fn events_that_have_no_json_are_told_of() {
     );
 }
 
-/// Names and texts that a terminal would obey.
+/// Names and texts of senders are printed without characters that a terminal obeys.
 #[test]
 fn what_senders_say_is_shown_and_not_obeyed() {
     let bus = Bus::start(programs!());
@@ -255,7 +256,7 @@ fn what_senders_say_is_shown_and_not_obeyed() {
     }
 }
 
-/// `callgate listen … | head -1`
+/// The command ends when nobody reads its output any more, as with `callgate listen … | head -1`.
 #[test]
 fn it_ends_when_nobody_reads_it_any_more() {
     let bus = Bus::start(programs!());

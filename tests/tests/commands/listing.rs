@@ -39,8 +39,7 @@ fn by_name<'a>(list: &'a Value, name: &str) -> &'a Value {
     found.unwrap_or_else(|| panic!("{name} is not in {list}"))
 }
 
-/// People could not see in the table which gate was slow. What is counted, in each mode, is shown by
-/// the conformance suite.
+/// The table of gates shows how long calls take. The conformance suite tests the counts in each mode.
 #[test]
 fn the_table_of_gates_has_their_times() {
     let bus = Bus::start(programs!());
@@ -56,7 +55,7 @@ fn the_table_of_gates_has_their_times() {
     assert!(table.contains("p99 ns"), "{table}");
 }
 
-/// A program that had crashed was in no list, and nobody saw that it would come back.
+/// A supervised program is listed also while it does not run, with when it will be started again.
 #[test]
 fn supervised_programs_are_listed_while_they_do_not_run() {
     let directory = TempDir::new().unwrap();
@@ -94,7 +93,7 @@ fn supervised_programs_are_listed_while_they_do_not_run() {
         table.contains("backoff") && table.contains("code 3"),
         "{table}"
     );
-    // What a runtime says of a plugin for which it speaks.
+    // The status that a runtime reports of a stdio plugin.
     let status = waiting.status().with_transport(Transport::Stdio);
     broker.handle().set_status("pipes", Some(status)).unwrap();
     let plugins = run(&socket, &["ls", "plugins", "--json"]).json();
@@ -104,7 +103,7 @@ fn supervised_programs_are_listed_while_they_do_not_run() {
     assert_eq!(plugins.as_array().unwrap().len(), 2, "{plugins}");
 }
 
-/// A key that programs read, and that was renamed.
+/// The JSON document keeps its keys, which programs read.
 #[test]
 fn the_document_has_its_keys() {
     let bus = Bus::start(programs!());
@@ -210,7 +209,7 @@ fn the_document_has_its_keys() {
     assert_eq!(links[0]["granted_bytes"], 2 * 86_016);
 }
 
-/// A list that is not the one that was asked for.
+/// One list can be printed alone.
 #[test]
 fn one_list_can_be_had_alone() {
     let bus = Bus::start(programs!());
@@ -234,7 +233,7 @@ fn one_list_can_be_had_alone() {
     }
 }
 
-/// A table that people cannot read, or that is coloured where nobody sees colours.
+/// People get readable tables, with colours only on a terminal.
 #[test]
 fn people_get_tables() {
     let bus = Bus::start(programs!());
@@ -262,8 +261,8 @@ fn people_get_tables() {
     assert!(!outcome.stdout.contains('\u{1b}'));
 }
 
-/// A plugin whose version or signature had escape sequences in it cleared the screen of whoever looked
-/// at the bus, and could write on it what it liked.
+/// Versions and signatures of plugins are printed without the escape sequences in them: these could clear the
+/// terminal or write to it.
 #[test]
 fn what_plugins_say_of_themselves_is_shown_and_not_obeyed() {
     let bus = Bus::start(programs!());
@@ -281,14 +280,14 @@ fn what_plugins_say_of_themselves_is_shown_and_not_obeyed() {
     let line = table.lines().find(|line| line.contains("1\\u{1b}[2J"));
     let line = line.unwrap_or_else(|| panic!("the version is not shown: {table}"));
     assert!(line.contains("\\u{9b}31m\\u{d}\\u{a}\\u{202e}"), "{line}");
-    // Programs get it as it is, and terminals nothing that they obey.
+    // Programs get the texts unchanged; terminals get no characters that they obey.
     let document = run(&bus.socket(), &["ls", "--json"]);
     assert!(is_plain(&document.stdout), "{:?}", document.stdout);
     let document = document.json();
     assert_eq!(by_name(&document["plugins"], name)["version"], hostile);
 }
 
-/// As above, where it is an error that a plugin has worded.
+/// The same for error texts that a plugin has chosen.
 #[test]
 fn what_a_handler_fails_with_is_shown_and_not_obeyed() {
     let bus = Bus::start(programs!());

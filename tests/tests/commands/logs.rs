@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::plugins::{READY, Scene, await_that, lines};
 use crate::support::run;
 
-/// What plugins write, and nothing else: times and plugins left out.
+/// Only what plugins have written, without times and names.
 fn texts(stdout: &str) -> Vec<&str> {
     let text = |line: &'_ str| -> Option<usize> { line.find(": ") };
     let all = stdout
@@ -17,7 +17,7 @@ fn texts(stdout: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Waits until the log of a plugin has this text in it.
+/// Waits until the log of a plugin contains this text.
 #[track_caller]
 fn told(scene: &Scene, name: &str, text: &str) -> String {
     await_that(text, || {
@@ -26,7 +26,7 @@ fn told(scene: &Scene, name: &str, text: &str) -> String {
     })
 }
 
-/// What a plugin wrote went nowhere.
+/// What plugins write is printed.
 #[test]
 fn what_plugins_write_is_printed() {
     let scene = Scene::new();
@@ -57,7 +57,7 @@ fn what_plugins_write_is_printed() {
         stdout.contains(" clock runtime: started as process "),
         "{stdout}"
     );
-    // The last ones, and those of all.
+    // The last lines of one plugin, and of all.
     let two = run(&scene.socket(), &["logs", "clock", "-n", "2"]).stdout;
     assert_eq!(
         two.lines().collect::<Vec<_>>(),
@@ -84,7 +84,7 @@ fn programs_get_an_object_a_line() {
     scene.plugin("clock", &["log tick", long, READY, "idle"]);
     let _broker = scene.run(&[]);
     scene.reach("clock", "ready");
-    // More than fits a pipe that nobody reads.
+    // More than a pipe holds that nobody reads.
     let output = || scene.command(&["logs", "clock", "--json"]).output();
     let lines = await_that("both lines", || {
         let stdout = String::from_utf8(output().expect("it runs").stdout).expect("a text");
@@ -111,7 +111,7 @@ fn programs_get_an_object_a_line() {
     assert_eq!(cut["text"].as_str().map(str::len), Some(65_536));
 }
 
-/// Lines that were written between the last one that was there and the first one that was heard were missing, or there twice.
+/// With `--follow` each line is printed once, including those written while the command begins.
 #[test]
 fn what_is_written_from_now_on_follows_and_no_line_is_missing_or_there_twice() {
     let scene = Scene::new();
@@ -123,7 +123,7 @@ fn what_is_written_from_now_on_follows_and_no_line_is_missing_or_there_twice() {
     .expect("it is written");
     scene.plugin("other", &[READY, "repeat 50 log noise", "idle"]);
     let _broker = scene.run(&[]);
-    // They begin while it writes.
+    // The commands begin while the plugin writes.
     let arguments: [&[&str]; 2] = [&["logs", "-f"], &["logs", "clock", "--follow"]];
     let all = arguments.iter().cycle().take(8);
     let followers: Vec<Process> = all
@@ -175,7 +175,7 @@ fn following_ends_with_its_time_and_outlives_the_runtime() {
     lines(&scene.folder("clock").join("started"), 2);
     let before = json!(run(&scene.socket(), &["logs", "clock"]).stdout);
     assert!(before.as_str().unwrap().contains("tick"));
-    // It is back some time after the broker, and hears what is written then.
+    // The command comes back some time after the broker, and prints what is written from then on.
     await_that("it hears the next runtime", || {
         run(&scene.socket(), &["restart", "clock"]);
         follower.line(std::time::Duration::from_millis(100)).ok()

@@ -1,4 +1,4 @@
-//! The command line, as people and programs use it: what it prints, and how it ends.
+//! The command line as people and programs use it: what it prints, and its exit codes.
 #![forbid(unsafe_code)]
 
 mod call;

@@ -17,7 +17,7 @@ fn new(scene: &Scene, name: &str, language: &str) -> Outcome {
     )
 }
 
-/// Whether a program is there and does something.
+/// Whether a program exists and can be run.
 fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output();
     let found = found.is_ok_and(|output| output.status.success());
@@ -48,7 +48,7 @@ fn greets(scene: &Scene, name: &str) {
     assert_eq!(listener.expect_line(), r#"["Ada"]"#);
 }
 
-/// The first thing that a newcomer makes did not run.
+/// The plugin that `callgate new` makes runs unchanged.
 #[test]
 fn a_new_plugin_runs() {
     for (language, program) in [("python", "python3"), ("node", "node")] {
@@ -61,7 +61,8 @@ fn a_new_plugin_runs() {
     }
 }
 
-/// It is built when it is started, by whatever toolchain is there. That the program compiles shows the runtime's example `template`.
+/// A new Rust plugin has what Cargo needs. It is built when it is started, with the installed toolchain. The
+/// runtime's example `template` shows that its program compiles.
 #[test]
 fn a_new_rust_plugin_has_what_cargo_needs() {
     let scene = Scene::new();
@@ -87,7 +88,7 @@ fn a_new_rust_plugin_has_what_cargo_needs() {
     assert!(sources.join("Cargo.toml").is_file(), "{client}");
 }
 
-/// Files that were written over; a folder that nobody finds.
+/// It prints which files it wrote and where, and overwrites nothing.
 #[test]
 fn it_says_what_it_wrote_and_writes_over_nothing() {
     let scene = Scene::new();
@@ -130,7 +131,7 @@ fn it_says_what_it_wrote_and_writes_over_nothing() {
     );
 }
 
-/// Its name alone makes a folder where one is.
+/// A name without a path makes a folder in the current directory.
 #[test]
 fn a_name_is_a_folder_here() {
     let scene = Scene::new();

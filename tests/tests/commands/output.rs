@@ -15,7 +15,7 @@ fn run_closed(mut command: Command) -> Outcome {
     finish(command.spawn().expect("the program starts"))
 }
 
-/// `callgate … | head -1`, which ends with a panic's text on the terminal.
+/// A closed pipe, as in `callgate … | head -1`, causes no panic.
 #[test]
 fn a_closed_pipe_is_no_panic() {
     let bus = Bus::start(programs!());
@@ -51,7 +51,7 @@ fn a_closed_pipe_is_no_panic() {
     );
 }
 
-/// A full disk that goes unnoticed.
+/// A full disk is reported.
 #[test]
 fn a_full_disk_is_said() {
     let bus = Bus::start(programs!());
@@ -66,7 +66,7 @@ fn a_full_disk_is_said() {
     assert!(outcome.stderr.contains("No space left"), "{outcome:?}");
 }
 
-/// Standard error that is closed, and takes the command with it.
+/// A closed standard error does not end the command.
 #[test]
 fn a_closed_standard_error_is_no_panic_either() {
     let bus = Bus::start(programs!());

@@ -12,7 +12,7 @@ fn bus_with_echo() -> (Bus, Process) {
     (bus, echo)
 }
 
-/// A measurement that nobody can read.
+/// The result of the measurement is readable.
 #[test]
 fn it_says_how_long_calls_took() {
     let (bus, _echo) = bus_with_echo();
@@ -39,7 +39,7 @@ fn it_says_how_long_calls_took() {
     }
 }
 
-/// A key that programs read, and that was renamed.
+/// The JSON document keeps its keys, which programs read.
 #[test]
 fn the_document_has_its_keys() {
     let (bus, _echo) = bus_with_echo();
@@ -85,8 +85,7 @@ fn await_calls(bus: &Bus, least: u64) {
     });
 }
 
-/// A ping that hangs, or says nothing, when the other side is killed: between two calls, and in
-/// the midst of one.
+/// If the other side is killed, between two calls or during one, the ping ends and reports it.
 #[test]
 fn a_killed_echo_is_provider_gone() {
     for pace in [&["--interval", "5ms"][..], &[]] {
@@ -129,7 +128,7 @@ fn a_killed_echo_is_provider_gone_in_json() {
     assert_eq!(report["errors"], serde_json::json!({ "PROVIDER_GONE": 1 }));
 }
 
-/// A failure that does not say what is wrong.
+/// A failure says what is wrong.
 #[test]
 fn what_cannot_be_pinged_is_an_error() {
     let bus = Bus::start(programs!());
@@ -141,7 +140,7 @@ fn what_cannot_be_pinged_is_an_error() {
     outcome.assert_failed(1, "LENGTH_MISMATCH");
     assert!(outcome.stderr.contains("(u64, u64) -> u64"), "{outcome:?}");
     ping(&["P.Zeros"]).assert_failed(1, "TYPE_MISMATCH");
-    // These are called, and fail.
+    // These gates can be called, and the calls fail.
     let outcome = ping(&["P.Echo", "--size", "70000000"]);
     assert_eq!(outcome.exit, Some(1));
     assert!(
@@ -156,7 +155,7 @@ fn what_cannot_be_pinged_is_an_error() {
     );
 }
 
-/// Something that takes bytes and gives bytes, but others.
+/// A gate that takes and returns bytes but does not echo them is noticed.
 #[test]
 fn what_is_no_echo_is_found_out() {
     let bus = Bus::start(programs!());

@@ -1,4 +1,4 @@
-//! Folders of plugins that play scripts, and `callgate run` over them.
+//! Folders of plugins that play scripts, and a `callgate run` that starts them.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ impl Scene {
         self.directory.path().join("bus.sock")
     }
 
-    /// Where the folders of plugins are.
+    /// The directory of the plugins' folders.
     pub(crate) fn plugins(&self) -> PathBuf {
         self.directory.path().join("plugins")
     }
@@ -52,7 +52,7 @@ impl Scene {
     }
 
     pub(crate) fn write_manifest(&self, name: &str, text: &str) {
-        // In one step: who watches may read it at any moment.
+        // The file is replaced in one step, because a watching runtime may read it at any moment.
         let (new, file) = (".manifest.new", "manifest.json");
         fs::write(self.folder(name).join(new), text).expect("it is written");
         fs::rename(self.folder(name).join(new), self.folder(name).join(file)).expect("it is moved");
@@ -71,7 +71,7 @@ impl Scene {
         process
     }
 
-    /// The program; what it says on its standard error is in [`Scene::log`].
+    /// The program. Its standard error goes to [`Scene::log`].
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(programs!().program);
         command
@@ -89,12 +89,12 @@ impl Scene {
         self.directory.path().join("log")
     }
 
-    /// What `callgate run` has said on its standard error.
+    /// What `callgate run` has written to its standard error.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    /// How a plugin is listed.
+    /// The entry of a plugin in the listing.
     pub(crate) fn listed(&self, name: &str) -> Value {
         let all = run(&self.socket(), &["ls", "plugins", "--json"]).json();
         let all = all.as_array().expect("a list").clone();
@@ -131,7 +131,7 @@ pub(crate) fn manifest(name: &str, steps: &[&str], more: &Value) -> Value {
     manifest
 }
 
-/// Waits until something is there.
+/// Waits until `look` finds something.
 #[track_caller]
 pub(crate) fn await_that<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
@@ -160,7 +160,7 @@ pub(crate) fn ends(pid: u32) {
     });
 }
 
-/// The lines of a file, once there are so many.
+/// The lines of a file, once it has so many.
 #[track_caller]
 pub(crate) fn lines(file: &Path, count: usize) -> Vec<String> {
     await_that(&format!("{count} lines in {}", file.display()), || {

@@ -19,7 +19,7 @@ fn pid(plugin: &Value) -> u32 {
     u32::try_from(pid).expect("a pid")
 }
 
-/// People start their plugins and do not know whether they run.
+/// It prints for each plugin whether it runs.
 #[test]
 fn it_says_of_each_plugin_whether_it_runs() {
     let scene = Scene::new();
@@ -42,7 +42,7 @@ fn it_says_of_each_plugin_whether_it_runs() {
     for line in expected {
         assert!(said.contains(&line), "{line} is not in {said:?}");
     }
-    // It may have been seen while it still ran.
+    // The plugin may have been seen while it still ran.
     assert!(
         said.iter().any(|line| line.starts_with("once: ")),
         "{said:?}"
@@ -103,7 +103,7 @@ fn it_says_so_to_programs() {
     );
 }
 
-/// One mistake in one file, and no plugin runs.
+/// A broken manifest is reported, and the other plugins run.
 #[test]
 fn a_broken_manifest_is_told_and_the_others_run() {
     let scene = Scene::new();
@@ -127,7 +127,7 @@ fn a_broken_manifest_is_told_and_the_others_run() {
     ] {
         assert!(log.contains(part), "{part} is not in {log}");
     }
-    // Afterwards, too, for who did not see that.
+    // The listing shows it later, too, to those who missed the message.
     let broken = scene.listed("broken");
     assert_eq!(
         (&broken["state"], &broken["last_fault"]["code"]),
@@ -163,7 +163,7 @@ fn a_broken_manifest_is_told_and_the_others_run() {
 fn a_signal_ends_the_plugins_and_then_the_broker() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let scene = Scene::new();
-        // `wait` has it end by the signal alone.
+        // This script ends only by a signal.
         scene.plugin("clock", &[READY, "idle"]);
         let mut broker = scene.run(&[]);
         let clock = pid(&scene.reach("clock", "ready"));
@@ -175,7 +175,7 @@ fn a_signal_ends_the_plugins_and_then_the_broker() {
     }
 }
 
-/// A signal that comes while plugins are started was not heard before all of them had answered.
+/// A signal that comes while plugins are started is obeyed at once, before all of them have answered.
 #[test]
 fn a_signal_is_heard_while_plugins_are_started() {
     let scene = Scene::new();
@@ -189,7 +189,8 @@ fn a_signal_is_heard_while_plugins_are_started() {
     assert!(!is_alive(late));
 }
 
-/// Plugins that went on without anybody, held their files, and were there twice after the next start.
+/// When `callgate run` is killed, its plugins end. Otherwise they would keep their files and exist twice after the
+/// next start.
 #[test]
 fn no_child_outlives_a_kill() {
     let scene = Scene::new();
@@ -225,7 +226,7 @@ fn a_plugin_that_links_the_client_is_run_too() {
     assert_eq!(called.json(), 5, "{called:?}");
 }
 
-/// Where the data of all plugins is kept, and a language that the runtime knows nothing of.
+/// Options say where the plugins' data is stored, and which program runs a language that the runtime does not know.
 #[test]
 fn data_and_launchers_are_where_the_options_say() {
     let scene = Scene::new();
@@ -237,7 +238,7 @@ fn data_and_launchers_are_where_the_options_say() {
         json!({"name": "clock", "version": "1.0.0", "backend": {"entry": "main.script"}});
     scene.write_manifest("clock", &manifest.to_string());
     let script = std::fs::canonicalize(env!("CARGO_BIN_EXE_callgate-script")).unwrap();
-    // The launcher's program gets the file as an argument, and `@` before it has it read.
+    // The launcher's program gets the file as an argument; the `@` makes it read the file.
     let launcher = scene.plugins().with_file_name("launch");
     std::fs::write(
         &launcher,
@@ -257,7 +258,7 @@ fn data_and_launchers_are_where_the_options_say() {
     assert!(data.join("clock").is_dir() && !folder.join("data").exists());
 }
 
-/// A folder may be the plugin's own, and there may be several.
+/// A folder may be that of one plugin or contain several, and several may be given.
 #[test]
 fn folders_are_plugins_or_have_some() {
     let scene = Scene::new();
@@ -273,7 +274,7 @@ fn folders_are_plugins_or_have_some() {
     assert_eq!(scene.listed("three"), Value::Null);
 }
 
-/// With a wrong folder the command ran on without a word.
+/// The command says so if a folder has no plugin.
 #[test]
 fn that_there_is_no_plugin_is_said() {
     let scene = Scene::new();
@@ -282,7 +283,7 @@ fn that_there_is_no_plugin_is_said() {
     assert!(said.contains("manifest.json"), "{said}");
 }
 
-/// What `callgate run` refuses it refuses at once, and says why.
+/// Wrong folders and options are refused at once, with the reason.
 #[test]
 fn wrong_folders_and_options_are_refused() {
     let scene = Scene::new();
@@ -303,14 +304,14 @@ fn wrong_folders_and_options_are_refused() {
         assert!(outcome.stderr.contains("--help"), "{outcome:?}");
     }
     assert!(!scene.socket().exists(), "no broker was left behind");
-    // It has the options of `serve`, and refuses where a broker is.
+    // It has the options of `serve`, and refuses to start if there is a broker already.
     let broker = scene.run(&[]);
     let outcome = run(&scene.socket(), &["run", scene.plugins().to_str().unwrap()]);
     outcome.assert_failed(1, "NAME_TAKEN");
     drop(broker);
 }
 
-/// A policy file let a strict bus refuse the plugins that its own runtime had started.
+/// On a strict bus, the policy file does not refuse the plugins that the runtime itself has started.
 #[test]
 fn a_strict_bus_takes_the_plugins_of_its_folders() {
     let scene = Scene::new();
@@ -330,7 +331,7 @@ fn a_strict_bus_takes_the_plugins_of_its_folders() {
     });
 }
 
-/// What a plugin had stored was gone with the next start, and nobody answered it on a strict bus.
+/// Plugins find what they have stored after the next start, and the services answer them also on a strict bus.
 #[test]
 fn plugins_have_their_store_settings_and_schedules() {
     let scene = Scene::new();

@@ -1,4 +1,4 @@
-//! `callgate serve` as a service of systemd, whose part the tests play.
+//! `callgate serve` as a service of systemd. The tests play systemd's part.
 
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use crate::support::run;
 
-/// As long as nothing comes meanwhile, nothing comes.
+/// How long the test waits to see that nothing comes.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// A manager of services.
@@ -39,12 +39,12 @@ impl Manager {
         self.directory.path().join("bus.sock")
     }
 
-    /// The broker as a service.
+    /// The broker, run as a service.
     fn serve(&self) -> Command {
         self.command(&["serve"])
     }
 
-    /// A command that is a broker, as a service.
+    /// A command that is a broker, run as a service.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(programs!().program);
         command.args(arguments).arg("--socket").arg(self.socket());
@@ -65,7 +65,7 @@ impl Manager {
         Some(String::from_utf8(buffer[..len].to_vec()).expect("a text"))
     }
 
-    /// The next datagram with this line.
+    /// The next datagram that has this line.
     fn expect(&self, line: &str) -> String {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
@@ -97,8 +97,8 @@ fn listening(path: &Path, kind: SockType) -> OwnedFd {
     made
 }
 
-/// A program that finds this socket as the descriptor 3, and is told so by these assignments. What it says on
-/// its standard error is in the second file.
+/// A program that inherits this socket as descriptor 3, with these environment variables set. Its standard error goes
+/// to the second file.
 fn passing(passed: &OwnedFd, assignments: &str, log: &Path, program: &[&str]) -> Command {
     let mut command = Command::new("sh");
     let script = format!("export {assignments} && exec \"$@\" 3<&2 2>>\"$0\"");
@@ -119,7 +119,8 @@ fn activated(manager: &Manager, passed: &OwnedFd) -> Process {
     broker
 }
 
-/// A unit that came up before its socket was there had those that need it fail.
+/// It reports that it is ready only after it listens: units that need the socket start then. It also reports that it
+/// stops.
 #[test]
 fn it_says_that_it_is_ready_when_it_listens_and_that_it_stops() {
     let plugins = TempDir::new().unwrap();
@@ -139,7 +140,7 @@ fn it_says_that_it_is_ready_when_it_listens_and_that_it_stops() {
     }
 }
 
-/// systemd has used a name without a file for a long time, and containers still do.
+/// The manager's socket may have a name without a file, as systemd used for a long time and containers still do.
 #[test]
 fn it_tells_a_manager_without_a_file() {
     let manager = Manager::new();
@@ -154,7 +155,7 @@ fn it_tells_a_manager_without_a_file() {
     other.expect("READY=1");
 }
 
-/// A variable that was left from another service kept the broker from starting.
+/// A variable that is left over from another service does not keep the broker from starting.
 #[test]
 fn a_manager_that_cannot_be_told_is_no_obstacle() {
     for address in ["vsock:2:1", "/nowhere/notify", "nonsense", ""] {
@@ -169,7 +170,7 @@ fn a_manager_that_cannot_be_told_is_no_obstacle() {
     }
 }
 
-/// The watchdog restarts what hangs: so what hangs must not say that it lives.
+/// It reports that it lives only while it serves. The watchdog restarts it if it hangs.
 #[test]
 fn signs_of_life_come_while_it_serves() {
     let manager = Manager::new();
@@ -179,7 +180,7 @@ fn signs_of_life_come_while_it_serves() {
     manager.expect("READY=1");
     let began = Instant::now();
     (0..5).for_each(|_| drop(manager.expect("WATCHDOG=1")));
-    // Half of the time apart, and not as fast as can be.
+    // The reports come at half of the watchdog's time, not as fast as possible.
     assert!(began.elapsed() > Duration::from_millis(300));
     let plugin = Plugin::builder("P")
         .socket(manager.socket())
@@ -196,7 +197,7 @@ fn signs_of_life_come_while_it_serves() {
     drop(plugin);
 }
 
-/// A process that a service has started told the watchdog of the service that all is well.
+/// A process that a service has started does not report to the watchdog in place of the service.
 #[test]
 fn another_process_s_watchdog_hears_nothing() {
     for (variable, value) in [("WATCHDOG_PID", "1"), ("WATCHDOG_USEC", "0")] {
@@ -209,7 +210,7 @@ fn another_process_s_watchdog_hears_nothing() {
     }
 }
 
-/// `systemctl restart` had plugins fail that connected meanwhile.
+/// During `systemctl restart`, plugins that connect wait at the unit's socket and do not fail.
 #[test]
 fn the_socket_of_a_unit_outlives_brokers() {
     let manager = Manager::new();
@@ -217,7 +218,7 @@ fn the_socket_of_a_unit_outlives_brokers() {
     let passed = listening(&path, SockType::SeqPacket);
     for (generation, signal) in (1..).zip([Signal::SIGTERM, Signal::SIGKILL, Signal::SIGTERM]) {
         let socket = path.clone();
-        // Nobody takes connections in yet.
+        // No broker accepts connections yet.
         let early = std::thread::spawn(move || {
             let early = Plugin::builder("Early").socket(socket).timeout(PATIENCE);
             early.connect().map(|plugin| plugin.name().to_owned())
@@ -263,7 +264,8 @@ fn socket_to(path: &Path) -> OwnedFd {
     made
 }
 
-/// A unit with a mistake in it had a broker somewhere else, or one that nobody could connect to.
+/// If a unit passes something wrong, the error names it. The broker does not listen elsewhere, or where nobody can
+/// connect.
 #[test]
 fn what_was_passed_wrong_is_named() {
     let directory = TempDir::new().unwrap();
@@ -323,7 +325,7 @@ fn what_was_passed_wrong_is_named() {
     }
 }
 
-/// The socket was meant for the process that has started this one.
+/// The socket was meant for the process that started this one.
 #[test]
 fn the_sockets_of_another_process_are_left_alone() {
     let manager = Manager::new();
@@ -347,7 +349,8 @@ fn the_sockets_of_another_process_are_left_alone() {
     );
 }
 
-/// A program that a host started told systemd that the host was ready, and took its socket.
+/// A program that a host starts does not see the variables. Otherwise it could report to systemd in the host's name,
+/// and take its socket.
 #[test]
 fn started_programs_do_not_find_the_variables() {
     let manager = Manager::new();
@@ -362,7 +365,7 @@ fn started_programs_do_not_find_the_variables() {
     assert_eq!(host.expect_line(), "done");
 }
 
-/// A unit file with a slip of the pen in it is found by whoever installs it.
+/// The unit files are correct.
 #[test]
 fn the_unit_files_are_right() {
     let directory = TempDir::new().unwrap();
@@ -381,7 +384,7 @@ fn the_unit_files_are_right() {
         .env("XDG_RUNTIME_DIR", directory.path());
     match verify.output() {
         Ok(outcome) => {
-            // Names that it does not know are only mentioned.
+            // systemd only warns of names that it does not know.
             let said = String::from_utf8_lossy(&outcome.stderr);
             assert!(
                 outcome.status.success() && !said.contains("callgate."),

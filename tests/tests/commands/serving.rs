@@ -10,7 +10,8 @@ use nix::sys::signal::Signal;
 
 use crate::support::run;
 
-/// The lock of a broker that had just been killed was taken for that of a living one, and then there was none.
+/// A broker starts right after the last one was killed: the lock of the dead one is not taken for that of a living
+/// one.
 #[test]
 fn a_broker_is_started_again_right_after_a_kill() {
     let mut bus = Bus::start(programs!());
@@ -22,7 +23,7 @@ fn a_broker_is_started_again_right_after_a_kill() {
     }
 }
 
-/// A second broker that takes the bus away from the first.
+/// A second broker is refused, and does not take the bus from the first.
 #[test]
 fn a_second_broker_is_refused() {
     let bus = Bus::start(programs!());
@@ -50,7 +51,7 @@ fn a_second_broker_is_refused() {
     );
 }
 
-/// A policy file that was read wrong, or not at all, and let everybody do everything.
+/// A policy file is obeyed, or refused if it is wrong. It never allows everything by mistake.
 #[test]
 fn a_policy_file_is_obeyed_or_refused() {
     let place = tempfile::tempdir().unwrap();
@@ -95,7 +96,7 @@ fn a_policy_file_is_obeyed_or_refused() {
     assert_eq!(error.code(), Code::PermissionDenied);
 }
 
-/// A bus that needs a hand to start again after its broker was killed.
+/// After a broker was killed, the next one replaces its socket without help.
 #[test]
 fn a_socket_left_behind_is_replaced() {
     let mut bus = Bus::start(programs!());
@@ -108,7 +109,7 @@ fn a_socket_left_behind_is_replaced() {
     }
 }
 
-/// A socket that nobody answers, and that stays when its broker has ended in order.
+/// A broker that ends in order removes its socket.
 #[test]
 fn a_broker_that_is_told_to_end_tidies_up() {
     let mut bus = Bus::start(programs!());
@@ -132,7 +133,7 @@ fn a_broker_that_is_told_to_end_tidies_up() {
     );
 }
 
-/// A broker that deletes what is not its own.
+/// A broker does not delete a file that is no socket.
 #[test]
 fn what_is_no_socket_is_left_alone() {
     let directory = tempfile::TempDir::new().unwrap();
@@ -145,7 +146,7 @@ fn what_is_no_socket_is_left_alone() {
         "{outcome:?}"
     );
     assert_eq!(fs::read_to_string(&file).unwrap(), "data");
-    // Nor can it make a directory where none can be.
+    // It cannot make a directory below a file either.
     let below = file.join("bus.sock");
     let outcome = run(&below, &["serve"]);
     outcome.assert_failed(1, "PERMISSION_DENIED");
@@ -153,7 +154,7 @@ fn what_is_no_socket_is_left_alone() {
     outcome.assert_failed(1, "SYSTEM");
 }
 
-/// A program that cannot read where the bus is.
+/// It prints where it listens, in a form that programs can read.
 #[test]
 fn it_says_where_it_listens() {
     let directory = tempfile::TempDir::new().unwrap();

@@ -32,7 +32,7 @@ fn slice(plugin: &Plugin, tag: &str) -> Share<[i16]> {
     made.expect("the share")
 }
 
-/// A key that programs read, and that was renamed; users that are another one's.
+/// The JSON keeps its keys, which programs read, and each share names its own maker and users.
 #[test]
 fn shares_are_listed_with_who_made_them_and_who_uses_them() {
     let bus = Bus::start(programs!());
@@ -69,7 +69,7 @@ fn shares_are_listed_with_who_made_them_and_who_uses_them() {
     assert!(text.contains("1 (Maker, Reader)"), "{text}");
     drop((made, newest, read, old, slice, maker, reader));
 
-    // A persistent one takes memory also where nobody uses it.
+    // A persistent share takes memory also if nobody uses it.
     let list = run(&bus.socket(), &["share", "ls", "--json"]).json();
     assert_eq!(
         (&list[0]["tag"], &list[0]["users"]),
@@ -87,7 +87,7 @@ fn shares_are_listed_with_who_made_them_and_who_uses_them() {
     );
 }
 
-/// What a terminal obeys in a value; a share whose value nobody can see.
+/// The value of a share is printed as JSON, without characters that a terminal obeys.
 #[test]
 fn a_share_is_printed_as_json() {
     let bus = Bus::start(programs!());
@@ -107,7 +107,7 @@ fn a_share_is_printed_as_json() {
     assert_eq!(removed.json(), json!({ "removed": "Keep.Ir" }));
 }
 
-/// Nobody is there who could write it as JSON: it is there all the same, and that is said.
+/// If no plugin is there that could write the value as JSON, the command says so; the share itself still exists.
 #[test]
 fn a_value_whose_maker_has_gone_is_not_printed() {
     let bus = Bus::start(programs!());
@@ -127,7 +127,7 @@ fn a_value_whose_maker_has_gone_is_not_printed() {
     );
 }
 
-/// A script that takes an absent share for one that is removed, or a mistake for a failure of the bus.
+/// An absent share and a share that is not persistent give different errors, so that a script can tell them apart.
 #[test]
 fn what_is_not_there_is_neither_printed_nor_removed() {
     let bus = Bus::start(programs!());
@@ -141,7 +141,7 @@ fn what_is_not_there_is_neither_printed_nor_removed() {
         absent.assert_failed_in_json(1, "NOT_READY");
         run(&bus.socket(), &["share", action, ""]).assert_failed(2, "INVALID_ARGUMENT");
     }
-    // One that is there, and is not kept.
+    // A share that exists and is not persistent.
     run(&bus.socket(), &["share", "rm", "Osc.Table"]).assert_failed(1, "NOT_READY");
     let list = run(&bus.socket(), &["share", "ls", "--json"]).json();
     assert_eq!(list[0]["tag"], "Osc.Table");

@@ -1,4 +1,4 @@
-//! Running the program to its end.
+//! Runs the program to its end.
 
 use std::io::Read;
 use std::path::Path;
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use callgate_tests::{PATIENCE, programs};
 use serde_json::Value;
 
-/// What a command left behind.
+/// What a command printed, and how it ended.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// How it ended; `None` where a signal ended it.
+    /// Its exit code; `None` if a signal ended it.
     pub(crate) exit: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -25,8 +25,7 @@ impl Outcome {
         serde_json::from_str(&self.stdout).unwrap_or_else(|why| panic!("{why}: {self:?}"))
     }
 
-    /// Asserts that it failed with a code of the bus, said so on standard error and nowhere
-    /// else.
+    /// Asserts that it failed with a code of the bus, and reported that on standard error only.
     #[track_caller]
     pub(crate) fn assert_failed(&self, exit: i32, code: &str) {
         assert_eq!(self.exit, Some(exit), "{self:?}");
@@ -35,7 +34,7 @@ impl Outcome {
         assert_eq!(self.stdout, "", "{self:?}");
     }
 
-    /// Asserts that it failed with a code of the bus, and said so in JSON.
+    /// Asserts that it failed with a code of the bus, and reported that in JSON.
     #[track_caller]
     pub(crate) fn assert_failed_in_json(&self, exit: i32, code: &str) {
         assert_eq!(self.exit, Some(exit), "{self:?}");
@@ -46,7 +45,7 @@ impl Outcome {
     }
 }
 
-/// The program with these arguments, on the bus of this socket.
+/// The program with these arguments, on the bus with this socket.
 pub(crate) fn command(socket: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(programs!().program);
     command
@@ -69,7 +68,7 @@ pub(crate) fn start(mut command: Command) -> Child {
     command.spawn().expect("the program starts")
 }
 
-/// Waits for a command to end, which must say little and panic about nothing.
+/// Waits for a command to end. It must not print much, and must not panic.
 #[track_caller]
 pub(crate) fn finish(mut child: Child) -> Outcome {
     let until = Instant::now() + PATIENCE;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::run;
 
-/// A key that programs read, and that was renamed; numbers that are another one's.
+/// The JSON keeps its keys, which programs read, and each topic shows its own listeners and their positions.
 #[test]
 fn topics_are_listed_with_who_hears_them_and_how_far_each_is() {
     let bus = Bus::start(programs!());
@@ -25,7 +25,7 @@ fn topics_are_listed_with_who_hears_them_and_how_far_each_is() {
     }
     let taken = std::iter::repeat_with(|| events.next(PATIENCE).unwrap().unwrap());
     assert_eq!(taken.filter_map(|taken| taken.event()).take(2).count(), 2);
-    // Those who pull are not waited for.
+    // A flush does not wait for listeners that pull.
     let _ = topic.flush(std::time::Duration::ZERO);
     let mut list = Value::Null;
     callgate_tests::shorthand::await_that("the quick one is done", || {
@@ -59,7 +59,7 @@ fn topics_are_listed_with_who_hears_them_and_how_far_each_is() {
     }
 }
 
-/// A listener that is too slow, and looked as if it were well.
+/// The listing shows that a listener was too slow and lost events.
 #[test]
 fn losses_are_listed() {
     let bus = Bus::start(programs!());

@@ -1,4 +1,4 @@
-//! Wrong usage, and no broker.
+//! Wrong usage, and a missing broker.
 
 use std::path::{Path, PathBuf};
 
@@ -25,10 +25,10 @@ const CLIENTS: [&[&str]; 14] = [
     &["logs"],
 ];
 
-/// The commands that are a broker. No plugin stands in this directory.
+/// The commands that start a broker. The current directory has no plugin.
 const BROKERS: [&[&str]; 2] = [&["serve"], &["run", "."]];
 
-/// A script that completes another program's commands, or none.
+/// The completion script completes this program's commands.
 #[test]
 fn completions_name_the_commands() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
@@ -45,7 +45,7 @@ fn completions_name_the_commands() {
     assert_eq!(outcome.exit, Some(2), "{outcome:?}");
 }
 
-/// Help that is a failure, or goes where a pager does not see it.
+/// Help is a success, and goes to standard output.
 #[test]
 fn help_and_version_are_printed() {
     for arguments in [
@@ -94,7 +94,7 @@ fn help_and_version_are_printed() {
     }
 }
 
-/// A mistake in a script that looks like a failure of the bus.
+/// Wrong usage has its own exit code, so that a script can tell it from a failure of the bus.
 #[test]
 fn wrong_usage_is_exit_code_2() {
     let wrong: [&[&str]; 28] = [
@@ -138,12 +138,12 @@ fn wrong_usage_is_exit_code_2() {
     }
 }
 
-/// A script that cannot tell a bus without a broker from a failed call.
+/// A missing broker has its own exit code, so that a script can tell it from a failed call.
 #[test]
 fn without_a_broker_it_is_exit_code_3() {
     let mut bus = Bus::start(programs!());
     bus.kill_broker();
-    // There is no directory, there is no socket, there is one that nobody answers.
+    // No directory, no socket, and a socket that nobody answers.
     let places = [
         PathBuf::from(NOWHERE),
         bus.directory().join("other.sock"),
@@ -162,7 +162,7 @@ fn without_a_broker_it_is_exit_code_3() {
             let arguments = [arguments, &["--json"]].concat();
             run(&socket, &arguments).assert_failed_in_json(3, "BROKER_GONE");
         }
-        // The option counts more than the environment.
+        // The option overrides the environment.
         let outcome = run(
             Path::new("/elsewhere/bus.sock"),
             &["ls", "--socket", &shown],
@@ -172,7 +172,7 @@ fn without_a_broker_it_is_exit_code_3() {
     }
 }
 
-/// A path that is cut short where the kernel's addresses end, and leads to another bus.
+/// A socket path longer than the kernel allows is refused. Cut short, it could lead to another bus.
 #[test]
 fn a_path_that_is_too_long_is_wrong_usage() {
     let long = format!("/tmp/{}/bus.sock", "d".repeat(120));
@@ -185,7 +185,7 @@ fn a_path_that_is_too_long_is_wrong_usage() {
     }
 }
 
-/// A socket in a place where others can put theirs.
+/// A directory that other users can write to is refused: they could put a socket there.
 #[test]
 fn a_directory_of_others_is_refused() {
     use std::os::unix::fs::{PermissionsExt, chown};
@@ -219,7 +219,7 @@ fn a_directory_of_others_is_refused() {
     }
 }
 
-/// A gate's name that is no name.
+/// An impossible gate name is wrong usage.
 #[test]
 fn an_impossible_gate_is_wrong_usage() {
     let bus = Bus::start(programs!());
@@ -236,7 +236,7 @@ fn an_impossible_gate_is_wrong_usage() {
     }
 }
 
-/// The default socket, which nobody wrote down.
+/// Without a path, the socket is in the user's runtime directory.
 #[test]
 fn without_a_path_the_runtime_directory_is_looked_at() {
     let bus = Bus::start(programs!());
@@ -253,7 +253,7 @@ fn without_a_path_the_runtime_directory_is_looked_at() {
     );
 }
 
-/// A time that no clock can tell, which ended a command with a panic.
+/// A timeout beyond the range of clocks only means very long: it causes no panic.
 #[test]
 fn a_timeout_beyond_all_clocks_is_only_long() {
     let bus = Bus::start(programs!());

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use crate::plugins::{READY, Scene, is_alive, manifest};
 use crate::support::run;
 
-/// As long as nothing is said for so long, nothing happens: several times what a change takes to be told.
+/// How long the test waits to see that nothing happens: several times what it takes until a change is reported.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// A bus with a plugin that plays what stands in its file `main.script`.
+/// A bus with a plugin that plays the script in its file `main.script`.
 struct Watched {
     scene: Scene,
     broker: Process,
@@ -40,7 +40,7 @@ impl Watched {
         assert!(said.contains(line), "{line}: {said}\n{}", self.scene.log());
     }
 
-    /// The plugin's process.
+    /// Waits until the plugin is ready, and returns its process number.
     fn expect_ready(&mut self, name: &str) -> u32 {
         let said = self.broker.expect_line();
         let pid = said.strip_prefix(&format!("{name}: ready, process "));
@@ -70,12 +70,12 @@ impl Watched {
     }
 }
 
-/// Steps of a plugin that says this in its log, and that it is ready.
+/// The steps of a plugin that logs this text and reports that it is ready.
 fn script(text: &str) -> String {
     format!("log {text}\n{READY}\nidle\n")
 }
 
-/// Whoever writes a plugin had to start everything anew for each change.
+/// A plugin is restarted when one of its files has changed.
 #[test]
 fn a_plugin_is_restarted_when_a_file_has_changed() {
     let mut watched = Watched::new(&[]);
@@ -83,12 +83,12 @@ fn a_plugin_is_restarted_when_a_file_has_changed() {
     watched.expect_restart();
     let logs = run(&watched.scene.socket(), &["logs", "clock"]).stdout;
     assert!(logs.contains("first") && logs.contains("second"), "{logs}");
-    // A file that is new, in a directory that is new, and once more in there.
+    // A new file in a new directory, and a change of it.
     watched.write("lib/deep/a.txt", "1");
     watched.expect_restart();
     watched.write("lib/deep/a.txt", "2");
     watched.expect_restart();
-    // An editor that writes another file and puts it in the place of the first.
+    // Some editors write a new file and rename it over the old one.
     let folder = watched.scene.folder("clock");
     fs::write(folder.join(".main.script.new"), script("third")).unwrap();
     fs::rename(folder.join(".main.script.new"), folder.join("main.script")).unwrap();
@@ -102,7 +102,8 @@ fn a_plugin_is_restarted_when_a_file_has_changed() {
     watched.expect_nothing();
 }
 
-/// A plugin restarted itself with each value that it kept.
+/// A plugin's own data directory and other unrelated files restart nothing. Otherwise a plugin would restart itself
+/// whenever it stores a value.
 #[test]
 fn what_is_no_change_of_the_plugin_restarts_nothing() {
     let mut watched = Watched::new(&[]);
@@ -127,7 +128,7 @@ fn what_is_no_change_of_the_plugin_restarts_nothing() {
     watched.scene.plugin("other", &[READY, "idle"]);
     watched.expect("other: it is new in ");
     watched.expect_ready("other");
-    // Nor does a file beside the folders, or a folder that is no plugin's.
+    // A file beside the folders, or a folder without a plugin, restarts nothing either.
     fs::write(watched.scene.plugins().join("README.md"), "text").unwrap();
     fs::create_dir_all(watched.scene.plugins().join("docs/images")).unwrap();
     fs::write(watched.scene.plugins().join("docs/images/a.png"), "x").unwrap();
@@ -146,7 +147,7 @@ fn the_folder_of_all_data_is_passed_over() {
     assert!(broker.line(QUIET).is_err());
 }
 
-/// A typing error in the manifest ended the plugin that ran.
+/// A mistake in the manifest leaves the running plugin alone, and is reported.
 #[test]
 fn a_broken_manifest_keeps_the_old_one_running_and_says_why() {
     let mut watched = Watched::new(&[]);
@@ -166,7 +167,7 @@ fn a_broken_manifest_keeps_the_old_one_running_and_says_why() {
         watched.expect("clock: it goes on as it was: ");
         let before = watched.pid;
         assert!(is_alive(before));
-        // And it says so again, with what was found.
+        // The report comes again with the next change.
         watched.write("main.script", &script("again"));
         watched.expect(why);
     }
@@ -175,33 +176,33 @@ fn a_broken_manifest_keeps_the_old_one_running_and_says_why() {
     watched.expect_nothing();
     watched.scene.write_manifest("clock", &right);
     watched.expect_restart();
-    // What is in the manifest counts from then on.
+    // From then on the new manifest counts.
     let other = manifest("clock", &["@main.script"], &json!({"version": "2.0.0"}));
     watched.scene.write_manifest("clock", &other.to_string());
     watched.expect_restart();
     assert_eq!(watched.scene.listed("clock")["version"], "2.0.0");
 }
 
-/// Folders that are made and removed while it runs, as `callgate new` and `git checkout` do.
+/// New folders are started and removed ones are stopped, as with `callgate new` and `git checkout`.
 #[test]
 fn folders_that_come_are_started_and_those_that_go_are_stopped() {
     let mut watched = Watched::new(&[]);
     let plugins = watched.scene.plugins();
-    // One that is broken first.
+    // First, a folder that is broken.
     fs::create_dir(plugins.join("later")).unwrap();
     watched.scene.write_manifest("later", "{}");
     watched.expect("`name` is missing");
     watched.scene.plugin("later", &[READY, "idle"]);
     watched.expect("later: it is new in ");
     let later = watched.expect_ready("later");
-    // One whose name is taken.
+    // A plugin whose name is taken.
     fs::create_dir(plugins.join("twin")).unwrap();
     watched.scene.write_manifest(
         "twin",
         &manifest("later", &[READY, "idle"], &json!({})).to_string(),
     );
     watched.expect("there is another plugin `later`");
-    // One that goes, and comes back.
+    // A folder that goes and comes back.
     let away = plugins.with_file_name("away");
     fs::rename(plugins.join("later"), &away).unwrap();
     watched.expect("later: its folder has gone");
@@ -217,7 +218,8 @@ fn folders_that_come_are_started_and_those_that_go_are_stopped() {
     watched.expect_ready("later");
 }
 
-/// The first thing that somebody does with a plugin that has crashed too often is to mend it.
+/// A changed file starts a plugin in quarantine, because it may be repaired, and does not start one that somebody has
+/// stopped.
 #[test]
 fn a_change_starts_one_in_quarantine_and_none_that_was_stopped() {
     let mut watched = Watched::new(&[]);

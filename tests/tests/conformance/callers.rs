@@ -10,15 +10,15 @@ use callgate_tests::{PATIENCE, Process};
 
 use crate::setup::{Mode, SHORT, Setup};
 
-/// Calls under way at once that one gate may have on a link: half of what the link has.
+/// How many calls of one gate may be under way on a link: half of what the link allows.
 const HALF: usize = 32;
 
-/// Two threads that got each other's answers, or one that got none.
+/// Each of many threads gets its own answer.
 pub(crate) fn many_threads_get_their_own_answers(mode: Mode) {
     let setup = Setup::new(mode);
     let one = Arc::new(setup.open::<(u64, u64), u64>("S.Add"));
     let threads = (0..8_u64).map(|thread| {
-        // Half of them share one subscriber object, the others have their own.
+        // Half of the threads share one subscriber object; the others have their own.
         let add = match thread % 2 {
             0 => one.clone(),
             _ => Arc::new(setup.open::<(u64, u64), u64>("S.Add")),
@@ -31,9 +31,9 @@ pub(crate) fn many_threads_get_their_own_answers(mode: Mode) {
     assert!(threads.into_iter().all(|thread| thread.join().unwrap()));
 }
 
-/// A wrong answer, or a caller that got hardly any turns, among callers that call without a pause.
-/// Here they are four processes in every mode: a provider in the test's process serves them all
-/// the same, while the test calls it directly.
+/// Among callers that call without a pause, each gets its own answers and its share of turns. In every mode the
+/// callers are four processes: a provider in the test's process serves all of them in the same way, while the test
+/// calls it directly.
 pub(crate) fn four_callers_get_their_own_answers_and_their_share(mode: Mode) {
     let setup = Setup::new(mode);
     let add = setup.open::<(u64, u64), u64>("S.Add");
@@ -41,14 +41,14 @@ pub(crate) fn four_callers_get_their_own_answers_and_their_share(mode: Mode) {
         .map(|n| setup.bus.peer("caller", &format!("C{n}"), &["S"]))
         .collect();
     let answered = |caller: &mut Process| {
-        // It ends by itself at a wrong answer.
+        // A caller ends by itself at a wrong answer.
         let line = caller.ask("how many?");
         let (answered, gone) = line.split_once(' ').expect("two numbers");
         assert_eq!(gone, "0", "calls that met a death");
         answered.parse::<u64>().expect("a number")
     };
     let mut before: Vec<u64> = callers.iter_mut().map(answered).collect();
-    // Whom the kernel forgets for a while has its share later; a caller that starves never has.
+    // A caller that gets no processor for a while catches up later; a caller that starves never does.
     await_that("the slowest is a quarter as fast as the fastest", || {
         for n in 0..50 {
             assert_eq!(add.invoke((n, n)).unwrap(), 2 * n);
@@ -66,15 +66,15 @@ pub(crate) fn four_callers_get_their_own_answers_and_their_share(mode: Mode) {
     });
 }
 
-/// A plugin that called without end was served until it stopped, and then the others.
+/// A plugin that calls without end does not delay the calls of others.
 ///
-/// All wait at first; then 32 calls of one plugin and one of each of two others are served in
-/// turns of 16. Directly there are no links: whoever waits for its turn gets it.
+/// All calls wait at first. Then 32 calls of one plugin and one of each of two others are served in turns of 16. In
+/// direct calls there are no links: each waiting caller gets its turn.
 pub(crate) fn a_busy_link_leaves_a_quiet_one_its_turn(mode: Mode) {
     let setup = Setup::new(mode);
     let plugins = ["Before", "Busy", "After"].map(|name| setup.bus.plugin(name));
     let gates = [0, 1, 2].map(|n| open::<(), u64>(&plugins[n], "S.Serial"));
-    // Whose threads come late, because the machine is busy, is not in time for its turn.
+    // On a busy machine threads may arrive too late for their turn, so the test tries again.
     await_that("two calls among 32 others have their turns", || {
         let [before, last, after] = ranks(&setup, &gates);
         assert!(last >= 31, "of 34 calls, 32 ended with number {last}");
@@ -82,8 +82,8 @@ pub(crate) fn a_busy_link_leaves_a_quiet_one_its_turn(mode: Mode) {
     });
 }
 
-/// Calls all gates at once, the second one 32 times; gives which numbers, counted from the first
-/// call, the last calls of each had.
+/// Calls all gates at once, the second one 32 times. Returns the positions that the last call of each gate had,
+/// counted from the first call.
 fn ranks(setup: &Setup, gates: &[Subscriber<(), u64>; 3]) -> [u64; 3] {
     let token = CancelToken::new();
     thread::scope(|scope| {
@@ -107,10 +107,10 @@ fn ranks(setup: &Setup, gates: &[Subscriber<(), u64>; 3]) -> [u64; 3] {
     })
 }
 
-/// A gate whose handler hung held every slot of its link, so that calls of other gates were not
-/// even sent; or a lock, so that the plugin could not call anybody else.
+/// A gate that hangs takes half of a link's slots at most, so calls of other gates are sent. It takes no lock, so the
+/// plugin can still call others.
 ///
-/// Directly nothing is sent: calls of the same plugin wait for their turn.
+/// In direct calls nothing is sent: calls to the same plugin wait for their turn.
 pub(crate) fn a_gate_that_hangs_leaves_half_of_the_slots_and_other_plugins_alone(mode: Mode) {
     let setup = Setup::new(mode);
     let _other = setup.bus.peer("provider", "Other", &[]);

@@ -1,4 +1,4 @@
-//! Chains of calls: what runs on top of what.
+//! Chains of calls: which handlers run on top of which.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,13 +12,13 @@ use callgate_tests::suite::chaining::{self, Seen};
 
 use crate::setup::{Mode, Setup};
 
-/// A called B, B called A, and both waited until the deadline.
+/// A calls B, and B calls A: neither waits for its deadline.
 pub(crate) fn chains_go_back_and_forth_up_to_64_deep(mode: Mode) {
     let setup = Setup::vacant(mode);
     let _nest = chaining::nest(&setup.caller, "T.Nest", "S.Nest").unwrap();
     setup.begin();
     let nest = setup.open::<(u64,), u64>("S.Nest");
-    // Here, too, the way back is there before the first call.
+    // In this direction, too, the gate is open before the first call.
     setup.open::<(u64,), u64>("T.Nest");
     await_that("both ways are open", || nest.invoke((2,)).is_ok());
     for n in [0, 1, 2, 10, 59, 63] {
@@ -27,14 +27,14 @@ pub(crate) fn chains_go_back_and_forth_up_to_64_deep(mode: Mode) {
     let error = nest.invoke((64,)).unwrap_err();
     let context = error.context().unwrap();
     assert_eq!(context["handler_code"], "CALL_DEPTH_EXCEEDED");
-    // The 64th handler is one of T's, and its call of the other gate was not made.
+    // The 64th handler is one of T's; its call to the other gate was refused.
     assert_eq!(context["inner_gate"], "S.Nest");
     assert!(error.message().len() < 200, "{error}");
     assert_eq!(nest.invoke((3,)).unwrap(), 4);
 }
 
-/// A call of another chain ran on top of a handler that waited, and found its work half done. In a
-/// pool it is to run meanwhile, on another thread.
+/// A call of another chain does not run on top of a handler that waits, which would leave it half done. In a pool it
+/// runs meanwhile on another thread.
 pub(crate) fn a_call_of_another_chain_waits_for_the_handler_or_runs_beside_it_in_a_pool(
     mode: Mode,
 ) {
@@ -70,7 +70,7 @@ pub(crate) fn a_call_of_another_chain_waits_for_the_handler_or_runs_beside_it_in
     assert!(!is_busy.invoke(()).unwrap());
 }
 
-/// Provides `T.Held`, which says when it is called, and waits until the sender is dropped.
+/// Provides `T.Held`, which reports that it was called and waits until the sender is dropped.
 fn hold(plugin: &Plugin) -> (Provider, Receiver<()>, Sender<()>) {
     let (came, coming) = mpsc::channel();
     let (go, gone) = mpsc::channel::<()>();
@@ -82,7 +82,7 @@ fn hold(plugin: &Plugin) -> (Provider, Receiver<()>, Sender<()>) {
     (plugin.provide("T.Held", hold).unwrap(), coming, go)
 }
 
-/// After a nested call on the same gate, the handler saw the inner call's context.
+/// After a nested call to the same gate, a handler still sees its own context and not the inner call's.
 pub(crate) fn after_a_nested_call_a_handler_s_context_is_what_it_was(mode: Mode) {
     let setup = Setup::vacant(mode);
     let back = ("T.Context", "S.Context");
@@ -98,7 +98,7 @@ pub(crate) fn after_a_nested_call_a_handler_s_context_is_what_it_was(mode: Mode)
         let (caller, gate, most) = match depth {
             1 => ("T", "S.Context", 60_100),
             2 => ("S", "T.Context", 30_100),
-            // Its own time were 30 s, and there are 10 s at most left of the outer call's.
+            // Its own timeout would be 30 s; at most 10 s are left of the outer call's.
             even if even % 2 == 0 => ("S", "T.Context", 10_100),
             _ => ("T", "S.Context", 10_100),
         };

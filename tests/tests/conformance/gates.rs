@@ -5,7 +5,7 @@ use callgate_tests::shorthand::await_that;
 
 use crate::setup::{Mode, Setup};
 
-/// A handler that withdrew its own gate waited for itself.
+/// A handler may withdraw its own gate, which does not wait for that handler.
 pub(crate) fn a_gate_may_withdraw_itself_and_come_back(mode: Mode) {
     let setup = Setup::new(mode);
     let leave = setup.open::<(u64,), (bool, u64)>("S.Leave");
@@ -20,7 +20,7 @@ pub(crate) fn a_gate_may_withdraw_itself_and_come_back(mode: Mode) {
     }
 }
 
-/// Withdrawing the action took the function away, or the reverse.
+/// Withdrawing the action leaves the function, and the reverse.
 pub(crate) fn the_two_halves_of_a_gate_come_and_go_separately(mode: Mode) {
     let setup = Setup::new(mode);
     let both = setup.open::<(u64,), u64>("S.Both");
@@ -43,7 +43,7 @@ pub(crate) fn the_two_halves_of_a_gate_come_and_go_separately(mode: Mode) {
     assert_eq!(runs.invoke(()).unwrap(), 5);
 }
 
-/// A function was called as an action, and did its work unasked.
+/// A function is not run when its gate is called as an action, and the reverse.
 pub(crate) fn an_action_is_no_function_and_the_reverse(mode: Mode) {
     let setup = Setup::new(mode);
     let only = setup.open::<(u64,), u64>("S.OnlyAction");
@@ -54,7 +54,7 @@ pub(crate) fn an_action_is_no_function_and_the_reverse(mode: Mode) {
     assert_eq!(error.code(), Code::NotReady);
 }
 
-/// A second plugin took a gate over without anybody's knowing.
+/// A second plugin cannot take over a gate.
 pub(crate) fn a_gate_has_one_owner(mode: Mode) {
     let setup = Setup::new(mode);
     let other = setup.bus.plugin("Other");

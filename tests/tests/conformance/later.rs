@@ -1,4 +1,4 @@
-//! Answers that come later, from other threads than those that run handlers.
+//! Answers that come later, from threads that run no handlers.
 
 use std::sync::Mutex;
 use std::sync::mpsc;
@@ -23,7 +23,7 @@ pub(crate) fn open(setup: &Setup, gate: &str, signature: &dynamic::Signature) ->
     gate.with_timeout(PATIENCE)
 }
 
-/// Waits until the provider holds so many answers back, for so many of which nobody waits any more.
+/// Waits until the provider holds so many answers, and for so many of them no caller waits any more.
 pub(crate) fn await_held(setup: &Setup, held: u64, given_up: u64) {
     let count = setup.open::<(), (u64, u64)>("S.Held");
     await_that("the answers are held back", || {
@@ -31,12 +31,12 @@ pub(crate) fn await_held(setup: &Setup, held: u64, given_up: u64) {
     });
 }
 
-/// Has the provider answer what it holds back.
+/// Makes the provider answer all calls that it holds.
 pub(crate) fn release(setup: &Setup) {
     setup.open::<(), ()>("S.Release").invoke(()).unwrap();
 }
 
-/// An answer that another thread gave was cut off, or belonged to another call.
+/// An answer that another thread gives arrives whole, for the right call.
 pub(crate) fn results_failures_and_large_payloads_come_later(mode: Mode) {
     let setup = Setup::new(mode);
     let later = later(&setup);
@@ -78,8 +78,8 @@ pub(crate) fn results_failures_and_large_payloads_come_later(mode: Mode) {
     assert_eq!(*later.call(b"and after that").unwrap(), *b"and after that");
 }
 
-/// What a bridge had to tell of the system behind it came as a failure of its own handler, so that callers could not
-/// branch on it.
+/// A bridge can pass on an error of the system behind it. The caller gets that error, and not a failure of the
+/// bridge's own handler, so it can react to it.
 pub(crate) fn a_responder_passes_on_an_error_of_the_library(mode: Mode) {
     let setup = Setup::new(mode);
     let later = later(&setup);
@@ -104,8 +104,8 @@ pub(crate) fn a_responder_passes_on_an_error_of_the_library(mode: Mode) {
     assert_eq!(*later.call(b"and after that").unwrap(), *b"and after that");
 }
 
-/// A caller in the provider's process ran such a handler on its own thread, where there was no answer
-/// when it returned.
+/// A caller in the provider's process also waits for an answer that comes later: when the handler has returned there
+/// is none yet.
 pub(crate) fn a_caller_with_types_does_not_see_when_the_answer_was_made(mode: Mode) {
     let setup = Setup::new(mode);
     let next = setup.open::<(u32,), u32>("S.LaterNext");
@@ -123,7 +123,7 @@ pub(crate) fn a_caller_with_types_does_not_see_when_the_answer_was_made(mode: Mo
     });
 }
 
-/// A handler that waited for its answer kept its plugin from serving.
+/// While calls wait for late answers, the plugin serves other calls.
 pub(crate) fn calls_that_wait_for_their_answers_hold_no_turn(mode: Mode) {
     const HELD: u64 = 30;
     let setup = Setup::new(mode);
@@ -139,7 +139,7 @@ pub(crate) fn calls_that_wait_for_their_answers_hold_no_turn(mode: Mode) {
     }
 }
 
-/// A slot whose caller had given up was lost where the answer came from another thread.
+/// If the caller has given up, an answer from another thread still frees the slot.
 pub(crate) fn a_responder_sees_that_nobody_waits_and_its_answer_gives_the_slot_back(mode: Mode) {
     let setup = Setup::new(mode);
     let later = later(&setup);
@@ -158,7 +158,7 @@ pub(crate) fn a_responder_sees_that_nobody_waits_and_its_answer_gives_the_slot_b
         await_held(&setup, 21, 21);
         release(&setup);
     }
-    // More of them than a gate has slots, were any missing.
+    // More calls than a gate would have slots if any were missing.
     let sent: Vec<_> = (0..32).map(|_| later.send(b"h").unwrap()).collect();
     await_held(&setup, 32, 0);
     release(&setup);
@@ -167,8 +167,7 @@ pub(crate) fn a_responder_sees_that_nobody_waits_and_its_answer_gives_the_slot_b
     }
 }
 
-/// Callers waited until their deadlines for answers that a plugin had held when it was closed or
-/// killed.
+/// When a provider is closed or killed, the calls whose answers it still owed end at once, not at their deadlines.
 pub(crate) fn a_provider_s_end_ends_calls_whose_answers_it_held(mode: Mode) {
     for in_order in [false, true] {
         let setup = Setup::new(mode);
@@ -195,8 +194,7 @@ pub(crate) fn a_provider_s_end_ends_calls_whose_answers_it_held(mode: Mode) {
     }
 }
 
-/// A handler that makes another call first, and waits for it or not: the answer of that is the way to its
-/// own.
+/// A handler may make another call, or send one, before it answers: the answer of that call leads to its own.
 pub(crate) fn a_handler_may_call_and_send_before_it_answers(mode: Mode) {
     let setup = Setup::vacant(mode);
     let _next = setup.caller.provide("T.Next", |n: u32| n + 1).unwrap();
@@ -207,7 +205,7 @@ pub(crate) fn a_handler_may_call_and_send_before_it_answers(mode: Mode) {
     };
     let _later = dynamic::provide_later(&setup.caller, "T.Later", &number(), back).unwrap();
     setup.begin();
-    // There, one back here, and one more; the last goes there a second time.
+    // `S.LaterCalls` and `T.Next` add one each; `S.LaterSends`, `T.Later` and `S.LaterNext` add one each.
     for (gate, more) in [("S.LaterCalls", 2), ("S.LaterSends", 3)] {
         let gate = open(&setup, gate, &number());
         await_that("both ways are open", || gate.call(&[0; 4]).is_ok());
@@ -222,7 +220,7 @@ pub(crate) fn a_handler_may_call_and_send_before_it_answers(mode: Mode) {
     }
 }
 
-/// One that pumps, too: it serves what it sent when it pumps again.
+/// A plugin may send to itself. If it pumps, it serves that call when it pumps again.
 pub(crate) fn a_plugin_may_send_to_itself(mode: Mode) {
     let setup = Setup::new(mode);
     let own = open(&setup, "S.LaterSelf", &number());
@@ -235,13 +233,13 @@ pub(crate) fn a_plugin_may_send_to_itself(mode: Mode) {
     }
 }
 
-/// An action whose answer has no bytes, and is one nevertheless.
+/// An action may be answered later: its answer has no bytes and still has to be sent.
 pub(crate) fn an_action_may_be_done_later(mode: Mode) {
     let setup = Setup::new(mode);
     let action = action_signature_of::<(u32,)>();
     let (came, coming) = mpsc::channel();
     let came = Mutex::new(came);
-    // The other way round: here it is answered later, and there it is a handler's.
+    // The other way round: here it is answered later, and there by a handler.
     let _later = dynamic::provide_later(&setup.caller, "T.Do", &action, move |_, request, todo| {
         came.lock()
             .unwrap()

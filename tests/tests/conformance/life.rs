@@ -1,4 +1,4 @@
-//! Plugins that begin, end and move.
+//! Plugins that start, end and move.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
@@ -10,13 +10,13 @@ use callgate_tests::shorthand::await_that;
 
 use crate::setup::{Mode, Setup};
 
-/// A handler that closed its own plugin waited for itself.
+/// A handler may close its own plugin, which does not wait for that handler.
 ///
-/// In a pump, the plugin closes when the pump returns, which holds it until then.
+/// In a pump, the plugin closes when the pump returns, because the pump holds it until then.
 pub(crate) fn a_handler_may_close_its_own_plugin(mode: Mode) {
     let setup = Setup::new(mode);
     let close = setup.open::<(), ()>("S.Close");
-    // It ran; whether its answer gets out before the link goes is open.
+    // The handler ran. Whether its answer arrives before the link ends is open.
     if let Err(error) = close.invoke(()) {
         assert_eq!(error.code(), Code::ProviderGone, "{error}");
     }
@@ -24,8 +24,8 @@ pub(crate) fn a_handler_may_close_its_own_plugin(mode: Mode) {
     assert_eq!(close.invoke(()).unwrap_err().code(), Code::NotReady);
 }
 
-/// A handler that closed its plugin, while another handler further down the stack waited for it,
-/// took that one's ground away.
+/// A handler may close its plugin while another handler further down the stack waits for it: that one can still
+/// finish.
 pub(crate) fn a_handler_may_close_its_plugin_under_another_handler(mode: Mode) {
     let setup = Setup::vacant(mode);
     let close = setup.caller.subscriber::<(), ()>("S.Close").unwrap();
@@ -36,7 +36,7 @@ pub(crate) fn a_handler_may_close_its_plugin_under_another_handler(mode: Mode) {
     let _held = setup.caller.provide("T.Held", held).unwrap();
     setup.begin();
     let outer = setup.open::<(), ()>("S.Outer");
-    // The chain is at home in the closed plugin: any of its ends may show, and none may be lost.
+    // The chain began in the closed plugin. It may show any of these errors, but it must end.
     if let Err(error) = outer.invoke(()) {
         let known = [Code::ProviderGone, Code::HandlerError];
         assert!(known.contains(&error.code()), "{error}");
@@ -44,10 +44,9 @@ pub(crate) fn a_handler_may_close_its_plugin_under_another_handler(mode: Mode) {
     expect_end(&setup);
 }
 
-/// A frame-driven host called a gate between two frames; the gate called back, and that handler
-/// closed the host, which waited for itself. On other modes the plugin's main thread waits and
-/// another one closes it. Directly, that is
-/// [`a_handler_may_close_its_plugin_under_another_handler`] once more.
+/// A host that pumps calls a gate between two frames. The gate calls back, and that handler closes the host's plugin,
+/// which does not wait for itself. In other modes the plugin's main thread waits and another thread closes it.
+/// Directly, this is the same as [`a_handler_may_close_its_plugin_under_another_handler`].
 pub(crate) fn a_handler_may_close_its_plugin_while_a_thread_of_the_plugin_s_waits(mode: Mode) {
     if mode == Mode::Direct {
         return;
@@ -61,13 +60,13 @@ pub(crate) fn a_handler_may_close_its_plugin_while_a_thread_of_the_plugin_s_wait
     let _turn = setup.caller.provide("T.Turn", turn).unwrap();
     setup.begin();
     let outcome = setup.ask("turn").expect("it is a process");
-    // The answer of the inner call, and with it that of the outer one, may be overtaken by the end.
+    // The end of the plugin may overtake the answer of the inner call, and so that of the outer one.
     let known = ["OK", "CLOSED", "HANDLER_ERROR", "PROVIDER_GONE"];
     assert!(known.contains(&&*outcome), "{outcome}");
     expect_end(&setup);
 }
 
-/// Waits until the plugin is gone, looks whether its process lives, and lets that end.
+/// Waits until the plugin is gone, checks that its process lives, and ends the process.
 fn expect_end(setup: &Setup) {
     setup.await_end();
     assert!(setup.bus.builder("S").connect().is_ok(), "the name is free");
@@ -82,7 +81,7 @@ fn next(watch: &Watch) -> GateEvent {
     event.unwrap().expect("something changed")
 }
 
-/// A launcher that missed a gate which went and came back between two looks.
+/// A watch sees each life of a gate, also one that ends and begins between two looks.
 pub(crate) fn a_gate_s_lives_are_seen_with_owner_and_generation(mode: Mode) {
     let setup = Setup::vacant(mode);
     let watch = setup.caller.watch("S.Add").unwrap();
@@ -106,7 +105,7 @@ pub(crate) fn a_gate_s_lives_are_seen_with_owner_and_generation(mode: Mode) {
     assert_eq!(watch.next(Duration::from_millis(5)).unwrap(), None);
 }
 
-/// A plugin that started first gave up, or had to open the gate again.
+/// A plugin that starts first can wait for a gate, and need not open it again.
 pub(crate) fn a_gate_may_be_waited_for_before_there_is_a_provider(mode: Mode) {
     let setup = Setup::vacant(mode);
     let add = setup.caller.subscriber::<(u64, u64), u64>("S.Add").unwrap();
@@ -125,10 +124,9 @@ pub(crate) fn a_gate_may_be_waited_for_before_there_is_a_provider(mode: Mode) {
     assert!(add.has_function() && add.owner().as_deref() == Some("S"));
 }
 
-/// A gate moved into the caller's process, and its subscribers went on calling a provider that was
-/// no longer there; or back.
+/// When a gate moves into the caller's process or out of it, its subscribers call the new provider.
 ///
-/// Directly, it is the same from the other side: that is where the gate moves to in every mode.
+/// In direct mode the same is seen from the other side: in every mode the gate moves there.
 pub(crate) fn a_gate_may_move_between_processes_while_it_is_called(mode: Mode) {
     let setup = Setup::vacant(mode);
     let gate = setup.caller.subscriber::<(), u32>("S.Where").unwrap();
@@ -155,7 +153,7 @@ pub(crate) fn a_gate_may_move_between_processes_while_it_is_called(mode: Mode) {
             }
             let pid = setup.pid();
             let is_there = || last.load(Ordering::Relaxed) == pid;
-            // Before the assertion that it came about, so that the threads end in any case.
+            // This comes before the assertion that it happened, so that the threads end in any case.
             let is_lost = || callers.iter().any(|caller| caller.is_finished());
             await_that("it is called where it is now", || is_lost() || is_there());
             if is_lost() {

@@ -1,4 +1,4 @@
-//! Calls that timed out while their handlers run on, and gates that have no more than one under way.
+//! Calls that time out while their handlers run on, and gates that allow one call at a time.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use callgate_tests::{PATIENCE, Process};
 use crate::later::{await_held, open, release};
 use crate::setup::{Mode, SHORT, Setup};
 
-/// How often an end is noticed, of which the quickest counts: the machine may be busy.
+/// How many times the end of a call is noticed. Only the quickest counts, because the machine may be busy.
 const ROUNDS: usize = 10;
 
 /// How long to wait for a handler to notice the end.
 const BEGUN_OR_NOT: Duration = Duration::from_secs(1);
 
-/// Makes calls of a gate whose handler runs until nobody waits; `end` has one end, and says when it did.
-/// The handler notices that within moments, and not before.
+/// Makes calls to a gate whose handler runs until no caller waits. `end` ends one, and returns when it did that. The
+/// handler notices it within moments, and not before.
 fn notices(setup: &Setup, what: &str, mut end: impl FnMut() -> u64) {
     let noticed = setup.open::<(), u64>("S.Noticed");
     let mut took: Vec<_> = (0..ROUNDS)
@@ -28,7 +28,7 @@ fn notices(setup: &Setup, what: &str, mut end: impl FnMut() -> u64) {
             let mut seen = 0;
             while seen == 0 {
                 if Instant::now() >= until {
-                    // Its time was up before it was its turn, so that its handler never began.
+                    // Its deadline passed before its turn, so its handler never began.
                     return None;
                 }
                 seen = noticed.invoke(()).unwrap();
@@ -43,14 +43,15 @@ fn notices(setup: &Setup, what: &str, mut end: impl FnMut() -> u64) {
     assert!(took[0] < Duration::from_millis(20), "{took:?}");
 }
 
-/// A handler worked on for a caller that had given up at its deadline; directly, without end.
+/// A handler notices that its caller's deadline has passed, also in direct mode, where it would otherwise run for
+/// ever.
 pub(crate) fn a_handler_sees_within_moments_that_its_call_timed_out(mode: Mode) {
     let setup = Setup::new(mode);
     let notice = setup.open::<(u64, u64), u64>("S.NoticeEnd");
     let notice = notice.with_timeout(SHORT);
     notices(&setup, "a call that timed out", || {
         let deadline = clock::now() + SHORT.as_nanos() as u64;
-        // Directly, the caller is the handler's thread, and gets what it returns.
+        // In direct mode the caller is the handler's thread, and gets what the handler returns.
         let outcome = notice.invoke((1, 2)).map_err(|error| error.code());
         let expected = match mode {
             Mode::Direct => Ok(3),
@@ -61,7 +62,7 @@ pub(crate) fn a_handler_sees_within_moments_that_its_call_timed_out(mode: Mode) 
     });
 }
 
-/// The same of a call that no thread waits for.
+/// The same for a sent call, for which no thread waits.
 pub(crate) fn a_handler_sees_within_moments_that_a_sent_call_timed_out(mode: Mode) {
     let setup = Setup::new(mode);
     let notice = open(&setup, "S.NoticeEnd", &signature_of::<(u64, u64), u64>());
@@ -74,7 +75,7 @@ pub(crate) fn a_handler_sees_within_moments_that_a_sent_call_timed_out(mode: Mod
     });
 }
 
-/// The same of a caller that was killed.
+/// The same for a caller that was killed.
 pub(crate) fn a_handler_sees_within_moments_that_its_caller_was_killed(mode: Mode) {
     let setup = Setup::new(mode);
     notices(&setup, "a caller that was killed", || {
@@ -88,7 +89,7 @@ pub(crate) fn a_handler_sees_within_moments_that_its_caller_was_killed(mode: Mod
     });
 }
 
-/// A call timed out, its handler ran on, and the next one began beside it.
+/// A call that timed out keeps its permit while its handler runs, so no other call begins beside it.
 pub(crate) fn no_call_begins_before_the_late_one_has_ended(mode: Mode) {
     let setup = Setup::new(mode);
     let alone = setup.open::<(u64,), u64>("S.Alone");
@@ -98,7 +99,7 @@ pub(crate) fn no_call_begins_before_the_late_one_has_ended(mode: Mode) {
             scope.spawn(|| {
                 for _ in 0..4 {
                     match hasty.invoke((40,)) {
-                        // Directly it ends when its handler does.
+                        // In direct mode a call ends when its handler does.
                         Ok(others) => assert_eq!(others, 0, "{mode:?}"),
                         Err(error) => assert_eq!(error.code(), Code::Timeout, "{error}"),
                     }
@@ -109,7 +110,7 @@ pub(crate) fn no_call_begins_before_the_late_one_has_ended(mode: Mode) {
     });
 }
 
-/// A gate said how many calls it bears, and was given more because it had not answered these yet.
+/// A call that is answered later counts against its gate's limit until it is answered.
 pub(crate) fn a_call_that_was_left_for_later_counts_until_it_was_answered(mode: Mode) {
     let setup = Setup::new(mode);
     let later = open(&setup, "S.LaterAlone", &bytes());
@@ -118,10 +119,10 @@ pub(crate) fn a_call_that_was_left_for_later_counts_until_it_was_answered(mode: 
     let others = [1, 2].map(|n| later.send(&[n]).unwrap());
     drop(given_up);
     thread::sleep(SHORT);
-    // The one that was given up is still under way, and other gates are served.
+    // The call that was given up still counts, and other gates are served.
     await_held(&setup, 1, 1);
     release(&setup);
-    // A pool's threads may take them in either order.
+    // The threads of a pool may take the calls in either order.
     for _ in &others {
         await_held(&setup, 1, 0);
         release(&setup);

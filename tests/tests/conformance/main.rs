@@ -1,8 +1,7 @@
-//! What a call does, the same in every mode: each behaviour with the provider in a process of its
-//! own, on a thread, a pool, a pump and a group's thread, and in the caller's process, called directly.
+//! How a call behaves, the same in every mode: the provider is in a process of its own, on a thread, a pool, a pump
+//! or a group's thread; or in the caller's process, called directly.
 //!
-//! A case's name is the sentence that it shows to be true. Where a mode has something else to show,
-//! the case says so.
+//! The name of each case is the sentence that it proves. If a mode behaves differently, the case says so.
 #![forbid(unsafe_code)]
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::setup::{Mode, Setup};
 
-/// An answer that belonged to another call, or was cut off.
+/// An answer arrives whole, for the right call.
 pub(crate) fn results_and_large_payloads_arrive(mode: Mode) {
     let setup = Setup::new(mode);
     let add = setup.open::<(u64, u64), u64>("S.Add");
@@ -21,7 +21,7 @@ pub(crate) fn results_and_large_payloads_arrive(mode: Mode) {
     }
 }
 
-/// A handler's failure of which only "it failed" came through.
+/// A handler's failure arrives with its code, message and context.
 pub(crate) fn a_failure_arrives_with_code_message_and_context(mode: Mode) {
     let setup = Setup::new(mode);
     let fail = setup.open::<(u64,), u64>("S.Fail");
@@ -34,8 +34,8 @@ pub(crate) fn a_failure_arrives_with_code_message_and_context(mode: Mode) {
     assert!(error.to_string().contains("S.Fail"), "{error}");
 }
 
-/// A handler passed the error of a call that it made on with `?`, and the caller read that nobody provided the gate
-/// that it had called itself.
+/// If a handler passes on the error of a call that it made with `?`, the error names the gate of that inner call, not
+/// the gate that the caller called.
 pub(crate) fn what_a_handler_s_own_call_failed_with_names_that_call_s_gate(mode: Mode) {
     let setup = Setup::new(mode);
     let outer = setup.open::<(), ()>("S.Outer");
@@ -63,7 +63,7 @@ pub(crate) fn what_a_handler_s_own_call_failed_with_names_that_call_s_gate(mode:
         json!({ "handler_code": "FULL", "highest": 7, "inner_gate": "T.Held" }),
     );
     drop(held);
-    // Over two handlers.
+    // The error passes through two handlers.
     let _full = setup.caller.provide("T.Full", full).unwrap();
     let next = setup.open::<(), ()>("T.Full");
     let pass_on = move || Ok::<_, HandlerError>(next.invoke(())?);
@@ -74,7 +74,7 @@ pub(crate) fn what_a_handler_s_own_call_failed_with_names_that_call_s_gate(mode:
     );
 }
 
-/// One bad handler took the plugin down with it.
+/// A handler that panics ends its call, and the plugin lives on.
 pub(crate) fn a_panic_ends_the_call_and_nothing_else(mode: Mode) {
     let setup = Setup::new(mode);
     let panic = setup.open::<(String,), u64>("S.Panic");
@@ -87,7 +87,7 @@ pub(crate) fn a_panic_ends_the_call_and_nothing_else(mode: Mode) {
     assert_eq!(add.invoke((1, 2)).unwrap(), 3);
 }
 
-/// A caller that could claim to be another.
+/// A handler knows which plugin called it; a caller cannot claim to be another one.
 pub(crate) fn a_handler_knows_its_caller(mode: Mode) {
     let setup = Setup::new(mode);
     let who = setup.open::<(), String>("S.Who");

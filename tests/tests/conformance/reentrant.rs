@@ -1,4 +1,4 @@
-//! Re-entrant gates: what runs on top of another chain's wait, and what may not be done there.
+//! Re-entrant gates: what runs on top of another chain's wait, and what is refused there.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -13,8 +13,8 @@ use callgate_tests::suite::reentrant::Outcomes;
 
 use crate::setup::{Mode, Setup};
 
-/// Provides `T.Held`, whose calls pass through memory in every mode and are answered by whoever takes their
-/// responders.
+/// Provides `T.Held`. Its calls pass through shared memory in every mode, and the thread that takes their responders
+/// answers them.
 fn held(setup: &Setup) -> (Provider, Receiver<Responder>) {
     let (came, coming) = mpsc::channel();
     let came = Mutex::new(came);
@@ -26,7 +26,7 @@ fn held(setup: &Setup) -> (Provider, Receiver<Responder>) {
     (provider.unwrap(), coming)
 }
 
-/// Both calls were refused, and each error says what became of its call.
+/// Both calls were refused, and each error says whether its call may have run.
 fn expect_refused((waited, sent): &Outcomes) {
     let was_not_made = "this call was not made. ";
     assert!(
@@ -40,8 +40,8 @@ fn expect_refused((waited, sent): &Outcomes) {
     );
 }
 
-/// A gate that only looks stood still behind a handler that waited, and with it who was to be asked before that
-/// wait could end.
+/// A re-entrant gate runs on top of a handler that waits. So a plugin can be asked something that must be known
+/// before that wait can end.
 pub(crate) fn a_re_entrant_gate_runs_on_top_of_another_chain_s_wait(mode: Mode) {
     let setup = Setup::vacant(mode);
     let (_held, coming) = held(&setup);
@@ -64,7 +64,7 @@ pub(crate) fn a_re_entrant_gate_runs_on_top_of_another_chain_s_wait(mode: Mode) 
     });
     thread::scope(|scope| {
         let mut waiting = Vec::new();
-        // In a pool, the last one takes the last thread.
+        // In a pool, the last call takes the last thread.
         for nth in 0..mode.threads() {
             let (outer, coming) = (&outer, &coming);
             let one = scope.spawn(move || outer.invoke(()).unwrap());
@@ -73,13 +73,13 @@ pub(crate) fn a_re_entrant_gate_runs_on_top_of_another_chain_s_wait(mode: Mode) 
                 assert!(peek.invoke(()).unwrap(), "with {nth} of them");
             }
             let is_on_top = nth + 1 == mode.threads();
-            // One that is answered before it is waited for is not given up.
+            // A call that is answered before the handler waits for it is not given up.
             is_held.store(is_on_top, Ordering::SeqCst);
             let (is_busy, outcomes) = call.invoke(()).unwrap();
             assert!(is_busy);
             match is_on_top {
                 true => expect_refused(&outcomes),
-                // On a thread that is free.
+                // On a free thread.
                 false => assert_eq!(outcomes, ok()),
             }
             is_held.store(false, Ordering::SeqCst);

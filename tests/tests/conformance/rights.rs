@@ -1,4 +1,4 @@
-//! What plugins may do, with the broker in the test's process.
+//! What plugins are allowed to do, with the broker in the test's process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use callgate_tests::shorthand::{await_that, code};
 
 use crate::setup::{Mode, Setup};
 
-/// What the suite's provider needs.
+/// The policy that the suite's provider needs.
 fn provider() -> Policy {
     Policy::new().provide("S.*").call("T.*")
 }
@@ -19,7 +19,7 @@ fn start(mode: Mode) -> (Setup, Arc<Broker>) {
     Setup::ruled(mode, |broker| broker.plugin("S", provider()))
 }
 
-/// A plugin with a policy could do what the policy does not say.
+/// A plugin may do only what its policy allows.
 pub(crate) fn what_a_policy_does_not_allow_is_refused_at_the_grant(mode: Mode) {
     let caller = Policy::new()
         .call("S.Add")
@@ -43,12 +43,12 @@ pub(crate) fn what_a_policy_does_not_allow_is_refused_at_the_grant(mode: Mode) {
     let answer = |gate: &str| attempt.invoke((gate.to_owned(),)).unwrap();
     assert_eq!(answer("S.Another"), "OK");
     assert_eq!(answer("Other.Gate"), "PERMISSION_DENIED");
-    // What is allowed has its quota.
+    // A plugin that is allowed to open gates may open as many as its quota says.
     let third = setup.caller.subscriber::<(), String>("S.Who");
     assert_eq!(code(third), Code::Overloaded);
 }
 
-/// A plugin whose right was taken back went on calling.
+/// When a right to call is taken back, the plugin's calls are refused.
 pub(crate) fn a_right_to_call_that_is_taken_back_is_refused_at_the_call_and_may_come_again(
     mode: Mode,
 ) {
@@ -60,8 +60,8 @@ pub(crate) fn a_right_to_call_that_is_taken_back_is_refused_at_the_call_and_may_
         let only_who = Policy::new().call("S.Who").provide("T.*");
         broker.set_policy("T", Some(only_who)).unwrap();
         await_that("it is refused", || is_denied(&add.invoke((1, 2))));
-        // From then on always; and as soon as the caller's side has heard of it, also where it
-        // waits for the gate.
+        // The provider refuses at once. The caller's side refuses as soon as it has been told, also while it waits
+        // for the gate.
         assert_eq!(code(add.invoke((1, 2))), Code::PermissionDenied);
         await_that("nobody waits for it", || {
             is_denied(&add.wait_ready(PATIENCE))
@@ -73,7 +73,7 @@ pub(crate) fn a_right_to_call_that_is_taken_back_is_refused_at_the_call_and_may_
     }
 }
 
-/// A gate that its plugin may not provide any more was still called.
+/// When a plugin may no longer provide a gate, the gate is not called any more.
 pub(crate) fn a_right_to_provide_that_is_taken_back_ends_the_gate(mode: Mode) {
     let (setup, broker) = start(mode);
     let add = setup.open::<(u64, u64), u64>("S.Add");

@@ -15,7 +15,7 @@ use callgate_tests::suite::later::{number, plus_one};
 use crate::later::{await_held, later, open, release};
 use crate::setup::{Mode, SHORT, Setup};
 
-/// Slots that one gate may have at once, and those of all calls outside of chains.
+/// How many slots one gate may have at once, and all calls outside of chains together.
 const OF_A_GATE: u64 = 32;
 
 struct Unpark(Thread);
@@ -26,7 +26,7 @@ impl Wake for Unpark {
     }
 }
 
-/// The simplest of executors.
+/// The simplest executor.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let (mut context, mut future) = (Context::from_waker(&waker), pin!(future));
@@ -38,7 +38,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Many more calls than there are slots: each was told of the answer to another one, or of none.
+/// Of many more calls than there are slots, each gets its own answer.
 pub(crate) fn each_of_many_calls_gets_its_own_answer(mode: Mode) {
     let setup = Setup::new(mode);
     let next = open(&setup, "S.LaterNext", &number());
@@ -57,7 +57,7 @@ pub(crate) fn each_of_many_calls_gets_its_own_answer(mode: Mode) {
     }
 }
 
-/// A future that was moved to another task was told by the waker of the first, who had forgotten it.
+/// A future that has moved to another task wakes that task: the last waker counts.
 pub(crate) fn a_future_is_told_by_the_waker_of_its_last_poll(mode: Mode) {
     let setup = Setup::new(mode);
     let later = later(&setup);
@@ -71,7 +71,7 @@ pub(crate) fn a_future_is_told_by_the_waker_of_its_last_poll(mode: Mode) {
     assert_eq!(*task.join().unwrap().unwrap(), *b"released");
 }
 
-/// A call that waited for a slot outlived its deadline, or was said to have been sent.
+/// A call that waits for a slot ends at its deadline, and is known not to have been sent.
 pub(crate) fn a_deadline_passes_with_a_slot_and_without(mode: Mode) {
     let setup = Setup::new(mode);
     let later = later(&setup);
@@ -80,7 +80,7 @@ pub(crate) fn a_deadline_passes_with_a_slot_and_without(mode: Mode) {
     let waiting = sent.split_off(OF_A_GATE as usize);
     for sent in sent {
         let error = sent.wait().unwrap_err();
-        // On a busy machine the provider may have come too late to run it at all.
+        // On a busy machine the provider may have taken it too late to run it.
         assert_eq!(error.code(), Code::Timeout, "{error}");
     }
     for waiting in waiting {
@@ -92,7 +92,8 @@ pub(crate) fn a_deadline_passes_with_a_slot_and_without(mode: Mode) {
     assert_eq!(*later.call(b"after that").unwrap(), *b"after that");
 }
 
-/// What was dropped while it waited was sent later; what was dropped when it had been sent kept its slot.
+/// A call that is dropped while it waits for a slot is never sent. One that is dropped after it was sent gives its
+/// slot back.
 pub(crate) fn what_is_dropped_gives_its_slot_back(mode: Mode) {
     let setup = Setup::new(mode);
     let later = later(&setup);
@@ -102,7 +103,7 @@ pub(crate) fn what_is_dropped_gives_its_slot_back(mode: Mode) {
         drop(sent);
         await_held(&setup, OF_A_GATE, OF_A_GATE);
         release(&setup);
-        // Only what had been sent came to the provider.
+        // Only calls that had been sent reached the provider.
         await_held(&setup, 0, 0);
     }
     let sent: Vec<_> = (0..100_u8).map(|n| later.send(&[n]).unwrap()).collect();
@@ -113,7 +114,7 @@ pub(crate) fn what_is_dropped_gives_its_slot_back(mode: Mode) {
     }
 }
 
-/// Calls that waited for a slot of a provider that was killed waited on.
+/// If the provider is killed, calls that wait for a slot end, too.
 pub(crate) fn a_provider_s_end_is_told_of_calls_that_were_sent_and_of_those_that_wait(mode: Mode) {
     let setup = Setup::new(mode);
     let later = later(&setup);
@@ -121,8 +122,8 @@ pub(crate) fn a_provider_s_end_is_told_of_calls_that_were_sent_and_of_those_that
     let waiting = sent.split_off(OF_A_GATE as usize);
     await_held(&setup, OF_A_GATE, 0);
     setup.end();
-    // A plugin that closes in order answers what it holds, which leaves slots to those that wait: they are
-    // sent, and find it closed.
+    // A plugin that closes in order answers the calls that it holds. This frees slots for waiting calls, which are
+    // sent and find the plugin closed.
     let may_be_sent = mode == Mode::Direct;
     for (all, may_have_run) in [(sent, true), (waiting, false)] {
         for sent in all {
@@ -134,7 +135,7 @@ pub(crate) fn a_provider_s_end_is_told_of_calls_that_were_sent_and_of_those_that
             );
         }
     }
-    // Another one has other slots.
+    // The next provider has slots of its own.
     setup.begin();
     let later = crate::later::later(&setup);
     let sent: Vec<_> = (0..100_u8).map(|_| later.send(b"e").unwrap()).collect();
@@ -143,7 +144,7 @@ pub(crate) fn a_provider_s_end_is_told_of_calls_that_were_sent_and_of_those_that
     }
 }
 
-/// A task that waited for an answer slept on when its own plugin was closed.
+/// A task that waits for an answer is woken when its own plugin closes.
 pub(crate) fn the_caller_s_end_is_told_too(mode: Mode) {
     let setup = Setup::new(mode);
     let another = setup.bus.builder("U").connect().unwrap();

@@ -11,7 +11,7 @@ use callgate_tests::shorthand::{self, await_that};
 use callgate_tests::suite::{self, Stage};
 use callgate_tests::{Bus, Process, programs};
 
-/// A timeout that is to pass, or a while in which nothing is to happen.
+/// A timeout that the test lets pass, or a time in which nothing may happen.
 pub(crate) const SHORT: Duration = Duration::from_millis(15);
 
 /// Where the provider's handlers run.
@@ -20,9 +20,9 @@ pub(crate) enum Mode {
     Thread,
     Pool,
     Pump,
-    /// On one thread with those of another plugin, its group.
+    /// On one thread with another plugin of its group.
     Group,
-    /// On the caller's thread, in its process.
+    /// On the caller's thread, in the caller's process.
     Direct,
 }
 
@@ -45,12 +45,12 @@ impl Mode {
     }
 }
 
-/// A bus, and the two sides of a call: the plugins `T`, here, and `S`.
+/// A bus, and the two sides of a call: the plugin `T` in this process, and `S`.
 pub(crate) struct Setup {
     pub(crate) mode: Mode,
     pub(crate) caller: Arc<Plugin>,
     provider: Mutex<Option<Provider>>,
-    /// Where the broker is in the test's process.
+    /// The broker, if it is in the test's process.
     _broker: Option<Arc<Broker>>,
     pub(crate) bus: Bus,
 }
@@ -62,20 +62,19 @@ enum Provider {
 }
 
 impl Setup {
-    /// With the provider, ready to be called.
+    /// A setup with the provider, ready to be called.
     pub(crate) fn new(mode: Mode) -> Setup {
         let setup = Setup::vacant(mode);
         setup.begin();
         setup
     }
 
-    /// Without one until [`Setup::begin`].
+    /// A setup without a provider until [`Setup::begin`].
     pub(crate) fn vacant(mode: Mode) -> Setup {
         Setup::on(Bus::start(programs!()), None, mode)
     }
 
-    /// As [`Setup::new`], with a broker in this process, so that the test can say what plugins may
-    /// do.
+    /// As [`Setup::new`], with a broker in this process, so that the test can set the policy.
     pub(crate) fn ruled(
         mode: Mode,
         rules: impl FnOnce(Builder) -> Builder,
@@ -99,7 +98,7 @@ impl Setup {
         }
     }
 
-    /// Starts the provider where the mode has it.
+    /// Starts the provider where the mode needs it.
     pub(crate) fn begin(&self) {
         match self.mode {
             Mode::Direct => self.begin_here(),
@@ -129,13 +128,13 @@ impl Setup {
         assert!(old.is_none(), "one provider at a time");
     }
 
-    /// Ends the provider, a process by SIGKILL, and waits until the broker knows it.
+    /// Ends the provider and waits until the broker knows it. A process is ended by SIGKILL.
     pub(crate) fn end(&self) {
         drop(self.provider.lock().unwrap().take());
         self.await_end();
     }
 
-    /// Ends the provider in order: a process ends by itself, and well.
+    /// Ends the provider in order: a process ends by itself, with success.
     pub(crate) fn end_in_order(&self) {
         if let Some(Provider::There(mut process)) = self.provider.lock().unwrap().take() {
             process.close_input();
@@ -155,7 +154,7 @@ impl Setup {
         });
     }
 
-    /// Says a line to the provider's process, and gives its answer; `None` where there is none.
+    /// Sends a line to the provider's process, and returns its answer; `None` if it has no process.
     pub(crate) fn ask(&self, line: &str) -> Option<String> {
         match &mut *self.provider.lock().unwrap() {
             Some(Provider::There(process)) => Some(process.ask(line)),
@@ -171,7 +170,7 @@ impl Setup {
         }
     }
 
-    /// The provider's plugin, where it is in this process.
+    /// The provider's plugin, if it is in this process.
     pub(crate) fn plugin_here(&self) -> Option<Arc<Plugin>> {
         match &*self.provider.lock().unwrap() {
             Some(Provider::Here(here)) => here.stage.plugin(),
@@ -203,7 +202,7 @@ impl Setup {
     }
 }
 
-/// The provider in this process, with a thread that pumps where nobody else serves.
+/// The provider in this process, with a thread that pumps if the mode needs that.
 struct Here {
     stage: Arc<Stage>,
     is_over: Arc<AtomicBool>,

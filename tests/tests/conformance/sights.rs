@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::setup::{Mode, Setup};
 
-/// A plugin's author could not see which of its gates was slow, or failed.
+/// The calls and errors of a gate are counted, so that its author sees which gate is slow or fails.
 pub(crate) fn a_gate_s_calls_and_errors_are_counted(mode: Mode) {
     let setup = Setup::new(mode);
     let add = setup.open::<(u64, u64), u64>("S.Add");
@@ -46,7 +46,7 @@ fn number(list: &Value, name: &str, key: &str) -> u64 {
     entry[key].as_u64().expect("a number")
 }
 
-/// A call that nobody could follow from one plugin into the other.
+/// A call appears as a span on both sides, so that it can be followed from one plugin into the other.
 pub(crate) fn a_call_shows_as_a_span_on_both_sides(mode: Mode) {
     let setup = Setup::vacant(mode);
     match mode {
@@ -54,12 +54,11 @@ pub(crate) fn a_call_shows_as_a_span_on_both_sides(mode: Mode) {
         _ => setup.begin_there("traced-suite"),
     }
     let add = setup.open::<(u64, u64), u64>("S.Add");
-    // The first time that a span is met may be while another test's collector goes, and then it is
-    // taken for one that nobody wants.
+    // When a span is first met while another test's collector ends, it is registered as one that nobody wants.
     let first = tracing::subscriber::with_default(Collector::default(), || add.invoke((0, 0)));
     assert_eq!(first.unwrap(), 0);
     let collector = Collector::default();
-    // For this thread alone: other tests run in this process.
+    // The collector is set for this thread alone: other tests run in this process.
     let sum = tracing::subscriber::with_default(collector.clone(), || add.invoke((1, 2)));
     assert_eq!(sum.unwrap(), 3);
     let call = "callgate.call gate=S.Add provider=S";

@@ -1,4 +1,4 @@
-//! What calls that nobody waits for any more give back.
+//! What calls give back after their callers have given up.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use callgate_tests::slots::{expect_all, expect_turns};
 
 use crate::setup::{Mode, Setup};
 
-/// What a link has without extents.
+/// The shared memory of a link without extents.
 const OUTBOXES: u64 = 2 * 86_016;
 
-/// A gate that takes its time: so many milliseconds, and then the same bytes again.
+/// A gate that takes so many milliseconds and then returns the bytes that it got.
 type Late = Subscriber<(u64, Vec<u8>), Vec<u8>>;
 
-/// Each call that timed out kept its slot, and after 64 of them the link was dead; or its payload's
-/// room, and after some more there was none. Or its answer was taken for that of the next call.
+/// Calls that time out give back their slots and their payloads' space, and their late answers are not taken for
+/// those of later calls. Otherwise a link would be dead after 64 timeouts.
 ///
-/// Directly, a handler runs on its caller's thread: there is nothing that could be late.
+/// In direct mode a handler runs on its caller's thread, so nothing can be late.
 pub(crate) fn late_answers_are_dropped_and_give_slots_and_payloads_back(mode: Mode) {
     let setup = Setup::new(mode);
     let late: Late = setup.open("S.Late");
@@ -28,11 +28,11 @@ pub(crate) fn late_answers_are_dropped_and_give_slots_and_payloads_back(mode: Mo
     }
     expect_lateness(&late, 10, 80, (2, 4));
     for _ in 0..4 {
-        // Three quarters of the outbox's blocks. They are looked for when a slot is needed.
+        // Three quarters of the outbox's blocks. The library reclaims them when it needs a slot.
         expect_lateness(&late, 3_000, 16, (2, 4));
         expect_all(&setup.caller);
     }
-    // all blocks of both outboxes were needed at once; had one been missing, there were an extent.
+    // All blocks of both outboxes were needed at once. If one had been missing, there would be an extent.
     assert_eq!(granted(&setup.caller), OUTBOXES, "blocks are missing");
 
     let whole = pattern(1, 300_000);
@@ -40,13 +40,13 @@ pub(crate) fn late_answers_are_dropped_and_give_slots_and_payloads_back(mode: Mo
     expect_lateness(&late, 300_000, 30, (15, 20));
     assert!(late.invoke((0, whole.clone())).unwrap() == whole);
     expect_all(&setup.caller);
-    // Three of them fit an extent. Had none come back, there would be ten on each side.
+    // Three payloads fit an extent. If none had come back, there would be ten extents on each side.
     let extents = granted(&setup.caller) - OUTBOXES;
     assert!(extents <= 10 << 20, "{extents} bytes of extents");
 }
 
-/// Makes calls until so many have timed out before they were answered, with patient ones in between,
-/// which must get their own answers.
+/// Makes calls until so many have timed out before they were answered. Calls with long timeouts come in between, and
+/// must get their own answers.
 fn expect_lateness(late: &Late, length: usize, calls: u64, (timeout, time): (u64, u64)) {
     let hasty = late.with_timeout(Duration::from_millis(timeout));
     let (mut n, mut failed) = (0, 0);
@@ -55,7 +55,7 @@ fn expect_lateness(late: &Late, length: usize, calls: u64, (timeout, time): (u64
             n < 50 * calls,
             "only {failed} calls of {length} bytes timed out"
         );
-        // A caller that gets no processor finds its answer there after all.
+        // A caller that gets no processor time may find its answer there after all.
         match hasty.invoke((time, pattern(n, length))) {
             Ok(bytes) => assert!(bytes == pattern(n, length), "call {n}"),
             Err(error) => {
@@ -75,7 +75,7 @@ fn expect_lateness(late: &Late, length: usize, calls: u64, (timeout, time): (u64
     }
 }
 
-/// What all links of the caller have of shared memory, in bytes.
+/// The shared memory of all links of the caller, in bytes.
 fn granted(caller: &Plugin) -> u64 {
     let listing = caller.list().unwrap();
     let links = listing["links"].as_array().expect("a list").iter();

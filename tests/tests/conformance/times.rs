@@ -9,7 +9,7 @@ use callgate_tests::{PATIENCE, Process};
 
 use crate::setup::{Mode, SHORT, Setup};
 
-/// A call that nobody waited for any more was run nevertheless, after those before it.
+/// A call whose deadline has passed while it waited behind others is not run.
 pub(crate) fn an_expired_call_is_not_run(mode: Mode) {
     let setup = Setup::new(mode);
     let serial = setup.open::<(), u64>("S.Serial");
@@ -21,20 +21,20 @@ pub(crate) fn an_expired_call_is_not_run(mode: Mode) {
             let error = hasty.invoke(()).unwrap_err();
             assert_eq!(error.code(), Code::Timeout, "{error}");
         }
-        // The provider looks at a coarse clock.
+        // The provider reads a coarse clock.
         thread::sleep(SHORT);
         token.cancel();
     });
     assert_eq!(serial.invoke(()).unwrap(), 0, "expired calls were run");
 }
 
-/// With a zero timeout, a call that found its provider awake was answered, and another was not: what
-/// became of it was luck.
+/// A call with a zero timeout is never made. Otherwise it would depend on chance whether the provider is awake to
+/// answer it.
 pub(crate) fn a_call_without_time_is_not_made(mode: Mode) {
     let setup = Setup::new(mode);
     let serial = setup.open::<(), u64>("S.Serial");
     let none = serial.with_timeout(Duration::ZERO);
-    // It says how things are now.
+    // With a zero timeout it reports the present state.
     none.wait_ready(Duration::ZERO).expect("the gate is there");
     for _ in 0..200 {
         let error = none.invoke(()).expect_err("it has no time");
@@ -57,7 +57,7 @@ pub(crate) fn a_call_without_time_is_not_made(mode: Mode) {
     }));
 }
 
-/// A handler that could not know that it was in a hurry.
+/// A handler sees how much time its caller has left.
 pub(crate) fn a_handler_sees_the_time_that_is_left(mode: Mode) {
     let setup = Setup::new(mode);
     let remaining = setup.open::<(), u64>("S.Remaining");
@@ -69,14 +69,14 @@ pub(crate) fn a_handler_sees_the_time_that_is_left(mode: Mode) {
     assert!((50_000..=60_100).contains(&millis), "{millis}");
 }
 
-/// A handler that worked on for a caller that had given up.
+/// A handler sees that its caller has given up.
 pub(crate) fn a_handler_sees_that_nobody_waits(mode: Mode) {
     let setup = Setup::new(mode);
     let until = setup.open::<(), ()>("S.UntilCancelled");
     let until = until.with_timeout(Duration::from_secs(60));
     let saw = setup.open::<(), bool>("S.SawCancel");
     let mut long = until.clone();
-    // A thread that comes late gives up before it has called.
+    // A thread that gets the processor late gives up before it has called.
     await_that("a handler saw it", || {
         let token = CancelToken::new();
         long = until.with_cancel(&token);
@@ -97,8 +97,8 @@ pub(crate) fn a_handler_sees_that_nobody_waits(mode: Mode) {
     assert!(!error.may_have_run());
 }
 
-/// A handler whose caller had given up after a while waited for a call of its own until that one's default
-/// deadline, and kept its plugin's turn all the time.
+/// A call that a handler makes ends at the latest when its own caller's deadline passes. Otherwise the handler would
+/// wait for the inner call's default timeout and keep its plugin's turn meanwhile.
 pub(crate) fn a_nested_call_ends_with_the_call_that_its_handler_serves(mode: Mode) {
     let setup = Setup::vacant(mode);
     let until_late = move |context: Context<'_>| {
@@ -122,7 +122,7 @@ pub(crate) fn a_nested_call_ends_with_the_call_that_its_handler_serves(mode: Mod
     let start = Instant::now();
     let mut all = Vec::new();
     await_that("the other side has both gates, too", || {
-        // The time that its handler has, which is much less than what that gives its calls.
+        // The handler has this much time, much less than the timeouts of its own calls.
         let hasty = patient.with_timeout(Duration::from_millis(200));
         let outcome = hasty.invoke(()).map_err(|error| error.code());
         await_that("the handler is done", || {
@@ -130,7 +130,7 @@ pub(crate) fn a_nested_call_ends_with_the_call_that_its_handler_serves(mode: Mod
             !all.is_empty()
         });
         let is_open = all[2] == "OK" && !all[..2].iter().any(|one| one.contains("NOT_READY"));
-        // Its caller is not always back in time to find that there is no answer yet.
+        // The caller is not always back in time to find that there is no answer yet.
         is_open && outcome.is_ok() == (mode == Mode::Direct)
     });
     assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
@@ -152,8 +152,8 @@ pub(crate) fn a_nested_call_ends_with_the_call_that_its_handler_serves(mode: Mod
     assert_eq!(told, if mode == Mode::Direct { 1 } else { 2 }, "{all:?}");
 }
 
-/// A loop that counted wrongly what it had served, or whose frame waited for calls that did not
-/// come. Whoever does not pump is told so.
+/// A pump returns how many calls it has served, and returns at its deadline if none come. The pump of a plugin with
+/// another dispatch says so.
 pub(crate) fn a_pump_says_how_many_calls_it_served_and_ends_at_its_deadline(mode: Mode) {
     let setup = Setup::new(mode);
     let idle = match setup.plugin_here() {
@@ -166,7 +166,7 @@ pub(crate) fn a_pump_says_how_many_calls_it_served_and_ends_at_its_deadline(mode
     }
     let (served, millis) = idle.split_once(' ').expect("two numbers");
     assert_eq!(served, "0");
-    // It waits for 50 ms. The kernel may forget it for a while, but not the pump.
+    // It waits for 50 ms. The kernel may delay the thread, but the pump must not return early.
     let millis: u128 = millis.parse().expect("a number");
     assert!((49..PATIENCE.as_millis() / 4).contains(&millis), "{millis}");
     let add = setup.open::<(u64, u64), u64>("S.Add");
@@ -177,7 +177,7 @@ pub(crate) fn a_pump_says_how_many_calls_it_served_and_ends_at_its_deadline(mode
     });
     let fail = setup.open::<(u64,), u64>("S.Fail");
     fail.invoke((1,)).unwrap_err();
-    // The last of them counts when the pump that served it has returned.
+    // The last call counts when the pump that served it has returned.
     await_that("301 calls are counted", || {
         let pumped: u64 = setup.ask("pumped").unwrap().parse().expect("a number");
         assert!(pumped <= 301, "{pumped}");
@@ -185,9 +185,9 @@ pub(crate) fn a_pump_says_how_many_calls_it_served_and_ends_at_its_deadline(mode
     });
 }
 
-/// A call timed out because somebody looked at the handler with a debugger.
+/// A call does not time out while somebody looks at the handler with a debugger.
 ///
-/// The variable is one of the caller's whole process, so the caller is one of its own in every
+/// The environment variable holds for the caller's whole process, so the caller is a process of its own in every
 /// mode.
 pub(crate) fn a_debugger_suspends_deadlines(mode: Mode) {
     let setup = Setup::new(mode);

@@ -1,7 +1,7 @@
 //! Chains that cross.
 //!
-//! `CALLGATE_ROUNDS` says how often each mix of modes is played; places are had by chance, and `CALLGATE_SEED` has
-//! the same again.
+//! `CALLGATE_ROUNDS` says how many times each mix of modes is played. Places are random; `CALLGATE_SEED` repeats
+//! them.
 
 use std::time::{Duration, Instant};
 
@@ -11,21 +11,22 @@ use callgate_tests::random::Random;
 
 use crate::rings::{Kind, MODES, Place, Stage};
 
-/// The calls of a ring that were told that they wait in vain.
+/// The calls of a ring that ended with `DEADLOCK`.
 fn told(outcomes: &[Crossed]) -> Vec<&Crossed> {
     let is_it = |(outcome, _): &&Crossed| outcome.starts_with("DEADLOCK");
     outcomes.iter().filter(is_it).collect()
 }
 
-/// Crosses the chains of a ring: one call is told, with the names, and the others succeed; long before any
-/// deadline. How long it took until that one was told.
+/// Crosses the chains of a ring. One call ends with `DEADLOCK` and the names, and the others succeed, long before any
+/// deadline. Returns how long it took until that call ended.
 fn check(stage: &mut Stage, ring: &[usize]) -> Duration {
     let start = Instant::now();
     let outcomes = stage.cross(ring);
     is_one_told(stage, ring, (&outcomes, start.elapsed()))
 }
 
-/// That one of the calls was told, with the names, and the others succeeded; how long it took until that.
+/// Checks that one of the calls ended with `DEADLOCK` and the names, and the others succeeded. Returns how long that
+/// took.
 pub(crate) fn is_one_told(
     stage: &Stage,
     ring: &[usize],
@@ -45,7 +46,7 @@ pub(crate) fn is_one_told(
     Duration::from_micros(*micros)
 }
 
-/// The mixes of modes that rings of so many members can have, each from its smallest rotation.
+/// The mixes of modes that rings of so many members can have, each in its smallest rotation.
 fn mixes(count: usize) -> Vec<Vec<usize>> {
     let all = 0..MODES.len().pow(count as u32);
     let mode = |mix: usize, at: usize| mix / MODES.len().pow(at as u32) % MODES.len();
@@ -57,7 +58,7 @@ fn mixes(count: usize) -> Vec<Vec<usize>> {
     mixes.filter(is_least).collect()
 }
 
-/// Different members of these modes, by chance.
+/// Different members of these modes, chosen at random.
 fn ring(kinds: &[Kind], modes: &[usize], random: &mut Random) -> Vec<usize> {
     let mut ring = Vec::new();
     for mode in modes {
@@ -68,7 +69,7 @@ fn ring(kinds: &[Kind], modes: &[usize], random: &mut Random) -> Vec<usize> {
     ring
 }
 
-/// How long it took: the 50th and the 99th of a hundred times.
+/// How long it took: the 50th and the 99th percentile.
 struct Summary {
     p50: Duration,
     p99: Duration,
@@ -87,7 +88,7 @@ impl Summary {
     }
 }
 
-/// Every mix of modes, in rings of two, three and five; how long it took.
+/// Plays every mix of modes in rings of two, three and five; returns how long they took.
 fn every_mix(rounds: usize) -> Vec<Summary> {
     let (kinds, mut random) = (Kind::all(), Random::new("mixes"));
     let mut stage = Stage::new(&kinds);
@@ -101,14 +102,14 @@ fn every_mix(rounds: usize) -> Vec<Summary> {
     counts.collect()
 }
 
-/// Handlers that called each other's plugins stood still until the deadline, five seconds later, and with them
-/// all other gates of these plugins.
+/// When handlers call each other's plugins in a circle, one of the calls ends with `DEADLOCK`. Otherwise all gates of
+/// these plugins would stand still until the deadline, five seconds later.
 #[test]
 fn chains_that_cross_are_told_in_every_mix_of_modes() {
     let rounds = std::env::var("CALLGATE_ROUNDS").ok();
     let rounds = rounds.map_or(1, |said| said.parse().expect("a number"));
     for Summary { p50, .. } in every_mix(rounds) {
-        // Less than 60 ms where nothing else runs.
+        // Less than 60 ms if nothing else runs.
         assert!(p50 < Duration::from_secs(1), "{p50:?}");
     }
 }
@@ -121,7 +122,8 @@ fn a_circle_is_told_within_a_tenth_of_a_second() {
     }
 }
 
-/// Visitors of a pool have neither turns nor threads of it: what calls them goes on.
+/// Visitors of a pool hold neither turns nor threads of it. So a plugin that is called directly goes on, and no call
+/// ends with `DEADLOCK`.
 #[test]
 fn nobody_is_told_where_one_of_the_plugins_never_stands_still() {
     let pool = Kind {

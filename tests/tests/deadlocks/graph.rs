@@ -1,6 +1,6 @@
-//! Calls at random that never close a circle: nobody is told that it waits in vain.
+//! Random calls that never close a circle: no call ends with `DEADLOCK`.
 //!
-//! A few seconds by default; `CALLGATE_GRAPH=300` for so many, `CALLGATE_SEED` to have the same choices again.
+//! It runs a few seconds by default, or `CALLGATE_GRAPH` seconds. `CALLGATE_SEED` repeats the same choices.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,11 +12,11 @@ use callgate_tests::graph::{MORTAL, PLUGINS, PROCESSES, Task, told_file};
 use callgate_tests::random::Random;
 use callgate_tests::{Bus, PATIENCE, Process, programs};
 
-/// Threads that call.
+/// How many threads call.
 const CALLERS: usize = 6;
-/// The depth of the calls of one task.
+/// How deep the calls of one task go.
 const DEPTH: u8 = 4;
-/// Tasks that are done at least, however slow the machine.
+/// How many tasks must be done, however slow the machine is.
 const ENOUGH: u64 = 50;
 
 fn length() -> Duration {
@@ -28,7 +28,7 @@ fn start(bus: &Bus, process: usize) -> Process {
     bus.peer("graph", "graph", &[&process.to_string()])
 }
 
-/// Has tasks done until it is over, and counts those that were.
+/// Calls for tasks until the flag is set, and counts those that were done.
 fn call(
     work: &[Subscriber<(Task,), ()>],
     random: &mut Random,
@@ -46,7 +46,8 @@ fn call(
     }
 }
 
-/// A graph of status pages that were looked at now and then told thousands that they waited in vain who did not.
+/// No call ends with `DEADLOCK` unless it is in a circle. A broker that put together snapshots of status pages from
+/// different moments would end thousands of calls wrongly.
 #[test]
 fn nobody_is_told_who_does_not_wait_in_vain() {
     let (bus, mut random) = (Bus::start(programs!()), Random::new("graph"));

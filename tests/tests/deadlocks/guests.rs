@@ -8,8 +8,8 @@ use callgate_client::{Dispatch, GateOptions, Group, Plugin};
 use callgate_tests::shorthand::open;
 use callgate_tests::{Bus, PATIENCE, programs};
 
-/// Provides `A.Outer`, which waits for `B.Stay`, and `A.End`, which drops the plugin that is put there, on top of
-/// that.
+/// Provides `A.Outer`, which waits for `B.Stay`, and `A.End`, which runs on top of that wait and drops the plugin
+/// that the test has put there.
 fn provide(a: &Plugin, own: &Arc<Mutex<Option<Plugin>>>) {
     let stay = open::<(), ()>(a, "B.Stay");
     let outer = a.provide("A.Outer", move || stay.invoke(()).is_ok());
@@ -24,7 +24,7 @@ fn provide(a: &Plugin, own: &Arc<Mutex<Option<Plugin>>>) {
     end.unwrap().keep();
 }
 
-/// Lets a plugin wait inside a handler of its, and drops it in one that runs on top of that.
+/// Lets a plugin wait inside one of its handlers, and drops it in a handler that runs on top of that wait.
 fn drop_on_top(dispatch: Option<Dispatch>, is_direct: bool) {
     let bus = Bus::start(programs!());
     let (group, builder) = (Group::new().unwrap(), bus.builder("A"));
@@ -48,7 +48,7 @@ fn drop_on_top(dispatch: Option<Dispatch>, is_direct: bool) {
     let end = open::<(), ()>(&caller, "A.End");
     *own.lock().unwrap() = Some(a);
     let (said, saying) = mpsc::channel();
-    // Not joined: where this fails, they hang.
+    // The thread is not joined: it hangs if the test fails.
     thread::spawn(move || outer.invoke(()));
     meeting.wait();
     thread::spawn(move || said.send(end.invoke(()).is_ok()));
@@ -57,7 +57,8 @@ fn drop_on_top(dispatch: Option<Dispatch>, is_direct: bool) {
     assert_ne!(came, Err(RecvTimeoutError::Timeout), "{dispatch:?}");
 }
 
-/// It waited for the handler below, which could not go on before that one was over.
+/// Dropping a plugin on top of its own wait does not wait for the handler below, which cannot go on before the one on
+/// top ends.
 #[test]
 fn a_plugin_can_be_dropped_on_top_of_its_own_wait() {
     for dispatch in [Some(Dispatch::Thread), Some(Dispatch::Pool(1)), None] {
@@ -65,7 +66,7 @@ fn a_plugin_can_be_dropped_on_top_of_its_own_wait() {
     }
 }
 
-/// The same on the caller's thread.
+/// The same on a caller's thread.
 #[test]
 fn a_plugin_can_be_dropped_by_a_visitor_on_top_of_its_own_wait() {
     for dispatch in [Some(Dispatch::Thread), None] {

@@ -1,4 +1,4 @@
-//! Gates with few calls at a time: circles of calls that wait for a permit, and such that only seem to be.
+//! Gates with a limit: circles of calls that wait for a permit, and waits that only seem to form one.
 
 use std::sync::mpsc;
 use std::sync::{Arc, Barrier};
@@ -13,15 +13,15 @@ use callgate_tests::{Bus, PATIENCE, programs};
 use crate::crossing::is_one_told;
 use crate::rings::{Kind, MODES, Place, Stage};
 
-/// Long enough for waits to be told of, and asked.
+/// Long enough for waits to be reported to the broker and asked about.
 const LASTING: Duration = Duration::from_millis(400);
 
 fn one() -> GateOptions {
     GateOptions::new().limit(1)
 }
 
-/// Handlers of gates with one call at a time called each other's gates and stood still until the deadline, also
-/// where their plugins had threads left.
+/// When handlers of gates with one call at a time call each other's gates in a circle, one call ends with `DEADLOCK`,
+/// also if the plugins have threads left.
 #[test]
 fn chains_that_cross_at_limited_gates_are_told_in_every_mode_and_place() {
     let places = [Place::There, Place::Here, Place::Direct];
@@ -47,7 +47,8 @@ fn chains_that_cross_at_limited_gates_are_told_in_every_mode_and_place() {
     }
 }
 
-/// A handler waited for a call that it had sent to its own gate, and kept that from being run.
+/// A handler waits for a call that it has sent to its own gate, which has one call at a time: the wait ends with
+/// `DEADLOCK`.
 #[test]
 fn a_call_that_a_handler_sends_to_its_own_limited_gate_is_told_of() {
     let bus = Bus::start(programs!());
@@ -77,8 +78,8 @@ fn a_call_that_a_handler_sends_to_its_own_limited_gate_is_told_of() {
     assert!(start.elapsed() < PATIENCE / 2);
 }
 
-/// Two plugins with a limited gate each, whose handlers call each other's. `change` is done once the first waits
-/// for the second's, which then calls the first's.
+/// Two plugins with a limited gate each, whose handlers call each other's. `change` runs once the first waits for the
+/// second's gate. Then the second calls the first's.
 fn cross_after(is_direct: bool, change: impl Fn(&Plugin) + Send + Sync + 'static) -> [String; 2] {
     let bus = Bus::start(programs!());
     let plugin = |name| {
@@ -133,8 +134,8 @@ fn cross_after(is_direct: bool, change: impl Fn(&Plugin) + Send + Sync + 'static
     })
 }
 
-/// A handler that waited while its gate's limit was raised still counted for as much as it had kept from others
-/// before: who ran beside it seemed to be stuck behind it.
+/// When a gate's limit is raised, a handler that waits keeps no calls from it any more. A call that was let in beside
+/// that handler is not counted as stuck behind it.
 #[test]
 fn nobody_is_told_who_was_let_in_because_a_limit_was_raised() {
     for is_direct in [false, true] {
@@ -154,8 +155,8 @@ fn nobody_is_told_who_was_let_in_because_a_limit_was_raised() {
     }
 }
 
-/// A handler called a gate of its own plugin that was full, lent its turn meanwhile, had it back for the call, and
-/// then waited for what it had itself, without end.
+/// A handler calls a full gate of its own plugin and lends its turn meanwhile. When a permit is free, it gets it
+/// together with its turn, and does not wait for the turn that it holds itself.
 #[test]
 fn a_handler_gets_a_permit_of_its_own_plugin_s_gate_after_it_has_waited() {
     let bus = Bus::start(programs!());
@@ -173,7 +174,7 @@ fn a_handler_gets_a_permit_of_its_own_plugin_s_gate_after_it_has_waited() {
     let kept = kept.send(&[]).unwrap();
     let responder = holding.recv().unwrap();
     drop(later);
-    // From here on it is called directly, and the call that is to be answered has the permit.
+    // From here on the gate is called directly, and the call that is answered has the permit.
     let _own = a.provide("A.Own", || {}).unwrap();
     own.wait_ready(PATIENCE).unwrap();
     let _outer = a
@@ -181,22 +182,22 @@ fn a_handler_gets_a_permit_of_its_own_plugin_s_gate_after_it_has_waited() {
         .unwrap();
     let outer = open::<(), bool>(&caller, "A.Outer");
     let (said, saying) = mpsc::channel();
-    // Not joined: where this fails, it hangs.
+    // The thread is not joined: it hangs if the test fails.
     thread::spawn(move || said.send(outer.invoke(()).unwrap()));
     thread::sleep(Duration::from_millis(100));
     assert!(saying.try_recv().is_err(), "the gate was not full");
     responder.reply(&[]).unwrap();
     let came = saying.recv_timeout(PATIENCE / 2);
     if came.is_err() {
-        // It would be waited for.
+        // Dropping it would wait for that thread.
         std::mem::forget(a);
     }
     assert_eq!(came, Ok(true));
     kept.wait().unwrap();
 }
 
-/// A call of a re-entrant gate waited for a permit alone, and seemed to wait for the handler on top of which it runs
-/// as soon as there is one.
+/// A call of a re-entrant gate waits for a permit only. It is not counted as waiting for the handler on top of which
+/// it would run.
 #[test]
 fn who_waits_for_a_permit_of_a_re_entrant_gate_does_not_wait_for_the_handler_below() {
     let bus = Bus::start(programs!());
@@ -215,7 +216,7 @@ fn who_waits_for_a_permit_of_a_re_entrant_gate_does_not_wait_for_the_handler_bel
     let _peek = a.provide("A.Peek", peek).unwrap();
     let _leaf = b.provide("B.Leaf", || {}).unwrap();
     let signature = signature_of::<(u64,), ()>();
-    // Through memory, also in this process.
+    // Through shared memory, although it is in this process.
     let inner = dynamic::open(&b, "A.Peek", &signature).unwrap();
     inner.wait_ready(PATIENCE).unwrap();
     let (inner, leaf) = (inner.with_timeout(PATIENCE), open::<(), ()>(&a, "B.Leaf"));
@@ -237,7 +238,7 @@ fn who_waits_for_a_permit_of_a_re_entrant_gate_does_not_wait_for_the_handler_bel
         open::<(u64,), ()>(&caller, "A.Peek"),
     );
     thread::scope(|scope| {
-        // Long enough for waits to be told of, and asked.
+        // Long enough for waits to be reported to the broker and asked about.
         scope.spawn(move || visit.invoke((800,)).unwrap());
         coming.recv().unwrap();
         let one = scope.spawn(|| dynamic::decode::<bool>(&outer.call(&[]).unwrap()).unwrap());

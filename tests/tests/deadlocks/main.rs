@@ -1,5 +1,4 @@
-//! Calls that wait for each other in a circle, and such that only seem to: the broker is the only one who sees
-//! the difference.
+//! Calls that wait for each other in a circle, and calls that only seem to. Only the broker can tell the difference.
 #![forbid(unsafe_code)]
 
 #[cfg(test)]

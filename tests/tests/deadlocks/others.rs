@@ -1,4 +1,4 @@
-//! Waits of other kinds, such that only seem to be in a circle, and circles that nobody can tell of.
+//! Other kinds of waits: those that only seem to form a circle, and circles that nobody can report.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
@@ -20,7 +20,8 @@ fn say<T>(outcome: Result<T>) -> String {
     }
 }
 
-/// A handler that waited for a call which it had sent kept its turn from its own callee until the deadline.
+/// A handler that waits for a call that it has sent keeps its turn from that call's handler: the circle is found
+/// before the deadline.
 #[test]
 fn a_call_that_was_sent_and_is_waited_for_is_told_of() {
     let bus = Bus::start(programs!());
@@ -44,15 +45,15 @@ fn a_call_that_was_sent_and_is_waited_for_is_told_of() {
     for _ in 0..3 {
         let start = Instant::now();
         let outcome = outer.invoke(()).unwrap();
-        // One of the two waits is given up: that of the handler, or that of its callee.
+        // One of the two waits is given up: that of the handler, or that of the handler that it called.
         let either = ["DEADLOCK true", "OK, and there DEADLOCK true"];
         assert!(either.contains(&&*outcome), "{outcome}");
         assert!(start.elapsed() < PATIENCE / 2);
     }
 }
 
-/// A handler that waited for a call which it had sent to its own plugin was taken to serve it, because it keeps
-/// the turn for its own chain.
+/// A handler waits for a call that it has sent to its own plugin. It keeps the turn for its own chain, and the sent
+/// call is not part of that, so the wait ends with `DEADLOCK`.
 #[test]
 fn a_call_that_a_handler_sends_to_its_own_plugin_is_told_of() {
     let bus = Bus::start(programs!());
@@ -69,8 +70,8 @@ fn a_call_that_a_handler_sends_to_its_own_plugin_is_told_of() {
     assert!(start.elapsed() < PATIENCE / 2);
 }
 
-/// A gate that takes its time on top of a wait seemed stuck behind it: whoever called it was in a circle, by what
-/// everybody held.
+/// A slow gate that runs on top of a wait is not counted as stuck behind that wait. So a call to it is in no circle,
+/// although the plugins' turns alone look like one.
 fn what_runs_on_top_of_a_wait_is_not_stuck(is_direct: bool) {
     let bus = Bus::start(programs!());
     let low = bus
@@ -83,11 +84,11 @@ fn what_runs_on_top_of_a_wait_is_not_stuck(is_direct: bool) {
     let meeting = Arc::new(Barrier::new(2));
     low.set_gate_options("Low.Peek", GateOptions::new().reentrant(true))
         .unwrap();
-    // Long enough for waits to be told of, and asked.
+    // Long enough for waits to be reported to the broker and asked about.
     let peek = || thread::sleep(Duration::from_millis(400));
     let _peek = low.provide("Low.Peek", peek).unwrap();
     let _leaf = high.provide("High.Leaf", || {}).unwrap();
-    // Through memory, also in this process.
+    // Through shared memory, although it is in this process.
     let peek = dynamic::open(&high, "Low.Peek", &signature_of::<(), ()>()).unwrap();
     peek.wait_ready(PATIENCE).unwrap();
     let met = meeting.clone();
@@ -120,13 +121,13 @@ fn what_runs_on_top_of_a_dispatcher_s_wait_is_not_stuck() {
     what_runs_on_top_of_a_wait_is_not_stuck(false);
 }
 
-/// The handler below was a visitor's, and its plugin's own thread ran what came in on top of it.
+/// The same where the handler below is a visitor's, and the plugin's own thread runs the call on top of it.
 #[test]
 fn what_runs_in_a_visitor_s_turn_is_not_stuck() {
     what_runs_on_top_of_a_wait_is_not_stuck(true);
 }
 
-/// Two plugins that call each other, once both have come.
+/// Two plugins that call each other, after both have begun.
 fn crossing(bus: &Bus, timeout: Duration) -> (Vec<Plugin>, impl Fn() -> Vec<String> + use<>) {
     let (a, b, caller) = (bus.plugin("A"), bus.plugin("B"), bus.plugin("T"));
     let meeting = Arc::new(Barrier::new(2));
@@ -155,8 +156,8 @@ fn crossing(bus: &Bus, timeout: Duration) -> (Vec<Plugin>, impl Fn() -> Vec<Stri
     (vec![a, b, caller], go)
 }
 
-/// A call that was taken and left to be answered by another thread seemed to lie in the queue, behind a handler
-/// that stood still: who waited for it was in a circle, by what everybody held.
+/// A call that was taken and is answered later by another thread does not wait in the queue. A call that waits for it
+/// is in no circle, although a handler of that plugin stands still.
 #[test]
 fn what_is_answered_later_is_not_stuck() {
     let bus = Bus::start(programs!());
@@ -167,7 +168,7 @@ fn what_is_answered_later_is_not_stuck() {
         let met = met.clone();
         thread::spawn(move || {
             met.wait();
-            // Long enough for waits to be told of, and asked.
+            // Long enough for waits to be reported to the broker and asked about.
             thread::sleep(Duration::from_millis(400));
             responder.reply(&[]).unwrap();
         });
@@ -188,8 +189,8 @@ fn what_is_answered_later_is_not_stuck() {
     });
 }
 
-/// Has a thread that pumps wait for a plugin whose handler waits for what would be pumped: what the two calls come
-/// to, where another thread pumps meanwhile, or none ever does.
+/// A thread that pumps waits for a plugin whose handler waits for what that thread would pump. Returns the outcomes
+/// of the two calls, where another thread pumps meanwhile, and where none ever does.
 fn pump_and_wait(others_pump: bool) -> [String; 2] {
     let bus = Bus::start(programs!());
     let a = bus.builder("A").dispatch(Dispatch::Pump).connect().unwrap();
@@ -214,7 +215,7 @@ fn pump_and_wait(others_pump: bool) -> [String; 2] {
         let one = scope.spawn(|| hold.invoke(()).unwrap());
         meeting.wait();
         if others_pump {
-            // Long enough for waits to be told of, and asked.
+            // Long enough for waits to be reported to the broker and asked about.
             let later = || thread::sleep(Duration::from_millis(400));
             scope.spawn(move || (later(), look()));
         }
@@ -228,8 +229,8 @@ fn pump_and_wait(others_pump: bool) -> [String; 2] {
     })
 }
 
-/// Of two threads that pump in turns, the one that did so last waited for a call, and seemed to be the only one who
-/// could serve its plugin.
+/// Two threads pump in turns, and the one that pumped last waits for a call. The other thread still serves the
+/// plugin, so there is no circle.
 #[test]
 fn what_another_thread_will_pump_is_not_stuck() {
     assert_eq!(pump_and_wait(true), ["OK", "OK"]);
@@ -242,7 +243,7 @@ fn a_thread_that_pumps_is_told_of_outside_of_handlers_too() {
     assert_eq!(outcomes, ["DEADLOCK true", "OK"]);
 }
 
-/// A wait that was told of a broker that had ended meanwhile.
+/// A wait is not ended with `DEADLOCK` by a broker that has ended meanwhile: without a broker its deadline ends it.
 #[test]
 fn without_a_broker_deadlines_end_it() {
     let mut bus = Bus::start(programs!());
@@ -257,14 +258,14 @@ fn without_a_broker_deadlines_end_it() {
         outcomes.contains(&"TIMEOUT true".to_owned()),
         "{outcomes:?}"
     );
-    // What was given up is over, and both plugins go on.
+    // The calls that were given up are over, and both plugins go on.
     await_that("they go on", || {
         let is_told = |outcome: &String| outcome.starts_with("DEADLOCK");
         !cross().iter().any(is_told)
     });
 }
 
-/// A handler that was told gave up, and what it had called came yet.
+/// After a call has ended with `DEADLOCK`, the plugins go on, even if the call that was given up still runs later.
 #[test]
 fn both_go_on_after_a_circle() {
     let bus = Bus::start(programs!());

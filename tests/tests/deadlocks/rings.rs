@@ -1,4 +1,4 @@
-//! Plugins in every mode and place, and rings of some of them, in which each calls the next.
+//! Plugins in every mode and place, and rings of some of them, in which each plugin calls the next.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use callgate_tests::crossing::{self, Crossed, Meeting, NARROW};
 use callgate_tests::shorthand::{await_that, open};
 use callgate_tests::{Bus, Process, programs};
 
-/// How a member runs its handlers, and where.
+/// How a member runs its handlers, and in which place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
     pub(crate) mode: &'static str,
@@ -21,23 +21,24 @@ pub(crate) struct Kind {
 pub(crate) enum Place {
     /// In a process of its own.
     There,
-    /// In the test's process, called through memory.
+    /// In the test's process, called through shared memory.
     Here,
-    /// There, too, called directly.
+    /// In the test's process, called directly.
     Direct,
 }
 
 pub(crate) const MODES: [&str; 4] = ["thread", "pool", "pump", "group"];
 const PLACES: [Place; 3] = [Place::There, Place::Here, Place::Direct];
-/// How many members there are of each mode: as many as in the longest ring.
+/// How many members there are of each kind: as many as the longest ring has.
 const EACH: usize = 5;
 
 impl Kind {
-    /// Those of all members: of each mode in every place.
+    /// The kinds of all members: each mode in every place.
     pub(crate) fn all() -> Vec<Kind> {
         let each = MODES.iter().flat_map(|mode| {
             let place = |n| match (*mode, PLACES[n % PLACES.len()]) {
-                // Its handlers keep nothing from others: visitors have neither turns nor threads.
+                // Handlers of a pool that is called directly keep nothing from others: visitors hold neither turns
+                // nor threads.
                 ("pool", Place::Direct) => Place::Here,
                 (_, place) => place,
             };
@@ -81,7 +82,7 @@ impl Runs {
         }
     }
 
-    /// Lets them go.
+    /// Releases them.
     fn go(&mut self) {
         match self {
             Runs::Here(here) => here.meeting.go(),
@@ -116,7 +117,7 @@ impl Drop for Here {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
         if let Some(pump) = self.pump.take() {
-            // A panic of its own fails the test anyway.
+            // If it panics, the test fails in any case.
             let _ = pump.join();
         }
     }
@@ -133,7 +134,7 @@ struct Member {
 /// Plugins that can be put into rings, by their numbers.
 pub(crate) struct Stage {
     members: Vec<Member>,
-    /// Who has called whom.
+    /// Which member has called which.
     tried: BTreeSet<(usize, usize)>,
     _caller: Plugin,
     _bus: Bus,
@@ -165,8 +166,8 @@ impl Stage {
         self.members[n].kind
     }
 
-    /// Has all handlers of a ring's members meet that can run at a time, and then each call the next one's. What
-    /// became of the calls, and how long it took from their meeting until each was over.
+    /// Lets as many handlers of a ring's members meet as can run at a time, and then each call the next plugin.
+    /// Returns the outcomes of the calls, and how long each took from the meeting on.
     pub(crate) fn cross(&mut self, ring: &[usize]) -> Vec<Crossed> {
         let next = |at: usize| ring[(at + 1) % ring.len()];
         for (at, n) in ring.iter().enumerate() {
@@ -181,12 +182,12 @@ impl Stage {
         })
     }
 
-    /// The same by gates of which each has one call at a time, whatever threads their plugins have.
+    /// The same with gates that have one call at a time each, however many threads their plugins have.
     pub(crate) fn cross_narrowly(&mut self, ring: &[usize]) -> Vec<Crossed> {
         self.meet(ring, |member| (&member.narrow, 1))
     }
 
-    /// Has so many handlers of each member meet, by that gate of it.
+    /// Lets so many handlers of that gate of each member meet.
     fn meet(
         &mut self,
         ring: &[usize],

@@ -1,4 +1,4 @@
-//! The broker that is killed.
+//! A broker that is killed.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,8 @@ use nix::sys::signal::Signal;
 /// Longer than anything takes that waits for nobody.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Linked plugins that go down with the broker, or wait for it, though they were told not to.
+/// Linked plugins go on when the broker is killed. They neither end with it nor wait for it, if they were told not
+/// to.
 #[test]
 fn linked_plugins_go_on_without_the_broker() {
     let mut bus = Bus::start(programs!());
@@ -54,7 +55,7 @@ fn linked_plugins_go_on_without_the_broker() {
     assert_eq!(code(absent.invoke(())), Code::BrokerGone);
     assert!(start.elapsed() < SOON, "somebody waited for the broker");
 
-    // The processes among themselves, too.
+    // The processes also call each other.
     let mut count = || {
         other.say("how many?");
         let line = other.expect_line();
@@ -72,12 +73,12 @@ fn linked_plugins_go_on_without_the_broker() {
     drop(own);
     assert_eq!(code(add.invoke((1, 2))), Code::ProviderGone);
     assert!(!add.has_function());
-    // Nobody is left who could announce another one.
+    // No broker is left that could announce another provider.
     assert_eq!(code(add.invoke((1, 2))), Code::BrokerGone);
     assert_eq!(code(add.wait_ready(PATIENCE)), Code::BrokerGone);
 }
 
-/// Plugins that were on the bus of a killed broker and keep others from using the new one.
+/// Plugins that are still on the bus of a killed broker do not keep others from using the new one.
 #[test]
 fn a_new_broker_takes_the_place_of_a_killed_one() {
     let mut bus = Bus::start(programs!());
@@ -87,7 +88,7 @@ fn a_new_broker_takes_the_place_of_a_killed_one() {
     let old = open::<(), u32>(&old_caller, "P.Which");
     bus.kill_broker();
     bus.start_broker();
-    // The same names, and both buses live.
+    // The same names are used on both buses, and both buses work.
     let new_provider = bus.plugin("P");
     let _new_gate = new_provider.provide("P.Which", || 2_u32).unwrap();
     let new_caller = bus.plugin("Caller");
@@ -100,7 +101,7 @@ fn a_new_broker_takes_the_place_of_a_killed_one() {
     assert_eq!(new_caller.list().unwrap()["broker"]["generation"], 2);
 }
 
-/// A broker that takes its plugins with it when it is stopped in order.
+/// A broker that is stopped in order leaves its plugins running.
 #[test]
 fn a_broker_that_stops_in_order_is_like_one_that_was_killed() {
     let mut bus = Bus::start(programs!());

@@ -8,7 +8,7 @@ use callgate_tests::proc::{Holdings, shared_maps};
 use callgate_tests::shorthand::{await_that, open};
 use callgate_tests::{Bus, Process, programs};
 
-/// Says that it is over when it is dropped, which a failing test does too.
+/// Sets the flag when it is dropped, also when a test fails.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -17,7 +17,7 @@ impl Drop for Over<'_> {
     }
 }
 
-/// A provider that fails, hangs or leaks when one of its callers is killed.
+/// A provider neither fails, hangs nor leaks when one of its callers is killed.
 #[test]
 fn a_killed_caller_leaves_the_provider_untouched() {
     let bus = Bus::start(programs!());
@@ -44,7 +44,7 @@ fn a_killed_caller_leaves_the_provider_untouched() {
                 .iter()
                 .map(|name| bus.peer("caller", name, &["P"]))
                 .collect();
-            // Each of them is in the midst of it.
+            // Each caller is in the middle of a call.
             for victim in &mut victims {
                 victim.say("how many?");
                 let counts = victim.expect_line();
@@ -63,7 +63,7 @@ fn a_killed_caller_leaves_the_provider_untouched() {
     assert_eq!(ends, [(&"Steady".into(), &"P".into())]);
 }
 
-/// An answer to a dead caller that breaks the provider, or goes to somebody else.
+/// An answer to a dead caller does not disturb the provider, and reaches nobody else.
 #[test]
 fn a_caller_may_die_while_its_call_is_handled() {
     let bus = Bus::start(programs!());
@@ -79,7 +79,7 @@ fn a_caller_may_die_while_its_call_is_handled() {
         bytes
     };
     let _kept = provider.provide("P.Held", handler).unwrap();
-    // Inline, and in blocks of the outbox.
+    // One payload inline, and one in blocks of the outbox.
     for size in ["16", "5000"] {
         let (state, change) = &*gate;
         *state.lock().unwrap() = (0, false);

@@ -1,4 +1,4 @@
-//! Hosts with a broker inside them, and the plugins they start.
+//! Hosts with a broker inside them, and the plugins that they start.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use callgate_tests::restart::Told;
 use callgate_tests::shorthand::{await_that, code, open};
 use callgate_tests::{PATIENCE, Process, programs};
 
-/// A plugin of a host, which ends when its input does.
+/// A plugin of a host. It ends when its input does.
 fn plugin(role: &str, name: &str) -> Command {
     let mut command = Command::new(programs!().peer);
     command
@@ -37,11 +37,11 @@ fn host() -> (Broker, Plugin) {
 fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
-    // One that nobody waits for stays in the list of processes, but does nothing any more.
+    // A process whose status nobody has taken stays in the list, but does nothing any more.
     state.is_some_and(|state| state != b'Z' && state != b'X')
 }
 
-/// A host that cannot be rid of a plugin and start it anew.
+/// A host can kill a plugin, wait for its end, and start it again.
 #[test]
 fn a_plugin_is_killed_waited_for_and_started_again() {
     let (broker, host) = host();
@@ -69,7 +69,7 @@ fn a_plugin_is_killed_waited_for_and_started_again() {
     assert_eq!(broker.snapshot().unwrap().plugins.len(), 1);
 }
 
-/// Plugins that outlive the broker of their host.
+/// Plugins end with the broker of their host.
 #[test]
 fn plugins_end_with_their_broker() {
     let (broker, host) = host();
@@ -87,7 +87,7 @@ fn plugins_end_with_their_broker() {
     await_that("the gate is gone", || !add.has_function());
 }
 
-/// Plugins that outlive a host that was killed.
+/// Plugins end when their host is killed.
 #[test]
 fn plugins_end_with_their_host() {
     let mut host = Process::start(programs!().peer, &["host", "P"], Path::new("/nowhere"));
@@ -98,12 +98,11 @@ fn plugins_end_with_their_host() {
     await_that("the plugin has ended", || !is_alive(child));
 }
 
-/// A stranger that takes part in the place of the plugin that was started.
+/// Only the started program can use the connection, and only under the name that its host chose.
 #[test]
 fn a_connection_is_only_for_what_was_started_and_under_its_name() {
     let (broker, host) = host();
-    // The shell is what was started; its child may be the plugin, and the connection can be used
-    // once.
+    // The host starts the shell. Its child may be the plugin, and the connection can be used once.
     let mut shell = Command::new("sh");
     let script = r#""$0" idle P 2>/dev/null; "$0" idle P 2>/dev/null; exit 7"#;
     shell.args(["-c", script, programs!().peer]);
@@ -113,7 +112,7 @@ fn a_connection_is_only_for_what_was_started_and_under_its_name() {
     let status = child.wait(PATIENCE).unwrap().expect("both have ended");
     assert_eq!(status.code(), Some(7));
     child.wait_ready(PATIENCE).expect("the first had connected");
-    // And under another name than its host's.
+    // A plugin with another name than the one that its host chose.
     let mut other = plugin("idle", "Other");
     other.stderr(Stdio::null());
     let other = broker.spawn("P", other).unwrap();
@@ -130,7 +129,7 @@ fn a_connection_is_only_for_what_was_started_and_under_its_name() {
     drop(host);
 }
 
-/// Two brokers in one process that mix their plugins up.
+/// Two brokers in one process do not mix up their plugins.
 #[test]
 fn two_brokers_in_one_process_are_two_buses() {
     let ((first, one), (second, two)) = (host(), host());

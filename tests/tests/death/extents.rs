@@ -1,5 +1,5 @@
-//! Large payloads whose other side is stopped for longer than it has for a step: each call waits until its own
-//! deadline, and is made where the other side goes on before.
+//! Large payloads to a side that is stopped for longer than it may take for a step. Each call waits until its own
+//! deadline, and succeeds if the other side continues before.
 
 use std::sync::{Mutex, mpsc};
 use std::thread;
@@ -13,10 +13,10 @@ use nix::sys::signal::Signal;
 const STOPPED: Duration = Duration::from_secs(3);
 /// Deadlines are counted from the kernel's last tick, up to ten milliseconds ago.
 const TICKS: Duration = Duration::from_millis(12);
-/// Each kind of call that takes an extent of its link.
+/// Each kind of call that needs an extent of its link.
 const KINDS: [&str; 6] = ["loan", "typed", "pieces", "bytes", "sent", "crowd"];
 
-/// A gate that is ready to be called in one of these ways, with a link of its own.
+/// A gate that can be called in one of these ways, with a link of its own.
 struct Caller {
     kind: &'static str,
     _plugin: Plugin,
@@ -69,7 +69,7 @@ fn loan(plugin: &Plugin) -> Result<Call> {
     }))
 }
 
-/// Archived where it travels.
+/// The argument is archived in place, in the memory that the provider reads.
 fn typed(plugin: &Plugin) -> Result<Call> {
     let take = plugin.subscriber::<(Vec<u64>,), u64>("P.Take")?;
     take.wait_ready(PATIENCE)?;
@@ -80,7 +80,7 @@ fn typed(plugin: &Plugin) -> Result<Call> {
     }))
 }
 
-/// Archived in a buffer and copied.
+/// The argument is archived in a buffer and copied.
 fn pieces(plugin: &Plugin) -> Result<Call> {
     let take = plugin.subscriber::<(Vec<String>,), u64>("P.Texts")?;
     take.wait_ready(PATIENCE)?;
@@ -106,7 +106,7 @@ fn bytes(plugin: &Plugin, is_sent: bool) -> Result<Call> {
     }))
 }
 
-/// A provider, and one caller of each kind that is linked with it and has no extent yet.
+/// A provider, and a caller of each kind that is linked with it and has no extent yet.
 fn scene() -> (Bus, Process, Vec<Caller>) {
     let bus = Bus::start(programs!());
     let provider = bus.peer("large", "P", &["60000"]);
@@ -114,7 +114,7 @@ fn scene() -> (Bus, Process, Vec<Caller>) {
     (bus, provider, callers)
 }
 
-/// MiB of the links of all callers beyond their outboxes, as the broker lists them.
+/// How many MiB the links of all callers have beyond their outboxes, according to the broker's listing.
 fn granted_mib(bus: &Bus) -> u64 {
     let listing = bus.plugin("onlooker").list().expect("a listing");
     let links = listing["links"].as_array().expect("the links");
@@ -131,8 +131,8 @@ fn expect_not_mapped(kind: &str, error: &Error, provider: u32) {
     assert!(error.message().contains(&named), "{kind}: {error}");
 }
 
-/// The broker refused the memory after two seconds, and the call failed with that although it had
-/// eight of its ten seconds left.
+/// A call whose provider is stopped for more than two seconds still succeeds if the provider continues before the
+/// call's deadline. The broker's two-second limit for a step does not end it.
 #[test]
 fn calls_are_made_when_a_stopped_provider_goes_on_before_their_deadlines() {
     let (_bus, provider, callers) = scene();
@@ -154,8 +154,8 @@ fn calls_are_made_when_a_stopped_provider_goes_on_before_their_deadlines() {
     });
 }
 
-/// Who is late is named at the deadline of each call and not before, and is not charged for more with each
-/// of them.
+/// If the provider stays stopped, each call ends at its deadline and names the late provider. The provider is not
+/// charged for more memory with each call.
 #[test]
 fn calls_whose_provider_stays_stopped_end_at_their_deadlines_and_name_it() {
     let (bus, provider, callers) = scene();
@@ -168,7 +168,7 @@ fn calls_whose_provider_stays_stopped_end_at_their_deadlines_and_name_it() {
                 let took = begin.elapsed();
                 expect_not_mapped(caller.kind, &error, pid);
                 assert!(took + TICKS >= STOPPED, "{}: {took:?}", caller.kind);
-                // From here on it is known at once.
+                // From here on the broker knows at once that the provider is late.
                 let hasty = Duration::from_millis(20);
                 for _ in 0..10 {
                     let error = caller.call(hasty).expect_err("still nobody does");
@@ -178,7 +178,7 @@ fn calls_whose_provider_stays_stopped_end_at_their_deadlines_and_name_it() {
         }
     });
     assert_eq!(granted_mib(&bus), KINDS.len() as u64, "one extent a link");
-    // Who has no time at all does not wait, and is told the same.
+    // A call with no time does not wait, and gets the same error.
     let (loan, start) = (&callers[0], Instant::now());
     let error = loan.call(Duration::ZERO).expect_err("there is none");
     expect_not_mapped("a loan without time", &error, pid);
@@ -190,8 +190,7 @@ fn calls_whose_provider_stays_stopped_end_at_their_deadlines_and_name_it() {
     }
 }
 
-/// The result of a call whose caller was stopped for a moment was thrown away, and the caller told that
-/// its call had failed.
+/// The result of a call is kept while its caller is stopped, and arrives if the caller continues before the deadline.
 #[test]
 fn a_result_is_there_when_a_stopped_caller_goes_on_before_its_deadline() {
     let bus = Bus::start(programs!());

@@ -1,4 +1,4 @@
-//! Plugins that end in order, while others still call them.
+//! Plugins that end in order while others still call them.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use callgate_client::Code;
 use callgate_tests::shorthand::{await_that, open};
 use callgate_tests::{Bus, PATIENCE, programs};
 
-/// A call that hangs, or is lost in silence, because its provider ended in good order.
+/// When a provider ends in order, each of its callers gets an answer or an error.
 #[test]
 fn a_provider_that_leaves_answers_everybody() {
     let bus = Bus::start(programs!());
@@ -25,7 +25,7 @@ fn a_provider_that_leaves_answers_everybody() {
         thread::sleep(Duration::from_millis(100));
         provider.close_input();
         assert!(provider.wait().success());
-        // What was begun is finished; what was not begun is not.
+        // Calls that have begun are finished; those that have not are refused.
         handled.join().unwrap().expect("the handler had begun");
         for call in waiting {
             let error = call.join().unwrap().expect_err("the provider was leaving");
@@ -45,7 +45,7 @@ fn a_provider_that_leaves_answers_everybody() {
     assert_eq!(add.invoke((1, 2)).unwrap(), 3);
 }
 
-/// A provider that comes and goes under load, and a call that gets neither answer nor error.
+/// Providers come and go under load, and each call gets an answer or an error.
 #[test]
 fn providers_may_come_and_go_under_load() {
     let bus = Bus::start(programs!());
@@ -56,7 +56,7 @@ fn providers_may_come_and_go_under_load() {
     for n in 0..6 {
         let mut provider = bus.peer("provider", "P", &[]);
         for caller in &mut callers {
-            // It answers only while it makes calls, and ends when one of them goes wrong.
+            // The caller answers only while it makes calls, and ends when one of them goes wrong.
             caller.say("how many?");
             caller.expect_line();
         }

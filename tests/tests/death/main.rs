@@ -1,4 +1,4 @@
-//! What those who live see when a provider, a caller or the broker dies, stops or leaves.
+//! What the others see when a provider, a caller or the broker dies, stops or leaves.
 #![forbid(unsafe_code)]
 
 mod brokers;

@@ -7,11 +7,11 @@ use callgate_client::{Code, Error, Plugin, WaitPolicy};
 use callgate_tests::shorthand::{await_that, code, open};
 use callgate_tests::{Bus, PATIENCE, Process, programs};
 
-/// Long after it, nothing comes that was to come at once.
+/// Far longer than anything takes that should happen at once.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Kills a provider whose handler is busy with a call; gives back what the caller was told, and
-/// how long after the kill.
+/// Kills a provider whose handler is busy with a call. Returns the caller's error, and how long after the kill it
+/// came.
 fn kill_during_a_call(caller: &Plugin, name: &str, mut provider: Process) -> (Error, Duration) {
     let hang = open::<(u64,), ()>(caller, &format!("{name}.Hang"));
     kill_while(
@@ -41,7 +41,7 @@ fn assert_told(error: &Error, name: &str) {
     assert!(error.may_have_run(), "{error}");
 }
 
-/// Promised are 50 ms, on a machine that does nothing else.
+/// The promise is 50 ms, on a machine that does nothing else.
 fn assert_in_time(what: &str, mut took: Vec<Duration>) {
     took.sort();
     println!("{what}: {took:?}");
@@ -52,7 +52,7 @@ fn assert_in_time(what: &str, mut took: Vec<Duration>) {
     assert!(took[took.len() / 2] < Duration::from_millis(50), "{took:?}");
 }
 
-/// A caller that waits for its deadline although the provider is dead.
+/// A pending call ends when its provider is killed, and does not wait for its deadline.
 #[test]
 fn pending_calls_end_when_their_provider_is_killed() {
     let bus = Bus::start(programs!());
@@ -80,7 +80,7 @@ fn pending_calls_end_when_their_provider_is_killed() {
     assert!(time < SOON, "{time:?}");
 }
 
-/// A death that only the broker would have told of.
+/// A pending call also ends when its provider is killed and there is no broker to report it.
 #[test]
 fn pending_calls_end_without_a_broker_too() {
     let mut bus = Bus::start(programs!());
@@ -99,7 +99,7 @@ fn pending_calls_end_without_a_broker_too() {
         let (error, time) = kill_while(|| hang.invoke((60_000,)).unwrap_err(), &mut provider);
         assert_told(&error, &name);
         took.push(time);
-        // Nobody can announce another one.
+        // No broker is left that could announce another provider.
         await_that("the gate is gone", || !hang.has_function());
         assert_eq!(code(hang.wait_ready(PATIENCE)), Code::BrokerGone);
         assert_eq!(code(hang.invoke((1,))), Code::BrokerGone);
@@ -107,7 +107,8 @@ fn pending_calls_end_without_a_broker_too() {
     assert_in_time("without a broker", took);
 }
 
-/// One caller that is woken, and others that are forgotten: in the queue or before it.
+/// When a provider dies, all callers are woken: those that wait for an answer, and those that wait for a slot or
+/// space.
 #[test]
 fn all_who_wait_hear_of_a_death() {
     let bus = Bus::start(programs!());
@@ -118,7 +119,7 @@ fn all_who_wait_hear_of_a_death() {
     thread::scope(|scope| {
         let first = scope.spawn(|| hang.invoke((60_000,)).map(drop));
         assert_eq!(provider.expect_line(), "hanging");
-        // 64 calls find a slot, two of the large ones find room; the others wait for either.
+        // 64 calls find a slot, and two of the large ones find space. The others wait for one or the other.
         let small = (0..70).map(|_| scope.spawn(|| hang.invoke((1,)).map(drop)));
         let mut waiting: Vec<_> = small.collect();
         waiting.extend((0..5).map(|_| scope.spawn(|| slow.invoke((1, vec![1; 25_000])).map(drop))));
@@ -128,7 +129,7 @@ fn all_who_wait_hear_of_a_death() {
         provider.kill();
         for call in waiting {
             let error = call.join().unwrap().unwrap_err();
-            // Those who came too late for the link do not find the gate.
+            // Calls that come too late for the link do not find the gate.
             let known = [Code::ProviderGone, Code::NotReady];
             assert!(known.contains(&error.code()), "{error}");
         }
@@ -136,8 +137,8 @@ fn all_who_wait_hear_of_a_death() {
     });
 }
 
-/// A plugin has 63 bells on which its callers sleep. Those who find none left sleep in another
-/// way, and must hear of their answers and of a death all the same.
+/// A plugin has 63 bells on which its callers sleep. Callers that find none left sleep in another way, and still wake
+/// up for their answers and for the end of their provider.
 #[test]
 fn more_callers_sleep_than_there_are_bells() {
     let bus = Bus::start(programs!());
@@ -154,7 +155,7 @@ fn more_callers_sleep_than_there_are_bells() {
         for provider in &mut providers {
             assert_eq!(provider.expect_line(), "hanging");
         }
-        // Once all sleep, the calls of another one find no bell.
+        // Once all of these sleep, the calls of another caller find no bell.
         thread::sleep(Duration::from_millis(50));
         let _other = bus.peer("provider", "Other", &[]);
         let add = open::<(u64, u64), u64>(&caller, "Other.Add");
@@ -171,7 +172,7 @@ fn more_callers_sleep_than_there_are_bells() {
     });
 }
 
-/// A dead plugin's gates that can still be opened, or a living one's that need to be opened anew.
+/// A subscriber finds a provider that was started again, without opening the gate again.
 #[test]
 fn a_restarted_provider_is_found_by_the_same_subscriber() {
     let bus = Bus::start(programs!());

@@ -1,4 +1,4 @@
-//! Processes that neither live nor die: stopped by a debugger, or swapped out.
+//! Processes that neither run nor end: a debugger has stopped them, or they are swapped out.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use serde_json::json;
 
 type Echo = Subscriber<(Vec<u8>,), Vec<u8>>;
 
-/// Calls that a stopped provider never answers, from several threads.
+/// Makes calls that a stopped provider does not answer, from several threads.
 fn call_in_vain(echo: &Echo, lengths: &[usize]) {
     let hasty = echo.with_timeout(Duration::from_millis(10));
     thread::scope(|scope| {
@@ -34,7 +34,7 @@ fn call_in_vain(echo: &Echo, lengths: &[usize]) {
     });
 }
 
-/// A slot or a block for each call that timed out, gone until the link ends.
+/// A stopped provider goes on where it was, and the slots and blocks of the calls that timed out meanwhile come back.
 #[test]
 fn a_stopped_provider_goes_on_where_it_was() {
     let bus = Bus::start(programs!());
@@ -46,7 +46,7 @@ fn a_stopped_provider_goes_on_where_it_was() {
         provider.stop();
         call_in_vain(&echo, lengths);
         provider.signal(Signal::SIGCONT);
-        // Everything is needed at once: all blocks, and all slots.
+        // This needs everything at once: all blocks, and all slots.
         let whole = pattern(7, 65_000);
         assert!(echo.invoke((whole.clone(),)).unwrap() == whole);
         thread::scope(|scope| {
@@ -63,8 +63,8 @@ fn a_stopped_provider_goes_on_where_it_was() {
     }
 }
 
-/// A provider that stood still for two seconds lost its session when anybody opened its gate: who
-/// was linked with it lost the link, and nobody found the gate when it went on.
+/// A provider that stands still for two seconds keeps its session when a plugin opens its gate. Its links stay, and
+/// its gate is found when it goes on.
 #[test]
 fn a_stopped_provider_keeps_its_session_when_its_gate_is_opened() {
     let bus = Bus::start(programs!());
@@ -72,8 +72,8 @@ fn a_stopped_provider_keeps_its_session_when_its_gate_is_opened() {
     let caller = bus.plugin("Caller");
     let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
     provider.stop();
-    // One waits for the link in vain, the next for a grant on the link that there is, and then
-    // nobody has to wait any more.
+    // The first waits in vain for the link, the next for a grant on the existing link. After that nobody has to wait
+    // any more.
     let newcomer = bus.plugin("Newcomer");
     let refused = |plugin: &callgate_client::Plugin, gate: &str| {
         let opened = plugin.subscriber::<(u64, u64), u64>(gate);
@@ -92,7 +92,7 @@ fn a_stopped_provider_keeps_its_session_when_its_gate_is_opened() {
         "it was waited for"
     );
     provider.signal(Signal::SIGCONT);
-    // The link and the open gates are those from before.
+    // The link and the open gates are the ones from before.
     assert_eq!(echo.invoke((vec![1],)).unwrap(), [1]);
     for plugin in [&newcomer, &caller] {
         await_that("the gate can be opened", || {
@@ -103,14 +103,14 @@ fn a_stopped_provider_keeps_its_session_when_its_gate_is_opened() {
     assert_eq!(echo.invoke((vec![2],)).unwrap(), [2]);
 }
 
-/// A thread that others waited for could open no gate without waiting as long as its provider stood still.
+/// Opening a gate of a stopped provider does not wait for that provider.
 #[test]
 fn a_gate_of_a_stopped_provider_is_opened_without_waiting_for_it() {
     let bus = Bus::start(programs!());
     let provider = bus.peer("provider", "P", &[]);
     let caller = bus.plugin("Caller");
     provider.stop();
-    // Each of these waited for as long as a provider has for a step.
+    // Otherwise each of these would wait as long as a provider may take for a step.
     let start = Instant::now();
     let untyped: Vec<_> = (0..8)
         .map(|_| dynamic::open_json_later(&caller, "P.Add").unwrap())
@@ -128,7 +128,7 @@ fn a_gate_of_a_stopped_provider_is_opened_without_waiting_for_it() {
     assert!(!add.has_function(), "nobody has said so yet");
     let event = watch.next(PATIENCE).unwrap().unwrap();
     assert_eq!(event.owner.as_deref(), Some("P"));
-    // The call waits for what the broker says of the gate, and fails with that.
+    // The call waits for what the broker says about the gate, and fails with that.
     let refused = sent.wait_value().unwrap_err();
     assert_eq!(refused.code(), Code::Timeout, "{refused}");
     assert!(!refused.may_have_run());
@@ -141,7 +141,7 @@ fn a_gate_of_a_stopped_provider_is_opened_without_waiting_for_it() {
     assert_eq!(add.invoke((20, 22)).unwrap(), 42);
     let sum = untyped[1].call_values(&[json!(1), json!(2)]).unwrap();
     assert_eq!(sum, json!(3));
-    // Of one that goes on, what is opened is called at once.
+    // A gate that was opened is called at once if its provider goes on.
     let another = dynamic::open_json_later(&caller, "P.Add").unwrap();
     let sent = another.send_values(&[json!(2), json!(3)]).unwrap();
     assert_eq!(sent.wait_value().unwrap(), json!(5));
@@ -149,8 +149,8 @@ fn a_gate_of_a_stopped_provider_is_opened_without_waiting_for_it() {
     assert_eq!(typed.invoke((3, 4)).unwrap(), 7);
 }
 
-/// Whoever dropped a subscriber while its provider was stopped lost all other calls that were under way on that
-/// link, because the provider did not say in time that it refuses the closed gate.
+/// Dropping a subscriber while its provider is stopped does not end the link for other calls under way, although the
+/// provider does not confirm in time that it refuses the closed gate.
 #[test]
 fn a_stopped_provider_is_not_lost_by_who_closes_a_gate_of_it() {
     let bus = Bus::start(programs!());
@@ -166,7 +166,7 @@ fn a_stopped_provider_is_not_lost_by_who_closes_a_gate_of_it() {
     thread::scope(|scope| {
         let waiting = scope.spawn(|| echo.invoke((vec![2],)));
         drop(add);
-        // Longer than it would have for a step.
+        // Longer than the provider may take for a step.
         thread::sleep(Duration::from_secs(7));
         assert!(!waiting.is_finished(), "its link is gone");
         provider.signal(Signal::SIGCONT);
@@ -177,7 +177,7 @@ fn a_stopped_provider_is_not_lost_by_who_closes_a_gate_of_it() {
     assert_eq!(add.invoke((1, 2)).unwrap(), 3);
 }
 
-/// A provider that stood still lost its session when somebody had a large payload for it.
+/// A stopped provider keeps its session when a plugin has a large payload for it.
 #[test]
 fn a_stopped_provider_keeps_its_session_when_a_payload_waits_for_it() {
     let bus = Bus::start(programs!());
@@ -186,7 +186,7 @@ fn a_stopped_provider_keeps_its_session_when_a_payload_waits_for_it() {
     let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
     let large = pattern(3, 1 << 20);
     provider.stop();
-    // Longer than it has for a step.
+    // Longer than it may take for a step.
     let hasty = echo.with_timeout(Duration::from_secs(3));
     let error = hasty.invoke((large.clone(),)).unwrap_err();
     assert_eq!(error.code(), Code::Timeout, "{error}");
@@ -202,7 +202,7 @@ fn a_stopped_provider_keeps_its_session_when_a_payload_waits_for_it() {
     });
 }
 
-/// A call that waits for room which a dead provider never gives back.
+/// A call that waits for space is woken when the provider dies that would have to free it.
 #[test]
 fn who_waits_for_room_hears_of_a_death() {
     let bus = Bus::start(programs!());
@@ -213,7 +213,7 @@ fn who_waits_for_room_hears_of_a_death() {
         provider.stop();
         call_in_vain(&echo, &[length]);
         thread::scope(|scope| {
-            // All that waited for answers have given up; there is nobody else to wake this one.
+            // All callers that waited for answers have given up, so no other call wakes this one.
             let patient = scope.spawn(|| echo.invoke((pattern(1, length),)));
             thread::sleep(Duration::from_millis(50));
             let kill = Instant::now();
@@ -227,7 +227,7 @@ fn who_waits_for_room_hears_of_a_death() {
     }
 }
 
-/// A caller that is stopped and holds up the provider of others.
+/// A stopped caller does not delay a provider's other callers.
 #[test]
 fn a_stopped_caller_holds_up_nobody() {
     let bus = Bus::start(programs!());
@@ -254,7 +254,7 @@ fn a_stopped_caller_holds_up_nobody() {
     await_that("it goes on", || answered() > before);
 }
 
-/// A stopped broker that linked plugins would have to wait for.
+/// Linked plugins do not have to wait for a stopped broker.
 #[test]
 fn a_stopped_broker_is_not_missed_by_those_who_are_linked() {
     let bus = Bus::start(programs!());
@@ -267,7 +267,7 @@ fn a_stopped_broker_is_not_missed_by_those_who_are_linked() {
         let bytes = pattern(n, 500);
         assert!(echo.invoke((bytes.clone(),)).unwrap() == bytes);
     }
-    // A death is noticed by who is linked.
+    // Linked plugins notice the end of a provider themselves.
     provider.kill();
     await_that("the gate is gone", || !echo.has_function());
     broker.signal(Signal::SIGCONT);

@@ -1,4 +1,4 @@
-//! Many processes listen to one.
+//! Many processes that listen to one sender.
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,15 @@ use nix::sys::signal::Signal;
 
 use crate::scene::{Listener, Sender, expect_all};
 
-/// A ring for 6,553 events of ours.
+/// A ring for 6,553 of these events.
 const LOSSLESS: [&str; 3] = ["lossless", "262144", "0"];
-/// The same, and listeners may hold the sender up as often as they need to. A small ring, so that each is in the way all the time.
+/// The same, but listeners may delay the sender as often as they need to. The ring is small, so that they do so all
+/// the time.
 const PATIENT: [&str; 3] = ["patient", "65536", "0"];
-/// After so many events the sender looks after those who are behind, so that who only has to share the processors with all
-/// the others is never a laggard.
+/// After so many events the sender waits for the listeners that are behind. So a listener that only has to share the
+/// processors with the others never counts as too slow.
 const EVERY: u64 = 2_000;
-/// For so many milliseconds: as long as it takes where all of them move on.
+/// The most milliseconds that it waits: enough for all listeners that move on.
 const PACE: u64 = 10_000;
 
 fn crowd(bus: &Bus, size: usize) -> Vec<Listener> {
@@ -24,7 +25,7 @@ fn crowd(bus: &Bus, size: usize) -> Vec<Listener> {
     (0..size).map(start).collect()
 }
 
-/// How long so many events to so many listeners may take, on two processors that do something else.
+/// How long so many events to so many listeners may take, on two busy processors.
 fn patience(size: usize, events: u64) -> Duration {
     let handled = size as u64 * events;
     6 * PATIENCE + Duration::from_micros(20 * handled)
@@ -42,7 +43,7 @@ fn each_hears_all(size: usize, events: u64) {
     expect_all(&mut listeners, &sender, events);
 }
 
-/// As [`each_hears_all`], where the sender waits for whoever is behind, without a pause.
+/// As [`each_hears_all`], where the sender waits for the slowest listener without a pause.
 fn each_is_waited_for(size: usize, events: u64) {
     let bus = Bus::start(programs!());
     let mut listeners = crowd(&bus, size);
@@ -54,7 +55,7 @@ fn each_is_waited_for(size: usize, events: u64) {
     expect_all(&mut listeners, &sender, events);
 }
 
-/// As [`each_hears_all`], while some are killed and some stand still for longer than a send waits.
+/// As [`each_hears_all`], while some listeners are killed and some stand still for longer than a send waits.
 fn others_hear_all((size, few): (usize, usize), (events, pace): (u64, u64)) {
     let bus = Bus::start(programs!());
     let mut random = Random::new("crowd");
@@ -78,7 +79,7 @@ fn others_hear_all((size, few): (usize, usize), (events, pace): (u64, u64)) {
         .ok()
         .and_then(|line| line.split_once(' ')?.1.parse().ok())
         .expect("numbers");
-    // A budget is a second, and a tenth of the time. Twice that, for processors that do something else.
+    // A budget is one second and a tenth of the time. The limit is twice that, because the processors are busy.
     let budgets = few as u64 * (1_000 + elapsed / 10);
     assert!(waited < 2 * budgets + 5_000, "{waited} ms of {elapsed}");
     for listener in &stopped {
@@ -103,7 +104,8 @@ fn each_of_many_processes_hears_every_event_once_and_in_order() {
     each_hears_all(20, 30_000);
 }
 
-/// At full rate each of them had too little of the processors, used up its budget, and lost events.
+/// If listeners have no budget, the sender waits for each of them and none loses events, although each gets little
+/// processor time.
 #[test]
 fn each_of_a_crowd_is_waited_for_where_there_is_no_budget() {
     each_is_waited_for(20, 40_000);
@@ -123,7 +125,7 @@ fn each_of_a_hundred_processes_is_waited_for_where_there_is_no_budget() {
 
 #[test]
 fn who_is_killed_or_stopped_costs_the_others_nothing() {
-    // Those that stand still are waited for by three flushes as well.
+    // Three flushes wait for the listeners that stand still, too.
     others_hear_all((20, 3), (30_000, 300));
 }
 

@@ -1,6 +1,6 @@
-//! A listener that lives, and writes into its cursor what no correct one writes: it hurts itself alone.
+//! A listener that writes wrong values into its cursor: it harms only itself.
 //!
-//! It is a session that the test speaks by itself; sender and honest listeners are processes.
+//! The test itself plays that listener; the sender and honest listeners are processes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -12,12 +12,12 @@ use callgate_tests::{Bus, programs};
 
 use crate::scene::{Listener, Sender, expect_all};
 
-/// A ring for 63 events of ours.
+/// A ring for 63 of these events.
 const OPTIONS: [&str; 3] = ["lossless", "65536", "1000"];
-/// Bytes of such an event, or a few less.
+/// The bytes of such an event, or a few less.
 const EVENT: u64 = 1_000;
 
-/// Events that are sent before those who listen are waited for.
+/// How many events are sent before the sender waits for the listeners.
 const AT_ONCE: u64 = 50;
 
 struct Scene {
@@ -49,9 +49,9 @@ impl Scene {
         self.ear.handled(&self.villain, position);
     }
 
-    /// Sends while the villain does something again and again; how long the sends waited that waited, and how long all took.
-    /// The others keep pace, also where they have no processor for a while: they have handled all before more is sent
-    /// than the ring has room for.
+    /// Sends while the villain repeats an action. Returns how long the slow sends waited, and how long all of them
+    /// took. The other listeners keep pace even if they get no processor for a while: they have handled everything
+    /// before more is sent than the ring holds.
     fn send(
         &mut self,
         events: u64,
@@ -82,13 +82,13 @@ impl Scene {
         [Duration::from_millis(waited), begun.elapsed()]
     }
 
-    /// The others have heard each event that was sent once and in order.
+    /// Checks that the others have heard each event that was sent, once and in order.
     fn others_heard(&mut self, events: u64) {
         expect_all(&mut self.listeners, &self.sender, events);
     }
 }
 
-/// Has the villain end when this is dropped: also where the test fails.
+/// Stops the villain when this is dropped, also when the test fails.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {
@@ -101,8 +101,8 @@ fn nothing(_: &Raw, _: &mut Ear) {
     thread::sleep(Duration::from_millis(1));
 }
 
-/// One that says it has handled what was not sent yet was waited for no more, and nobody was told; or its position was taken
-/// for a place in the ring.
+/// A listener that claims to have handled events that were not sent yet is dropped, and named in a warning. The
+/// sender does not use that position.
 #[test]
 fn who_runs_ahead_is_dropped_and_named() {
     for ahead in [8, 1 << 20, u64::MAX / 2] {
@@ -115,19 +115,20 @@ fn who_runs_ahead_is_dropped_and_named() {
         let warnings = scene.sender.warnings();
         let is_named = warnings.contains("Villain") && warnings.contains("not sent yet");
         assert!(is_named, "{warnings}");
-        // Whatever it says now, it is not listened to.
+        // Whatever it writes now has no effect.
         scene.says(scene.ear.head());
         let [waited, _] = scene.send(500, nothing);
         assert!(waited < Duration::from_millis(900), "{waited:?}");
         scene.others_heard(sent + 500);
-        // It may come again.
+        // It may subscribe again.
         scene.villain = Raw::join(&scene.bus, "Villain again");
         scene.ear = scene.villain.hear::<Numbered>(TOPIC);
         assert_eq!(scene.sender.listeners(), "3");
     }
 }
 
-/// A position that went back made a sender wait anew for events that it had seen handled.
+/// A listener whose position goes back stays where it was: the sender does not wait again for events that it has seen
+/// handled.
 #[test]
 fn who_runs_back_is_where_it_was() {
     let mut scene = Scene::new();
@@ -145,12 +146,13 @@ fn who_runs_back_is_where_it_was() {
     scene.others_heard(sent);
 }
 
-/// A budget is a second at first, and a tenth of the time. Three times that, for processors that do something else.
+/// A budget is one second at first, and a tenth of the time. The limit is three times that, because the processors
+/// are busy.
 fn most([_, elapsed]: [Duration; 2]) -> Duration {
     3 * (Duration::from_secs(1) + elapsed / 10)
 }
 
-/// One that was alive and took nothing held its sender up as long as it liked.
+/// A listener that lives and takes nothing delays its sender only as long as its budget lasts.
 #[test]
 fn who_stands_still_costs_its_budget_and_no_more() {
     let mut scene = Scene::new();
@@ -158,12 +160,12 @@ fn who_stands_still_costs_its_budget_and_no_more() {
     assert!(times[0] < most(times), "{times:?}");
     assert!(times[0] > Duration::from_millis(500), "{times:?}");
     scene.others_heard(3_000);
-    // It was not taken for one that has gone.
+    // It was not taken for one that is gone.
     assert_eq!(scene.sender.listeners(), "3");
 }
 
-/// One that took a little whenever its sender had waited for some milliseconds was never the laggard of a moment, and its
-/// sender was as slow as it liked: 15 seconds for this.
+/// A listener that takes a few events whenever its sender has waited for some milliseconds also uses up its budget.
+/// Otherwise it could slow its sender down without end: 15 seconds for this test.
 #[test]
 fn who_catches_up_just_often_enough_costs_its_budget_and_no_more() {
     let mut scene = Scene::new();
@@ -172,7 +174,7 @@ fn who_catches_up_just_often_enough_costs_its_budget_and_no_more() {
             return thread::sleep(Duration::from_micros(100));
         }
         thread::sleep(Duration::from_millis(15));
-        // What it was made to lose it passes over, and so is in the way again.
+        // It skips what it was made to lose, and so delays the sender again.
         let position = ear.take(4);
         ear.handled(villain, position);
     });
@@ -182,7 +184,7 @@ fn who_catches_up_just_often_enough_costs_its_budget_and_no_more() {
     assert_eq!(scene.sender.listeners(), "3");
 }
 
-/// For a position in the middle of an event a sender gave up a quarter of its ring, also what others had not handled yet.
+/// A listener that names a position in the middle of an event makes no other listener lose events.
 #[test]
 fn who_says_a_place_in_the_middle_of_an_event_makes_nobody_else_lose() {
     let mut scene = Scene::new();

@@ -1,12 +1,12 @@
-//! A process that forks and goes on as the child, with all handles that it had.
+//! A process that forks and goes on as the child, with all handles of its parent.
 
 use callgate_tests::events::forked::{HEARD, SENT};
 use callgate_tests::{Bus, programs};
 
 use crate::scene::Talker;
 
-/// A child read memory that it has not (a signal ended it), waited for what nobody brought, or wrote into the rings and pages of its
-/// parent, who may go on.
+/// A forked child gets errors from sends and feeds. It reads no memory that it does not have (a signal would end it),
+/// waits for no event that cannot come, and writes nothing into the rings and pages of its parent.
 #[test]
 fn a_forked_child_sends_and_hears_nothing_and_leaves_what_is_its_parent_s() {
     let bus = Bus::start(programs!());
@@ -33,7 +33,7 @@ fn a_forked_child_sends_and_hears_nothing_and_leaves_what_is_its_parent_s() {
     }
     let dropped = forked.expect_line();
     assert_eq!(dropped, "dropped (0, false)", "nobody hears what it says");
-    // The parent has ended, and that is all that others have heard of it.
+    // The parent has ended, and the others have heard nothing else of it.
     let heard = other.await_heard(("Forked", SENT), |heard| heard.contains("gone"));
     assert!(
         heard.starts_with("here, 0..3, gone PROVIDER_GONE"),

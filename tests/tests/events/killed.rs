@@ -5,7 +5,7 @@ use callgate_tests::{Bus, programs};
 
 use crate::scene::{Listener, Sender};
 
-/// In a row, each killed at some instant while it sends as fast as it can.
+/// Kills senders one after the other, each at some instant while it sends as fast as it can.
 fn senders_are_killed(rounds: u64) {
     let bus = Bus::start(programs!());
     let mut random = Random::new("killed");

@@ -1,4 +1,4 @@
-//! Events between processes: one sends, many listen, and each of them may be killed, stopped or started anew.
+//! Events between processes: one sends, many listen, and each may be killed, stopped or started again.
 #![forbid(unsafe_code)]
 
 mod crowd;

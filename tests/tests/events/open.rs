@@ -9,7 +9,7 @@ const TOPIC: &str = "Chat.Said";
 const OFFER: &str = "offer Chat.Said open 65536 0 u32";
 const SENDERS: [&str; 4] = ["Ada", "Bob", "Cem", "Dan"];
 
-/// Listeners of every kind: their mode, how and what they hear.
+/// Listeners of every kind: their mode, how they listen, and the type that they use.
 const KINDS: [(&str, &str, &str); 6] = [
     ("thread", "handler", "u32"),
     ("pool", "handler", "u32"),
@@ -19,7 +19,7 @@ const KINDS: [(&str, &str, &str); 6] = [
     ("pool", "handler", "u64"),
 ];
 
-/// They have subscribed before anybody sends.
+/// Listeners that have subscribed before anybody sends.
 fn listeners(bus: &Bus) -> Vec<Talker> {
     let start = |(number, (mode, how, kind)): (usize, _)| {
         let mut listener = Talker::start(bus, &format!("Listener{number}"), mode);
@@ -35,14 +35,14 @@ fn sender(bus: &Bus, name: &str) -> Talker {
     sender
 }
 
-/// As it is written where events are converted, for a listener of this number.
+/// The notes of the listener with this number. If its type differs, they say that events were converted.
 fn all(number: usize, events: u64) -> String {
     let is_converted = KINDS[number].2 == "u64";
     let how = if is_converted { " as JSON" } else { "" };
     format!("here, 0..{events}{how}")
 }
 
-/// What several sent at the same time was mixed up, or said to be another one's.
+/// What several plugins send at the same time is heard in order for each, and under its own name.
 #[test]
 fn each_sender_is_heard_in_order_and_under_its_name() {
     const EVENTS: u64 = 2_000;
@@ -50,7 +50,7 @@ fn each_sender_is_heard_in_order_and_under_its_name() {
     let mut listeners = listeners(&bus);
     let mut senders = SENDERS.map(|name| sender(&bus, name));
     for sender in &mut senders {
-        // Whoever had subscribed before hears it from the first event on.
+        // A listener that has subscribed before hears the sender from its first event on.
         assert_eq!(
             sender.ask(&format!("listeners {TOPIC}")),
             KINDS.len().to_string()
@@ -68,7 +68,7 @@ fn each_sender_is_heard_in_order_and_under_its_name() {
     }
 }
 
-/// A sender that was killed took those with it who sent on the same name, or what it had sent was lost.
+/// When a sender is killed, the events that it had sent are heard, and the other senders on the same name go on.
 #[test]
 fn senders_that_are_killed_and_come_again_hurt_no_other_one() {
     let bus = Bus::start(programs!());
@@ -107,7 +107,7 @@ fn senders_that_are_killed_and_come_again_hurt_no_other_one() {
     }
 }
 
-/// Who is shown the last events of an open topic is shown those of each sender.
+/// The history of an open topic has the last events of each sender.
 #[test]
 fn a_history_is_each_sender_s_own() {
     let bus = Bus::start(programs!());

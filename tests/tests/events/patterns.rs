@@ -8,14 +8,14 @@ fn offer(topic: &str, how: &str) -> String {
     format!("offer {topic} {how} 65536 0 u32")
 }
 
-/// Sends some events more on a topic, and waits until they are handled.
+/// Sends some more events on a topic, and waits until they are handled.
 fn send(sender: &mut Talker, topic: &str) {
     sender.ask(&format!("send {topic} 5"));
     sender.does(&format!("flush {topic}"));
 }
 
-/// Topics that came later were not heard, or those of another prefix were; one that had gone and came again was heard from where the
-/// first had been.
+/// A pattern hears topics that begin later, none under other prefixes, and a topic that ends and begins again from
+/// its new start.
 #[test]
 fn topics_under_a_prefix_are_heard_when_they_come_and_until_they_go() {
     let bus = Bus::start(programs!());
@@ -55,7 +55,7 @@ fn topics_under_a_prefix_are_heard_when_they_come_and_until_they_go() {
         }
         listener.expect(("Other", topics[2]), "here, 0..5");
     }
-    // One goes in order; its name is taken by another one. One goes with its process.
+    // One topic is ended in order, and another plugin takes its name. One ends with its process.
     one.does(&format!("end {}", topics[0]));
     other.does(&offer(topics[0], "owned"));
     send(other, topics[0]);
@@ -72,7 +72,7 @@ fn topics_under_a_prefix_are_heard_when_they_come_and_until_they_go() {
     for listener in &mut listeners {
         listener.does("deaf weather.*");
     }
-    // Who pulls takes a moment to let go.
+    // A listener that pulls takes a moment to let go.
     for topic in [topics[0], topics[2]] {
         other.await_answer(&format!("listeners {topic}"), |count| count == "0");
     }
@@ -82,7 +82,7 @@ fn topics_under_a_prefix_are_heard_when_they_come_and_until_they_go() {
         for topic in [topics[0], topics[2]] {
             listener.expect(("Other", topic), "here, 0..5");
         }
-        // It may hear them again, from there on.
+        // It may subscribe again, and hears them from there on.
         listener.does("hear weather.* handler u32");
     }
     send(other, topics[0]);

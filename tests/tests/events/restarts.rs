@@ -1,4 +1,4 @@
-//! Sender, listener and broker are started anew, in each order, while events are sent.
+//! Sender, listener and broker are started again, in each order, while events are sent.
 
 use callgate_tests::random::Random;
 use callgate_tests::shorthand::await_that;
@@ -31,10 +31,10 @@ struct Scene {
     bus: Bus,
     random: Random,
     sender: Sender,
-    /// One that is started anew, and one that is there all the time.
+    /// A listener that is started again. The next one runs all the time.
     listener: Listener,
     stays: Listener,
-    /// Whether a broker has come since all were found to hear each other.
+    /// Whether a new broker has been started since all parties heard each other.
     is_new: bool,
 }
 
@@ -73,7 +73,7 @@ impl Scene {
         }
     }
 
-    /// The sender is killed while it sends, or has sent everything before.
+    /// Kills the sender while it sends, or after it has sent everything.
     fn restart_sender(&mut self) {
         let id = self.sender.id();
         let is_stopped = self.random.below(2) == 0;
@@ -96,7 +96,7 @@ impl Scene {
         }
     }
 
-    /// Each listener hears what is sent from now on.
+    /// Waits until each listener hears new events.
     fn settle(&mut self) {
         let id = self.sender.id();
         let (marked, _) = self.sender.ask("mark");
@@ -105,13 +105,15 @@ impl Scene {
             expect_no_gap(&heard);
         }
         if self.is_new {
-            // Who was there may have heard it without the broker. The next sender is known only through that.
+            // A listener that was there may still hear the sender without the broker, but can learn of the next
+            // sender only from it.
             let broker = self.bus.broker.as_ref().map(Process::id);
             let broker = broker.expect("it runs").to_string();
             await_that("it is taken in again", || {
                 self.stays.process.ask("broker") == broker
             });
-            // A plugin has two memberships at most: who hears a sender over the oldest alone loses it when a third one begins.
+            // A plugin has two memberships at most. A listener that hears a sender over the oldest alone loses it
+            // when a third one begins.
             await_that("both hear it by the new broker", || self.heard_by() == 2);
         }
         self.is_new = false;
@@ -119,7 +121,7 @@ impl Scene {
 }
 
 impl Scene {
-    /// How many hear the sender by way of the broker that there is.
+    /// How many listeners hear the sender by way of the present broker.
     fn heard_by(&self) -> usize {
         let output = self.bus.command(&["ls", "topics", "--json"]).output();
         let output = output.expect("it runs").stdout;

@@ -1,4 +1,4 @@
-//! Rights to hear and to send on open topics are taken away and given back while events are sent.
+//! Rights to listen and to send on open topics are taken back and given again while events are sent.
 
 use callgate::{Broker, Policy};
 use callgate_tests::{Bus, programs};
@@ -7,7 +7,7 @@ use crate::scene::{Talker, next};
 
 const OPEN: &str = "Weather.Wind";
 
-/// A broker of this process, at the socket where processes look for one.
+/// A broker in this process, at the socket where processes look for one.
 fn bus() -> (Bus, Broker) {
     let bus = Bus::without_broker(programs!());
     let broker = Broker::builder().socket(bus.socket()).start();
@@ -16,21 +16,22 @@ fn bus() -> (Bus, Broker) {
 
 const DENIED: &str = "gone PERMISSION_DENIED: the policy of plugin";
 
-/// What a listener has heard of somebody who sends all the time, after he has sent some more.
+/// How much a listener has heard of a sender that sends all the time, after it has sent some more.
 fn more(listener: &mut Talker, sender: &str) -> u64 {
     let of = (sender, OPEN);
     let before = next(&listener.await_heard(of, |_| true));
     next(&listener.await_heard(of, |heard| next(heard) > before + 10))
 }
 
-/// A listener went on hearing what it had no right to any more, was deaf when it had that again, or others were.
+/// A listener whose right is taken back hears nothing more. It hears again when it has the right again, and the other
+/// listeners are not affected.
 #[test]
 fn a_right_to_hear_is_taken_away_and_given_back() {
     let (bus, broker) = bus();
     let start = |name, mode| Talker::start(&bus, name, mode);
     let (mut sender, mut other) = (start("Sender", "thread"), start("Other", "thread"));
     let (mut exact, mut prefix) = (start("Exact", "pool"), start("Prefix", "thread"));
-    // Before anybody sends.
+    // The subscription is made before anybody sends.
     exact.does(&format!("hear {OPEN} handler u32"));
     prefix.does("hear Weather.* pull u32");
     other.does("hear Weather.* handler u64");
@@ -40,7 +41,7 @@ fn a_right_to_hear_is_taken_away_and_given_back() {
         for listener in [&mut exact, &mut prefix, &mut other] {
             more(listener, "Sender");
         }
-        // What remains is not enough for the prefix.
+        // The remaining rights do not cover the prefix.
         let rest = Policy::new().subscribe(OPEN).subscribe("Other.*");
         let no_right = [("Exact", Policy::new()), ("Prefix", rest)];
         for (name, policy) in no_right {
@@ -65,14 +66,14 @@ fn a_right_to_hear_is_taken_away_and_given_back() {
     let sent = sender.ask(&format!("quiet {OPEN}"));
     for listener in [&mut exact, &mut prefix] {
         let heard = listener.await_heard(("Sender", OPEN), |heard| next(heard).to_string() == sent);
-        // Once for the beginning, and once for each round; what was sent meanwhile is told.
+        // One for the beginning, and one for each round. The events that were missed meanwhile are reported.
         assert_eq!(heard.matches("here").count(), 5, "{heard}");
         assert_eq!(heard.matches("lost").count(), 4, "{heard}");
     }
     other.expect(("Sender", OPEN), &format!("here, 0..{sent} as JSON"));
 }
 
-/// A sender went on without the right, ended the others on its topic with itself, or could not come back.
+/// A sender whose right is taken back stops, does not end the topic for the others, and can come back.
 #[test]
 fn a_right_to_send_is_taken_away_and_given_back() {
     let (bus, broker) = bus();
@@ -90,10 +91,10 @@ fn a_right_to_send_is_taken_away_and_given_back() {
         more(&mut listener, "One");
         let rest = Policy::new().provide("*").send("Other.*");
         broker.set_policy("One", Some(rest)).expect("it runs");
-        // Its ring says that nothing more comes; the broker says why. Either may be the first.
+        // Its ring says that no more comes, and the broker says why. Either may be first.
         listener.await_heard(of, |heard| heard.matches("gone P").count() == round);
         let [one, _] = &mut senders;
-        // It hears of that by itself.
+        // It learns of that by itself.
         let send = format!("send {OPEN} 1");
         one.await_answer(&send, |code| code == "PERMISSION_DENIED");
         assert_eq!(one.ask(&format!("quiet {OPEN}")), "PERMISSION_DENIED");
@@ -101,7 +102,7 @@ fn a_right_to_send_is_taken_away_and_given_back() {
         more(&mut listener, "Other");
         broker.set_policy("One", None).expect("it runs");
         assert_eq!(one.ask(&send), "PERMISSION_DENIED");
-        // It offers it anew, and counts from 0.
+        // It offers the topic again, and counts from 0.
         one.does(&offer);
         one.does(&format!("stream {OPEN}"));
         listener.await_heard(of, |heard| heard.matches("here, 0..").count() == round + 1);
@@ -113,7 +114,7 @@ fn a_right_to_send_is_taken_away_and_given_back() {
         heard.ends_with(&format!("here, 0..{}", sent[0]))
     });
     listener.expect(("Other", OPEN), &format!("here, 0..{}", sent[1]));
-    // Who has no right from the beginning is told so at once.
+    // A plugin that never had the right is refused at once.
     broker
         .set_policy("Listener", Some(Policy::new().subscribe("Weather.*")))
         .expect("it runs");

@@ -1,6 +1,6 @@
-//! A sender that writes what no correct one writes into its rings: who hears it ends that feed, and no other one.
+//! A sender that writes wrong values into its rings: a listener ends that feed, and no other.
 //!
-//! It is a session that the test speaks by itself; honest senders and listeners are processes.
+//! The test itself plays that sender; honest senders and listeners are processes.
 
 use std::thread;
 use std::time::Instant;
@@ -16,10 +16,10 @@ use crate::scene::Talker;
 const OPEN: &str = "Open.Numbers";
 const OWNED: &str = "Owned.Numbers";
 const CAPACITY: u32 = 65_536;
-/// Where records begin in a ring.
+/// Where the records begin in a ring.
 const RECORDS: usize = 4_096;
 
-/// Two listeners, and one sender that is as it should be, on the same open topic and on one of its own.
+/// Two listeners, and one correct sender on the same open topic and on one of its own.
 struct Scene {
     bus: Bus,
     honest: Talker,
@@ -47,7 +47,7 @@ impl Scene {
         }
     }
 
-    /// A plugin that sends on the open topic as well, and has sent four events: of 32 bytes each, with their headers.
+    /// A plugin that also sends on the open topic, and has sent four events of 32 bytes each, with their headers.
     fn villain(&mut self, name: &str) -> (Raw, Voice) {
         let mut raw = Raw::join(&self.bus, name);
         let mut voice = raw.offer::<(u32,)>(OPEN, true, (CAPACITY, self.listeners.len()));
@@ -56,7 +56,7 @@ impl Scene {
         (raw, voice)
     }
 
-    /// All listeners have heard this of a sender on the open topic.
+    /// Checks that all listeners have heard this of a sender on the open topic.
     #[track_caller]
     fn expect(&mut self, sender: &str, expected: &str) {
         for listener in &mut self.listeners {
@@ -64,7 +64,7 @@ impl Scene {
         }
     }
 
-    /// What the honest one sends is heard by all, on both topics.
+    /// Checks that all listeners hear what the honest sender sends, on both topics.
     fn is_well(&mut self) {
         self.sent += 50;
         let expected = format!("here, 0..{}", self.sent);
@@ -80,7 +80,7 @@ impl Scene {
     }
 }
 
-/// Words behind the fourth event, and where the ring is said to begin and to end then.
+/// Words after the fourth event, and where the ring claims to begin and to end.
 struct Wrong {
     what: &'static str,
     record: [u64; 2],
@@ -88,9 +88,9 @@ struct Wrong {
     head: u64,
 }
 
-/// Where the fourth event ends.
+/// The position after the fourth event.
 const END: u64 = 4 * 32;
-/// What a fifth event is like: its length and kind, and its number.
+/// A correct fifth event: its length and kind, and its number.
 const RIGHT: [u64; 2] = [4, 4];
 
 const fn wrong(what: &'static str, record: [u64; 2], oldest: u64, head: u64) -> Wrong {
@@ -129,8 +129,8 @@ const WRONG: [Wrong; 14] = [
     wrong("no more lost than there was", RIGHT, END + 32, END + 64),
 ];
 
-/// A length or a position of a sender's made a listener read outside of the ring, take what nobody had sent, or wait for ever; or
-/// its whole subscription ended.
+/// A wrong length or position ends that feed and not the whole subscription. The listener does not read outside of
+/// the ring, take an event that nobody sent, or wait for ever.
 #[test]
 fn what_no_sender_writes_ends_that_feed_alone() {
     let mut scene = Scene::new();
@@ -140,7 +140,7 @@ fn what_no_sender_writes_ends_that_feed_alone() {
         let at = RECORDS + END as usize;
         voice.write(Archive, at, wrong.record[0]);
         voice.write(Archive, at + 8, wrong.record[1]);
-        // The number of the one after it, where that is read: more than there was room for.
+        // The number of the record after it, if that is read: larger than what the ring can have lost.
         voice.write(Archive, at + 32 + 8, 1 << 62);
         voice.write(Archive, 64, wrong.oldest);
         voice.write(Archive, 0, wrong.head);
@@ -155,12 +155,12 @@ fn what_no_sender_writes_ends_that_feed_alone() {
     }
 }
 
-/// A word that says that a sender waits was believed to be true once.
+/// Words that only say whether a sender waits do no harm when they are wrong.
 #[test]
 fn words_that_say_nothing_of_events_do_no_harm() {
     let mut scene = Scene::new();
     let (_raw, mut voice) = scene.villain("Villain");
-    // It waits for room, although nobody is in the way; its next number is none that it sends.
+    // It claims to wait for room, although no listener is behind. Its next number is none that it sends.
     voice.write(Archive, 128, 0xffff_ffff);
     voice.write(Archive, 8, u64::MAX);
     for n in 4..1_000_u32 {
@@ -168,7 +168,7 @@ fn words_that_say_nothing_of_events_do_no_harm() {
     }
     scene.expect("Villain", "here, 0..1000");
     scene.is_well();
-    // It says that it has ended, and goes on.
+    // It claims that it has ended, and goes on.
     voice.write(Archive, 128, 1 << 32);
     voice.send(Archive, &1_000_u32.to_le_bytes());
     for listener in &mut scene.listeners {
@@ -179,7 +179,8 @@ fn words_that_say_nothing_of_events_do_no_harm() {
     scene.is_well();
 }
 
-/// Words changed between the check and the use, or a ring that changed all the time kept a listener from everybody else.
+/// Words that change while they are read end only that feed, and a ring that changes all the time does not keep a
+/// listener from others.
 #[test]
 fn nonsense_in_every_word_while_it_is_read_hurts_no_other_feed() {
     let mut scene = Scene::new();
@@ -218,7 +219,7 @@ fn nonsense_in_every_word_while_it_is_read_hurts_no_other_feed() {
     scene.is_well();
 }
 
-/// Types that a sender lied about made a listener of a view read elsewhere.
+/// An event whose archive does not match its type is skipped: the listener does not read elsewhere.
 #[test]
 fn an_event_of_other_types_than_were_said_is_passed_over() {
     let mut scene = Scene::new();
@@ -230,7 +231,7 @@ fn an_event_of_other_types_than_were_said_is_passed_over() {
     let mut voice = raw.offer::<(String,)>("Said.Texts", true, (CAPACITY, 2));
     let text = |n: u32| dynamic::encode(&(n.to_string(),)).expect("an archive");
     voice.send(Archive, &text(0));
-    // No bytes, too few, one text that lies elsewhere, and one that is not UTF-8.
+    // No bytes, too few, a text whose pointer leads elsewhere, and a text that is not UTF-8.
     let elsewhere = [0x80 | 5, 0, 0, 0, 0, 0, 0, 0x7f];
     let nonsense: [&[u8]; 4] = [&[], &[7; 5], &elsewhere, &[0xc3, 0x28, 1, 1, 1, 1, 1, 2]];
     nonsense.iter().for_each(|bytes| voice.send(Archive, bytes));
@@ -244,7 +245,8 @@ fn an_event_of_other_types_than_were_said_is_passed_over() {
     scene.is_well();
 }
 
-/// A twin that was no JSON, said something else, or broke, took those with it who heard the archives.
+/// A twin that is no JSON or breaks the rules affects the listeners that read it, and not those that read the
+/// archives.
 #[test]
 fn who_hears_a_twin_hears_what_it_says_and_nobody_else_does() {
     let mut scene = Scene::new();
@@ -263,7 +265,7 @@ fn who_hears_a_twin_hears_what_it_says_and_nobody_else_does() {
     wide.expect(of, said);
     assert_eq!(wide.ask(&format!("failed {OPEN}")), "2");
     scene.expect("Villain", "here, 0..5");
-    // Its numbers run back.
+    // Its numbers go back.
     let end = voice.end(Json);
     let at = RECORDS + end as usize;
     for (at, word) in [(at, 3), (at + 8, 0), (0, end + 32)] {
@@ -274,7 +276,7 @@ fn who_hears_a_twin_hears_what_it_says_and_nobody_else_does() {
     let heard = wide.await_heard(of, |heard| heard.contains("gone"));
     let begin = format!("{said}, gone PROTOCOL: plugin `Villain`");
     assert!(heard.starts_with(&begin), "{heard}");
-    // Its other feed goes on.
+    // Its other feed is not affected.
     scene.is_well();
     let sent = format!("here, 0..{} as JSON", scene.sent);
     wide.expect(("Honest", OPEN), &sent);

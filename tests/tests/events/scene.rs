@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use callgate_tests::events::Heard;
 use callgate_tests::{Bus, PATIENCE, Process};
 
-/// Listeners: in processes of their own.
+/// A listener in a process of its own.
 pub(crate) struct Listener {
     pub(crate) name: String,
     pub(crate) process: Process,
 }
 
 impl Listener {
-    /// One that counts in a handler or pulls, and takes so many milliseconds for each event.
+    /// Starts one that counts in a handler or pulls, and takes so many milliseconds for each event.
     pub(crate) fn start(bus: &Bus, name: &str, (mode, millis): (&str, u64)) -> Listener {
         Listener {
             name: name.to_owned(),
@@ -27,7 +27,7 @@ impl Listener {
         Heard::read(&line)
     }
 
-    /// What it has heard of a process, once that is so.
+    /// What it has heard of a process, once `is_so` holds.
     #[track_caller]
     pub(crate) fn await_heard(&mut self, sender: u32, is_so: impl Fn(&Heard) -> bool) -> Heard {
         let until = Instant::now() + PATIENCE;
@@ -46,13 +46,13 @@ impl Listener {
     }
 }
 
-/// A process that sends.
+/// A sender in a process of its own.
 pub(crate) struct Sender {
     pub(crate) process: Process,
 }
 
 impl Sender {
-    /// One with such options; see the role.
+    /// Starts one with these options; see the role.
     pub(crate) fn start(bus: &Bus, options: [&str; 3]) -> Sender {
         Sender {
             process: bus.peer("numbers-sender", "Sender", &options),
@@ -63,12 +63,12 @@ impl Sender {
         self.process.id()
     }
 
-    /// Says a line: how many events it has sent, and how many milliseconds it has waited in sends that took long.
+    /// Sends it a line. Returns how many events it has sent, and how many milliseconds its slow sends have waited.
     pub(crate) fn ask(&mut self, line: &str) -> (u64, u64) {
         self.ask_within(line, 6 * PATIENCE)
     }
 
-    /// The same, where that may take long.
+    /// The same for a line that may take long.
     pub(crate) fn ask_within(&mut self, line: &str, patience: Duration) -> (u64, u64) {
         self.process.say(line);
         let answer = self.process.line(patience).expect("an answer");
@@ -83,7 +83,7 @@ impl Sender {
         self.process.ask("listeners")
     }
 
-    /// What its client has warned of.
+    /// The warnings of its client.
     pub(crate) fn warnings(&mut self) -> String {
         self.process.ask("warnings")
     }
@@ -94,14 +94,14 @@ impl Sender {
     }
 }
 
-/// A process that sends and hears on any topics; what it understands stands in its role.
+/// A process that sends and hears on any topics. Its role says which lines it understands.
 pub(crate) struct Talker {
     pub(crate) name: String,
     pub(crate) process: Process,
 }
 
 impl Talker {
-    /// One that runs handlers on a thread, in a pool, or as one of a group.
+    /// Starts one that runs handlers on a thread, in a pool, or in a group.
     pub(crate) fn start(bus: &Bus, name: &str, mode: &str) -> Talker {
         Talker {
             name: name.to_owned(),
@@ -113,14 +113,14 @@ impl Talker {
         self.process.ask(line)
     }
 
-    /// Says a line, which is done without an error.
+    /// Sends it a line, which must succeed.
     #[track_caller]
     pub(crate) fn does(&mut self, line: &str) {
         let answer = self.ask(line);
         assert_eq!(answer, "OK", "{}: {line}", self.name);
     }
 
-    /// What it has heard of a sender on a topic, once that is so.
+    /// What it has heard of a sender on a topic, once `is_so` holds.
     #[track_caller]
     pub(crate) fn await_heard(
         &mut self,
@@ -130,7 +130,7 @@ impl Talker {
         self.await_answer(&format!("heard {sender} {topic}"), is_so)
     }
 
-    /// The answer to a line that is said until it is this one.
+    /// The answer to a line, which is sent again until `is_so` holds.
     #[track_caller]
     pub(crate) fn await_answer(&mut self, line: &str, is_so: impl Fn(&str) -> bool) -> String {
         let until = Instant::now() + PATIENCE;
@@ -151,7 +151,7 @@ impl Talker {
     }
 }
 
-/// Each of these has heard every event once and in order.
+/// Checks that each of these has heard every event once and in order.
 #[track_caller]
 pub(crate) fn expect_all(listeners: &mut [Listener], sender: &Sender, events: u64) {
     for listener in listeners {
@@ -161,8 +161,8 @@ pub(crate) fn expect_all(listeners: &mut [Listener], sender: &Sender, events: u6
     }
 }
 
-/// The number of the event that comes next, by what a [`Talker`] has heard of one source: nothing was left out that was not told as lost,
-/// and nothing came twice. One that begins anew counts from 0.
+/// The number of the next event, from what a [`Talker`] has heard of one source. Checks that nothing is missing that
+/// was not reported as lost, and that nothing came twice. A source that begins again counts from 0.
 #[track_caller]
 pub(crate) fn next(heard: &str) -> u64 {
     let (mut next, mut lost) = (0, 0);

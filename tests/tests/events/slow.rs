@@ -1,4 +1,4 @@
-//! A listener that is slower than its sender, which does not wait.
+//! A listener that is slower than a sender that does not wait.
 
 use callgate_tests::{Bus, programs};
 
@@ -9,14 +9,14 @@ fn what_a_slow_listener_loses_is_counted_to_the_last_event() {
     let bus = Bus::start(programs!());
     let modes = ["handler", "pull", "task"];
     let mut listeners = modes.map(|mode| Listener::start(&bus, mode, (mode, 10)));
-    // Fifteen events have room.
+    // The ring has room for fifteen events.
     let mut sender = Sender::start(&bus, ["oldest", "65536", "4096"]);
     let (mut sent, mut waited) = (0, 0);
     for _ in 0..20 {
         (sent, waited) = sender.ask("send 500");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    // That of listeners of 10 ms an event would be 100 seconds.
+    // At 10 ms for each event, waiting for the listener would take 100 seconds.
     assert!(waited < 20_000, "{waited} ms");
     sender.flush();
     for listener in &mut listeners {

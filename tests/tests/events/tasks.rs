@@ -4,15 +4,15 @@ use callgate_tests::{Bus, programs};
 
 use crate::scene::{Listener, Sender};
 
-/// Only who sends in the task's own process calls its waker itself. Others ring a bell, and that nobody looked for the task
-/// when it rang, no test noticed.
+/// A sender in another process wakes a task by ringing a bell: the task is found and polled then. A sender in the
+/// task's own process would call its waker itself.
 #[test]
 fn a_task_is_woken_by_who_sends_in_another_process() {
     let bus = Bus::start(programs!());
     let mut sender = Sender::start(&bus, ["lossless", "65536", "1000"]);
     let mut task = Listener::start(&bus, "task", ("task", 0));
     for number in 1..=40 {
-        // It has nothing to do any more, and sleeps.
+        // By now it has nothing to do, and sleeps.
         let (sent, _) = sender.ask("send 1");
         assert_eq!(sent, number);
         let heard = task.await_heard(sender.id(), |heard| heard.next == sent);

@@ -1,4 +1,4 @@
-//! Listeners in other processes whose types are others than the sender's: they get the same events as JSON.
+//! Listeners in other processes with types other than the sender's: they get the same events as JSON.
 
 use callgate_tests::{Bus, programs};
 
@@ -27,7 +27,8 @@ fn send(sender: &mut Talker, events: u64) {
 
 const OF: (&str, &str) = ("Sender", TOPIC);
 
-/// A listener of other types was deaf, or all others got JSON as well.
+/// A listener with other types gets the events converted, and the listeners with the sender's types still get
+/// archives.
 #[test]
 fn who_has_other_types_gets_the_same_events_converted() {
     let bus = Bus::start(programs!());
@@ -40,7 +41,7 @@ fn who_has_other_types_gets_the_same_events_converted() {
     let mut early = listeners(&bus, kinds);
     let mut sender = sender(&bus, "u32");
     send(&mut sender, 3_000);
-    // Nobody needs JSON for a while; then somebody does again.
+    // For a while nobody needs JSON, and then somebody does again.
     let [_, first, second, _] = &mut early;
     first.does(&format!("deaf {TOPIC}"));
     second.does(&format!("deaf {TOPIC}"));
@@ -60,7 +61,8 @@ fn who_has_other_types_gets_the_same_events_converted() {
     }
 }
 
-/// An event that JSON cannot say kept the next ones from who needs JSON, or this one from everybody else.
+/// An event that JSON cannot express is reported to those that need JSON, and they hear the next ones. All others
+/// hear it.
 #[test]
 fn what_json_cannot_say_is_told_to_those_who_need_it() {
     let bus = Bus::start(programs!());
@@ -76,7 +78,7 @@ fn what_json_cannot_say_is_told_to_those_who_need_it() {
     }
 }
 
-/// Types that can never become each other: nobody waits, nobody is shown anything, and it is told.
+/// Types that can never be converted: the sender waits for nobody, the listener hears nothing, and it is told why.
 #[test]
 fn types_that_cannot_be_converted_are_told_and_not_heard() {
     let bus = Bus::start(programs!());
@@ -89,7 +91,7 @@ fn types_that_cannot_be_converted_are_told_and_not_heard() {
     for listener in [&mut handler, &mut puller] {
         listener.expect(OF, "unfit TYPE_MISMATCH");
     }
-    // Those that are wanted come with the next sender.
+    // A later sender has the wanted types.
     drop(sender);
     let mut next = Talker::start(&bus, "Next", "thread");
     next.does(&format!("offer {TOPIC} owned 65536 0 text"));

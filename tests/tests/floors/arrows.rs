@@ -1,18 +1,17 @@
-//! Where the paths of a crate lead: arrows from module to module, circles of them, and those that
-//! lead to a higher floor.
+//! Where the paths of a crate lead: arrows from module to module, circles of arrows, and arrows to a higher floor.
 //!
-//! An arrow joins two modules of one folder; all that lies in a module counts as that module. What
-//! a module names of its own children, or of a module that it lies in, makes no arrow, unless the
-//! latter has the name from elsewhere: then the arrow leads there.
+//! An arrow joins two modules of one folder; everything inside a module counts as that module. If a module names one
+//! of its own children, or of a module around it, this is no arrow, unless that module has imported the name from
+//! elsewhere: then the arrow leads there.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::modules::{Crate, Id, ROOT};
 
-/// How many imports of imports are followed: more than there are in a chain that ends.
+/// How many imports of imports are followed: more than any chain that ends has.
 const MOST_IMPORTS: usize = 16;
 
-/// Paths between two modules of a folder.
+/// All paths from one module of a folder to another.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Arrow {
     pub(crate) from: String,
@@ -24,7 +23,7 @@ pub(crate) struct Arrow {
 /// The arrows of one folder.
 pub(crate) type Folder = Vec<Arrow>;
 
-/// A crate's folders by the paths of their modules; that of the root is `crate`.
+/// The folders of a crate, by the paths of their modules; the root's folder is `crate`.
 pub(crate) fn folders(of: &Crate) -> BTreeMap<String, Folder> {
     let mut folders: BTreeMap<String, Folder> = BTreeMap::new();
     for (from, module) in of.modules.iter().enumerate() {
@@ -48,7 +47,7 @@ pub(crate) fn folders(of: &Crate) -> BTreeMap<String, Folder> {
     folders
 }
 
-/// Imports of everything that a module has from the modules around it: they hide what is named.
+/// Glob imports of everything from the modules around a module: they hide what is used.
 pub(crate) fn hidden(of: &Crate) -> Vec<String> {
     let mut found = Vec::new();
     for (from, module) in of.modules.iter().enumerate() {
@@ -71,7 +70,7 @@ pub(crate) struct Bundle {
     pub(crate) circle: Vec<Arrow>,
 }
 
-/// The bundles of a folder; there are none where there is no circle.
+/// The bundles of a folder; none if there is no circle.
 pub(crate) fn bundles(folder: &Folder) -> Vec<Bundle> {
     let mut bundles = Vec::new();
     let mut seen: BTreeSet<&str> = BTreeSet::new();
@@ -96,8 +95,8 @@ pub(crate) fn bundles(folder: &Folder) -> Vec<Bundle> {
     bundles
 }
 
-/// Arrows that lead to a higher floor, and files that are on none. The root's own file is above all
-/// floors, with the modules that are written out in it.
+/// Arrows that lead to a higher floor, and files that are on no floor. The root's own file is above all floors, with
+/// its inline modules.
 pub(crate) fn upward(of: &Crate, floors: &[&str]) -> Vec<String> {
     let above_all = |name: &str| of.modules[of.modules[ROOT].children[name]].is_inline;
     let floor = |name: &str| floors.iter().position(|floor| *floor == name);
@@ -116,7 +115,7 @@ pub(crate) fn upward(of: &Crate, floors: &[&str]) -> Vec<String> {
         let top = lineage(of, from)
             .get(1)
             .map(|top| of.modules[*top].is_inline);
-        // The root's file itself, or what is written out in it.
+        // The root's file itself, or an inline module in it.
         if top.unwrap_or(true) {
             continue;
         }
@@ -140,8 +139,8 @@ fn target(of: &Crate, from: Id, path: &[String]) -> Option<Id> {
     resolve(of, from, from, path, MOST_IMPORTS)
 }
 
-/// Follows a path from `at` on. Imports are followed only of the modules around `viewer`: others
-/// are asked for by their name, and are what `viewer` needs.
+/// Follows a path from `at` on. Imports are followed only through the modules around `viewer`. Other modules are
+/// named directly, so `viewer` depends on them.
 fn resolve(of: &Crate, viewer: Id, at: Id, path: &[String], left: usize) -> Option<Id> {
     let left = left.checked_sub(1)?;
     let (mut at, mut rest) = match path.first()?.as_str() {
@@ -170,8 +169,8 @@ fn resolve(of: &Crate, viewer: Id, at: Id, path: &[String], left: usize) -> Opti
     Some(at)
 }
 
-/// Where a name leads that a module around the viewer has: to the module itself, or by an import to
-/// another, or out of the crate.
+/// Where a name leads that a module around the viewer has: to the module itself, by an import to another one, or out
+/// of the crate.
 fn around(
     of: &Crate,
     (viewer, at): (Id, Id),
@@ -199,8 +198,8 @@ fn around(
     by_glob.or(Some(at))
 }
 
-/// The folder in which two modules part, and the two of its modules in which they lie; `None` if
-/// one lies in the other.
+/// The folder in which two modules part, and the modules of that folder in which the two lie; `None` if one lies in
+/// the other.
 fn parting(of: &Crate, from: Id, to: Id) -> Option<(Id, String, String)> {
     let (from, to) = (lineage(of, from), lineage(of, to));
     let same = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
@@ -222,7 +221,7 @@ fn path_of(of: &Crate, id: Id) -> String {
     path.join("::")
 }
 
-/// All that can be reached from a module.
+/// All modules that can be reached from a module.
 fn reached<'a>(folder: &'a Folder, start: &'a str) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();
     let mut next = vec![start];
@@ -236,7 +235,7 @@ fn reached<'a>(folder: &'a Folder, start: &'a str) -> BTreeSet<&'a str> {
     reached
 }
 
-/// The shortest way from a module to itself.
+/// The shortest path from a module back to itself.
 fn way_back(folder: &Folder, start: &str) -> Option<Vec<Arrow>> {
     let mut seen = BTreeSet::new();
     let mut ways: VecDeque<Vec<Arrow>> = VecDeque::from([Vec::new()]);

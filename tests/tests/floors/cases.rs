@@ -1,4 +1,4 @@
-//! The check itself, on small crates that were made up.
+//! Tests of the check itself, on small invented crates.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use crate::arrows::{bundles, folders, hidden, show, upward};
 use crate::journey::{faults, named_files};
 use crate::modules::{Crate, read_crate};
 
-/// A crate of these files, the first of which is the root.
+/// A crate made of these files; the first is its root.
 fn made_up(files: &[(&str, &str)]) -> Crate {
     read_crate(files[0].0, &|path| {
         let found = files.iter().find(|(name, _)| *name == path)?;
@@ -203,7 +203,7 @@ fn an_arrow_to_a_higher_floor_is_found() {
     assert_eq!(upward(&made_up(&upwards), &floors), expected);
 }
 
-/// The errors found in a journey over made-up files.
+/// The errors that are found in a journey over invented files.
 fn faults_of(journey: &[&str], more: &[(&str, &str)]) -> Vec<String> {
     let bytes = "use layout::{ring, slot};\npub fn call() { ring::push(1); m!(slot::take()); }";
     let run = "use layout::slot;\npub fn run(ring: Ring) { ring.the_only_pop(); slot::publish() }";
@@ -249,14 +249,14 @@ fn a_journey_that_leaves_a_file_out_is_found() {
     assert!(found.iter().any(|fault| fault == expected), "{found:?}");
     let found = faults_of(&JOURNEY[..4], &[]);
     assert_eq!(found, ["it changes the process 1 times"]);
-    // Nobody there takes the call out of shared memory.
+    // No file there takes the call out of shared memory.
     let run = "use layout::slot;\npub fn run() { slot::publish() }";
     let found = faults_of(&JOURNEY, &[("client/run.rs", run)]);
     let expected = "no call goes from layout/ring.rs to client/serve.rs";
     assert!(found.iter().any(|fault| fault == expected), "{found:?}");
 }
 
-/// Neither is a function of the file: one is not public, the other is called in a test.
+/// Neither counts as a function of the file: one is not public, the other is called only in a test.
 #[test]
 fn a_call_of_something_else_is_none() {
     for run in [

@@ -3,7 +3,7 @@
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Meta, Token};
 
-/// Whether an item is left out where no tests are built.
+/// Whether an item is left out when no tests are built.
 pub(crate) fn is_test_only(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         Meta::List(list) if list.path.is_ident("cfg") => {
@@ -28,7 +28,7 @@ fn without_tests(condition: &Meta) -> Option<bool> {
     if list.path.is_ident("not") {
         return parts.first().copied().flatten().map(|part| !part);
     }
-    // What decides a list by itself: one false of `all`, one true of `any`.
+    // A list is decided by one false condition in `all`, or one true one in `any`.
     let decides = list.path.is_ident("any");
     match (one_is(decides), all_are(!decides)) {
         (true, _) => Some(decides),

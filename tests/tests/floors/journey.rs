@@ -1,15 +1,15 @@
-//! The journey of a call: which files it passes in which order, as ARCHITECTURE.md names them, and
-//! whether the sources agree.
+//! The journey of a call: which files it passes in which order, as ARCHITECTURE.md names them, and whether the
+//! sources agree.
 //!
-//! From one file to the next a call goes in one of three ways. The file calls a function of the next
-//! one; or it returns, and a file from which it was called calls the next one; or the call changes
-//! the process: then the next file, or one that the call passes after it on that side, calls a function of
-//! a file of shared memory that the call has passed on this side. A call changes the process twice: it
-//! ends in shared memory, where the first file, which waits meanwhile, finds the answer.
+//! A call gets from one file to the next in one of three ways. The file calls a function of the next one. Or it
+//! returns, and a file from which it was called calls the next one. Or the call changes the process: then the next
+//! file, or a later file of the call on that side, calls a function of a file of shared memory that the call has
+//! passed on this side. A call changes the process twice. It ends in shared memory, where the first file, which has
+//! been waiting, finds the answer.
 //!
-//! A function counts as called where its name is, and the caller names the function's module or no
-//! other file has a function of that name. Which of several functions of one name a method call
-//! means only a compiler can say.
+//! A function counts as called if its name is written and either the caller names the function's module or no other
+//! file has a function with that name. If several functions have one name, only a compiler can say which of them a
+//! method call means.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,12 +23,12 @@ use crate::paths::Paths;
 
 /// The most files that a reader has to open.
 pub(crate) const MOST_FILES: usize = 8;
-/// There and back.
+/// To the provider and back.
 const CROSSINGS: usize = 2;
 /// Files that both processes use.
 const SHARED: &str = "layout/";
 
-/// The files that section 2 names with arrows between them, in order.
+/// The files that section 2 names, with arrows between them, in order.
 pub(crate) fn named_files(architecture: &str) -> Vec<String> {
     let mut sections = architecture.split("\n## ");
     let section = sections.find(|section| section.starts_with("2. A call's journey"));
@@ -44,7 +44,7 @@ pub(crate) fn named_files(architecture: &str) -> Vec<String> {
 struct Contents {
     functions: BTreeSet<String>,
     called: BTreeSet<String>,
-    /// Names in its paths: modules among them.
+    /// The names in its paths, including modules.
     named: BTreeSet<String>,
 }
 
@@ -77,9 +77,9 @@ struct Walk<'a> {
     contents: &'a BTreeMap<&'a str, Contents>,
     /// The number of files that define a function of a name.
     definitions: BTreeMap<&'a str, usize>,
-    /// The files from each of which the next was called.
+    /// The files that the call is inside of: each was called from the one before.
     stack: Vec<&'a str>,
-    /// All that it has passed on this side.
+    /// All files that it has passed on this side.
     side: Vec<&'a str>,
     crossings: usize,
 }
@@ -110,7 +110,7 @@ impl<'a> Walk<'a> {
             self.side.push(file);
         }
         if let [first, .., last] = journey {
-            // The way back.
+            // The journey back.
             self.crossings += usize::from(last.starts_with(SHARED) && self.calls(first, last));
         }
         if self.crossings != CROSSINGS {
@@ -120,7 +120,7 @@ impl<'a> Walk<'a> {
         faults
     }
 
-    /// Goes to the first of the files that are left; `false` if there is no way.
+    /// Goes to the first of the remaining files; `false` if there is no way.
     fn step(&mut self, left: &[String]) -> bool {
         let Some(file) = left.first() else {
             return true;

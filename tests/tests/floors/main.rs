@@ -1,5 +1,5 @@
-//! What may import what, inside a crate: no circles, and in the client floors, of which each knows
-//! only those below it.
+//! What may import what inside a crate: there are no circles, and in the client there are floors, each of which
+//! imports only those below it.
 //!
 //! `tests/tests/tidy.rs` says which crate may depend on which.
 #![forbid(unsafe_code)]
@@ -18,13 +18,12 @@ use callgate_tests::workspace;
 
 use modules::{Crate, read_crate};
 
-/// The folders of the client from the lowest on. A file imports from its own floor and from lower
-/// ones.
+/// The folders of the client, the lowest first. A file imports from its own floor and from lower ones.
 const CLIENT_FLOORS: [&str; 9] = [
     "base", "link", "handler", "events", "shares", "serve", "call", "session", "api",
 ];
 
-/// A crate of the workspace from its root file on.
+/// Reads a crate of the workspace from its root file on.
 fn of_workspace(root: &str) -> Crate {
     let directory = workspace::root();
     read_crate(root, &|path| {
@@ -32,7 +31,7 @@ fn of_workspace(root: &str) -> Crate {
     })
 }
 
-/// The root files of all crates of the workspace but integration tests.
+/// The root files of all crates of the workspace, except integration tests.
 fn roots() -> Vec<String> {
     let directory = workspace::root();
     let mut roots = Vec::new();
@@ -48,8 +47,7 @@ fn roots() -> Vec<String> {
     roots
 }
 
-/// Each of 28 files of the client needed all the others: none could be understood, tested or
-/// changed by itself.
+/// No modules import each other in a circle: such files can be understood, tested and changed only together.
 #[test]
 fn no_modules_import_each_other_in_a_circle() {
     let (mut found, mut arrows) = (Vec::new(), 0);
@@ -68,19 +66,19 @@ fn no_modules_import_each_other_in_a_circle() {
             }
         }
     }
-    // Else the paths were not found, and no circle either.
+    // Otherwise the check has found no paths, and so no circles.
     assert!(arrows > 200, "{arrows} arrows");
     assert!(found.is_empty(), "circles:\n{}", found.join("\n"));
 }
 
-/// Without an order of the folders, each new file imported from wherever there was something.
+/// Each folder of the client imports only from lower floors.
 #[test]
 fn the_client_imports_downwards_only() {
     let found = arrows::upward(&of_workspace("client/src/lib.rs"), &CLIENT_FLOORS);
     assert!(found.is_empty(), "upwards:\n{}", found.join("\n"));
 }
 
-/// The documented journey named five files, and a call passed fourteen.
+/// The sources agree with the documented journey of a call.
 #[test]
 fn a_call_goes_the_way_that_the_architecture_says() {
     let journey = journey::named_files(&workspace::read("ARCHITECTURE.md"));

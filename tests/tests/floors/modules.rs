@@ -1,4 +1,4 @@
-//! The modules of a crate, with what each of them defines, imports and names, as its files say.
+//! The modules of a crate, and what each of them defines, imports and names.
 //!
 //! Code that is built for tests only does not count.
 
@@ -11,40 +11,40 @@ use crate::conditions::is_test_only;
 use crate::names;
 use crate::paths::{Named, Paths, flatten};
 
-/// The place of a module in [`Crate::modules`].
+/// The position of a module in [`Crate::modules`].
 pub(crate) type Id = usize;
 /// The crate's root.
 pub(crate) const ROOT: Id = 0;
 
 #[derive(Debug, Default)]
 pub(crate) struct Module {
-    /// The module's name, below the root.
+    /// The module's name; that of the root is `crate`.
     pub(crate) name: String,
     pub(crate) parent: Option<Id>,
-    /// Whether it is written out in its parent's file.
+    /// Whether it is written in its parent's file.
     pub(crate) is_inline: bool,
     pub(crate) children: BTreeMap<String, Id>,
     /// The functions, types, constants and macros that are defined here.
     pub(crate) items: BTreeSet<String>,
-    /// The imports at the module's top, by their names in this module.
+    /// The imports at the top of the module, by the names that they have there.
     pub(crate) imports: BTreeMap<String, Vec<String>>,
-    /// Modules of which everything is imported.
+    /// Modules from which everything is imported.
     pub(crate) globs: Vec<Vec<String>>,
     /// All paths that begin with `crate`, `self` or `super`.
     pub(crate) named: Vec<Named>,
 }
 
-/// A crate as its files say.
+/// A crate, read from its files.
 #[derive(Debug, Default)]
 pub(crate) struct Crate {
     /// The crate's root file.
     pub(crate) root: String,
     pub(crate) modules: Vec<Module>,
-    /// Modules by the macros that they export to the root.
+    /// The modules that define the macros which are exported to the root, by the macros' names.
     pub(crate) exported: BTreeMap<String, Id>,
 }
 
-/// Reads a crate from its root file; `read` gives the text of a file, if there is one.
+/// Reads a crate from its root file. `read` returns the text of a file, if it exists.
 pub(crate) fn read_crate(root: &str, read: &dyn Fn(&str) -> Option<String>) -> Crate {
     let text = read(root).unwrap_or_else(|| panic!("{root} is not there"));
     let directory = directory_of(root).to_owned();
@@ -67,7 +67,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Takes the items of a module, whose child modules lie in `directory`.
+    /// Reads the items of a module whose child modules lie in `directory`.
     fn module(&mut self, id: Id, file: &str, directory: &str, items: &[Item]) {
         let mut paths = Paths::of(file);
         for item in items
@@ -132,7 +132,7 @@ impl Reader<'_> {
         self.module(id, path, &inside, &parsed.items);
     }
 
-    /// The child of that name; of two for different targets it is the same.
+    /// The child with that name. Two versions of a module for different targets count as one.
     fn id(&mut self, parent: Id, name: &str) -> Id {
         if let Some(id) = self.result.modules[parent].children.get(name) {
             return *id;

@@ -1,7 +1,7 @@
-//! The paths that items name, wherever they stand: in a `use`, in code, in the tokens of a macro.
+//! The paths that items name, wherever they are written: in a `use`, in code, in the tokens of a macro.
 //!
-//! Macros are not expanded, and methods are called without naming where they are defined; so this
-//! finds what a file names, not all that it runs.
+//! Macros are not expanded, and a method call does not name where the method is defined. So this finds what a file
+//! names, not everything that it runs.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
@@ -10,26 +10,26 @@ use syn::{Attribute, ImplItem, Item, Meta, Path, UseTree, Visibility};
 use crate::conditions::is_test_only;
 use crate::names;
 
-/// A path as it is written, and where.
+/// A path as it is written, and its place.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
     pub(crate) path: Vec<String>,
     pub(crate) file: String,
     pub(crate) line: usize,
-    /// Whether all names in what the path leads to are imported: `path::*`.
+    /// Whether the path is a glob import: `path::*`.
     pub(crate) is_glob: bool,
 }
 
 /// Collects the paths of items.
 pub(crate) struct Paths<'a> {
     file: &'a str,
-    /// Whether also those that begin with another name than `crate`, `self` or `super`.
+    /// Whether paths are collected that begin with another name than `crate`, `self` or `super`.
     all: bool,
     pub(crate) named: Vec<Named>,
 }
 
 impl<'a> Paths<'a> {
-    /// Collects those that begin with `crate`, `self` or `super`.
+    /// Collects paths that begin with `crate`, `self` or `super`.
     pub(crate) fn of(file: &'a str) -> Paths<'a> {
         Paths {
             file,
@@ -38,7 +38,7 @@ impl<'a> Paths<'a> {
         }
     }
 
-    /// Collects also paths that begin with the name of another crate, or with an imported one.
+    /// Also collects paths that begin with the name of another crate, or with an imported one.
     pub(crate) fn all(file: &'a str) -> Paths<'a> {
         Paths {
             all: true,
@@ -67,7 +67,7 @@ impl<'a> Paths<'a> {
                 TokenTree::Group(group) => self.tokens(group.stream()),
                 TokenTree::Ident(ident) if is_start(&ident.to_string()) => {
                     let path = path_at(&tokens[at..]);
-                    // A name and two colons for each further one.
+                    // Two colons and a name for each further part.
                     at += 3 * (path.len() - 1);
                     self.add(path, ident.span(), false);
                 }
@@ -133,7 +133,7 @@ impl<'ast> Visit<'ast> for Paths<'_> {
         visit::visit_path(self, path);
     }
 
-    /// `pub(in crate::a)` says who may name it, and names nothing itself.
+    /// `pub(in crate::a)` restricts who may name the item, and uses nothing itself.
     fn visit_visibility(&mut self, _: &'ast Visibility) {}
 
     fn visit_macro(&mut self, found: &'ast syn::Macro) {
@@ -149,8 +149,7 @@ impl<'ast> Visit<'ast> for Paths<'_> {
     }
 }
 
-/// Calls `found` with the path, the name and the place of each import in a `use`; without a name for
-/// a glob.
+/// Calls `found` with the path, the name and the place of each import in a `use`. A glob has no name.
 pub(crate) fn flatten(
     tree: &UseTree,
     prefix: &mut Vec<String>,

@@ -1,4 +1,4 @@
-//! What a group takes: threads, descriptors, time.
+//! What a group costs: threads, descriptors, time.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ fn count(process: &mut Process, line: &str) -> u64 {
     process.ask(line).parse().expect("a number")
 }
 
-/// How many descriptors each of many plugins takes in its own process and in the broker's.
+/// How many descriptors each of many plugins takes in its own process and in that of the broker.
 fn descriptors_of_each(role: &str) -> (f64, f64) {
     let bus = Bus::start_open(programs!());
     let broker = bus.broker.as_ref().expect("it was started").id();
@@ -23,7 +23,7 @@ fn descriptors_of_each(role: &str) -> (f64, f64) {
     (each(0), each(1))
 }
 
-/// A runtime with hundreds of plugins had two threads for each.
+/// Two hundred plugins of one group have two threads in all, not two each.
 #[test]
 fn two_hundred_plugins_of_one_group_are_served_by_two_threads() {
     let bus = Bus::start(programs!());
@@ -31,7 +31,7 @@ fn two_hundred_plugins_of_one_group_are_served_by_two_threads() {
     assert_eq!(host.ask("all"), "done");
     let mut caller = bus.peer("rounds", "Caller", &["M", &MANY.to_string()]);
     assert_eq!(count(&mut caller, "again"), 3 * MANY);
-    // Each calls the next one of the same process, in a ring.
+    // Each plugin calls the next one of the same process, in a ring.
     assert_eq!(count(&mut host, "inside"), 3 * MANY);
     let threads = proc::threads(host.id());
     assert!(threads <= 4, "the whole process has {threads} threads");
@@ -39,7 +39,7 @@ fn two_hundred_plugins_of_one_group_are_served_by_two_threads() {
     assert_eq!(proc::threads(host.id()), threads);
 }
 
-/// And nine descriptors, where the broker was in the same process.
+/// A plugin of a group needs one socket, and no poll or doorbell descriptors of its own.
 #[test]
 fn a_plugin_of_a_group_takes_its_socket_and_no_poll_of_its_own() {
     let (alone, group) = (descriptors_of_each("alone"), descriptors_of_each("group"));
@@ -67,7 +67,7 @@ fn the_threads_end_with_the_group_and_its_plugins_in_any_order() {
     }
 }
 
-/// A group that had become empty had lost its doorbell, and nobody woke its thread any more.
+/// A group that has become empty can be joined again: its thread is woken by its doorbell as before.
 #[test]
 fn a_group_may_become_empty_and_be_joined_again() {
     let bus = Bus::start(programs!());
@@ -84,7 +84,7 @@ fn a_group_may_become_empty_and_be_joined_again() {
     before.expect_again("the process", host.id());
 }
 
-/// A thread that serves many must not look after each of them now and then.
+/// A thread that serves many plugins does not check each of them at intervals.
 #[test]
 fn two_hundred_idle_plugins_of_a_group_cost_nothing() {
     let bus = Bus::start(programs!());

@@ -1,4 +1,4 @@
-//! Who shares a doorbell with whom.
+//! Which plugins share a doorbell.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -13,8 +13,8 @@ fn inode(fd: &OwnedFd) -> u64 {
     fstat(fd.as_fd()).expect("its inode").st_ino
 }
 
-/// A name of a doorbell opened that of another process, whose wake-ups it could then swallow without being
-/// linked with it.
+/// A doorbell's name opens it only inside its own process. Another process could otherwise take its wake-ups without
+/// being linked with it.
 #[test]
 fn a_doorbell_is_shared_inside_a_process_and_not_by_its_name_alone() {
     let bus = Bus::start(programs!());
@@ -30,9 +30,11 @@ fn a_doorbell_is_shared_inside_a_process_and_not_by_its_name_alone() {
     let name = |bus, plugin| DoorbellName { bus, plugin };
     let (_second, shared) = given("second", name(number, plugin));
     assert_eq!(shared.len(), 1, "only a status page");
-    // The other process's doorbell, which is one of the first of the bus, and nobody's.
+    // Names of the other process's doorbell, which is one of the first of the bus, and of doorbells that do not
+    // exist.
     for n in (plugin - 30..plugin).chain([0, plugin + 50, u64::MAX]) {
-        // By another name each: a process that is just being started may hold the last one's socket.
+        // Each gets a name of its own, because a process that is just being started may still hold the last one's
+        // socket.
         let (_stranger, own) = given(&format!("stranger {n}"), name(number, n));
         assert_eq!(own.len(), 2, "it has one of its own instead of {n}'s");
         assert_ne!(inode(&own[0]), inode(&pages[0]));
@@ -43,7 +45,7 @@ fn a_doorbell_is_shared_inside_a_process_and_not_by_its_name_alone() {
     assert_eq!(shared.len(), 1, "the one of this bus");
     let (_stranger, own) = given("of another bus", name(number ^ 1, plugin));
     assert_eq!(own.len(), 2);
-    // It is known by its first plugin's number as long as anybody has it.
+    // The doorbell keeps its first plugin's number for its name as long as any plugin has it.
     drop(first);
     let mut third = 0;
     await_that("the first one is forgotten", || {
@@ -54,7 +56,7 @@ fn a_doorbell_is_shared_inside_a_process_and_not_by_its_name_alone() {
     });
 }
 
-/// A peer that is linked with any of them rings the one that all wait for.
+/// A peer that is linked with any plugin of a group gets the doorbell that the whole group waits on.
 #[test]
 fn peers_are_given_the_doorbell_of_the_group() {
     let bus = Bus::start(programs!());
@@ -81,7 +83,7 @@ fn peers_are_given_the_doorbell_of_the_group() {
     drop(plugins);
 }
 
-/// One thread waits for the doorbells of all buses that its plugins are on.
+/// One thread waits on the doorbells of all buses that its plugins are on.
 #[test]
 fn a_group_may_be_on_several_buses() {
     let buses = [(); 3].map(|()| Bus::start(programs!()));
@@ -103,7 +105,7 @@ fn a_group_may_be_on_several_buses() {
             let caller = bus.plugin("Caller");
             for gate in ["A.Where", "B.Where"] {
                 let there = open::<(), u64>(&caller, gate);
-                // So that the group's thread sleeps.
+                // This lets the group's thread fall asleep.
                 std::thread::sleep(std::time::Duration::from_millis(5));
                 assert_eq!(there.invoke(()).unwrap(), n as u64);
             }

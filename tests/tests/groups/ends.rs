@@ -1,4 +1,4 @@
-//! Plugins of a group, their peers and their brokers that end, while the others go on.
+//! Plugins of a group, their peers and their brokers end, and the others go on.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -10,7 +10,7 @@ use callgate_tests::groups::member;
 use callgate_tests::shorthand::{await_that, open};
 use callgate_tests::{Bus, PATIENCE, Process, programs};
 
-/// A plugin of a group with a gate that adds one.
+/// A plugin of a group with a gate that adds one to its argument.
 fn adder(bus: &Bus, group: &Group, name: &str) -> Plugin {
     adder_by(bus.builder(name).group(group), name)
 }
@@ -24,7 +24,7 @@ fn adder_by(builder: PluginBuilder, name: &str) -> Plugin {
     plugin
 }
 
-/// The end of one process ended the links with others, because one thread hears of all.
+/// When a peer dies, only the links with it end, although one thread watches all links of the group.
 #[test]
 fn a_peer_s_death_ends_the_links_with_it_and_no_others() {
     let bus = Bus::start(programs!());
@@ -73,7 +73,7 @@ fn a_peer_s_death_ends_the_links_with_it_and_no_others() {
     }
 }
 
-/// Dropping one plugin let calls of the others hang, or its own.
+/// Plugins can be dropped while all are called: neither the calls of others nor their own hang.
 #[test]
 fn plugins_may_be_dropped_while_all_are_called() {
     let bus = Bus::start(programs!());
@@ -124,14 +124,14 @@ fn plugins_may_be_dropped_while_all_are_called() {
         }
         is_over.store(true, Ordering::SeqCst);
     });
-    // And the last that came are there.
+    // The plugins that came last can be called.
     for n in 0..8 {
         let add = open::<(u64,), u64>(&callers[0], &format!("M{n}.Add"));
         assert_eq!(add.invoke((1,)).unwrap(), 2);
     }
 }
 
-/// Calls that waited for a plugin which was dropped waited until their deadline.
+/// When a plugin is dropped, its waiting calls are answered at once, not at their deadlines.
 #[test]
 fn calls_that_a_dropped_plugin_has_not_handled_are_answered() {
     let bus = Bus::start(programs!());
@@ -186,7 +186,7 @@ fn calls_that_a_dropped_plugin_has_not_handled_are_answered() {
     assert!(is_dropped.load(Ordering::SeqCst));
 }
 
-/// A handler that dropped another plugin of its group waited for itself.
+/// A handler may drop other plugins of its group, and its own, without waiting for itself.
 #[test]
 fn a_handler_may_drop_other_plugins_of_its_group_and_its_own() {
     for direct in [false, true] {
@@ -224,7 +224,7 @@ fn a_handler_may_drop_other_plugins_of_its_group_and_its_own() {
         assert!(by_a.invoke((2,)).unwrap());
         expect_gone(2);
         assert_eq!(adds[0].invoke((1,)).unwrap(), 2);
-        // Its own: whether the answer gets out before the link ends is open.
+        // It drops its own plugin: whether the answer arrives before the link ends is open.
         if let Err(error) = by_a.invoke((0,)) {
             assert_eq!(error.code(), Code::ProviderGone, "{error}");
         }
@@ -240,7 +240,7 @@ fn a_handler_may_drop_other_plugins_of_its_group_and_its_own() {
     }
 }
 
-/// A handler that waited for an answer found its plugin's neighbour gone, and the thread with it.
+/// While a handler waits for an answer, another plugin of its group may be dropped; the thread stays.
 #[test]
 fn a_plugin_may_be_dropped_under_a_handler_of_another_that_waits() {
     let bus = Bus::start(programs!());
@@ -273,8 +273,8 @@ fn a_plugin_may_be_dropped_under_a_handler_of_another_that_waits() {
     );
 }
 
-/// A withdrawn handler that had a plugin of its group in it was dropped on the group's own thread, which
-/// waited for itself.
+/// A withdrawn handler that has captured a plugin of its group is dropped on the group's thread, which does not wait
+/// for itself.
 #[test]
 fn a_handler_may_hold_a_plugin_of_its_group() {
     let bus = Bus::start(programs!());
@@ -287,7 +287,7 @@ fn a_handler_may_hold_a_plugin_of_its_group() {
         let provider = Arc::new(Mutex::new(None));
         let own = provider.clone();
         let holds = move || {
-            // Withdrawn now, it is dropped when it has run, by the thread that runs it.
+            // It is withdrawn now, and dropped by the thread that runs it, after it has run.
             drop(own.lock().unwrap().take());
             b.name().len() as u32
         };
@@ -299,8 +299,8 @@ fn a_handler_may_hold_a_plugin_of_its_group() {
     }
 }
 
-/// After the broker's end, links of a group were served no more; or a new plugin of the group, on the next
-/// broker, shared a doorbell that nobody there knew.
+/// After the end of the broker, links of a group are still served. A new plugin of the group, on the next broker,
+/// gets a doorbell that is known there.
 #[test]
 fn links_of_a_group_outlive_the_broker_and_the_next_one_takes_new_plugins() {
     let mut bus = Bus::start(programs!());
@@ -325,7 +325,7 @@ fn links_of_a_group_outlive_the_broker_and_the_next_one_takes_new_plugins() {
     let new_caller = bus.plugin("Caller");
     let new_gates = ["A.Add", "C.Add"].map(|gate| open::<(u64,), u64>(&new_caller, gate));
     for _ in 0..10 {
-        // So that the group's thread sleeps.
+        // This lets the group's thread fall asleep.
         thread::sleep(Duration::from_millis(5));
         assert_eq!(call_all(), [2, 2]);
         thread::sleep(Duration::from_millis(5));
@@ -342,7 +342,7 @@ fn links_of_a_group_outlive_the_broker_and_the_next_one_takes_new_plugins() {
     drop(new);
 }
 
-/// A forked child that dropped a group joined threads which were the parent's.
+/// A forked child that drops a group does not join threads, which are its parent's.
 #[test]
 fn a_forked_child_leaves_the_group_to_its_parent() {
     let bus = Bus::start(programs!());

@@ -1,4 +1,4 @@
-//! Handlers of a group: chains that come back into it, and one that holds the others up.
+//! Handlers of a group: chains that come back into it, and a handler that delays the others.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -15,8 +15,8 @@ fn in_group(bus: &Bus, group: &Group, name: &str) -> Arc<Plugin> {
     Arc::new(builder.connect().expect("the bus"))
 }
 
-/// What came back to another plugin of the group than the one whose handler waited was not served, and both
-/// waited for each other until the deadline.
+/// While a handler waits, a call of its chain that comes back to another plugin of the group is served. Otherwise
+/// both would wait until the deadline.
 #[test]
 fn chains_come_back_to_any_plugin_of_the_group() {
     for direct in [true, false] {
@@ -54,7 +54,7 @@ fn chains_come_back_to_any_plugin_of_the_group() {
     }
 }
 
-/// Two handlers of one group ran at the same time: on its thread and on that of a caller of this process.
+/// Handlers of one group never run at the same time, also if callers of this process run them.
 #[test]
 fn handlers_of_a_group_run_one_at_a_time() {
     let bus = Bus::start(programs!());
@@ -85,7 +85,7 @@ fn handlers_of_a_group_run_one_at_a_time() {
             let builder = bus.builder(&format!("C{n}")).direct_calls(true);
             match n % 2 {
                 0 => builder.connect().unwrap(),
-                // Its calls come in through its links.
+                // Its calls come through links.
                 _ => bus.plugin(&format!("D{n}")),
             }
         })
@@ -106,7 +106,7 @@ fn handlers_of_a_group_run_one_at_a_time() {
     drop(plugins);
 }
 
-/// Somebody who called one plugin waited without end for the handler of another.
+/// While a slow handler runs, calls to other plugins of the group wait, and end at their deadlines.
 #[test]
 fn a_slow_handler_delays_the_others_and_their_deadlines_pass() {
     let bus = Bus::start(programs!());
@@ -139,14 +139,14 @@ fn a_slow_handler_delays_the_others_and_their_deadlines_pass() {
         }
         let patient = scope.spawn(|| quick[0].invoke(()));
         go_on.send(()).unwrap();
-        // Those whose time had passed were not run.
+        // Calls whose deadline had passed were not run.
         assert_eq!(patient.join().unwrap().unwrap(), 0);
     });
     assert_eq!(quick.map(|gate| gate.invoke(()).unwrap()), [1, 2]);
 }
 
-/// A pool of threads for a group would run its handlers side by side, a pump nowhere while nobody pumps
-/// each of them.
+/// A group refuses a pool, which would run its handlers at the same time, and a pump, which would run none while
+/// nobody pumps.
 #[test]
 fn a_group_has_no_pool_no_pump_and_no_inspectors() {
     let bus = Bus::start(programs!());

@@ -1,6 +1,6 @@
-//! Groups: many plugins of one process on two threads and one doorbell.
+//! Groups: many plugins of one process that share two threads and one doorbell.
 //!
-//! What a call to one of them does is in `conformance`, where the group is a mode.
+//! How a call to one of them behaves is tested in `conformance`, where the group is a mode.
 #![forbid(unsafe_code)]
 
 #[cfg(test)]

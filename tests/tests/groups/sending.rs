@@ -17,7 +17,7 @@ use callgate_tests::{Bus, PATIENCE, programs};
 
 type Job = (Vec<u8>, Responder);
 
-/// A gate whose calls are handed to the test.
+/// A gate that passes its calls to the test.
 fn deferring(plugin: &Plugin, gate: &str) -> (Provider, Receiver<Job>) {
     let (jobs, taken) = mpsc::channel();
     let jobs = Mutex::new(jobs);
@@ -41,7 +41,7 @@ fn take(jobs: &Receiver<Job>, count: usize) -> Vec<Job> {
     (0..count).map(take).collect()
 }
 
-/// Threads of this process that look after calls which were sent.
+/// How many threads of this process look after sent calls.
 fn reply_threads() -> usize {
     let tasks = fs::read_dir("/proc/self/task").expect("its threads");
     let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm"));
@@ -51,7 +51,7 @@ fn reply_threads() -> usize {
         .count()
 }
 
-/// Each plugin took a thread and one of the 63 bells that the group has, and the 64th sent no call ever.
+/// All plugins of a group share one thread and one of its 63 bells for sent calls, so any number of them can send.
 #[test]
 fn many_plugins_of_a_group_send_calls() {
     const MANY: u64 = 70;
@@ -74,7 +74,7 @@ fn many_plugins_of_a_group_send_calls() {
     let send = |(gate, n): (&Gate, u8)| gate.send(&[n]).expect("sending");
     let sent: Vec<Sent> = gates.iter().zip(0..).map(send).collect();
     let held = take(&jobs, MANY as usize);
-    // Other tests beside this one have one or two.
+    // Other tests in this process may have one or two.
     let threads = reply_threads();
     assert!(threads < 10, "{threads} threads");
     for (request, responder) in held.into_iter().rev() {
@@ -85,7 +85,7 @@ fn many_plugins_of_a_group_send_calls() {
     }
 }
 
-/// The calls that a plugin had sent ended with it only at their deadlines, or those of its neighbours did.
+/// When a plugin closes, the calls that it has sent end at once, and those of its neighbours go on.
 #[test]
 fn a_plugin_s_sent_calls_end_with_it_and_no_others() {
     let bus = Bus::start(programs!());
@@ -96,7 +96,7 @@ fn a_plugin_s_sent_calls_end_with_it_and_no_others() {
         let connect = |name: &str| bus.builder(name).group(&group).connect().unwrap();
         let (gone, stays) = (connect("Gone"), connect("Stays"));
         let gates = [&gone, &stays].map(|plugin| gate_of_bytes(plugin, "Far.Later"));
-        // More than there are slots.
+        // More calls than there are slots.
         let send = |(gate, tag): (&Gate, u8)| -> Vec<Sent> {
             (0..50).map(|n| gate.send(&[tag, n]).unwrap()).collect()
         };
@@ -122,12 +122,12 @@ fn a_plugin_s_sent_calls_end_with_it_and_no_others() {
                 }
             }
         });
-        // A thread that had ended with its last plugin is there again.
+        // The thread that has ended with the group's last plugin is started again.
         drop((stays, gates));
     }
 }
 
-/// Who drops a plugin with calls under way in both directions.
+/// How a plugin with calls under way in both directions is dropped.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum By {
     Outside,
@@ -135,8 +135,8 @@ enum By {
     ItsOwnHandler,
 }
 
-/// Answers that a plugin of a group had left for later were lost when a handler of the group dropped it, or
-/// this thread waited for itself.
+/// When a handler of the group drops a plugin, the calls that it has left for later are ended, and the dropping
+/// thread does not wait for itself.
 #[test]
 fn a_plugin_is_dropped_with_deferred_answers_and_sent_calls() {
     for by in [By::Outside, By::AHandlerOfAnother, By::ItsOwnHandler] {
@@ -168,7 +168,7 @@ fn a_plugin_is_dropped_with_deferred_answers_and_sent_calls() {
         let start = Instant::now();
         match by {
             By::Outside => drop(plugin.lock().unwrap().take()),
-            // Its own link may end before its answer is seen.
+            // Its own link may end before its answer is read.
             _ => drop(dropping.invoke(())),
         }
         for called in called {
@@ -195,8 +195,8 @@ impl<F: Fn() + Send + Sync> Wake for Run<F> {
     }
 }
 
-/// A waker that dropped plugins of a group, the last one with the group's thread, waited for the very thread
-/// that called it; or a handler of the last one did.
+/// A waker or a handler may drop the last plugins of a group, and with them the group's thread. It does not wait for
+/// the thread that calls it.
 #[test]
 fn wakers_and_handlers_drop_the_last_plugins_of_a_group() {
     for by_waker in [true, false] {

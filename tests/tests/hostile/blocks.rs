@@ -1,4 +1,4 @@
-//! A caller that keeps its answers: what it gives back is free at once, and nothing else.
+//! A caller that keeps its answers: what it releases is free at once, and nothing else is.
 
 use callgate_layout::envelope::{Place, Reply};
 use callgate_layout::{Geometry, clock, flags, slot};
@@ -9,10 +9,10 @@ use nix::sys::uio::pread;
 use crate::scene::Scene;
 use crate::words::{Entry, answer};
 
-/// Where a status page says how many wait for payload room.
+/// The offset in a status page of the number of threads that wait for payload space.
 const STARVING: i64 = 4;
 
-/// Has the provider answer with so many bytes.
+/// Makes the provider answer with so many bytes.
 fn zeros(link: &Link, gate: u16, (sequence, slot): (u32, u8), bytes: u64) {
     let call = Entry {
         slot,
@@ -38,7 +38,7 @@ fn expect_starving(link: &Link, expected: u32) {
     });
 }
 
-/// Gives an answer's payload back, as a caller does.
+/// Releases the payload of an answer as a caller does.
 fn release(link: &Link, slot: u8, generation: u32) {
     flags::release(&link.outbox, Geometry::DEFAULT, slot, generation);
     link.peer().bell.ring();
@@ -51,8 +51,8 @@ fn block(reply: &Reply) -> u8 {
     }
 }
 
-/// A provider whose last answer had found its room said for ever that it waited for some, and each
-/// release of any peer rang its bell; or it said so no more while an answer still waited.
+/// A provider says that it is starving until the last answer that waits has found space, and not longer: each release
+/// of a peer rings its bell meanwhile.
 #[test]
 fn a_provider_starves_until_its_last_answer_has_found_room() {
     let scene = Scene::new();
@@ -72,7 +72,7 @@ fn a_provider_starves_until_its_last_answer_has_found_room() {
     release(&link, 1, 1);
     block(&answer(&link, 2, 1).0);
     expect_starving(&link, 0);
-    // Nor is anything left of a link that ends while an answer waits.
+    // If a link ends while an answer waits, nothing stays behind.
     zeros(&link, gate, (4, 3), 40_000);
     expect_starving(&link, 1);
     drop(raw);
@@ -80,8 +80,8 @@ fn a_provider_starves_until_its_last_answer_has_found_room() {
     scene.end();
 }
 
-/// A slot that is used again has given its last answer back, without a word; the answers of other
-/// slots are still being read.
+/// A call that uses a slot again releases the slot's last answer. The answers of other slots are still being read,
+/// and stay.
 #[test]
 fn a_slots_next_call_frees_its_last_answer_and_no_other() {
     let scene = Scene::new();
@@ -97,7 +97,7 @@ fn a_slots_next_call_frees_its_last_answer_and_no_other() {
         let (reply, _) = answer(&link, 1, generation);
         assert_eq!(block(&reply), blocks[1], "no other room is free");
     }
-    // One that needs the room of two waits until both are free.
+    // An answer that needs the space of two waits until both are free.
     zeros(&link, gate, (8, 1), 30_000);
     expect_starving(&link, 1);
     assert_eq!(slot::state(&link.peer().inbox, Geometry::DEFAULT, 1), 5);

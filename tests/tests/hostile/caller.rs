@@ -1,4 +1,4 @@
-//! A caller that writes nonsense into its outbox, from which an honest provider reads.
+//! A caller that writes wrong values into its outbox, which an honest provider reads.
 
 use std::thread;
 use std::time::Instant;
@@ -17,8 +17,8 @@ fn villain(scene: &Scene, name: &str) -> (Raw, Link, u16) {
     (raw, link, index)
 }
 
-/// A forged length or block made the provider read outside of the outbox; a slot that does not
-/// exist made it panic, and with it every link that it had.
+/// A call with a forged length, block or slot ends the link of its caller. The provider does not read outside of the
+/// outbox and does not panic, which would end all of its links.
 #[test]
 fn a_call_that_cannot_be_closes_the_callers_own_link() {
     let mut scene = Scene::new();
@@ -67,8 +67,8 @@ fn a_call_that_cannot_be_closes_the_callers_own_link() {
     scene.end();
 }
 
-/// A caller named a slot twice whose first answer the provider still held back for want of
-/// room: two answers in one place, one of them another's.
+/// A caller names a slot again while the provider still holds its first answer back for lack of space. The link ends:
+/// otherwise two answers would get into one place.
 #[test]
 fn a_busy_slot_that_is_named_again_closes_the_link() {
     let scene = Scene::new();
@@ -90,7 +90,7 @@ fn a_busy_slot_that_is_named_again_closes_the_link() {
     scene.end();
 }
 
-/// A call that is merely wrong ended the whole link, or ran a gate that was never granted.
+/// A call that is only wrong gets an error. The link stays, and no gate runs that was not granted.
 #[test]
 fn a_call_that_is_wrong_is_answered_with_an_error() {
     let mut scene = Scene::new();
@@ -141,7 +141,7 @@ fn a_call_that_is_wrong_is_answered_with_an_error() {
             "after {what}: {reply:?}"
         );
     }
-    // A number that skips some is not there yet: nobody waits for it, and nobody answers it.
+    // A call number that skips some counts as not there yet: the provider neither waits for it nor answers it.
     Entry {
         slot: 9,
         ..Entry::add(sequence + 5, index)
@@ -154,8 +154,8 @@ fn a_call_that_is_wrong_is_answered_with_an_error() {
     scene.end();
 }
 
-/// Words changed between the check and the use, or a storm of nonsense kept the provider from
-/// everybody else, or took it down.
+/// Words that change while the provider reads them harm only their writer. Constant nonsense does not keep the
+/// provider from other callers, and does not end it.
 #[test]
 fn nonsense_in_every_word_while_it_is_read_hurts_nobody_else() {
     let mut scene = Scene::new();
@@ -165,8 +165,8 @@ fn nonsense_in_every_word_while_it_is_read_hurts_nobody_else() {
         let echo = raw.route_to::<(Vec<u8>,), Vec<u8>>("anvil.Echo").index;
         let zeros = raw.route_to::<(u32,), Vec<u8>>("anvil.Zeros").index;
         let gates = [index, echo, zeros, zeros + 1];
-        // How often something in a call is wrong: from every call to one in some hundreds, so
-        // that links end at once, and after many calls.
+        // How often something in a call is wrong: from every call to one in some hundreds. So links end at once, or
+        // after many calls.
         let odds = 1 << (round % 10);
         let start = Instant::now();
         let sources = [random.fork(), random.fork(), random.fork()];
@@ -183,7 +183,7 @@ fn nonsense_in_every_word_while_it_is_read_hurts_nobody_else() {
             });
             scope.spawn(move || {
                 while !is_over(start) {
-                    // With the best odds the ring is left to the thread above.
+                    // With the best odds only the thread above writes to the ring.
                     match odds > 64 {
                         true => poke(&link.outbox, FLAGS + words.below(512) * 8, words.number()),
                         false => scribble(&link.outbox, &mut words),
@@ -205,7 +205,7 @@ fn nonsense_in_every_word_while_it_is_read_hurts_nobody_else() {
     scene.end();
 }
 
-/// A call that could be, but for one thing in `odds`.
+/// A call that is correct, except for one thing in `odds`.
 fn likely_call(sequence: u32, gates: [u16; 4], odds: usize, random: &mut Random) -> Entry {
     let mut call = Entry::add(sequence, gates[random.below(4)]);
     call.slot = (sequence % 64) as u8;

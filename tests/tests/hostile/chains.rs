@@ -1,4 +1,4 @@
-//! A peer that never answers, and comes back in the chain of its caller without end.
+//! A peer that never answers, and calls back in the chain of its caller without end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,23 +13,23 @@ use callgate_tests::raw::{Link, Raw};
 use callgate_tests::shorthand::{await_that, open};
 use callgate_tests::{Bus, PATIENCE, proc, programs};
 
-/// How long a handler waits for an answer that does not come, and one that a visitor runs.
+/// How long a handler waits for an answer that never comes, and how long one that a visitor runs.
 const WAITS: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(2)];
-/// What anybody may have to wait beyond that: far less than the flood lasts.
+/// How much longer any other call may take: far less than the flood lasts.
 const SLACK: Duration = Duration::from_secs(8);
 
-/// What the peer does that never answers.
+/// What the peer that never answers does.
 struct Flood {
     link: Link,
-    /// Under which index it calls back.
+    /// The index under which it calls back.
     back: u16,
     laid: AtomicU64,
     is_over: AtomicBool,
 }
 
 impl Flood {
-    /// Waits for a call, and comes back in its chain as often as it is answered, until that is over
-    /// or somebody has had to wait for it far too long.
+    /// Waits for a call, and calls back in its chain as often as it is answered, until the call is over or some other
+    /// call has been delayed far too long.
     fn run(&self) {
         let (link, until) = (&self.link, Instant::now() + PATIENCE);
         let (inbox, writer) = (&link.peer().inbox, RingWriter::new(link.geometry));
@@ -60,7 +60,7 @@ impl Flood {
         }
     }
 
-    /// The chain of the first call that comes.
+    /// The chain of the first call that arrives.
     fn chain(&self) -> u64 {
         let (mut reader, mut cell) = (RingReader::new(self.link.geometry), Cell::default());
         let call = proc::eventually("a call", || {
@@ -70,18 +70,18 @@ impl Flood {
         call.expect("an honest call").chain.expect("a handler's").id
     }
 
-    /// Waits until it has come back some times.
+    /// Waits until it has called back some times.
     fn begins(&self) {
         let laid = || self.laid.load(Ordering::Relaxed);
         await_that("the peer comes back", || laid() > 64);
     }
 }
 
-/// The plugin that is called back.
+/// The plugin that the peer calls back.
 struct Victim {
     plugin: Plugin,
     flood: Flood,
-    /// Its session lasts as long as the link.
+    /// The session, which lasts as long as the link.
     _raw: Raw,
 }
 
@@ -89,7 +89,7 @@ impl Victim {
     fn new(bus: &Bus, mode: Dispatch, wait: Duration) -> Victim {
         let plugin = bus.builder("P").dispatch(mode).direct_calls(true);
         let plugin = plugin.connect().unwrap();
-        // So slow that there is always another call when one is done.
+        // This is so slow that there is always another call when one is done.
         let slow = |a: u64, b: u64| {
             thread::sleep(Duration::from_millis(1));
             a + b
@@ -126,7 +126,7 @@ impl Victim {
         }
     }
 
-    /// Pumps until nobody needs it any more, never for longer than that.
+    /// Pumps until the flag is set, and each time no longer than `longest`.
     fn pump(&self, is_over: &AtomicBool, longest: Duration) {
         while !is_over.load(Ordering::Relaxed) {
             let start = Instant::now();
@@ -137,7 +137,7 @@ impl Victim {
     }
 }
 
-/// Something is over when this is dropped, which a failing test does too.
+/// Sets the flag when it is dropped, also when a test fails.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -146,8 +146,8 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Has a handler of the victim's call the peer, as a visitor on its caller's thread or where the
-/// victim's calls are served.
+/// Lets a handler of the victim call the peer: as a visitor on its caller's thread, or where the victim's calls are
+/// served.
 fn under_a_flood(mode: Dispatch, by_a_visitor: bool) {
     let bus = Bus::start(programs!());
     let wait = WAITS[usize::from(by_a_visitor)];
@@ -164,7 +164,7 @@ fn under_a_flood(mode: Dispatch, by_a_visitor: bool) {
     look.wait_ready(PATIENCE).unwrap();
     let look = look.with_timeout(wait + SLACK);
     if by_a_visitor {
-        // Calls of who pumps are direct ones; others pump while it waits.
+        // The pumping thread makes direct calls; other threads pump while it waits.
         let _ = victim.plugin.pump(Instant::now());
     }
     thread::scope(|scope| {
@@ -173,7 +173,7 @@ fn under_a_flood(mode: Dispatch, by_a_visitor: bool) {
         if mode == Dispatch::Pump {
             scope.spawn(|| {
                 match by_a_visitor {
-                    // Not until it is done.
+                    // It does not pump until the call is done.
                     true => {
                         flood.begins();
                         victim.pump(&is_served, wait / 4);
@@ -198,7 +198,7 @@ fn under_a_flood(mode: Dispatch, by_a_visitor: bool) {
         let took = start.elapsed();
         assert_eq!(said.unwrap(), "TIMEOUT");
         assert!(took < wait + SLACK, "{took:?}");
-        // What the peer still calls in its name is served like all others' calls.
+        // After that, the calls that the peer still makes in the chain's name are served like all others.
         for what in ["the peer is served", "others are served beside it"] {
             let count = || match what {
                 "the peer is served" => flood.laid.load(Ordering::Relaxed),
@@ -210,8 +210,8 @@ fn under_a_flood(mode: Dispatch, by_a_visitor: bool) {
     });
 }
 
-/// Calls that came back in a chain were served before the one who served them looked at his deadline:
-/// a peer that went on for ever held a handler, its plugin and everybody who called that.
+/// A wait that serves its chain ends at its deadline, also if calls come back in the chain without end. Otherwise
+/// such a peer would hold a handler, its plugin and every caller of that plugin.
 #[test]
 fn a_wait_that_serves_its_chain_ends_at_its_deadline() {
     for mode in [Dispatch::Thread, Dispatch::Pool(2), Dispatch::Pump] {
@@ -219,8 +219,8 @@ fn a_wait_that_serves_its_chain_ends_at_its_deadline() {
     }
 }
 
-/// The same with the turn on a visitor's thread: the plugin's own serves that chain meanwhile, and is
-/// a pump that has a deadline.
+/// The same if a visitor's thread has the turn: the plugin's own thread serves that chain meanwhile, and may be a
+/// pump with a deadline.
 #[test]
 fn a_visitors_chain_without_end_holds_neither_a_pump_nor_other_links() {
     for mode in [Dispatch::Thread, Dispatch::Pump] {

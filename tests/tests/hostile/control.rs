@@ -1,5 +1,5 @@
-//! A plugin that breaks the rules of the control socket, or reaches for memory that is not its
-//! own, while others call each other.
+//! A plugin that breaks the rules of the control socket, or tries to use memory that is not its own, while others
+//! call each other.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -18,7 +18,7 @@ use callgate_tests::raw::{Raw, copy, hello, outbox_mapped, peer_mapped};
 
 use crate::scene::Scene;
 
-/// The session of `raw` ends with a code and a text that says why; the others have not noticed.
+/// The session of `raw` ends with this code and a text that says why. The others do not notice it.
 fn expect_end(scene: &mut Scene, raw: &mut Raw, expected: Code, word: &str) {
     let (code, message) = raw.ended();
     assert_eq!(code, expected, "{message}");
@@ -26,16 +26,16 @@ fn expect_end(scene: &mut Scene, raw: &mut Raw, expected: Code, word: &str) {
     scene.is_well();
 }
 
-/// A plugin that hung while a link was set up held the provider's other links up, or its own
-/// half of the memory was kept for ever. It loses the link.
+/// A plugin that never acknowledges its outbox loses that link. It does not delay the provider's other links, and the
+/// memory is given back.
 #[test]
 fn who_never_acknowledges_its_outbox_loses_the_link_alone() {
     let mut scene = Scene::new();
-    // As a caller, towards an honest provider.
+    // It plays a caller, towards an honest provider.
     let mut caller = Raw::join(&scene.bus, "caller");
     caller.open::<(u64, u64), u64>("anvil.Add");
     let outbox = caller.new_outbox();
-    // As a provider, towards an honest caller, which is told that there is nobody.
+    // It plays a provider, towards an honest caller, which is told that nobody provides the gate.
     let mut provider = Raw::join(&scene.bus, "provider");
     provider.provide::<(u64, u64), u64>("provider.Add");
     let timeout = Duration::from_secs(2);
@@ -52,7 +52,7 @@ fn who_never_acknowledges_its_outbox_loses_the_link_alone() {
     scene.end();
 }
 
-/// A plugin that sealed its outbox against sealing could keep a second writer in it.
+/// A plugin that seals its outbox against sealing loses its session: it could keep a second writer of the outbox.
 #[test]
 fn who_seals_its_outbox_first_loses_its_session_alone() {
     let mut scene = Scene::new();
@@ -65,13 +65,13 @@ fn who_seals_its_outbox_first_loses_its_session_alone() {
     scene.end();
 }
 
-/// An acknowledgement that was counted twice, or for the link of others, put a link into use
-/// that was half made, or ended one that was in use.
+/// An acknowledgement that is repeated, or that names a link of others, ends the session. It does not put a half-made
+/// link into use or end one that is in use.
 #[test]
 fn what_was_not_awaited_is_not_acknowledged() {
     let mut scene = Scene::new();
     type Spoil = fn(LinkEnd) -> ToBroker;
-    // By which side of a link of the honest two, where it is not the villain's own end.
+    // The side of the honest two's link that is named, if it is not an end of the villain's own.
     let wrong: [(&str, Spoil, Option<u8>); 9] = [
         ("a datagram", |_| SessionToBroker::Took.into(), None),
         (
@@ -115,7 +115,7 @@ fn what_was_not_awaited_is_not_acknowledged() {
     for (number, (what, spoil, side)) in wrong.into_iter().enumerate() {
         let mut raw = Raw::join(&scene.bus, &format!("villain-{number}"));
         let (link, _) = raw.link_to::<(u64, u64), u64>("anvil.Add");
-        // The first villain's link is the one after that of the honest two.
+        // The number of the first villain's link follows that of the honest two.
         let link_of_two = *theirs.get_or_insert(link.end.link - 1);
         let end = side.map(|side| LinkEnd {
             link: link_of_two,
@@ -129,7 +129,7 @@ fn what_was_not_awaited_is_not_acknowledged() {
         }
         scene.is_well();
     }
-    // Nor can anybody give up the link of others.
+    // A plugin cannot give up a link of others either.
     let mut raw = Raw::join(&scene.bus, "villain");
     let failure = callgate_layout::control::Failure::new(Code::Protocol, "they are no good");
     let link = theirs.expect("the link of the honest two");
@@ -141,8 +141,8 @@ fn what_was_not_awaited_is_not_acknowledged() {
     scene.end();
 }
 
-/// A peer cut the memory off under its reader, which then died of SIGBUS; or a second writer
-/// had a map that nobody knew of; or a reader wrote.
+/// A peer cannot shrink memory, which would end its reader with SIGBUS, keep a second map for writing, or write where
+/// it may only read.
 #[test]
 fn memory_has_one_writer_and_keeps_its_size() {
     let scene = Scene::new();
@@ -187,7 +187,7 @@ fn memory_has_one_writer_and_keeps_its_size() {
         memfd::seal_writer(bell.as_fd()).is_err(),
         "the doorbell was silenced"
     );
-    // What was mapped in time is still there, and its own.
+    // A map that was made in time still works, and belongs to its maker.
     callgate_layout::hostile::poke(&link.outbox, len - 8, 7);
     drop((raw, link));
     scene.end();
@@ -204,19 +204,19 @@ fn refuses_to_change_size(fd: &OwnedFd, len: usize) {
     assert_eq!(file.metadata().expect("a size").len(), len as u64);
     let hole = nix::fcntl::FallocateFlags::FALLOC_FL_PUNCH_HOLE
         | nix::fcntl::FallocateFlags::FALLOC_FL_KEEP_SIZE;
-    // Holes can be made where one can write; they read as zeros and fault nobody.
+    // A writer can punch holes into its memory. They read as zeros, and no access faults.
     let _ = nix::fcntl::fallocate(fd, hole, 0, 4096);
 }
 
-/// The same file by its path, opened anew for writing.
+/// The same file, opened again for writing by its path.
 fn reopened(fd: &OwnedFd) -> OwnedFd {
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     let file = OpenOptions::new().read(true).write(true).open(path);
     file.expect("the kernel lets its owner open it").into()
 }
 
-/// Bytes that are no record took the broker down, or the noise of one plugin kept the broker
-/// from the others.
+/// Bytes that are no record end the session of their sender. They neither end the broker nor keep it from serving
+/// others.
 #[test]
 fn noise_on_the_control_socket_ends_the_session_of_its_sender() {
     let mut scene = Scene::new();
@@ -241,7 +241,7 @@ fn noise_on_the_control_socket_ends_the_session_of_its_sender() {
         ),
     ];
     for (what, bytes, expected) in noise {
-        // Before the hello, and after it.
+        // Once before the hello, and once after it.
         for joined in [false, true] {
             let mut raw = match joined {
                 true => Raw::join(&scene.bus, "villain"),
@@ -249,7 +249,7 @@ fn noise_on_the_control_socket_ends_the_session_of_its_sender() {
             };
             raw.send_bytes(&bytes).expect("the broker is there");
             let (code, message) = raw.ended();
-            // A second hello is wrong whatever it says.
+            // A second hello is wrong whatever it contains.
             let expected = if joined && expected == Code::InvalidArgument {
                 protocol
             } else {
@@ -262,7 +262,7 @@ fn noise_on_the_control_socket_ends_the_session_of_its_sender() {
     scene.end();
 }
 
-/// An answer to what nobody asked, or a second one, must not be taken for that of the next question.
+/// An answer to a question that nobody asked ends the session. It must not count as the answer to the next question.
 #[test]
 fn a_pulse_that_was_not_asked_for_ends_the_session() {
     let mut scene = Scene::new();
@@ -278,8 +278,8 @@ fn a_pulse_that_was_not_asked_for_ends_the_session() {
     scene.end();
 }
 
-/// Descriptors that a plugin sent filled the broker's table until it could accept nobody; a
-/// flood of records, or one who does not read, kept it busy for good.
+/// A plugin that floods the broker loses its session: with descriptors, which would fill the broker's table, with
+/// records, or with answers that it does not read.
 #[test]
 fn floods_end_the_session_of_their_sender() {
     let mut scene = Scene::new();
@@ -304,7 +304,7 @@ fn floods_end_the_session_of_their_sender() {
     }
     expect_end(&mut scene, &mut raw, Code::Overloaded, "requests");
 
-    // One who asks and does not read the answers: it cannot be told why.
+    // One that asks and does not read the answers cannot be told why its session ends.
     let raw = Raw::join(&scene.bus, "deaf");
     let record = ToBroker::from(SessionToBroker::List { request: 1 })
         .encode()
@@ -318,7 +318,7 @@ fn floods_end_the_session_of_their_sender() {
     }
     scene.is_well();
     drop(raw);
-    // Many who connect and say nothing hold nobody up.
+    // Many connections that say nothing delay nobody.
     let silent: Vec<Raw> = (0..200).map(|_| Raw::connect(&scene.bus)).collect();
     drop(Raw::join(&scene.bus, "polite"));
     scene.is_well();
@@ -326,7 +326,7 @@ fn floods_end_the_session_of_their_sender() {
     scene.end();
 }
 
-/// A plugin took the name or the gate of another, and with it the calls that were meant for it.
+/// A plugin cannot take the name or the gate of another one.
 #[test]
 fn nobody_takes_what_is_anothers() {
     let mut scene = Scene::new();

@@ -1,4 +1,4 @@
-//! A caller that lies to a provider which answers later.
+//! A caller that breaks the rules towards a provider that answers later.
 
 use std::time::Duration;
 
@@ -17,22 +17,22 @@ fn villain(scene: &Scene, name: &str) -> (Raw, Link, u16) {
     (raw, link, index)
 }
 
-/// Has the provider answer what it holds from now on; how many calls that were.
+/// Makes the provider answer the calls that it holds from now on; returns how many it held.
 fn let_go(scene: &mut Scene) -> u64 {
     scene.ask("anvil.LetGo", PATIENCE);
     let outcome = Scene::outcome(&scene.honest.expect_line(), PATIENCE);
     outcome.parse().expect("a number")
 }
 
-/// Waits until the provider holds this many more calls, and has it answer them.
+/// Waits until the provider holds so many more calls, and makes it answer them.
 fn let_go_of(scene: &mut Scene, mut count: u64) {
     while count > 0 {
         count -= let_go(scene);
     }
 }
 
-/// A caller named a slot again whose call nobody had answered yet: two answers would have gone to one
-/// place.
+/// A caller that names a slot again before its call is answered loses the link: two answers would otherwise get into
+/// one place.
 #[test]
 fn a_slot_whose_answer_is_left_for_later_cannot_be_named_again() {
     let mut scene = Scene::new();
@@ -46,12 +46,12 @@ fn a_slot_whose_answer_is_left_for_later_cannot_be_named_again() {
         assert_eq!(code, Code::Protocol, "{message}");
         scene.is_well();
     }
-    // What is held of them is answered to nobody.
+    // Their held calls are answered to nobody.
     let_go_of(&mut scene, 2);
     scene.end();
 }
 
-/// A provider kept the link's memory for as long as it held a call, whose caller had long gone.
+/// A provider that still holds a call does not keep the memory of a link whose caller is gone.
 #[test]
 fn a_call_that_is_held_does_not_hold_its_link() {
     let scene = Scene::new();
@@ -60,21 +60,21 @@ fn a_call_that_is_held_does_not_hold_its_link() {
         let entry = Entry::add(u32::from(n), index);
         Entry { slot: n, ..entry }.write(&link);
     });
-    // They are held by now, or nearly.
+    // By now the provider holds all of them, or nearly all.
     std::thread::sleep(Duration::from_millis(100));
     drop((link, raw));
     scene.end();
 }
 
-/// Slots were used up by calls that were answered later, or the blocks of answers that their caller
-/// never gave back.
+/// As soon as a call is answered later, its slot can be used again. The next answer in that slot frees the blocks of
+/// the last one, although the caller never released them.
 #[test]
 fn a_slot_can_be_named_again_as_soon_as_its_call_is_answered() {
     let mut scene = Scene::new();
     let (mut raw, link, index) = villain(&scene, "villain");
     let zeros = raw.route_to::<(u32,), Vec<u8>>("anvil.HoldZeros");
     assert_eq!(zeros.end, link.end);
-    // Larger than half of the payload blocks: the next one has no space unless this one's is free.
+    // Larger than half of the payload blocks: the next answer has no space unless this one's is free.
     const LENGTH: u64 = 40_000;
     for round in 0..4 {
         Entry::add(2 * round + 1, index).write(&link);
@@ -97,8 +97,8 @@ fn a_slot_can_be_named_again_as_soon_as_its_call_is_answered() {
     scene.end();
 }
 
-/// A slot that is named again while another thread answers its call: the caller may get one answer or the
-/// other, and nobody else anything.
+/// A slot that is named again while another thread answers its call: the caller may get one answer or the other, and
+/// no other caller is affected.
 #[test]
 fn a_slot_that_is_named_again_while_it_is_answered_hurts_its_caller_alone() {
     let mut scene = Scene::new();

@@ -1,4 +1,4 @@
-//! Peers that are logged about, and a program that calls gates from where it listens to the log.
+//! Peers that cause log messages, and a program that calls gates from its log subscriber.
 
 use std::cell::Cell;
 use std::fmt::Debug;
@@ -19,7 +19,7 @@ use crate::words::{Entry, answer, code};
 
 type Add = Subscriber<(u64, u64), u64>;
 
-/// What is called for every event, and what came of it.
+/// What is called for every log event, and the outcome.
 #[derive(Default)]
 struct Heard {
     own: Option<Arc<Add>>,
@@ -81,8 +81,8 @@ impl tracing::Subscriber for Listener {
     fn exit(&self, _: &Id) {}
 }
 
-/// A subscriber to the log that called a gate of the very plugin that logged found what that had
-/// borrowed, which ended its dispatcher, or waited for a turn that its own thread had.
+/// A log subscriber may call a gate of the very plugin that logs. The library logs while it holds no turn and has
+/// borrowed nothing that the call needs.
 #[test]
 fn who_listens_to_the_log_may_call() {
     tracing::subscriber::set_global_default(Listener).expect("it is the only one");
@@ -109,8 +109,8 @@ fn who_listens_to_the_log_may_call() {
                 assert_eq!(add.invoke((20, 22)).unwrap(), 42, "{what}");
                 drop(raw);
                 await_that("the villain is gone", || {
-                    // Its links and its name.
-                    // One that is under way on a busy machine is to be taken first.
+                    // Its links and its name. On a busy machine a listing may already be under way, and
+                    // `list` then fails: try again.
                     let listing = caller
                         .list()
                         .unwrap_or_else(|error| error.to_string().into());
@@ -155,7 +155,7 @@ fn never_taken(_: &mut Raw, link: &Link, index: u16) {
 
 fn too_many(_: &mut Raw, link: &Link, index: u16) {
     (1..3).for_each(|number| zeros(link, (number, index), 5 << 20, PATIENCE));
-    // A pool may have run the second one first.
+    // A pool may have run the second call first.
     let refused = proc::eventually("one is refused", || {
         let inbox = &link.peer().inbox;
         let is_answered = |&slot: &u8| slot::state(inbox, link.geometry, slot) == 1;

@@ -1,5 +1,5 @@
-//! A plugin that writes what no correct one writes, into memory or to the broker, among plugins
-//! that call each other meanwhile: it hurts itself alone.
+//! A plugin that writes what no correct plugin writes, into shared memory or to the broker, among plugins that call
+//! each other meanwhile: it harms only itself.
 #![forbid(unsafe_code)]
 
 #[cfg(test)]

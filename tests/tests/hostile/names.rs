@@ -1,4 +1,4 @@
-//! A plugin that claims other plugins' names by prefixes, or opens and closes names without end.
+//! A plugin that claims names of others by prefixes, or opens and closes names without end.
 
 use callgate_layout::control::{
     GateToBroker, LinkEnd, LinkToBroker, LinkToPlugin, SchemaSource, Shape, ToBroker, ToPlugin,
@@ -14,7 +14,7 @@ fn schema() -> SchemaSource {
     SchemaSource::Inline(vec![1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 7])
 }
 
-/// All gates of another plugin would have gone to whoever claims what they are under.
+/// A prefix takes no names from others: otherwise whoever claims it would get all gates of another plugin.
 #[test]
 fn a_prefix_takes_nothing_from_others() {
     let mut scene = Scene::new();
@@ -45,7 +45,7 @@ fn a_prefix_takes_nothing_from_others() {
     scene.end();
 }
 
-/// The record by which a name under `provider.` is opened for calls as JSON.
+/// The record that opens a name under `provider.` for calls as JSON.
 fn opens(open: u32) -> ToBroker {
     let shape = || Shape {
         params: Some(1),
@@ -69,7 +69,7 @@ fn open_and_close(raw: &Raw, open: u32) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A caller makes a provider install and revoke grants without end; it is sent away, and the provider is not.
+/// A caller that makes a provider install and revoke grants without end loses its session; the provider does not.
 #[test]
 fn who_opens_and_closes_names_without_end_loses_its_session_alone() {
     let mut scene = Scene::new();
@@ -78,7 +78,7 @@ fn who_opens_and_closes_names_without_end_loses_its_session_alone() {
     assert_eq!(refusal(&mut provider), None);
     let mut raw = Raw::join(&scene.bus, "villain");
     raw.send(opens(1));
-    // Each does what a client does, until the link can be used.
+    // Each reacts as a client does, until the link can be used.
     raw.follow(|record| matches!(record, ToPlugin::Memory(_)).then_some(()));
     let end = provider.follow(|record| match record {
         ToPlugin::Link(LinkToPlugin::Grant { end, .. }) => Some(*end),
@@ -90,10 +90,10 @@ fn who_opens_and_closes_names_without_end_loses_its_session_alone() {
             let mut names = 1000..1_000_000;
             assert!(names.any(|open| open_and_close(&raw, open).is_err()));
         });
-        // The provider answers all of it meanwhile, as a library does.
+        // The provider answers everything meanwhile, as a library does.
         provider.gone(end);
     });
-    // Its own records that nobody reads any more may have taken the last word away.
+    // Its own unread records may have displaced the broker's last message.
     while raw.receive_silently(PATIENCE).is_some() {}
     Raw::join(&scene.bus, "villain");
     provider.send(provide("provider.more", schema()));
@@ -102,7 +102,7 @@ fn who_opens_and_closes_names_without_end_loses_its_session_alone() {
     scene.end();
 }
 
-/// Who denies a name that it was not granted breaks the protocol.
+/// A plugin that denies a name that it was not granted breaks the protocol.
 #[test]
 fn who_denies_what_was_not_granted_loses_its_session_alone() {
     let mut scene = Scene::new();

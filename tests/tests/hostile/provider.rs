@@ -1,4 +1,4 @@
-//! A provider that writes nonsense into its outbox, from which an honest caller reads.
+//! A provider that writes wrong values into its outbox, which an honest caller reads.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use crate::words::{FLAGS, REPLIES, reply, scribble};
 
 const SHORT: Duration = Duration::from_millis(200);
 
-/// Joins, provides, and has the honest caller begin a call.
+/// Joins, provides, and makes the honest caller begin a call.
 fn villain(scene: &mut Scene, name: &str) -> (Raw, Link) {
     let mut raw = Raw::join(&scene.bus, name);
     let gate = format!("{name}.Add");
@@ -39,8 +39,8 @@ fn called(link: &Link, reader: &mut RingReader) -> u8 {
     call.expect("an honest call").slot
 }
 
-/// A forged reply made the caller read outside of the outbox, or panic, or wait for ever; or
-/// the link stayed, and with it its memory.
+/// A forged reply is an error for its caller and ends the link. The caller does not read outside of the outbox, panic
+/// or wait for ever, and the link's memory is given back.
 #[test]
 fn a_reply_that_cannot_be_is_an_error_and_closes_the_link() {
     let mut scene = Scene::new();
@@ -72,14 +72,14 @@ fn a_reply_that_cannot_be_is_an_error_and_closes_the_link() {
     scene.end();
 }
 
-/// A reply that is no value took the link down, or one that never comes kept its caller asleep,
-/// though it was woken a thousand times.
+/// A reply that is no value is an error, and the link stays. One that never comes ends at the deadline, even if the
+/// caller is woken a thousand times before.
 #[test]
 fn a_reply_that_is_none_is_an_error_at_the_deadline_at_the_latest() {
     let mut scene = Scene::new();
     let (raw, link) = villain(&mut scene, "villain");
     let mut reader = RingReader::new(link.geometry);
-    // What is written for a call, given the generation; and the code that its caller gets.
+    // The words that are written for a call, given the generation, and the error code that its caller gets.
     type Words = fn(u64) -> [u64; 4];
     let wrong: [(&str, Words, &str); 7] = [
         ("no value at all", |now| [now, 0, 0, 0], "PROTOCOL"),
@@ -124,7 +124,7 @@ fn a_reply_that_is_none_is_an_error_at_the_deadline_at_the_latest() {
     scene.end();
 }
 
-/// Who says that it has closed, and never which calls it has taken, may have taken any.
+/// A provider that says it has closed, and never says which calls it has taken, may have taken any.
 #[test]
 fn a_status_page_can_lie_to_its_own_callers_alone() {
     let mut scene = Scene::new();
@@ -142,8 +142,8 @@ fn a_status_page_can_lie_to_its_own_callers_alone() {
     scene.end();
 }
 
-/// The words by which a provider says which calls it has taken: each concerns its own callers, and no number in
-/// them has anybody wait longer than until the deadline.
+/// The words by which a provider says which calls it has taken affect only its own callers. No number in them makes a
+/// caller wait beyond its deadline.
 #[test]
 fn a_provider_can_lie_of_what_it_has_taken_to_its_own_callers_alone() {
     let mut scene = Scene::new();
@@ -184,7 +184,8 @@ fn a_provider_can_lie_of_what_it_has_taken_to_its_own_callers_alone() {
     scene.end();
 }
 
-/// Words changed while the caller looked at them: it took a length that it had not checked.
+/// Words that change while the caller reads them affect one call at a time. The caller uses no length that it has not
+/// checked.
 #[test]
 fn nonsense_in_every_word_while_it_is_read_hurts_one_call_at_a_time() {
     let mut scene = Scene::new();
@@ -212,7 +213,7 @@ fn nonsense_in_every_word_while_it_is_read_hurts_one_call_at_a_time() {
                 let outcome = Scene::outcome(&line, SHORT);
                 let is_sum = outcome.parse::<u64>().is_ok();
                 *outcomes.entry(outcome).or_insert(0) += 1;
-                // What follows an error is more of the same: the next villain gets its turn.
+                // After an error the rest would be the same, so the next villain begins.
                 if !is_sum || is_over(start) {
                     break;
                 }
@@ -228,7 +229,7 @@ fn nonsense_in_every_word_while_it_is_read_hurts_one_call_at_a_time() {
     scene.end();
 }
 
-/// States that come and go over replies that are half right.
+/// Writes changing states over half-correct replies.
 fn flip(link: &Link, round: usize, random: &mut Random) {
     let slot = random.below(4) as u8;
     let at = REPLIES + usize::from(slot) * 128;

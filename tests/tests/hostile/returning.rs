@@ -1,4 +1,4 @@
-//! A plugin that says what one says that comes back to a new broker, and says it wrongly.
+//! A plugin that comes back to a new broker, and sends wrong records about that.
 
 use std::time::{Duration, Instant};
 
@@ -43,8 +43,8 @@ fn provide(gate: &str, life: Option<u64>) -> ToBroker {
     record.into()
 }
 
-/// Of these a broker would remember names that cannot be, wait for what nobody will say, or hold as many
-/// as a plugin likes.
+/// A plugin that comes back against the rules loses its session. The broker remembers no impossible names from it,
+/// waits for no records that cannot come, and keeps a limited number of its claims.
 #[test]
 fn who_comes_back_against_the_rules_loses_its_session_alone() {
     let mut scene = Scene::new();
@@ -86,7 +86,7 @@ fn who_comes_back_against_the_rules_loses_its_session_alone() {
         let mut raw = Raw::join(&scene.bus, "villain");
         for record in records {
             let bytes = record.encode().expect("a record");
-            // Its session may be over before it has said all.
+            // Its session may end before it has sent everything.
             let _ = raw.send_bytes(&bytes);
         }
         let (code, message) = raw.ended();
@@ -96,8 +96,8 @@ fn who_comes_back_against_the_rules_loses_its_session_alone() {
     scene.end();
 }
 
-/// A plugin that claims a gate, and a life of it, gets neither as long as its provider lives; and who
-/// acknowledges nothing keeps nobody from anything.
+/// A plugin that claims a gate and a life of it gets neither while the real provider lives. One that acknowledges
+/// nothing delays nobody.
 #[test]
 fn a_claim_takes_nothing_from_the_living() {
     let mut scene = Scene::new();
@@ -118,7 +118,8 @@ fn a_claim_takes_nothing_from_the_living() {
         assert_eq!(lost, Ok(owner.into()));
         scene.is_well();
     }
-    // What it claims for a gate of its own is what it gets: who watches that is misled by its provider.
+    // What it claims for a gate of its own it gets: a plugin that watches that gate is misled by the gate's own
+    // provider.
     for (gate, life, is_taken) in [("1", 1, true), ("2", 0, false), ("3", u64::MAX, false)] {
         raw.send(provide(gate, Some(life)));
         let given = raw.follow(|record| match record {
@@ -142,7 +143,7 @@ fn a_claim_takes_nothing_from_the_living() {
     scene.end();
 }
 
-/// Any order of what a plugin may say that comes back, from several at once which end at any moment.
+/// Any order of the records of a plugin that comes back, from several at once that end at any moment.
 #[test]
 fn whatever_returning_plugins_say_the_others_go_on() {
     let mut scene = Scene::new();
@@ -168,7 +169,7 @@ fn whatever_returning_plugins_say_the_others_go_on() {
                 _ => GateToBroker::Close { open: number }.into(),
             };
             let bytes = record.encode().expect("a record");
-            // Most of them are soon sent away.
+            // The broker soon ends most of these sessions.
             let _ = villain.send_bytes(&bytes);
         }
         drop(villains);

@@ -1,5 +1,4 @@
-//! A subscriber whose right was taken back, and which goes on calling as if it had not heard: it
-//! is refused by the provider.
+//! A subscriber whose right was taken back, and which goes on calling: the provider refuses it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,11 +14,11 @@ use crate::words::{Entry, answer, code};
 
 const MODES: [Dispatch; 3] = [Dispatch::Thread, Dispatch::Pool(2), Dispatch::Pump];
 
-/// An honest provider, and a subscriber that does not listen.
+/// An honest provider, and a subscriber that ignores `Revoke`.
 struct Stage {
     broker: Broker,
     raw: Raw,
-    /// How often the handler has begun.
+    /// How many times the handler has begun.
     runs: Arc<AtomicU64>,
     gate: Option<Provider>,
     provider: Pumped,
@@ -44,7 +43,7 @@ impl Stage {
         }
     }
 
-    /// Provides what adds, in place of what there is.
+    /// Provides a gate that adds, in place of the present one.
     fn provide(&mut self) {
         self.gate = None;
         let runs = self.runs.clone();
@@ -55,7 +54,7 @@ impl Stage {
         self.gate = Some(gate.expect("it is free"));
     }
 
-    /// Provides something else under the same name, which the subscriber may call, too.
+    /// Provides another gate under the same name, which the subscriber may call, too.
     fn provide_other(&mut self) {
         self.gate = None;
         let gate = self.provider.provide("anvil.Add", |a: f64, b: f64| a + b);
@@ -63,8 +62,8 @@ impl Stage {
         self.raw.route_to::<(f64, f64), f64>("anvil.Add");
     }
 
-    /// Opens the gate, does something, takes the right to call away, does more, and calls all the
-    /// same by the index that it got first.
+    /// Opens the gate, runs `before`, takes the right to call away, runs `after`, and still calls by the index that
+    /// it got first.
     fn play(mut self, before: impl FnOnce(&mut Stage, u32), after: impl FnOnce(&mut Stage)) {
         self.provide();
         let open = self.raw.open::<(u64, u64), u64>("anvil.Add");
@@ -95,7 +94,7 @@ impl Stage {
     }
 }
 
-/// Only the subscriber's own library kept it from calling; one that did not listen was served.
+/// A subscriber that ignores the revocation is refused by the provider, not only by its own library.
 #[test]
 fn a_deaf_subscriber_is_refused_by_the_provider() {
     for mode in MODES {
@@ -103,7 +102,7 @@ fn a_deaf_subscriber_is_refused_by_the_provider() {
     }
 }
 
-/// A subscriber that had closed the gate before kept its index for good.
+/// An index also ends for a subscriber that has closed the gate before its right is taken back.
 #[test]
 fn a_subscriber_that_closed_the_gate_is_refused() {
     let close = |stage: &mut Stage, open| {
@@ -116,8 +115,7 @@ fn a_subscriber_that_closed_the_gate_is_refused() {
     }
 }
 
-/// While a gate was away the right to call it was taken back, and when it came back its old index
-/// led to it again.
+/// If the right to call is taken back while a gate is away, its old index does not lead to it when it comes back.
 #[test]
 fn a_gate_that_comes_back_is_refused() {
     for mode in MODES {
@@ -125,7 +123,7 @@ fn a_gate_that_comes_back_is_refused() {
     }
 }
 
-/// A gate changed its types and changed them back; of its three indexes only the last was refused.
+/// If a gate changes its types and changes them back, all of its three indexes are refused.
 #[test]
 fn an_index_from_before_the_types_changed_is_refused() {
     let change = |stage: &mut Stage, _| {

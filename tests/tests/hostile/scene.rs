@@ -1,4 +1,4 @@
-//! A broker, a provider and a caller, all of them processes and honest.
+//! A broker, a provider and a caller. All are processes, and all are honest.
 
 use std::fs::{File, read_to_string};
 use std::path::PathBuf;
@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use callgate_tests::{Bus, Process, proc, programs, stress};
 
-/// The threads of the honest caller.
+/// How many threads the honest caller has.
 const THREADS: usize = 2;
 /// Doorbell and status page; both outboxes, the peer's status page and its doorbell.
 const MAPS: usize = 2 + 4;
 
 pub(crate) struct Scene {
     pub(crate) bus: Bus,
-    /// Provides `anvil.Add` and so on.
+    /// The provider of `anvil.Add` and other gates.
     pub(crate) anvil: Process,
-    /// Calls `anvil` all the while, and others when it is asked to.
+    /// Calls `anvil` all the time, and other gates on request.
     pub(crate) honest: Process,
     logs: [PathBuf; 3],
 }
@@ -36,7 +36,7 @@ impl Scene {
         scene
     }
 
-    /// The honest two have gone on calling each other, and go on: no call met a death.
+    /// Checks that the honest two have called each other and still do: no call met the end of its provider.
     pub(crate) fn is_well(&mut self) {
         let counts = stress::expect_progress(&mut self.honest, 0..THREADS);
         // At its very start it may have called before the provider was there.
@@ -46,13 +46,13 @@ impl Scene {
         );
     }
 
-    /// Has the honest caller call a gate; what came of it follows as a line.
+    /// Makes the honest caller call a gate; the outcome follows as a line.
     pub(crate) fn ask(&mut self, gate: &str, timeout: Duration) {
         self.honest
             .say(&format!("ask {gate} {}", timeout.as_millis()));
     }
 
-    /// What came of that: a sum or an error's code, within the time that was set for it.
+    /// The outcome of that call, a sum or an error's code, which must come within its timeout.
     pub(crate) fn outcome(line: &str, timeout: Duration) -> String {
         let (outcome, millis) = line.split_once(' ').expect("an outcome and a time");
         let took = Duration::from_millis(millis.parse().expect("a number"));
@@ -63,7 +63,7 @@ impl Scene {
         outcome.to_owned()
     }
 
-    /// The honest two are as they were, and nothing of the others is left in them.
+    /// Checks that the honest two are unchanged, and hold nothing of the others.
     pub(crate) fn end(mut self) {
         self.is_well();
         for process in [&self.anvil, &self.honest] {
@@ -94,7 +94,7 @@ fn logged(bus: &Bus, role: &str, name: &str, of: &[&str]) -> (Process, PathBuf) 
     (process, path)
 }
 
-/// How long each random attack lasts: `CALLGATE_HOSTILE_MS`, by default a short while.
+/// How long each random attack lasts: `CALLGATE_HOSTILE_MS`, or by default a short time.
 pub(crate) fn a_while() -> Duration {
     let given = std::env::var("CALLGATE_HOSTILE_MS").ok();
     Duration::from_millis(given.and_then(|millis| millis.parse().ok()).unwrap_or(60))

@@ -1,4 +1,4 @@
-//! A plugin that lies about schemas: what it uploads, provides with and asks for.
+//! A plugin that breaks the rules for schemas: in uploads, when it provides, and in questions.
 
 use callgate_layout::control::{
     Availability, Failure, GateToBroker, GateToPlugin, MAX_INLINE_SCHEMA, MAX_SCHEMA, SchemaSource,
@@ -11,7 +11,7 @@ use callgate_tests::raw::Raw;
 
 use crate::scene::Scene;
 
-/// Bytes of a schema of one parameter and so many bytes, of which only the head is one.
+/// Bytes of this length whose head says that they are a schema with one parameter.
 fn bytes(len: usize) -> Vec<u8> {
     let mut bytes = vec![7; len];
     let shape = (len - 12) as u32;
@@ -53,7 +53,7 @@ pub(crate) fn provide(gate: &str, schema: SchemaSource) -> GateToBroker {
     }
 }
 
-/// The code with which a request was refused, if it was.
+/// The code with which a request was refused, if it was refused.
 pub(crate) fn refusal(raw: &mut Raw) -> Option<Code> {
     raw.follow(|record| match record {
         ToPlugin::Session(SessionToPlugin::Answer { failure, .. }) => {
@@ -66,7 +66,8 @@ pub(crate) fn refusal(raw: &mut Raw) -> Option<Code> {
     })
 }
 
-/// A broker would keep bytes that belong to nothing, or more than were announced.
+/// A plugin that uploads parts that do not fit loses its session: the broker keeps no unused bytes, and no more than
+/// were announced.
 #[test]
 fn who_uploads_what_does_not_fit_loses_its_session_alone() {
     let mut scene = Scene::new();
@@ -94,7 +95,7 @@ fn who_uploads_what_does_not_fit_loses_its_session_alone() {
         let mut raw = Raw::join(&scene.bus, "villain");
         for record in records {
             let bytes = record.encode().expect("a record");
-            // Its session may be over before it has said all.
+            // Its session may end before it has sent everything.
             let _ = raw.send_bytes(&bytes);
         }
         let (code, message) = raw.ended();
@@ -104,7 +105,7 @@ fn who_uploads_what_does_not_fit_loses_its_session_alone() {
     scene.end();
 }
 
-/// What is no schema, is not there, or is more than a plugin may have, is refused and nothing else.
+/// A schema that is invalid, missing, or more than a plugin may have is refused. The session stays.
 #[test]
 fn what_cannot_be_provided_with_is_refused() {
     let mut scene = Scene::new();
@@ -120,7 +121,7 @@ fn what_cannot_be_provided_with_is_refused() {
     raw.send(part(1, 100, 0, 99));
     raw.send(provide("villain.g", SchemaSource::Upload(1)));
     assert_eq!(refusal(&mut raw), Some(Code::InvalidArgument), "unfinished");
-    // 8 MiB of schemas that differ, and one byte more.
+    // 8 MiB of different schemas, and one byte more.
     for number in 0..=8_u8 {
         let mut whole = bytes(MAX_SCHEMA as usize);
         whole[12] = number;
@@ -138,7 +139,7 @@ fn what_cannot_be_provided_with_is_refused() {
         assert_eq!(refusal(&mut raw), expected, "{number}");
     }
     scene.is_well();
-    // Uploads that nobody finishes.
+    // Uploads that are never finished.
     for upload in 0..2000 {
         raw.send(part(upload, 1000, 0, 10));
     }
@@ -152,7 +153,8 @@ fn what_cannot_be_provided_with_is_refused() {
     scene.end();
 }
 
-/// Who opens a gate whose provider has no schema at all is told so, and neither it nor the broker minds.
+/// A plugin that opens a gate whose provider has uploaded no schema is told so. The broker and the provider are not
+/// affected.
 #[test]
 fn what_is_fetched_is_what_there_is() {
     let mut scene = Scene::new();
@@ -187,7 +189,7 @@ fn what_is_fetched_is_what_there_is() {
     scene.end();
 }
 
-/// A plugin that asks for parts without end, and reads none of them, fills its own queue.
+/// A plugin that asks for parts without end and reads none of them fills only its own queue.
 #[test]
 fn who_fetches_without_end_loses_its_session_alone() {
     let mut scene = Scene::new();
@@ -203,7 +205,7 @@ fn who_fetches_without_end_loses_its_session_alone() {
         .encode()
         .expect("a record");
     while raw.send_bytes(&bytes).is_ok() {}
-    // There is no room in its queue for a last word.
+    // Its queue has no room for a last message.
     while raw.receive_silently(PATIENCE).is_some() {}
     Raw::join(&scene.bus, "villain");
     scene.is_well();

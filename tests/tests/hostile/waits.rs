@@ -1,5 +1,4 @@
-//! A plugin that says of its waits what is not so, or does not answer: it hurts those who wait for it, and
-//! nobody else.
+//! A plugin that reports false waits, or does not answer: it harms only the plugins that wait for it.
 
 use std::collections::VecDeque;
 use std::fs::read_to_string;
@@ -16,15 +15,15 @@ use callgate_tests::{Bus, PATIENCE, proc, programs};
 
 use crate::scene::Scene;
 
-/// Long after 100 ms, in which a circle is told on a machine that has time.
+/// Much longer than the 100 ms in which a circle is reported on an idle machine.
 const A_WHILE: Duration = Duration::from_millis(300);
 
-/// A plugin with one thread, which keeps the plugin's turn; all of them are in the process of the test.
+/// A plugin with one thread, which keeps the plugin's turn. All of them are in the test's process.
 struct Thread {
     raw: Raw,
     id: u64,
     waits: u64,
-    /// What the broker has said of its waits and nobody has looked at.
+    /// The broker's records about its waits that nobody has read yet.
     said: VecDeque<WaitToPlugin>,
 }
 
@@ -41,7 +40,7 @@ impl Thread {
         }
     }
 
-    /// Waits for the turn of another one, and until the broker knows that; gives the wait's number.
+    /// Waits for another one's turn until the broker knows of it; returns the wait's number.
     fn wait_for(&mut self, callee: u64) -> u64 {
         self.waits += 1;
         self.raw.send(waiting(self.waits, self.id, callee));
@@ -57,7 +56,7 @@ impl Thread {
         self.waits
     }
 
-    /// The next word about a wait, if one comes in time.
+    /// The next record about a wait, if one comes in time.
     fn hear(&mut self, timeout: Duration) -> Option<WaitToPlugin> {
         let until = Instant::now() + timeout;
         while self.said.is_empty() {
@@ -70,7 +69,7 @@ impl Thread {
         self.said.pop_front()
     }
 
-    /// Is asked whether a wait stands; gives the round.
+    /// Expects the question whether a wait stands; returns the round.
     fn asked(&mut self, of: u64) -> u64 {
         match self.hear(PATIENCE) {
             Some(WaitToPlugin::Confirm { wait, round }) if wait == of => round,
@@ -82,13 +81,13 @@ impl Thread {
         self.raw.send(WaitToBroker::Confirmed { wait, round });
     }
 
-    /// Is asked, and says that it stands.
+    /// Expects the question, and confirms the wait.
     fn stands(&mut self, wait: u64) {
         let round = self.asked(wait);
         self.confirm(wait, round);
     }
 
-    /// Is told that a wait is in vain.
+    /// Expects that a wait ends with `DEADLOCK`.
     fn told(&mut self, of: u64) -> Failure {
         match self.hear(PATIENCE) {
             Some(WaitToPlugin::Deadlock { wait, failure }) if wait == of => failure,
@@ -114,7 +113,7 @@ fn waiting(wait: u64, from: u64, callee: u64) -> WaitToBroker {
     }
 }
 
-/// Two plugins form a circle, and one of them hears of it.
+/// Two plugins form a circle, and one of them is told.
 fn expect_circle(anna: &mut Thread, bert: &mut Thread) {
     let (first, last) = (anna.wait_for(bert.id), bert.wait_for(anna.id));
     anna.stands(first);
@@ -141,7 +140,8 @@ fn a_circle_is_told_to_one_and_logged_once() {
     assert!(log.contains(circle), "{log}");
 }
 
-/// Who was asked and said nothing kept a circle of others from being told, or lost its session.
+/// A plugin that does not answer the broker's question harms only those that wait for it: other circles are still
+/// reported. It keeps its session.
 #[test]
 fn who_never_confirms_hurts_those_who_wait_for_it() {
     let bus = Bus::start(programs!());
@@ -152,7 +152,7 @@ fn who_never_confirms_hurts_those_who_wait_for_it() {
     let round = villain.asked(last);
     expect_circle(&mut anna, &mut bert);
     assert_eq!(victim.hear(A_WHILE), None);
-    // It does, late and twice, and so is told as others are.
+    // It confirms late and twice, and is then told as others are.
     villain.confirm(last, round);
     villain.confirm(last, round);
     let _ = villain.told(last);
@@ -160,7 +160,7 @@ fn who_never_confirms_hurts_those_who_wait_for_it() {
     expect_circle(&mut anna, &mut bert);
 }
 
-/// Answers for the waits of others, and to questions that nobody asked, counted as those of the others.
+/// Answers for the waits of others, and to questions that nobody asked, do not count.
 #[test]
 fn nobody_answers_for_others() {
     let bus = Bus::start(programs!());
@@ -181,7 +181,7 @@ fn nobody_answers_for_others() {
     let _ = bert.told(last);
 }
 
-/// A wait was ended for a circle that had been broken by the end of a plugin while the others were asked.
+/// If a plugin's end breaks a circle while the others are being asked, no wait ends with `DEADLOCK`.
 #[test]
 fn a_session_that_ends_during_a_question_breaks_the_circle() {
     let bus = Bus::start(programs!());
@@ -202,7 +202,7 @@ fn a_session_that_ends_during_a_question_breaks_the_circle() {
     expect_circle(&mut anna, &mut bert);
 }
 
-/// A stack that cannot be ends the session; waits without number only cost who reports them.
+/// An impossible stack ends the session. A flood of waits costs only the plugin that reports them.
 #[test]
 fn floods_and_impossible_stacks_hurt_the_one_who_sends_them() {
     let bus = Bus::start(programs!());
@@ -212,7 +212,7 @@ fn floods_and_impossible_stacks_hurt_the_one_who_sends_them() {
         villain.raw.send(waiting(wait, villain.id, anna.id));
     }
     expect_circle(&mut anna, &mut bert);
-    // Over the rate of requests its session ends.
+    // At more than the permitted rate of requests its session ends.
     let flood = ToBroker::from(waiting(1, villain.id, anna.id)).encode();
     let flood = flood.expect("a short record");
     for _ in 0..20_000 {
@@ -230,8 +230,8 @@ fn floods_and_impossible_stacks_hurt_the_one_who_sends_them() {
     expect_circle(&mut anna, &mut bert);
 }
 
-/// Any waits, with the numbers of those who are there and with others: honest plugins in other processes go
-/// on calling each other, and a circle beside them is told.
+/// Any reports about waits, with the numbers of existing plugins and others: honest plugins in other processes still
+/// call each other, and a circle beside them is reported.
 #[test]
 fn any_lies_hurt_only_the_liar() {
     let mut scene = Scene::new();
@@ -242,14 +242,14 @@ fn any_lies_hurt_only_the_liar() {
     let mut lies = 0;
     while lies < 2000 && start.elapsed() < PATIENCE {
         let mut villain = Thread::join(&scene.bus, "villain");
-        // It may have a wait for each of the others, and these have one for nobody but each other.
+        // It may have a wait for each of the others, and these wait only for each other.
         for _ in 0..250 {
             let lie = lie(&mut random, villain.id, &[anna.id, bert.id]);
             villain.raw.send(lie);
             lies += 1;
         }
         expect_circle(&mut anna, &mut bert);
-        // Whatever it was asked, its answers may be any.
+        // Its answers may be anything, whatever the question was.
         while let Some(WaitToPlugin::Confirm { wait, round }) = villain.hear(Duration::ZERO) {
             villain.confirm(
                 wait ^ random.below(2) as u64,
@@ -263,8 +263,8 @@ fn any_lies_hurt_only_the_liar() {
     scene.end();
 }
 
-/// Any record about a wait. It says nothing of what the honest ones in this process hold or serve, which a
-/// plugin of the same process may say.
+/// Any record about a wait. It says nothing about what the honest plugins of this process hold or serve, which a
+/// plugin of the same process is allowed to say.
 fn lie(random: &mut Random, own: u64, others: &[u64]) -> WaitToBroker {
     let any = |random: &mut Random, near: &[u64]| match random.below(4) {
         0 => random.number(),

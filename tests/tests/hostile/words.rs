@@ -1,4 +1,4 @@
-//! Where the words of an outbox are, by the byte tables in ARCHITECTURE.md.
+//! The offsets of the words in an outbox, from the byte tables in ARCHITECTURE.md.
 
 use callgate_layout::clock;
 use callgate_layout::envelope::{Cell, Place, Reply};
@@ -14,7 +14,7 @@ pub(crate) const FLAGS: usize = 16384;
 pub(crate) const BLOCKS: usize = 20480;
 pub(crate) const END: usize = 86016;
 
-/// A call's envelope, to be made wrong.
+/// The envelope of a call, for tests that make it wrong.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     pub(crate) sequence: u32,
@@ -56,7 +56,7 @@ impl Entry {
     }
 }
 
-/// Waits for the answer number `generation` in a slot; its first bytes are in the cell.
+/// Waits for the answer number `generation` in a slot. Its first bytes are in the cell.
 pub(crate) fn answer(link: &Link, slot: u8, generation: u32) -> (Reply, Cell) {
     let inbox = &link.peer().inbox;
     proc::eventually("an answer", || {
@@ -70,8 +70,8 @@ pub(crate) fn answer(link: &Link, slot: u8, generation: u32) -> (Reply, Cell) {
     (reply, cell)
 }
 
-/// The code in an answer that is an error: the first field of the record that an error travels as,
-/// whose archive ends with it.
+/// The code in an answer that is an error: the first field of the record for errors, which is at the end of the
+/// archive.
 pub(crate) fn code(reply: &Reply, cell: &Cell) -> Code {
     const RECORD: usize = 28;
     assert!(!reply.ok && reply.place == Place::Inline, "{reply:?}");
@@ -89,7 +89,7 @@ pub(crate) fn reply(outbox: &WriteView, slot: u8, words: [u64; 4]) {
     }
 }
 
-/// Any word anywhere.
+/// Writes any word at any place.
 pub(crate) fn scribble(outbox: &WriteView, random: &mut Random) {
     let at = random.below(END / 8) * 8;
     let word = match random.below(4) {

@@ -6,10 +6,10 @@ use callgate_client::{Cell, CellWriter, Plugin};
 use super::{allocations, alone, more_system_calls};
 
 const FEW: u64 = 10_000;
-/// So many more, where what two numbers of values cost is compared.
+/// How many more values the second run writes, when the costs of two runs are compared.
 const MORE: u64 = 50_000;
 
-/// A cell of numbers, and one whose values are checked, which one plugin writes and another one reads.
+/// A cell of numbers, and one whose values are checked. One plugin writes both, and another one reads them.
 struct Cells {
     numbers: (CellWriter<[f32; 16]>, Cell<[f32; 16]>),
     checked: (CellWriter<Option<u64>>, Cell<Option<u64>>),
@@ -55,7 +55,7 @@ impl Cells {
     }
 }
 
-/// A meter is written by a thread that may never wait for memory.
+/// Writing and reading cells allocates nothing: a meter is written by a thread that may never wait for memory.
 #[test]
 fn cells_allocate_nothing() {
     let _alone = alone();
@@ -64,7 +64,7 @@ fn cells_allocate_nothing() {
     assert_eq!(made, 0, "in {FEW} values that were written and read");
 }
 
-/// The test that the test below runs under `strace`.
+/// This is run under `strace` by the test below.
 #[test]
 #[ignore = "does nothing but write and read"]
 fn ten_thousand_values() {
@@ -78,7 +78,7 @@ fn sixty_thousand_values() {
     Cells::new().exchange(FEW + MORE);
 }
 
-/// Nor may that thread go to the kernel.
+/// Writing and reading cells makes no system call.
 #[test]
 fn cells_ask_the_kernel_for_nothing() {
     let tests = ["cells::ten_thousand_values", "cells::sixty_thousand_values"];

@@ -1,4 +1,4 @@
-//! Sending events: with nobody who listens, and with one who is awake.
+//! Sending events: with no listener, and with one that is awake.
 
 use std::hint::spin_loop;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use callgate_tests::PATIENCE;
 use super::{allocations, alone, more_system_calls};
 
 const FEW: u64 = 2_000;
-/// So many more, where what two numbers of events cost is compared.
+/// How many more events the second run sends, when the costs of two runs are compared.
 const MORE: u64 = 10_000;
-/// Looks before somebody else may have the processor.
+/// How many times a thread looks before it yields the processor.
 const SPINS: u32 = 2_000;
 
-/// A bus with two plugins, one of which sends; the other one may listen.
+/// A bus with two plugins. One sends; the other may listen.
 struct Scene {
     topic: Topic<(u64, u64)>,
     /// The number of the last event that was handled.
@@ -54,12 +54,12 @@ impl Scene {
             _plugins: [sender, listener],
             _broker: broker,
         };
-        // Memory that is allocated once for each thread or topic is allocated here.
+        // Everything that is allocated once for each thread or topic is allocated here.
         scene.send(FEW);
         scene
     }
 
-    /// Sends events; each one when the last was handled, so that nobody waits for room.
+    /// Sends events, each after the last was handled, so that the sender never waits for room.
     fn send(&self, events: u64) {
         let before = self.handled.load(Ordering::Acquire);
         for n in before + 1..=before + events {
@@ -70,7 +70,7 @@ impl Scene {
         }
     }
 
-    /// As a caller waits for its answer: awake, and where that takes long, somebody else has the processor.
+    /// Waits like a caller for its answer: it spins, and yields the processor if that takes long.
     fn await_handled(&self, n: u64) {
         let is_handled = || self.handled.load(Ordering::Acquire) >= n;
         let mut looks = (0..SPINS).map(|_| spin_loop());
@@ -101,7 +101,7 @@ fn events_that_are_heard_allocate_nothing() {
     assert_eq!(made, 0, "in {FEW} events, on all threads");
 }
 
-/// The test that the tests below run under `strace`.
+/// This is run under `strace` by the tests below.
 #[test]
 #[ignore = "does nothing but send"]
 fn two_thousand_unheard() {
@@ -115,7 +115,7 @@ fn twelve_thousand_unheard() {
     Scene::new(false).send(FEW + MORE);
 }
 
-/// The same with somebody who listens.
+/// The same with a listener.
 #[test]
 #[ignore = "does nothing but send"]
 fn two_thousand_heard() {
@@ -129,21 +129,21 @@ fn twelve_thousand_heard() {
     Scene::new(true).send(FEW + MORE);
 }
 
-/// Sending without listeners makes no system call at all.
+/// Sending without listeners makes no system calls.
 #[test]
 fn events_that_nobody_hears_ask_the_kernel_for_nothing() {
     let tests = [
         "events::two_thousand_unheard",
         "events::twelve_thousand_unheard",
     ];
-    // The system calls of a program's start and end are not the same each time.
+    // The system calls at a program's start and end vary.
     let enough = 20;
     if let Some(more) = more_system_calls(tests, enough) {
         assert!(more < enough, "{more} system calls for {MORE} more events");
     }
 }
 
-/// Whoever is awake needs no bell, and nobody who is not in the way is waited for.
+/// A listener that is awake needs no bell, and the sender does not wait for one that keeps pace.
 #[test]
 fn events_that_are_heard_ask_the_kernel_for_next_to_nothing() {
     let tests = [

@@ -1,8 +1,8 @@
-//! While both sides are awake, a call, an event, and the use of a share or cell neither allocate, nor sleep, nor make a system call.
+//! While both sides are awake, a call, an event, and the use of a share or cell neither allocate, nor sleep, nor make
+//! a system call.
 //!
-//! Both sides and the broker are in this process, so that the counts are of all three. A
-//! machine that is busy takes the sides their cores away and so makes them yield and sleep:
-//! hence several attempts, of which the best counts.
+//! Both sides and the broker are in this process, so the counts include all three. A busy machine takes the cores
+//! from the two sides, which then yield and sleep: so each test makes several attempts, and the best counts.
 #![forbid(unsafe_code)]
 
 mod cells;
@@ -19,17 +19,17 @@ use callgate_tests::shorthand::open;
 use callgate_tests::{PATIENCE, proc};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
-/// Counts what any thread of this process allocates.
+/// Counts the allocations of all threads of this process.
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const CALLS: u64 = 10_000;
-/// So many more, where what two numbers of calls cost is compared.
+/// How many more calls the second run makes, when the costs of two runs are compared.
 const MORE: u64 = 50_000;
 const LOANS: u64 = 1_000;
 const ATTEMPTS: usize = 20;
 
-/// Runs one test at a time, so that none is counted in another.
+/// Runs one test at a time, so that none counts the work of another.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -50,7 +50,7 @@ impl Scene {
         Scene::with(false)
     }
 
-    /// `direct`: as plugins of one process call each other, or as if they were two.
+    /// `direct`: whether the plugins call each other directly, or as if they were in two processes.
     fn with(direct: bool) -> Scene {
         let broker = Broker::builder()
             .without_socket()
@@ -82,7 +82,7 @@ impl Scene {
             _plugins: [provider, caller],
             _broker: broker,
         };
-        // Memory that is allocated once for each thread or gate is allocated here.
+        // Everything that is allocated once for each thread or gate is allocated here.
         scene.call(CALLS);
         scene
     }
@@ -99,7 +99,7 @@ impl Scene {
         }
     }
 
-    /// Calls with 1 MiB each, filled in place.
+    /// Calls with 1 MiB each, which the caller fills in place.
     fn lend(&self, calls: u64) {
         for n in 0..calls {
             let mut loan = self.first.loan(1 << 20).expect("room");
@@ -109,7 +109,7 @@ impl Scene {
     }
 }
 
-/// Whether two sides can be awake at the same time; says so where they cannot.
+/// Whether two sides can be awake at the same time; prints a message if not.
 fn has_two_cpus() -> bool {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     if cpus < 2 {
@@ -118,7 +118,7 @@ fn has_two_cpus() -> bool {
     cpus >= 2
 }
 
-/// The least of what several attempts count; no further ones once it is below `enough`.
+/// The smallest result of several attempts. Stops when one is below `enough`.
 fn least(enough: u64, mut count: impl FnMut() -> u64) -> u64 {
     let mut least = u64::MAX;
     for attempt in 0..ATTEMPTS {
@@ -131,7 +131,7 @@ fn least(enough: u64, mut count: impl FnMut() -> u64) -> u64 {
     least
 }
 
-/// The least number of allocations, on all threads, of several times the same.
+/// The smallest number of allocations, on all threads, in several runs.
 fn allocations(mut work: impl FnMut()) -> u64 {
     least(1, || {
         let region = Region::new(ALLOCATOR);
@@ -141,8 +141,8 @@ fn allocations(mut work: impl FnMut()) -> u64 {
     })
 }
 
-/// An error's text was made before there was an error, a list of words to wait for before
-/// anybody waited. None of this may cost a call that goes well.
+/// A successful call allocates nothing. For example, error texts and lists of words to wait for are made only when
+/// they are needed.
 #[test]
 fn calls_allocate_nothing() {
     let _alone = alone();
@@ -151,7 +151,7 @@ fn calls_allocate_nothing() {
     assert_eq!(made, 0, "in {CALLS} calls, on all threads");
 }
 
-/// A call inside one process, which has no reason to allocate anything either.
+/// A call inside one process allocates nothing.
 #[test]
 fn direct_calls_allocate_nothing() {
     let _alone = alone();
@@ -160,7 +160,7 @@ fn direct_calls_allocate_nothing() {
     assert_eq!(made, 0, "in {CALLS} calls");
 }
 
-/// An action's answer was made like a function's result, and then thrown away.
+/// An action's answer allocates nothing.
 #[test]
 fn actions_allocate_nothing() {
     let _alone = alone();
@@ -170,8 +170,8 @@ fn actions_allocate_nothing() {
     assert_eq!(made, 0, "in {CALLS} actions, on all threads");
 }
 
-/// The record of a loan was made anew with each, or its memory was: a megabyte that is passed on
-/// where it lies costs what a few bytes do, and so nothing of the allocator.
+/// A loan allocates nothing: its record and its memory are used again. So a megabyte that is passed on in place costs
+/// as much as a few bytes.
 #[test]
 fn loans_allocate_nothing() {
     let _alone = alone();
@@ -181,7 +181,7 @@ fn loans_allocate_nothing() {
     assert_eq!(made, 0, "in {LOANS} calls with a megabyte, on all threads");
 }
 
-/// The same count sees what is allocated: else the test above would show nothing.
+/// The same count does see allocations: otherwise the tests above would prove nothing.
 #[test]
 fn allocations_are_counted_on_all_threads() {
     let _alone = alone();
@@ -192,7 +192,7 @@ fn allocations_are_counted_on_all_threads() {
     assert!(change.allocations >= 1 && change.bytes_allocated >= 100);
 }
 
-/// Two sides that could both be awake sent each other to sleep, at two wake-ups a call.
+/// While both sides can stay awake, neither puts the other to sleep, which would cost two wake-ups for each call.
 #[test]
 fn nobody_sleeps_while_both_sides_are_awake() {
     let _alone = alone();
@@ -209,7 +209,7 @@ fn nobody_sleeps_while_both_sides_are_awake() {
     assert!(sleeps < enough, "{sleeps} sleeps in {CALLS} calls");
 }
 
-/// The test that the test below runs under `strace`.
+/// This is run under `strace` by the test below.
 #[test]
 #[ignore = "does nothing but call"]
 fn ten_thousand_calls() {
@@ -223,14 +223,13 @@ fn sixty_thousand_calls() {
     Scene::new().call(CALLS + MORE);
 }
 
-/// The calls asked the kernel for the time, for a wake-up that nobody waited for, or for both: one
-/// call in five could, and the count of a whole program, with its start and its end, did not show
-/// it.
+/// A call makes no system calls. In particular it does not ask the kernel for the time, or for a wake-up that nobody
+/// waits for.
 ///
-/// So what counts is how many more a program makes with more calls: at most two system calls in a
-/// thousand calls. Yields are not counted, because counting makes them: one that `strace` stops takes
-/// longer than the other side spins, which then yields too, and so on for as long as both are traced.
-/// Sleeps, each with the one call that ends it, have a test of their own above.
+/// The test counts how many more system calls a program makes with more calls: at most two in a thousand calls. The
+/// count of a whole program would hide one in five, behind those of its start and its end. Yields are not counted,
+/// because counting causes them: a yield that `strace` stops takes longer than the other side spins, which then
+/// yields too, and so on while both are traced. Sleeps, each with the one call that ends it, are tested above.
 #[test]
 fn calls_ask_the_kernel_for_next_to_nothing() {
     let enough = MORE * 2 / 1_000;
@@ -239,8 +238,8 @@ fn calls_ask_the_kernel_for_next_to_nothing() {
     }
 }
 
-/// How many more system calls the second of two tests makes than the first, which does the same less often; no further attempts once
-/// it is below `enough`. `None` where that cannot be said.
+/// How many more system calls the second of two tests makes than the first, which does the same less often. Makes no
+/// further attempts once the number is below `enough`. `None` if they cannot be counted.
 fn more_system_calls([few, many]: [&str; 2], enough: u64) -> Option<u64> {
     let _alone = alone();
     if !has_two_cpus() {
@@ -256,14 +255,14 @@ fn more_system_calls([few, many]: [&str; 2], enough: u64) -> Option<u64> {
         let run = [program, "--ignored", "--exact", test];
         traced(&run).expect("it is traced and succeeds")
     };
-    // Too many here would hide what is looked for, so that one count does not do.
+    // Too high a number here would hide a fault, so one count is not enough.
     let before = (0..3).map(|_| count(few)).min().unwrap_or_default();
     println!("{before} system calls in {few}");
     Some(least(enough, || count(many).saturating_sub(before)))
 }
 
-/// Runs a program to its end; how many system calls other than yields, sleeps and their ends its
-/// threads made, where that can be said.
+/// Runs a program to its end. Returns how many system calls its threads made, apart from yields, sleeps and the ends
+/// of sleeps, if they can be counted.
 fn traced(run: &[&str]) -> Option<u64> {
     let report = tempfile::NamedTempFile::new().expect("a temporary file");
     let mut strace = Command::new("strace");
@@ -275,7 +274,7 @@ fn traced(run: &[&str]) -> Option<u64> {
         return None;
     }
     let report = std::fs::read_to_string(report.path()).ok()?;
-    // The thread's number, and the call; or what became of one that was interrupted, or an end.
+    // Each line has the thread's number and a call, the result of an interrupted call, or the thread's end.
     let calls = report.lines().filter_map(|line| line.split_once(' '));
     let calls = calls.map(|(_, call)| call.trim_start());
     let calls: Vec<&str> = calls

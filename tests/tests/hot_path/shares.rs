@@ -1,4 +1,4 @@
-//! Using a share that is held neither allocates nor makes a system call.
+//! Using a share that the plugin holds neither allocates nor makes a system call.
 
 use callgate::Broker;
 use callgate_client::{Plugin, Share, Shares, Versions};
@@ -63,14 +63,14 @@ fn using_a_share_that_is_held_allocates_nothing() {
     assert_eq!(made, 0, "in {FEW} uses");
 }
 
-/// The test that the test below runs under `strace`.
+/// This is run under `strace` by the test below.
 #[test]
 #[ignore = "does nothing but use a share"]
 fn two_thousand_uses() {
     Scene::new().use_it(FEW);
 }
 
-/// The same with more.
+/// The same with more uses.
 #[test]
 #[ignore = "does nothing but use a share"]
 fn twelve_thousand_uses() {
@@ -80,7 +80,7 @@ fn twelve_thousand_uses() {
 #[test]
 fn using_a_share_that_is_held_asks_the_kernel_for_nothing() {
     let tests = ["shares::two_thousand_uses", "shares::twelve_thousand_uses"];
-    // The system calls of a program's start and end are not the same each time.
+    // The system calls at a program's start and end vary.
     let enough = 20;
     if let Some(more) = more_system_calls(tests, enough) {
         assert!(more < enough, "{more} system calls for {MORE} more uses");

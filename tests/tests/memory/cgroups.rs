@@ -1,4 +1,4 @@
-//! Memory cgroups with little room. They are made where this process may, and left out otherwise.
+//! Memory cgroups with little memory. Tests are skipped if this process may not make cgroups.
 
 use callgate_client::Code;
 use callgate_tests::cgroup::Cgroup;
@@ -8,8 +8,8 @@ use callgate_tests::{Bus, PATIENCE, Process, programs};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// A cgroup, or `None` where there can be none, which is said. To be made first, so that it is removed
-/// last, when its processes have ended.
+/// A cgroup, or `None` and a message if none can be made. Make it first, so that it is removed last, when its
+/// processes have ended.
 fn cgroup(mib: u64) -> Option<Cgroup> {
     Cgroup::new(mib)
         .inspect_err(|why| println!("skipped: no memory cgroup can be made: {why}"))
@@ -20,8 +20,8 @@ fn is_alive(process: &Process) -> bool {
     kill(Pid::from_raw(process.id() as i32), None::<Signal>).is_ok()
 }
 
-/// A broker that allocated for its plugins was killed by the kernel when two of them, honest, took
-/// 60 MiB each.
+/// A broker in a small cgroup serves large payloads: their memory is charged to the plugins that write them. Two
+/// honest plugins with 60 MiB each do not get it killed.
 #[test]
 fn a_broker_with_little_memory_serves_large_payloads() {
     let Some(cgroup) = cgroup(48) else {
@@ -41,7 +41,7 @@ fn a_broker_with_little_memory_serves_large_payloads() {
     assert!(bus.command(&["ls"]).output().unwrap().status.success());
 }
 
-/// Over a cgroup's limit the kernel kills, so a writer must be told before, and by name.
+/// A writer is told before it exceeds its cgroup's limit, with the cgroup's name: above the limit the kernel kills.
 #[test]
 fn a_writer_without_room_is_told_its_cgroup() {
     let Some(cgroup) = cgroup(48) else {
@@ -55,14 +55,14 @@ fn a_writer_without_room_is_told_its_cgroup() {
     assert!(refused.starts_with("OVERLOADED"), "{refused}");
     let name = cgroup.directory.display().to_string();
     assert!(refused.contains(&name), "{refused}");
-    // It lives, and what fits goes.
+    // It lives, and smaller payloads still pass.
     assert_eq!(lender.ask("send 8"), "ok");
     assert!(cgroup.usage() > 8 << 20, "the writer is charged");
     assert!(cgroup.usage() < 48 << 20);
 }
 
-/// A writer that is killed while it allocates must leave nothing behind, whose charge its cgroup
-/// would keep for good.
+/// A writer that is killed while it allocates leaves no memory behind, for which its cgroup would be charged for
+/// ever.
 #[test]
 fn a_killed_writer_leaves_no_memory() {
     let Some(cgroup) = cgroup(512) else {
@@ -74,7 +74,7 @@ fn a_killed_writer_leaves_no_memory() {
         let mut lender = bus.peer("lender", "L", &["T"]);
         cgroup.take(lender.id());
         lender.say("keep 60");
-        // At another step of the allocation each time, as far as that can be had.
+        // Each round kills it at another point of the allocation, as far as possible.
         std::thread::sleep(std::time::Duration::from_millis(round * 4));
         lender.kill();
         eventually("its memory is gone", || match cgroup.usage() {
@@ -84,7 +84,7 @@ fn a_killed_writer_leaves_no_memory() {
     }
 }
 
-/// The result of a handler without room is an error of that call, and nobody is killed.
+/// If a provider has no memory for the result of a handler, that call gets an error, and no process is killed.
 #[test]
 fn a_provider_without_room_answers_so() {
     let Some(cgroup) = cgroup(44) else {

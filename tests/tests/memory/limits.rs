@@ -1,11 +1,12 @@
-//! Other limits: of a file's size, and of what the kernel lets a user watch.
+//! Other limits: on a file's size, and on what the kernel lets a user watch.
 
 use std::process::Command;
 use std::time::Duration;
 
 use callgate_tests::{Bus, programs};
 
-/// A broker whose files may not be as long as an extent was ended by `SIGXFSZ`.
+/// If the broker's limit on file sizes is below that of an extent, the payload gets an error. `SIGXFSZ` does not end
+/// the broker.
 #[test]
 fn a_limit_of_the_brokers_file_size_is_an_error_of_the_payload() {
     // In units of 512 bytes: 4 MiB.
@@ -19,7 +20,7 @@ fn a_limit_of_the_brokers_file_size_is_an_error_of_the_payload() {
     assert!(bus.command(&["ls"]).output().unwrap().status.success());
 }
 
-/// The writer's own limit does not count inside a size that the broker has set.
+/// The writer's own limit does not matter, because the broker has set the size of the file.
 #[test]
 fn a_limit_of_the_writers_file_size_hinders_nothing() {
     let bus = Bus::start(programs!());
@@ -34,7 +35,8 @@ fn a_limit_of_the_writers_file_size_hinders_nothing() {
     assert_eq!(lender.ask("send 60"), "ok");
 }
 
-/// A user whose programs watch many files had no large payloads; or what was returned stayed charged.
+/// If a user's programs watch too many files, large payloads still work, and memory that was returned is no longer
+/// charged.
 #[test]
 fn without_watches_extents_are_charged_as_long() {
     let own = ["unshare", "--user", "--map-root-user", "true"];
@@ -47,7 +49,7 @@ fn without_watches_extents_are_charged_as_long() {
     let bus = Bus::start_after(programs!(), script);
     let _taker = bus.peer("taker", "T", &[]);
     let mut lender = bus.peer("lender", "L", &["T"]);
-    // Each is returned before the next is asked for: a quota of 256 MiB, more than once.
+    // Each is returned before the next is asked for. Together they are more than the quota of 256 MiB.
     for _ in 0..8 {
         assert_eq!(lender.ask("send 60"), "ok");
         std::thread::sleep(Duration::from_millis(150));
@@ -56,7 +58,7 @@ fn without_watches_extents_are_charged_as_long() {
     assert!(log.contains("cannot be watched"), "{log}");
 }
 
-/// The limit of all plugins together that an administrator had written down did not count.
+/// A policy file can limit the memory of all plugins together.
 #[test]
 fn a_policy_file_limits_the_whole_bus() {
     let script = "printf '{\"plugins\": {}, \"bus_extent_mib\": 4}' > \"$CALLGATE_SOCKET.json\"

@@ -1,4 +1,4 @@
-//! Who pays for large payloads: the plugin that writes them, in its own limits.
+//! Large payloads are charged to the plugin that writes them, within its own limits.
 #![forbid(unsafe_code)]
 
 mod cgroups;

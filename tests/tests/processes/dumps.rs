@@ -3,7 +3,7 @@
 use callgate_client::Payload;
 use callgate_tests::{Bus, PATIENCE, programs};
 
-/// The flags of all maps that are shared with other processes.
+/// The flags of all maps that this process shares with others.
 fn flags_of_shared_maps() -> Vec<String> {
     let text = std::fs::read_to_string("/proc/self/smaps").expect("a text");
     let (mut flags, mut is_shared) = (Vec::new(), false);
@@ -17,15 +17,15 @@ fn flags_of_shared_maps() -> Vec<String> {
             .next()
             .is_some_and(|word| word.contains('-'))
         {
-            // The line that begins a map: FROM-TO and so on, and its file.
+            // The first line of a map: FROM-TO and so on, and its file.
             is_shared = line.contains("/memfd:callgate");
         }
     }
     flags
 }
 
-/// The kernel wrote all extents of a plugin that crashed into its core dump, and told of its end only
-/// then: 64 MiB of them took half a second.
+/// A core dump leaves out shared memory. The kernel reports a process's end only after writing the dump, and 64 MiB
+/// of extents would take half a second.
 #[test]
 fn shared_memory_is_left_out_of_core_dumps() {
     let bus = Bus::start(programs!());
@@ -46,7 +46,7 @@ fn shared_memory_is_left_out_of_core_dumps() {
         .iter()
         .filter(|flags| !flags.split_whitespace().any(|flag| flag == "dd"));
     assert_eq!(dumped.count(), 0, "{flags:?}");
-    // And not inherited by forked children.
+    // They are not inherited by forked children either.
     let inherited = flags
         .iter()
         .filter(|flags| !flags.split_whitespace().any(|flag| flag == "dc"));

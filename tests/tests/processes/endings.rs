@@ -1,4 +1,4 @@
-//! How what a host has started ends: all of it, and told in every circumstance.
+//! How processes that a host has started end: completely, and with a report in every case.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 
 use super::{PEER, host, shell, starter};
 
-/// A shell with a child, which writes its number there; nobody of them ends by itself.
+/// A shell with a child, which writes their numbers into a directory. Neither ends by itself.
 fn family(directory: &Path) -> Command {
     let mut family = shell(r#"sleep 1000 & echo $! >"$PIDS"; wait; wait; exit 1"#);
     family.env("PIDS", directory.join("pids"));
@@ -27,7 +27,7 @@ fn grandchild(directory: &Path) -> u32 {
     })
 }
 
-/// Grandchildren lived on, with whatever their parent had given them.
+/// Killing a child also kills the processes that it has started.
 #[test]
 fn killing_a_child_reaches_what_it_started() {
     let directory = tempfile::tempdir().unwrap();
@@ -41,7 +41,7 @@ fn killing_a_child_reaches_what_it_started() {
     child.kill().expect("and killing nobody is no error");
 }
 
-/// The same when a program ends by itself.
+/// The same if a program ends by itself.
 #[test]
 fn the_rest_of_a_group_ends_with_its_first_process() {
     let directory = tempfile::tempdir().unwrap();
@@ -55,12 +55,12 @@ fn the_rest_of_a_group_ends_with_its_first_process() {
     await_that("the grandchild has ended", || !is_alive(grandchild));
 }
 
-/// A broker that stopped left grandchildren behind; those that end politely get the time to.
+/// Stopping a broker also ends the processes that its children have started. They get time to end in order.
 #[test]
 fn stopping_reaches_what_children_started() {
     let directory = tempfile::tempdir().unwrap();
     let broker = Broker::builder().without_socket().start().unwrap();
-    // The first ends at once; the second wants to write its last words.
+    // The first ends at once; the second takes time to write its last words.
     let script = r#"sh -c 'trap "sleep 0.3; echo bye >\"$PIDS.bye\"; exit" TERM
             echo $$ >"$PIDS"; while :; do sleep 0.01; done' &
         wait; exit 1"#;
@@ -88,8 +88,8 @@ fn stopping_reaches_what_children_started() {
     await_that("the deaf one was killed", || !is_alive(grandchild));
 }
 
-/// A host that ignores SIGCHLD, whose children the kernel reaps: waiting failed, and a kill went to
-/// whoever had the number by then.
+/// If a host ignores SIGCHLD, the kernel reaps its children. The end of a child is still reported, and a kill never
+/// reaches another process that has got the same number.
 #[test]
 fn the_end_is_told_where_sigchld_is_ignored() {
     let mut command = Command::new("/bin/sh");
@@ -113,13 +113,13 @@ fn the_end_is_told_where_sigchld_is_ignored() {
     assert!(ready.contains("has ended"), "{ready}");
 }
 
-/// A host that reaps all its children itself.
+/// The end is also reported if the host reaps all its children itself.
 #[test]
 fn the_end_is_told_where_the_host_has_reaped_the_child() {
     let (mut host, child) = starter("P", &["/bin/sleep", "1000"]);
     host.say("reap");
     kill(Pid::from_raw(child as i32), Signal::SIGKILL).unwrap();
-    // Whoever is first, the broker or the host.
+    // Either the broker or the host is first.
     assert!(host.expect_line().starts_with("reaped"));
     let waited = host.ask("wait");
     assert!(
@@ -128,7 +128,7 @@ fn the_end_is_told_where_the_host_has_reaped_the_child() {
     );
 }
 
-/// An exit status, or on kernels that have forgotten it, that it has ended.
+/// An exit status, or, on kernels that no longer have it, only that it has ended.
 fn told(outcome: &str, code: i32) {
     let is_known = outcome.contains(&format!("({})", code << 8));
     let is_ended = outcome.contains("has ended") && outcome.contains("nobody can tell");

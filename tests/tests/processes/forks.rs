@@ -7,8 +7,8 @@ use callgate_tests::{Bus, Process, programs};
 
 use super::PEER;
 
-/// A child that dropped what it had inherited unmapped memory of its own, which the kernel had put
-/// where the parent's maps were.
+/// A child drops what it has inherited, and does not unmap memory of its own that the kernel has put at the addresses
+/// of the parent's maps.
 #[test]
 fn a_forked_child_drops_what_it_inherited_and_keeps_its_own() {
     for provider_is_gone in [false, true] {
@@ -24,7 +24,7 @@ fn a_forked_child_drops_what_it_inherited_and_keeps_its_own() {
         if provider_is_gone {
             drop(raw);
             drop(provider);
-            // The borrower's side has heard of it when the broker has, or soon after.
+            // The borrower learns of the end when the broker does, or soon after.
             std::thread::sleep(std::time::Duration::from_millis(300));
         }
         borrower.say("go on");
@@ -32,8 +32,8 @@ fn a_forked_child_drops_what_it_inherited_and_keeps_its_own() {
     }
 }
 
-/// A host whose forked child lives on: nobody could start a broker at its path any more, and
-/// dropping the broker in the child panicked.
+/// A forked child of a host that lives on keeps neither the socket nor the lock, so another broker can use the path.
+/// Dropping the broker in the child does not panic.
 #[test]
 fn a_forked_child_of_a_host_keeps_neither_socket_nor_lock() {
     let bus = Bus::without_broker(programs!());
@@ -55,8 +55,8 @@ fn a_forked_child_of_a_host_keeps_neither_socket_nor_lock() {
     await_that("the child ends", || !is_alive(child));
 }
 
-/// A child waited for calls of its parent for ever, and wrote its parent's answers where the parent's
-/// memory was mapped and the child had none.
+/// A forked child does not wait for calls of its parent, and does not write its parent's answers into memory that
+/// only the parent has mapped.
 #[test]
 fn a_forked_child_has_none_of_the_calls_and_answers_of_its_parent() {
     let bus = Bus::start(programs!());

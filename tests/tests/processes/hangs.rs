@@ -1,4 +1,4 @@
-//! Programs that the kernel does not get to load.
+//! Programs that the kernel cannot load.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,8 +12,8 @@ use callgate_tests::{PATIENCE, Process};
 
 use super::{PEER, quiet};
 
-/// Takes a lease on a file: whoever opens it, also to run it, waits until the lease is given back,
-/// which it is at the end of the input, or until the kernel breaks it after 45 s.
+/// Takes a lease on a file. A process that opens the file, also to run it, waits until the lease is released: at the
+/// end of the input, or when the kernel breaks it after 45 s.
 const LEASE: &str = r#"$SIG{IO} = "IGNORE"; open my $file, "<", $ARGV[0] or die;
     fcntl $file, 1024, 1 or die; $| = 1; print "held\n"; <STDIN>"#;
 
@@ -23,7 +23,7 @@ fn is_run_anywhere(program: &Path) -> bool {
     programs.any(|running| running == program)
 }
 
-/// If one program was on a file system that did not answer, the whole bus stood still.
+/// A program on a file system that does not answer delays only its own start, and not the bus.
 #[test]
 fn a_program_that_hangs_in_exec_holds_up_nobody_else() {
     let directory = tempfile::tempdir().unwrap();
@@ -52,7 +52,7 @@ fn a_program_that_hangs_in_exec_holds_up_nobody_else() {
             let command = quiet(hung.to_str().unwrap(), &["1000"]);
             broker.spawn("hung", command)
         };
-        // More than one, so that one thread besides the broker's would not do.
+        // More than one, so that one additional thread in the broker would not be enough.
         let hanging: Vec<_> = (0..3).map(|_| scope.spawn(start)).collect();
         std::thread::sleep(Duration::from_millis(100));
         broker.snapshot().expect("the bus goes on");
@@ -75,7 +75,7 @@ fn a_program_that_hangs_in_exec_holds_up_nobody_else() {
         begun.elapsed() < Duration::from_secs(40),
         "else the kernel has broken the lease"
     );
-    // The end of its input would not do: what hangs in exec has inherited the other end.
+    // Closing its input is not enough: the hanging program has inherited the other end.
     lease.kill();
     std::thread::sleep(Duration::from_millis(200));
     await_that("what is loaded after all is killed", || {

@@ -1,4 +1,4 @@
-//! The connection that a host leaves to a program.
+//! The connection that a host leaves to a program that it starts.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use super::{PEER, host, quiet, shell};
 
-/// A place for a program to write to, and what it has written there.
+/// A file that a program writes to, and what it has written.
 struct Said(tempfile::TempDir);
 
 impl Said {
@@ -36,8 +36,7 @@ impl Said {
     }
 }
 
-/// A wrapper asked what is on the bus before it started the plugin, and the command line took the
-/// plugin's connection with it to its end.
+/// A wrapper may run the command line before it starts the plugin: that does not take the plugin's connection.
 #[test]
 fn the_command_line_leaves_the_connection_to_the_plugin() {
     let bus = Bus::start(programs!());
@@ -59,7 +58,7 @@ fn the_command_line_leaves_the_connection_to_the_plugin() {
     assert_eq!(broker.snapshot().unwrap().plugins.len(), 2);
 }
 
-/// Plugins behind a wrapper were refused, and only they heard of it.
+/// A plugin behind a wrapper is accepted.
 #[test]
 fn a_wrapped_plugin_is_the_plugin() {
     let (broker, host) = host();
@@ -81,7 +80,7 @@ fn a_wrapped_plugin_is_the_plugin() {
     await_that("the wrapper takes the plugin along", || !add.has_function());
 }
 
-/// The same through a program that traces it, where there is one.
+/// The same with a tracing program, if one is installed.
 #[test]
 fn a_traced_plugin_is_the_plugin() {
     if Command::new("strace").arg("-V").output().is_err() {
@@ -99,7 +98,7 @@ fn a_traced_plugin_is_the_plugin() {
     }
 }
 
-/// A plugin that tried again found itself on the user's default bus.
+/// A plugin that connects a second time is refused, and does not end up on the user's default bus.
 #[test]
 fn a_second_connection_is_refused_and_goes_nowhere_else() {
     let bus = Bus::start(programs!());
@@ -123,7 +122,7 @@ fn a_second_connection_is_refused_and_goes_nowhere_else() {
     );
 }
 
-/// Of two programs under one wrapper the second ended the first one's session.
+/// If a wrapper starts two programs, the second is refused and does not end the session of the first.
 #[test]
 fn of_two_programs_with_one_connection_one_is_refused() {
     let (broker, host) = host();
@@ -146,7 +145,8 @@ fn of_two_programs_with_one_connection_one_is_refused() {
     assert_eq!(add.invoke((2, 3)).unwrap(), 5, "the first goes on");
 }
 
-/// A number that was left over, or that means something else here, was written to and closed.
+/// A descriptor number that is out of date or means another file is an error, and that file is neither written to nor
+/// closed.
 #[test]
 fn a_stale_number_is_an_error_and_is_left_alone() {
     let bus = Bus::start(programs!());
@@ -161,7 +161,7 @@ fn a_stale_number_is_an_error_and_is_left_alone() {
         "1:1".to_owned(),
         "x".to_owned(),
         String::new(),
-        // A socket in which no broker has left anything.
+        // A socket into which no broker has put an invitation.
         real,
     ];
     for value in values {
@@ -172,7 +172,7 @@ fn a_stale_number_is_an_error_and_is_left_alone() {
         let (first, second) = (connector.expect_line(), connector.expect_line());
         assert!(first.contains("CALLGATE_FD"), "{value}: {first}");
         assert_eq!(first, second, "{value}: and so it stays");
-        // Nor did it mark it as one to be closed on exec.
+        // It did not mark the descriptor as closed on exec either.
         let mut links = format!("/proc/{}/fdinfo/{raw}", connector.id());
         links = std::fs::read_to_string(links).expect("it is still open");
         assert!(
@@ -191,7 +191,7 @@ fn inheritable(fd: OwnedFd) -> OwnedFd {
     fd
 }
 
-/// What a plugin started found a number that was not meant for it.
+/// Programs that a plugin starts do not see the variable, which is not meant for them.
 #[test]
 fn what_a_plugin_starts_does_not_see_the_variable() {
     let (broker, _host) = host();
@@ -204,13 +204,13 @@ fn what_a_plugin_starts_does_not_see_the_variable() {
     assert_eq!(said.lines(1), ["unset"]);
 }
 
-/// A process in the background, whose parents nobody can follow, is not taken for the plugin; its
-/// host heard nothing of that.
+/// A background process whose parents cannot be followed is not taken for the plugin. The host is told, and so is the
+/// process.
 #[test]
 fn both_sides_hear_of_a_process_that_is_not_the_plugin() {
     let (broker, _host) = host();
     let said = Said::new();
-    // The innermost waits until the shell between has ended, which was the link to the outermost.
+    // The innermost process waits until the shell between has ended, which linked it to the outermost.
     let script = r#"
         ( sh -c 'parent() { sed -n "s/^PPid:[^0-9]*//p" "/proc/$1/status"; }
             while [ "$(parent "$(parent $$)")" = "$0" ]; do sleep 0.01; done

@@ -1,5 +1,5 @@
-//! What those who are linked with a plugin are told when it has ended: how its process did, or what it has left to be
-//! told.
+//! What linked plugins are told about a plugin that has ended: how its process ended, or the last words that it has
+//! left.
 
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{host, provider};
 
-/// A bridge knows how its child has ended, and those who heard its events were told that it had closed.
+/// Listeners are told the last words of a plugin that closes: a bridge knows how its child has ended.
 #[test]
 fn peers_are_told_the_last_words_of_a_plugin_that_closes() {
     let (broker, host) = host();
@@ -25,7 +25,7 @@ fn peers_are_told_the_last_words_of_a_plugin_that_closes() {
     }
 }
 
-/// What a listener is told when the sender leaves last words.
+/// What a listener is told if the sender leaves last words.
 fn end_of_a_topic(broker: &Broker, host: &Plugin, context: &Value) -> Error {
     let builder = Plugin::builder("P").descriptor(broker.connect().expect("a connection"));
     let plugin = builder.direct_calls(false).connect().expect("a plugin");

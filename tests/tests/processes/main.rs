@@ -1,4 +1,4 @@
-//! Processes that a host starts: which of them is the plugin, how they end, and what a fork leaves.
+//! Processes that a host starts: which of them is the plugin, how they end, and what a fork inherits.
 #![forbid(unsafe_code)]
 
 mod dumps;
@@ -30,7 +30,7 @@ fn host() -> (Broker, Plugin) {
     (broker, host.connect().expect("its own bus"))
 }
 
-/// A program that says nothing to anybody here, and whose input is at its end.
+/// A program without input, whose output this test does not see.
 fn quiet(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null());
@@ -42,7 +42,7 @@ fn quiet(program: &str, arguments: &[&str]) -> Command {
 /// A plugin of this name with the gates of a provider.
 fn provider(name: &str) -> Command {
     let mut command = quiet(PEER, &["provider", name]);
-    // It ends with its input.
+    // It ends when its input does.
     command.stdin(Stdio::piped());
     command
 }
@@ -52,7 +52,7 @@ fn shell(script: &str) -> Command {
     quiet("/bin/sh", &["-c", script, PEER])
 }
 
-/// A host in a process of its own that starts a program; and the number of that.
+/// A host in a process of its own that starts a program; and the number of that program.
 fn starter(name: &str, program: &[&str]) -> (Process, u32) {
     let mut arguments = vec!["starter", name];
     arguments.extend(program);

@@ -5,8 +5,8 @@ use callgate_tests::shorthand::await_that;
 
 use super::{PEER, starter};
 
-/// A plugin that connected on a thread which has ended lived on: the kernel's signal at the parent's
-/// death was that thread's.
+/// A plugin that connects on a thread which then ends still ends with its host: the kernel's signal at the parent's
+/// death belongs to a thread.
 #[test]
 fn a_plugin_that_connected_on_a_thread_ends_with_its_host() {
     let (mut host, child) = starter("P", &[PEER, "on-a-thread", "P"]);
@@ -15,7 +15,7 @@ fn a_plugin_that_connected_on_a_thread_ends_with_its_host() {
     await_that("the plugin has ended", || !is_alive(child));
 }
 
-/// A program that never connected asked for no signal.
+/// A program that never connects ends with its host, although it asks for no signal.
 #[test]
 fn a_program_that_never_connects_ends_with_its_host() {
     let (host, child) = starter("P", &["/bin/sleep", "1000"]);
@@ -24,7 +24,7 @@ fn a_program_that_never_connects_ends_with_its_host() {
     await_that("the program has ended", || !is_alive(child));
 }
 
-/// The kernel's signal goes to the wrapper alone; the plugin sees the host's end itself.
+/// The kernel's signal reaches only the wrapper; the plugin notices the host's end itself.
 #[test]
 fn a_wrapped_plugin_ends_with_its_host() {
     let (mut host, child) = starter("P", &["/bin/sh", "-c", r#""$0" endless P; exit 1"#, PEER]);

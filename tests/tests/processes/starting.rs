@@ -1,4 +1,4 @@
-//! Programs that end before they are plugins, or take their time.
+//! Programs that end before they have become plugins, or that start slowly.
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,10 @@ use callgate_tests::{Bus, PATIENCE, programs};
 
 use super::{PEER, host, quiet, shell};
 
-/// Far longer than anything here takes, and far shorter than the timeouts that must not be waited
-/// for.
+/// Far longer than anything here takes, and far shorter than the timeouts that must not be waited for.
 const SOON: Duration = Duration::from_secs(10);
 
-/// A host waited 5 s for a plugin that had ended at once, and then heard that nobody provides it.
+/// Waiting for a gate ends when the program that was to provide it ends, with the reason, and not after 5 s.
 #[test]
 fn waiting_ends_with_the_program_that_was_to_provide_the_gate() {
     let (broker, host) = host();
@@ -36,7 +35,7 @@ fn waiting_ends_with_the_program_that_was_to_provide_the_gate() {
             .to_string()
             .contains("exit status: 7")
     );
-    // Also for whoever comes later; once, so that waiting in a loop does not spin.
+    // Later waits are told, too, but only once, so that waiting in a loop does not spin.
     let later = host.subscriber::<(u64,), u64>("Gain.Apply").unwrap();
     await_that("who opens it later is told, too", || {
         let error = later.wait_ready(Duration::from_millis(1)).unwrap_err();
@@ -52,7 +51,7 @@ fn waiting_ends_with_the_program_that_was_to_provide_the_gate() {
         (&*listing.ended[0].name, listing.ended[0].pid),
         ("gain", child.id())
     );
-    // Starting it again wipes that out.
+    // Starting it again clears that.
     let again = broker
         .spawn("gain", quiet("/bin/sleep", &["1000"]))
         .unwrap();
@@ -60,7 +59,7 @@ fn waiting_ends_with_the_program_that_was_to_provide_the_gate() {
     again.kill().unwrap();
 }
 
-/// A host starts a program again that has failed: who waits for it must not hear of the first.
+/// If a host starts a failed program again, a wait for it is not ended by the first failure.
 #[test]
 fn a_program_that_was_started_again_is_waited_for() {
     let (broker, host) = host();
@@ -69,7 +68,7 @@ fn a_program_that_was_started_again_is_waited_for() {
     for _ in 0..20 {
         let _bad = broker.spawn("P", quiet("/bin/false", &[])).unwrap();
         assert!(add.wait_ready(PATIENCE).is_err());
-        // It has not looked yet; what it was told is out of date by then.
+        // The waiting thread has not looked yet, and what it was told is out of date by then.
         let good = broker.spawn("P", quiet(PEER, &["endless", "P"])).unwrap();
         let error = other.wait_ready(Duration::from_millis(20)).unwrap_err();
         assert!(!error.message().contains("exit status"), "{error}");
@@ -78,7 +77,7 @@ fn a_program_that_was_started_again_is_waited_for() {
         good.kill().unwrap();
         good.wait(PATIENCE).unwrap();
         await_that("the gate is gone", || !add.has_function());
-        // One that was a plugin may be started again; until then, its end is told.
+        // A program that was a plugin may be started again. Until then, its end is reported.
         let time = Duration::from_millis(50);
         let begun = Instant::now();
         let error = add.wait_ready(time).unwrap_err();
@@ -87,7 +86,7 @@ fn a_program_that_was_started_again_is_waited_for() {
     }
 }
 
-/// A wait for any other gate must not end for the same reason.
+/// A wait for another gate does not end for that reason.
 #[test]
 fn others_are_waited_for_while_there_is_anybody() {
     let (broker, host) = host();
@@ -110,7 +109,7 @@ fn others_are_waited_for_while_there_is_anybody() {
     );
 }
 
-/// The last program of a host has ended: nobody is left, whatever the gate is called.
+/// When the last program of a host has ended, no wait can succeed, for any gate.
 #[test]
 fn nobody_is_waited_for_where_nobody_is_left() {
     let (broker, host) = host();
@@ -122,7 +121,7 @@ fn nobody_is_waited_for_where_nobody_is_left() {
     assert!(error.message().contains("exit status: 1"), "{error}");
 }
 
-/// A program that was started did not show anywhere until it said hello.
+/// A program that was started is listed, also before its hello.
 #[test]
 fn the_listing_shows_what_was_started() {
     let mut bus = Bus::without_broker(programs!());
@@ -149,7 +148,7 @@ fn the_listing_shows_what_was_started() {
     bus.kill_broker();
 }
 
-/// A plugin under another name than its host's: the host's wait for it is over, too.
+/// If a plugin is refused because its name is not the one that the host chose, the host's wait for it ends.
 #[test]
 fn a_refusal_ends_the_wait() {
     let (broker, host) = host();

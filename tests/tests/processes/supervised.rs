@@ -1,4 +1,4 @@
-//! Programs that are started again whenever they end.
+//! Programs that are started again when they end.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::{PEER, host, quiet, shell};
 
-/// Restarts that a test need not wait for.
+/// A restart policy with short delays, for tests.
 fn quick() -> Restart {
     Restart::default().backoff([Duration::from_millis(50)])
 }
@@ -21,7 +21,7 @@ fn listed(broker: &Broker, name: &str) -> Option<PluginEntry> {
     plugins.into_iter().find(|plugin| plugin.name == name)
 }
 
-/// Waits until the program stands so, and finds it listed so.
+/// Waits until the program is in a state, and is listed in it.
 #[track_caller]
 fn await_state(broker: &Broker, supervised: &Supervised, state: State, shown: PluginState) {
     assert!(
@@ -33,7 +33,7 @@ fn await_state(broker: &Broker, supervised: &Supervised, state: State, shown: Pl
     assert_eq!(listed.state, shown, "{listed:?}");
 }
 
-/// A host had to watch its plugins and to start them again by itself.
+/// A supervised plugin that is killed is started again without the host's help.
 #[test]
 fn a_plugin_that_is_killed_is_there_again() {
     let (broker, host) = host();
@@ -65,7 +65,7 @@ fn a_plugin_that_is_killed_is_there_again() {
     assert_eq!(listed(&broker, "P"), None);
 }
 
-/// A program that cannot run would be started as fast as the kernel can.
+/// A program that ends early is started again only after a delay.
 #[test]
 fn a_program_that_ends_early_is_waited_with() {
     let (broker, _host) = host();
@@ -87,7 +87,7 @@ fn a_program_that_ends_early_is_waited_with() {
     assert!(lines <= supervised.restarts() + 1, "{lines} starts");
 }
 
-/// A handle that outlives its broker waited for a program that nobody starts any more.
+/// When the broker ends, a handle that outlives it does not wait for a program that nobody starts any more.
 #[test]
 fn supervision_ends_with_the_broker() {
     let (broker, host) = host();
@@ -112,7 +112,7 @@ fn a_first_start_that_fails_is_told() {
     );
 }
 
-/// A plugin that crashes at once was started again for ever.
+/// A plugin that crashes too often is not started again until somebody asks for it.
 #[test]
 fn a_program_that_crashes_too_often_stays_away_until_it_is_started() {
     let (broker, _host) = host();
@@ -149,7 +149,7 @@ fn the_listing_says_when_a_program_is_started_again() {
     assert_eq!(plugin.last_exit.as_deref(), Some("signal 9"));
     let next = plugin.next_try_ms.unwrap();
     assert!((500_000..=600_000).contains(&next), "{next} ms");
-    // That wait is over with a start.
+    // Starting it ends that wait.
     supervised.start().unwrap();
     await_that("it was started again", || supervised.restarts() == 1);
 }
@@ -173,7 +173,7 @@ fn a_program_is_stopped_started_and_restarted_as_somebody_asks() {
     await_state(&broker, &supervised, State::Ready, PluginState::Ready);
 }
 
-/// A program that ignores SIGTERM could never be stopped.
+/// A program that ignores SIGTERM is killed after a grace period.
 #[test]
 fn who_ignores_the_request_to_end_is_killed_after_the_grace() {
     let (broker, _host) = host();
@@ -193,7 +193,7 @@ fn who_ignores_the_request_to_end_is_killed_after_the_grace() {
     assert_eq!(supervised.status().last_exit, Some(Exit::Signal(9)));
 }
 
-/// A program that never says hello was there for ever, and served nobody.
+/// A program that never says hello counts as not started, and is started again.
 #[test]
 fn a_program_that_is_not_ready_in_time_is_started_again() {
     let (broker, _host) = host();
@@ -216,7 +216,7 @@ fn an_end_in_order_is_a_stop_where_only_failures_count() {
     assert_eq!(supervised.status().last_exit, Some(Exit::Code(0)));
 }
 
-/// A thread that has a handle of a broker kept it running, or waited for it for ever.
+/// A thread that has a handle of a broker neither keeps the broker running nor waits for it for ever.
 #[test]
 fn a_handle_does_not_keep_its_broker_running() {
     let (broker, host) = host();
@@ -242,7 +242,7 @@ fn a_handle_does_not_keep_its_broker_running() {
     await_that("nobody supervises it", || supervised.start().is_err());
 }
 
-/// A caller that had waited for the program was told by the next question that it was still starting.
+/// After a wait for a program has succeeded, the next question says that it is ready, and not that it still starts.
 #[test]
 fn a_program_that_was_waited_for_is_ready() {
     let (broker, _host) = host();

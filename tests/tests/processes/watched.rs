@@ -1,4 +1,4 @@
-//! Supervised programs that hang, and those that only look like it.
+//! Supervised programs that hang, and programs that only seem to.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 
 use super::{host, provider};
 
-/// A program that is looked at often.
+/// A supervised program that the broker asks often for its pulse.
 fn watched() -> (Broker, Plugin, Supervised) {
     let (broker, host) = host();
     let restart = Restart::default()
@@ -33,10 +33,10 @@ fn hang(host: &Plugin, timeout: Duration) -> Subscriber<(u64,), ()> {
     hang.with_timeout(timeout)
 }
 
-/// A program hangs that has not answered for two seconds: none that runs is so slow, on whatever machine.
+/// A program hangs if it has not answered for two seconds. No running program is that slow, on any machine.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 const HUNG_AFTER: u32 = 10;
-/// Twice as long as it takes to find that a program hangs.
+/// Twice as long as it takes to notice that a program hangs.
 const LONG: Duration = Duration::from_secs(5);
 
 fn assert_left_alone(supervised: &Supervised) {
@@ -44,7 +44,7 @@ fn assert_left_alone(supervised: &Supervised) {
     assert_eq!((status.restarts, status.last_fault), (0, None));
 }
 
-/// Callers of a handler that never returned were told so by their deadlines for ever.
+/// A program whose handler hangs while calls wait for it is started again.
 #[test]
 fn a_program_whose_handler_hangs_is_started_again_while_calls_wait() {
     let (_broker, host, supervised) = watched();
@@ -61,7 +61,7 @@ fn a_program_whose_handler_hangs_is_started_again_while_calls_wait() {
     assert_eq!(status.last_fault.unwrap().code, "HUNG");
 }
 
-/// A handler that takes long was killed while its caller waited for it.
+/// A handler that takes long is left alone while its caller still waits for it.
 #[test]
 fn a_long_handler_within_its_deadline_is_left_alone() {
     let (_broker, host, supervised) = watched();
@@ -93,7 +93,7 @@ fn an_idle_program_is_left_alone() {
     assert_eq!((pulse.is_waiting, pulse.busy_for), (false, 0));
 }
 
-/// A process that was stopped was there, and answered nobody.
+/// A process that was stopped, and so answers nobody, is started again.
 #[test]
 fn a_program_that_is_stopped_is_started_again() {
     let (_broker, host, supervised) = watched();
@@ -105,7 +105,7 @@ fn a_program_that_is_stopped_is_started_again() {
     add.wait_ready(PATIENCE).unwrap();
 }
 
-/// A program in a debugger was killed while somebody looked at it.
+/// A program in a debugger is not asked for its pulse, and so not killed.
 #[test]
 fn a_program_that_is_debugged_is_not_asked() {
     let (broker, _host) = host();

@@ -1,4 +1,4 @@
-//! Plugins whose broker is killed and started again: calls that go on, and what is told.
+//! Plugins whose broker is killed and started again: calls go on, and the plugins are told.
 
 use std::time::Duration;
 
@@ -7,10 +7,11 @@ use callgate_tests::restart::{Standing, Told};
 use callgate_tests::shorthand::{await_that, code, open, pattern};
 use callgate_tests::{Bus, programs};
 
-/// Long enough for whatever a plugin does when its broker has just ended.
+/// Long enough for everything that a plugin does when its broker has just ended.
 const A_WHILE: Duration = Duration::from_millis(150);
 
-/// Whoever was on the bus had to connect anew, by hand, before anything new could be opened.
+/// Plugins come to the next broker by themselves, no call fails, and new gates can be opened without connecting
+/// again.
 #[test]
 fn plugins_are_on_the_next_broker_s_bus_and_no_call_fails() {
     let mut bus = Bus::start(programs!());
@@ -54,7 +55,7 @@ fn plugins_are_on_the_next_broker_s_bus_and_no_call_fails() {
     assert_ne!(caller.id(), id, "it is another one to the new broker");
     calls.iter().for_each(Standing::expect_progress);
     echoes.expect_progress();
-    // Who is new finds them all.
+    // A plugin that is new finds all of them.
     let late = bus.plugin("Late");
     for gate in ["P.Add", "Own.Add", "Direct.Add"] {
         let add = open::<(u64, u64), u64>(&late, gate);
@@ -66,7 +67,8 @@ fn plugins_are_on_the_next_broker_s_bus_and_no_call_fails() {
     told.iter().for_each(Told::nothing_more);
 }
 
-/// A plugin came back with gates that it had withdrawn meanwhile, or as a subscriber of what it had closed.
+/// A gate that was withdrawn, or a subscriber that was closed, while there was no broker does not exist at the next
+/// one.
 #[test]
 fn what_is_let_go_without_a_broker_is_not_told_to_the_next_one() {
     let mut bus = Bus::start(programs!());
@@ -82,7 +84,7 @@ fn what_is_let_go_without_a_broker_is_not_told_to_the_next_one() {
         told.lost();
     }
     drop(dropped);
-    // Its provider says so, and nobody knows another one.
+    // Its provider says so, and no broker knows another one.
     assert_eq!(code(left.invoke(())), Code::BrokerGone);
     drop(closed);
     assert_eq!(kept_gate.invoke(()).unwrap(), 1);
@@ -106,7 +108,7 @@ fn what_is_let_go_without_a_broker_is_not_told_to_the_next_one() {
     assert_eq!(code(kept_gate.invoke(())), Code::NotReady);
 }
 
-/// A gate that nobody had provided was not asked for again, and was never ready.
+/// A wait for a gate that nobody provides yet goes on at the next broker, and ends when the gate is provided there.
 #[test]
 fn who_waits_for_a_gate_that_nobody_provides_is_told_by_the_next_broker() {
     let mut bus = Bus::start(programs!());
@@ -126,7 +128,7 @@ fn who_waits_for_a_gate_that_nobody_provides_is_told_by_the_next_broker() {
     assert_eq!(event.owner.as_deref(), Some("Late"));
 }
 
-/// Calls that no thread waits for: their answers came over a link of which nobody heard any more.
+/// Sent calls, for which no thread waits, are answered whatever happens to the broker: their link is still watched.
 #[test]
 fn calls_that_were_sent_are_answered_whatever_the_broker_does() {
     let mut bus = Bus::start(programs!());
@@ -174,7 +176,7 @@ fn calls_that_were_sent_are_answered_whatever_the_broker_does() {
     answering.join().unwrap();
 }
 
-/// Who had come back before others did found their gates absent, although their older handles worked.
+/// A plugin that comes back before its peers waits for gates that it opens then, and does not find them absent.
 #[test]
 fn what_is_opened_right_after_the_return_waits_for_its_provider() {
     let mut bus = Bus::start(programs!());

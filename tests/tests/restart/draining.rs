@@ -1,4 +1,4 @@
-//! Provider and caller that come to the next bus at different times, sooner or later than old links are closed.
+//! Provider and caller come to the next bus at different times, before or after old links are closed.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use callgate_tests::pumped::Pumped;
 use callgate_tests::restart::{Standing, Told, events};
 use callgate_tests::shorthand::{await_that, code, open};
 
-/// When old links are closed, and a while.
+/// Longer than old links are used.
 const DRAINED: Duration = Duration::from_millis(5_600);
 /// Long enough for a call that has to wait for nobody.
 const A_WHILE: Duration = Duration::from_millis(300);
@@ -20,7 +20,7 @@ fn broker() -> Broker {
     broker.expect("a broker")
 }
 
-/// A plugin that is served by threads of its own kind, and called through shared memory.
+/// A plugin with this dispatch, which is called through shared memory.
 fn join(broker: &Broker, name: &str, dispatch: Dispatch) -> Pumped {
     let builder = Plugin::builder(name).descriptor(broker.connect().expect("a connection"));
     let builder = builder.direct_calls(false).dispatch(dispatch);
@@ -29,7 +29,8 @@ fn join(broker: &Broker, name: &str, dispatch: Dispatch) -> Pumped {
 
 const MODES: [Dispatch; 3] = [Dispatch::Thread, Dispatch::Pool(2), Dispatch::Pump];
 
-/// A caller that waited for ever for a provider which had not come, or never saw it again when it had.
+/// A provider that comes later than old links are used is absent until then. Callers do not wait for ever, and find
+/// it when it comes.
 #[test]
 fn a_provider_that_comes_too_late_is_absent_until_it_comes() {
     let (old, new) = (broker(), broker());
@@ -66,7 +67,8 @@ fn a_provider_that_comes_too_late_is_absent_until_it_comes() {
     }
 }
 
-/// Calls that found the link closed by a provider which had gone on failed, though they had certainly not run.
+/// If a provider has closed the link, calls that certainly did not run wait for the caller's next link, and do not
+/// fail.
 #[test]
 fn a_caller_that_comes_late_makes_its_calls_when_it_is_there() {
     let (old, new) = (broker(), broker());
@@ -81,7 +83,7 @@ fn a_caller_that_comes_late_makes_its_calls_when_it_is_there() {
     let told = Told::by(&caller);
     drop(old);
     told.lost();
-    // More of them than one, so that some are under way whenever the links are closed.
+    // More than one, so that some calls are under way whenever the links are closed.
     let calls: Vec<_> = (0..3)
         .flat_map(|_| gates.clone())
         .map(|add| {
@@ -96,7 +98,7 @@ fn a_caller_that_comes_late_makes_its_calls_when_it_is_there() {
     }
     calls.iter().for_each(Standing::expect_progress);
     thread::sleep(DRAINED);
-    // Nobody is served any more, and nobody is told that anything failed.
+    // By now no caller is served, and none has been told of a failure.
     let before: Vec<_> = calls.iter().map(Standing::answered).collect();
     let short = gates[0].with_timeout(A_WHILE);
     let begun = Instant::now();
@@ -113,7 +115,8 @@ fn a_caller_that_comes_late_makes_its_calls_when_it_is_there() {
     }
 }
 
-/// A handler that ran for longer than old links are used was not waited for, or kept others from being called.
+/// A handler that runs longer than old links are used is still answered when plugins close, and keeps no other plugin
+/// from being called.
 #[test]
 fn plugins_that_close_while_old_links_drain_answer_what_they_run() {
     let (old, new) = (broker(), broker());

@@ -1,4 +1,4 @@
-//! Plugins that are dropped by what becomes of their brokers, on whichever thread that is, and calls that are made there.
+//! Plugins that are dropped by events of their brokers, on various threads, and calls that are made there.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -10,10 +10,10 @@ use callgate_tests::restart::Told;
 use callgate_tests::shorthand::{code, open};
 use callgate_tests::{Bus, PATIENCE, programs};
 
-/// Longer than old links are used, and by enough that they have gone.
+/// Longer than old links are used, by enough for them to be gone.
 const DRAINED: Duration = Duration::from_secs(8);
 
-/// A plugin that is dropped together with something else.
+/// A plugin that is dropped together with another value.
 struct Owned {
     plugin: Mutex<Option<Plugin>>,
     dropped: Sender<Option<String>>,
@@ -25,7 +25,7 @@ impl Drop for Owned {
         if plugin.is_some() {
             drop(plugin);
             let here = thread::current().name().map(str::to_owned);
-            // The test may have ended.
+            // The receiving test may have ended.
             let _ = self.dropped.send(here);
         }
     }
@@ -37,8 +37,8 @@ fn owned() -> (Arc<Owned>, Receiver<Option<String>>) {
     (Arc::new(Owned { plugin, dropped }), drops)
 }
 
-/// The thread that lets old links go dropped what was the last of a handler, which had the plugin whose links they
-/// were, and waited for itself.
+/// The thread that closes old links may drop the last reference to a handler, which has captured the plugin of those
+/// links. It does not wait for itself.
 #[test]
 fn a_plugin_is_dropped_by_what_it_lets_go_itself() {
     let mut bus = Bus::start(programs!());
@@ -65,7 +65,7 @@ fn a_plugin_is_dropped_by_what_it_lets_go_itself() {
     assert_eq!(code(gate.invoke(())), Code::Closed);
 }
 
-/// Whoever is told what becomes of the broker drops the plugin, goes on, or calls.
+/// The function that is told about the broker may drop the plugin, keep it, or make calls.
 #[test]
 fn who_is_told_drops_the_plugin() {
     let mut bus = Bus::start(programs!());
@@ -90,13 +90,13 @@ fn who_is_told_drops_the_plugin() {
     }
 }
 
-/// A plugin that was dropped by its group's control thread waited there for whoever is told, who was waiting for that
-/// thread to hear another plugin of the group.
+/// A group's control thread may drop a plugin while the function that is told about brokers connects another plugin
+/// of the group. Neither waits for the other.
 #[test]
 fn who_is_told_connects_while_the_control_thread_drops_the_plugin() {
     let mut bus = Bus::start(programs!());
     let group = Group::new().unwrap();
-    // It does not pump, so that nobody but its caller has a handler of it.
+    // It does not pump, so only its caller's thread holds one of its handlers.
     let provider = bus.builder("Provider").dispatch(Dispatch::Pump);
     let provider = provider.direct_calls(true).connect().unwrap();
     let [caller, plugin] =
@@ -124,11 +124,11 @@ fn who_is_told_connects_while_the_control_thread_drops_the_plugin() {
     bus.restart_broker();
     told.lost();
     told.back();
-    // The new link is used by now.
+    // By now the new link is used.
     thread::sleep(DRAINED);
     *held.plugin.lock().unwrap() = Some(plugin);
     drop(held);
-    // By this thread where the caller has not got the new link yet.
+    // By this thread, if the caller does not have the new link yet.
     let goes_on = thread::spawn(move || {
         thread::sleep(Duration::from_millis(300));
         go_on.send(()).unwrap();
@@ -139,7 +139,7 @@ fn who_is_told_connects_while_the_control_thread_drops_the_plugin() {
     assert!(connects.recv_timeout(PATIENCE).expect("it connects"));
 }
 
-/// Of a group that comes back, one is dropped inside a handler of another one, again and again.
+/// While a group comes back, a handler of one plugin drops another plugin of the group, again and again.
 #[test]
 fn plugins_of_a_group_are_dropped_in_handlers_while_it_comes_back() {
     let mut bus = Bus::start(programs!());
@@ -170,7 +170,8 @@ fn plugins_of_a_group_are_dropped_in_handlers_while_it_comes_back() {
     drop(group);
 }
 
-/// A pump whose program does not pump for longer than old links are used: its call moves to the new link, and runs once.
+/// A pump whose program does not pump for longer than old links are used: its waiting call moves to the new link, and
+/// runs once.
 #[test]
 fn a_call_of_a_pump_that_does_not_pump_moves_and_runs_once() {
     let mut bus = Bus::start(programs!());

@@ -1,4 +1,4 @@
-//! A host that replaces the broker inside it, and tells its plugins.
+//! A host that replaces the broker inside it, and tells its plugins to rejoin.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn join(broker: &Broker, name: &str, direct: bool) -> Plugin {
     builder.direct_calls(direct).connect().expect("the bus")
 }
 
-/// Plugins of a host had to be made anew with all that they provided and had open.
+/// Plugins of a host keep everything that they provide and have open when they rejoin.
 #[test]
 fn plugins_go_over_to_the_next_broker_of_their_host() {
     let mut old = broker();
@@ -42,7 +42,7 @@ fn plugins_go_over_to_the_next_broker_of_their_host() {
             add.invoke((n, 1)).map(|sum| assert_eq!(sum, n + 1))
         })
     });
-    // The old one goes first, or the new one is there before.
+    // The old broker ends first, or the new one is started before.
     for is_first in [true, false, true] {
         let new = match is_first {
             true => {
@@ -81,7 +81,7 @@ fn plugins_go_over_to_the_next_broker_of_their_host() {
     }
 }
 
-/// A plugin whose new broker did not take it in was left without the old one, too.
+/// A plugin that its new broker refuses stays with the old one.
 #[test]
 fn a_plugin_that_is_not_taken_in_stays_where_it_is() {
     let old = broker();
@@ -89,7 +89,7 @@ fn a_plugin_that_is_not_taken_in_stays_where_it_is() {
     a.provide("A.Gate", || 1_u8).unwrap().keep();
     let gate = open::<(), u8>(&b, "A.Gate");
     let told = [&a, &b].map(Told::by);
-    // The name is taken, by itself.
+    // The plugin's own membership has the name.
     assert_eq!(code(a.rejoin(old.connect().unwrap())), Code::NameTaken);
     let strict = Broker::builder().without_socket().strict(true);
     let strict = strict.plugin("B", Policy::new().call("*")).start().unwrap();
@@ -105,7 +105,7 @@ fn a_plugin_that_is_not_taken_in_stays_where_it_is() {
     assert!(a.wait_closed_for(Duration::ZERO).is_none());
 }
 
-/// Each of two plugins is on another bus for a while: what they say to each other goes over the link that they had.
+/// While two plugins are on different buses, their calls use the link that they already have.
 #[test]
 fn between_two_buses_old_links_go_on() {
     let (old, new) = (broker(), broker());

@@ -1,4 +1,4 @@
-//! Calls that their callers have given up, and that are not answered.
+//! Calls that their callers have given up before they were answered.
 
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
@@ -18,7 +18,7 @@ fn drains(looker: &Plugin, name: &str) -> bool {
     found.is_none_or(|plugin| plugin["draining"] == true)
 }
 
-/// A call that nobody waited for any more kept its caller's old links for as long as its handler ran.
+/// A call that was given up does not keep its caller's old links in use while its handler runs.
 #[test]
 fn a_call_that_was_given_up_keeps_no_old_link_of_its_caller() {
     let mut bus = Bus::start(programs!());
@@ -43,7 +43,7 @@ fn a_call_that_was_given_up_keeps_no_old_link_of_its_caller() {
     await_that("the caller has no old links any more", || {
         !drains(&looker, "Caller")
     });
-    // Its handler was taken, and is answered.
+    // The provider has taken the call, and still has to answer it.
     assert!(drains(&looker, "Provider"));
     drop(go_on);
     await_that("the provider has answered", || !drains(&looker, "Provider"));

@@ -1,5 +1,5 @@
-//! What listens at the socket is not the next broker, or does not answer: another user's process, another version, one
-//! that stands still.
+//! The process that listens at the socket is not the next broker, or does not answer: it belongs to another user,
+//! speaks another version, or stands still.
 
 use std::fs::Permissions;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -21,7 +21,7 @@ use nix::sys::socket::{
 
 const SOON: Duration = Duration::from_secs(2);
 
-/// A socket at the place of the bus's, on which nobody listens yet.
+/// A socket at the bus's path, on which nobody listens yet.
 fn socket_at(bus: &Bus) -> OwnedFd {
     std::fs::remove_file(bus.socket()).expect("a killed broker has left it");
     let flags = SockFlag::SOCK_CLOEXEC;
@@ -31,9 +31,9 @@ fn socket_at(bus: &Bus) -> OwnedFd {
     socket
 }
 
-/// A process of another user that listens there.
+/// A process of another user that listens on it.
 fn listener_of_another_user(bus: &Bus) -> Process {
-    // A copy, because nobody else may enter the directory that the tests were built in.
+    // The test uses a copy of the program, because another user may not enter the directory of the build.
     let folder = tempfile::tempdir().expect("a directory");
     let everybody = Permissions::from_mode(0o755);
     std::fs::set_permissions(folder.path(), everybody).expect("it is ours");
@@ -47,7 +47,7 @@ fn listener_of_another_user(bus: &Bus) -> Process {
     listener
 }
 
-/// A process of another user that listened in the broker's place was told everything that a plugin had.
+/// A plugin sends nothing to a socket on which another user's process listens, and reports it.
 #[test]
 fn a_socket_of_another_user_is_not_used_and_said() {
     if !nix::unistd::geteuid().is_root() {
@@ -78,7 +78,7 @@ fn a_socket_of_another_user_is_not_used_and_said() {
     calls.finish();
 }
 
-/// A plugin that an upgraded broker does not understand tried on for ever, or its links were gone.
+/// A plugin that meets a broker of another version gives up for good, and its links go on.
 #[test]
 fn a_broker_of_another_version_ends_it_for_good_and_links_go_on() {
     let mut bus = Bus::start(programs!());
@@ -95,7 +95,7 @@ fn a_broker_of_another_version_ends_it_for_good_and_links_go_on() {
     told.lost();
     let listener = socket_at(&bus);
     listen(&listener, Backlog::new(16).unwrap()).unwrap();
-    // A plugin connects once; there are three.
+    // Each plugin connects once, and there are three.
     for _ in 0..3 {
         let accepted = accept(listener.as_raw_fd()).unwrap();
         let mut hello = vec![0; MAX_RECORD];
@@ -125,7 +125,7 @@ fn a_broker_of_another_version_ends_it_for_good_and_links_go_on() {
             assert_eq!(add.invoke((n, 1)).unwrap(), n + 1);
         }
     }
-    // Also when a broker comes that would take them in.
+    // They do not try again when a suitable broker comes.
     drop(listener);
     std::fs::remove_file(bus.socket()).unwrap();
     bus.start_broker();
@@ -135,7 +135,7 @@ fn a_broker_of_another_version_ends_it_for_good_and_links_go_on() {
     assert_eq!(code(caller.list()), Code::VersionMismatch);
 }
 
-/// A broker that stood still for a while was taken for one that had ended.
+/// A broker that stands still is waited for, and does not count as ended.
 #[test]
 fn a_broker_that_stands_still_is_waited_for() {
     let is_long = callgate_tests::restart::restarts() > 6;

@@ -1,4 +1,4 @@
-//! Large payloads, for which the broker makes memory: loans that are open, and calls that need more.
+//! Large payloads, for which the broker provides memory: open loans, and calls that need more memory.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use callgate_tests::{Bus, PATIENCE, programs};
 const WITHOUT: Duration = Duration::from_millis(300);
 const MIB: usize = 1 << 20;
 
-/// What a handler of raw bytes says of them: how many, and the first.
+/// What a handler of raw bytes returns: how many there were, and the first one.
 fn look(payload: &Payload<'_>) -> (u64, u8) {
     let mut bytes = vec![0; payload.len()];
     payload.copy_to(&mut bytes);
     (bytes.len() as u64, bytes[0])
 }
 
-/// Memory that was lent was gone with its broker, and what had been written into it.
+/// Memory that is on loan when the broker ends stays, with what was written into it.
 #[test]
 fn open_loans_stay() {
     let mut bus = Bus::start(programs!());
@@ -53,7 +53,7 @@ fn open_loans_stay() {
     drop(gate.loan(2 * MIB).unwrap());
 }
 
-/// A call whose payload had no room in memory that was there failed, though a broker was on its way.
+/// A call whose payload needs more memory waits for the next broker, and does not fail.
 #[test]
 fn calls_that_need_more_memory_wait_for_the_next_broker() {
     let mut bus = Bus::start(programs!());
@@ -77,7 +77,7 @@ fn calls_that_need_more_memory_wait_for_the_next_broker() {
         assert!(!sent.is_finished());
         bus.start_broker();
         assert!(sent.join().unwrap().unwrap() == request);
-        // That call has run, and is not to run twice.
+        // That call has run, and must not run twice.
         let error = asked.join().unwrap().unwrap_err();
         assert_eq!(error.code(), Code::BrokerGone);
         assert!(error.may_have_run(), "{error}");
@@ -87,7 +87,7 @@ fn calls_that_need_more_memory_wait_for_the_next_broker() {
     assert_eq!(zeros.invoke((2 * MIB as u32,)).unwrap(), vec![0; 2 * MIB]);
 }
 
-/// Memory of the old broker was asked of the new one, or was not there.
+/// Large calls go on over a restart: the memory of an old link is used with that link only.
 #[test]
 fn large_calls_go_on_over_a_restart() {
     let mut bus = Bus::start(programs!());
@@ -101,7 +101,8 @@ fn large_calls_go_on_over_a_restart() {
         assert!(echoed == bytes, "call {n}");
         Ok(())
     });
-    // By then there is memory for all lengths, also for the answers: one that lacks it when the broker has ended fails.
+    // By now there is memory for all lengths, including answers. An answer without memory would fail when the broker
+    // ends.
     await_that("all lengths were called", || calls.answered() > 25);
     bus.restart_broker();
     told.lost();

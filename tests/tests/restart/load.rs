@@ -1,6 +1,7 @@
-//! Twenty plugins that call each other at full rate, whose broker is killed and started again and again.
+//! Twenty plugins that call each other at full rate, while their broker is killed and started again and again.
 //!
-//! Six times by default; `CALLGATE_RESTARTS=50` for the long run, in which everything has to be back within two seconds.
+//! Six times by default; `CALLGATE_RESTARTS=50` for the long run, in which everything must be back within two
+//! seconds.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,14 +15,14 @@ use callgate_tests::restart::{Held, restarts};
 use callgate_tests::shorthand::await_that;
 use callgate_tests::{Bus, PATIENCE, Process, programs};
 
-/// The plugins of each process, by how their handlers run.
+/// The plugins of each process, by the dispatch of each.
 const PROCESSES: [(&str, &[&str]); 4] = [
     ("West", &["thread", "pool", "pump", "group", "group"]),
     ("East", &["thread", "thread", "pool", "direct", "direct"]),
     ("North", &["pump", "pump", "group", "group", "group"]),
     ("South", &["direct", "direct", "direct", "pool", "thread"]),
 ];
-/// How long it may take until everything is back: the promise, and on a machine that does much else.
+/// How long it may take until everything is back: the promise, and the limit on a busy machine.
 const BACK: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
 
 struct Load {
@@ -31,7 +32,7 @@ struct Load {
 }
 
 impl Load {
-    /// All plugins are there, and each has called all others.
+    /// Starts all plugins, and waits until each has called all others.
     fn start() -> Load {
         let bus = Bus::start_open(programs!());
         let start = |(name, modes): &(&str, &[&str])| bus.peer("worker", name, modes);
@@ -62,7 +63,7 @@ impl Load {
         self.processes.iter_mut().map(ask).collect()
     }
 
-    /// All processes are answered two hundred times more.
+    /// Waits for two hundred more answers to each process.
     fn expect_progress(&mut self) {
         let before = self.totals("counts");
         await_that("all go on", || {
@@ -74,7 +75,7 @@ impl Load {
 
     fn held(&self) -> Vec<Held> {
         let pids = self.processes.iter().map(Process::id);
-        // All at once: it takes a while.
+        // All at once, because each takes a while.
         let looks: Vec<_> = pids
             .map(|pid| thread::spawn(move || Held::at_rest(pid)))
             .collect();
@@ -99,12 +100,12 @@ impl Load {
         })
     }
 
-    /// Kills the broker, starts it again, and looks until everything is of use again: after how long, from when the
-    /// broker was there on.
+    /// Kills the broker, starts it again, and waits until everything works again. Returns how long that took from the
+    /// moment when the broker was ready.
     fn round(&mut self, round: u64) -> Duration {
         self.bus.restart_broker();
         let (there, nanos) = (Instant::now(), clock::now());
-        // Who is new provides a gate to all, and calls all of theirs.
+        // A new plugin provides a gate to all, and calls all their gates.
         let new = self.bus.plugin("New");
         let _gate = new.provide(ROUND, move || round).expect("providing");
         self.call_all(&new);
@@ -125,8 +126,8 @@ impl Load {
     }
 }
 
-/// A broker could be started again, but not under load: calls failed, gates were away for long, or something was left
-/// of every broker that there had been.
+/// When a broker is killed under load, no call fails, all gates are back soon, and nothing stays behind of any
+/// earlier broker.
 #[test]
 fn under_load_no_call_fails_and_everything_is_back_soon() {
     let mut random = Random::new("restarts");
@@ -138,7 +139,7 @@ fn under_load_no_call_fails_and_everything_is_back_soon() {
     for round in 1..=u64::from(restarts()) {
         load.expect_progress();
         times.push(load.round(round));
-        // Some brokers end while the links of the one before drain, others later.
+        // Some brokers end while the links of the one before still drain, others later.
         thread::sleep(Duration::from_millis(match random.below(4) {
             0 if is_long => 6_000,
             1 => 0,

@@ -1,5 +1,5 @@
-//! A broker that is killed, stopped or replaced, and its plugins, which see nothing of it but that what is new waits
-//! for a short time (docs/decisions/0021).
+//! A broker that is killed, stopped or replaced. Its plugins only notice that operations which need a broker wait for
+//! a short time (docs/decisions/0021).
 #![forbid(unsafe_code)]
 
 mod basics;

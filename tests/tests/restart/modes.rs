@@ -1,4 +1,4 @@
-//! Plugins whose handlers run in every way, over a restart and the five seconds in which old links drain.
+//! Plugins with every dispatch, over a restart and the five seconds in which old links drain.
 
 use std::thread;
 use std::time::Duration;
@@ -12,8 +12,8 @@ const MODES: [&str; 6] = ["thread", "pool", "pump", "group", "group", "direct"];
 /// Longer than old links are used.
 const LONG: u64 = 5_600;
 
-/// Calls that were under way when old links were closed, handlers that took longer than those were used, and what
-/// was left of the old links.
+/// In every mode, calls that are under way when old links are closed, and handlers that run longer, are answered.
+/// Nothing stays behind of the old links.
 #[test]
 fn in_every_mode_calls_go_on_and_nothing_is_left_of_old_links() {
     let mut bus = Bus::start(programs!());
@@ -29,11 +29,11 @@ fn in_every_mode_calls_go_on_and_nothing_is_left_of_old_links() {
             })
         })
         .collect();
-    // Of a pool only one thread is held up by it.
+    // It delays only one thread of a pool.
     let sleep = open::<(u64,), ()>(&caller, "W-pool-1.Sleep");
     let call = format!("call {}", names.join(","));
     assert_eq!(worker.ask(&call), "calling");
-    // Now all of them are linked.
+    // By now all of them are linked.
     let totals = Totals::ask(&mut worker, "stop");
     assert_eq!((totals.failed, totals.without_room), (0, 0), "{totals:?}");
     let pid = worker.id();
@@ -58,7 +58,7 @@ fn in_every_mode_calls_go_on_and_nothing_is_left_of_old_links() {
     assert_eq!(totals.failed, 0, "{totals:?}");
     println!("{totals:?}");
     before.expect_again("the worker", pid);
-    // Over the links that are left.
+    // Over the remaining links.
     for name in &names {
         let add = open::<(u64, u64), u64>(&caller, &format!("{name}.Add"));
         assert_eq!(add.with_timeout(PATIENCE).invoke((1, 2)).unwrap(), 3);

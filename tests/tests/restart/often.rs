@@ -1,4 +1,4 @@
-//! Brokers that end before what the last one left has drained, and plugins that end meanwhile.
+//! Brokers that end before the links of the last one have drained, and plugins that end meanwhile.
 
 use std::thread;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use callgate_tests::{Bus, proc, programs};
 
 /// How long a broker lives.
 const LIFE: Duration = Duration::from_millis(300);
-/// How many there are.
+/// How many brokers there are.
 const BROKERS: u32 = 20;
 
-/// Links of the broker before last were used, or what was left of them grew with every broker.
+/// Restarts that follow faster than links drain: no call fails, and what is kept does not grow with every broker.
 #[test]
 fn restarts_that_are_faster_than_draining_fail_no_call_and_leave_nothing() {
     let mut bus = Bus::start(programs!());
@@ -50,11 +50,11 @@ fn restarts_that_are_faster_than_draining_fail_no_call_and_leave_nothing() {
         println!("{made} calls, the longest {longest:?}");
     }
     before.expect_again("the provider", provider.id());
-    // And all that is left of it is one broker's.
+    // What is left of it belongs to one broker only.
     assert_eq!(caller.list().unwrap()["broker"]["generation"], BROKERS + 1);
 }
 
-/// A caller that had died while there was no broker was kept for ever by those who had links with it.
+/// A caller that dies while there is no broker leaves nothing behind in its peers.
 #[test]
 fn who_dies_without_a_broker_leaves_nothing() {
     let mut bus = Bus::start(programs!());
@@ -77,7 +77,7 @@ fn who_dies_without_a_broker_leaves_nothing() {
             maps => Err(format!("{before:?}, now {maps}")),
         }
     });
-    // Who comes and goes meanwhile is not let in, and those who come are.
+    // A plugin that tries to connect meanwhile fails, and those that connect later succeed.
     let none = bus.builder("New").connect().unwrap_err();
     assert_eq!(none.code(), callgate_client::Code::BrokerGone);
     let socket = bus.socket();

@@ -1,4 +1,4 @@
-//! Names and gates that two want at once, when their broker is started again.
+//! Names and gates that two plugins want at once when their broker is started again.
 
 use std::thread;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use callgate_tests::restart::{Standing, Told, events};
 use callgate_tests::shorthand::{await_that, open};
 use callgate_tests::{Bus, PATIENCE, programs};
 
-/// In how many rounds a plugin that looks for the broker all the while has to be the first once.
+/// In so many rounds, a plugin that tries to connect all the time must be first at least once.
 const ROUNDS: u32 = 20;
 
-/// Starts the broker again while somebody else connects under a name as soon as there is one, and provides a gate; who
-/// does so unless the other one was first.
+/// Starts the broker again while another plugin connects under a name as soon as it can, and provides a gate. Returns
+/// that plugin, unless the other one was first.
 fn rival(bus: &mut Bus, name: &str, gate: &str) -> Option<(Plugin, callgate_client::Provider)> {
     bus.kill_broker();
     let socket = bus.socket();
@@ -41,7 +41,7 @@ fn rival(bus: &mut Bus, name: &str, gate: &str) -> Option<(Plugin, callgate_clie
     }
 }
 
-/// A plugin is back; where its gate was lost it is told so, too, before or after.
+/// Expects that a plugin is back. If it lost its gate, it is told that too, before or after.
 #[track_caller]
 fn back(told: &Told, is_lost: bool) {
     let mut lost = None;
@@ -61,7 +61,7 @@ fn back(told: &Told, is_lost: bool) {
     assert_eq!(lost, expected);
 }
 
-/// A plugin whose name somebody else had by then gave up, or never said why it was not there.
+/// A plugin whose name is taken is told so, and comes back when the name is free.
 #[test]
 fn a_plugin_whose_name_is_taken_is_told_and_comes_back_when_it_is_free() {
     let mut bus = Bus::start(programs!());
@@ -84,7 +84,7 @@ fn a_plugin_whose_name_is_taken_is_told_and_comes_back_when_it_is_free() {
     let why = told.refused();
     assert_eq!(why.code(), Code::NameTaken);
     assert!(why.message().contains("`P`"), "{why}");
-    // Who waits for a broker is told what it waits for.
+    // A call that waits for a broker fails with the reason why there is none for its plugin.
     let error = absent.invoke(()).unwrap_err();
     assert_eq!(error.code(), Code::BrokerGone);
     assert!(error.message().contains(why.message()), "{error}");
@@ -101,7 +101,8 @@ fn a_plugin_whose_name_is_taken_is_told_and_comes_back_when_it_is_free() {
     assert_eq!(old.invoke(()).unwrap(), 1);
 }
 
-/// A gate that another plugin had provided first was served by both, to whoever had a link to the one or to the other.
+/// A gate that another plugin has provided first is lost to its old provider, and only one of them serves it. It
+/// comes back when it is free.
 #[test]
 fn a_gate_that_is_taken_is_lost_and_comes_back_when_it_is_free() {
     let mut bus = Bus::start(programs!());
@@ -151,7 +152,7 @@ fn a_gate_that_is_taken_is_lost_and_comes_back_when_it_is_free() {
     calls.finish();
 }
 
-/// A gate that was lost, and that its plugin does not want any more.
+/// A lost gate that its plugin drops does not come back.
 #[test]
 fn a_lost_gate_that_is_dropped_does_not_come_back() {
     let mut bus = Bus::start(programs!());

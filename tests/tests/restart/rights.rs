@@ -1,4 +1,4 @@
-//! A new broker with another policy: what it does not grant stops on old links, too.
+//! A new broker with another policy: what it does not grant ends on old links, too.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use callgate_tests::restart::{Standing, Told};
 use callgate_tests::shorthand::{await_that, code, open};
 use callgate_tests::{PATIENCE, Process, programs};
 
-/// In which a right has to be gone, on a machine that is busy; it is to be 100 ms.
+/// Within this time a right must be gone, on a busy machine. The aim is 100 ms.
 const SOON: Duration = Duration::from_secs(2);
 
-/// A bus whose broker is told another policy each time.
+/// A bus whose broker gets another policy each time.
 struct Bus {
     place: tempfile::TempDir,
     broker: Option<Process>,
@@ -70,7 +70,7 @@ fn only(capabilities: &[&str]) -> serde_json::Value {
     serde_json::json!({ "capabilities": capabilities })
 }
 
-/// A right that was taken away with the old broker was exercised over the old link.
+/// A right that the new broker does not grant cannot be used over an old link.
 #[test]
 fn what_the_new_broker_does_not_grant_is_refused_on_old_links_too() {
     let everybody = serde_json::json!({ "P": all(), "Caller": all(), "Other": all() });
@@ -110,7 +110,7 @@ fn what_the_new_broker_does_not_grant_is_refused_on_old_links_too() {
         calls.expect_progress();
         calls.finish();
     }
-    // And back again. Who waits is not told what an older broker has said.
+    // And back again. A waiting caller is not told what an older broker has said.
     bus.restart(true, &everybody);
     told.lost();
     add.wait_ready(PATIENCE).unwrap();
@@ -121,7 +121,7 @@ fn what_the_new_broker_does_not_grant_is_refused_on_old_links_too() {
     assert_eq!(others.invoke((1, 2)).unwrap(), 3);
 }
 
-/// A gate that its plugin may not provide any more was called over old links.
+/// A gate that its plugin may no longer provide is not called over old links.
 #[test]
 fn who_may_not_provide_any_more_is_not_called_over_old_links() {
     let everybody = serde_json::json!({ "P": all(), "Caller": all() });
@@ -149,7 +149,7 @@ fn who_may_not_provide_any_more_is_not_called_over_old_links() {
     }
 }
 
-/// A policy that was changed while old links drained did not hold for them.
+/// A policy that changes while old links drain holds for them, too.
 #[test]
 fn a_policy_that_changes_while_plugins_drain_holds_for_old_links() {
     let start = || Broker::builder().without_socket().start().unwrap();
@@ -165,7 +165,7 @@ fn a_policy_that_changes_while_plugins_drain_holds_for_old_links() {
     let gates = ["P.Gate", "P.Other"].map(|gate| open::<(), u8>(&caller, gate));
     let new = start();
     drop(old);
-    // The caller knows only the old bus: all that it sends goes over the old link.
+    // The caller knows only the old bus, so all its calls use the old link.
     provider.rejoin(new.connect().unwrap()).unwrap();
     for gate in &gates {
         assert_eq!(gate.invoke(()).unwrap(), 1);
@@ -173,7 +173,7 @@ fn a_policy_that_changes_while_plugins_drain_holds_for_old_links() {
     let only = Policy::new().call("P.Other").provide("*");
     let missing = new.set_policy("Caller", Some(only)).unwrap();
     assert_eq!(missing, [""; 0]);
-    // What was taken back does not run any more when that has returned.
+    // After this returns, no call runs whose right was taken back.
     let short = gates[0].with_timeout(Duration::from_millis(100));
     let code = code(short.invoke(()));
     assert!(
@@ -189,7 +189,7 @@ fn a_policy_that_changes_while_plugins_drain_holds_for_old_links() {
     assert_eq!(gates[1].invoke(()).unwrap(), 1);
 }
 
-/// A plugin that a strict bus does not know any more tried for ever to come back.
+/// A plugin that a strict bus no longer knows is refused for good, and does not try again for ever.
 #[test]
 fn who_is_not_let_in_any_more_is_told_so_for_good() {
     let both = serde_json::json!({ "P": all(), "Caller": all() });
@@ -209,7 +209,7 @@ fn who_is_not_let_in_any_more_is_told_so_for_good() {
         told.lost();
     }
     told[1].back();
-    // The caller is on the new bus, on which there is no such gate.
+    // The caller is on the new bus, where this gate does not exist.
     await_that("its gate is gone", || {
         gate.with_timeout(Duration::from_millis(100))
             .invoke(())
@@ -226,7 +226,8 @@ fn who_is_not_let_in_any_more_is_told_so_for_good() {
     assert!(caller.wait_closed_for(Duration::ZERO).is_none());
 }
 
-/// How long a right is exercised after its provider has come to a broker that does not grant it.
+/// A right that is not granted ends when its provider comes to the new broker. This measures how long it can be used
+/// after that.
 #[test]
 fn a_right_that_is_not_granted_ends_with_the_provider_s_return() {
     let everybody = serde_json::json!({ "P": all(), "Caller": all() });
@@ -244,7 +245,7 @@ fn a_right_that_is_not_granted_ends_with_the_provider_s_return() {
         told.back();
         let back = Instant::now();
         await_that("the right is gone", || {
-            // Until then it is answered.
+            // Until then calls are answered.
             add.invoke((1, 2))
                 .is_err_and(|error| error.code() == Code::PermissionDenied)
         });

@@ -1,4 +1,4 @@
-//! What needs a broker, while there is none: it waits for the next one, in its own time.
+//! Operations that need a broker while there is none: each waits for the next one, within its own timeout.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,15 +8,15 @@ use callgate_tests::restart::Told;
 use callgate_tests::shorthand::{await_that, code, open};
 use callgate_tests::{Bus, PATIENCE, programs};
 
-/// In which everything goes on, once there is a broker.
+/// Everything must go on within this time once there is a broker.
 const SOON: Duration = Duration::from_secs(2);
-/// How long there is none.
+/// How long there is no broker.
 const WITHOUT: Duration = Duration::from_millis(300);
 
-/// Something that needs a broker.
+/// An operation that needs a broker.
 type Step<'a> = &'a (dyn Fn() -> Result<(), Error> + Sync);
 
-/// Everything that needs a broker, and when it was over.
+/// All operations that need a broker, and when each was over.
 fn all(plugin: &Plugin, round: u32) -> Vec<(&'static str, Result<(), Error>, Instant)> {
     let gate = |what: &str| format!("Plugin.{what}{round}");
     let provide = || plugin.provide(&gate("New"), || ()).map(|new| new.keep());
@@ -50,7 +50,7 @@ fn all(plugin: &Plugin, round: u32) -> Vec<(&'static str, Result<(), Error>, Ins
     })
 }
 
-/// What was new failed at once where a broker was just being started again, and had to be tried again by hand.
+/// While a broker is being started again, operations that need one wait for it, and need not be repeated.
 #[test]
 fn what_needs_a_broker_waits_for_the_next_one() {
     let mut bus = Bus::start(programs!());
@@ -77,7 +77,7 @@ fn what_needs_a_broker_waits_for_the_next_one() {
         });
         for (what, outcome, ended) in outcomes {
             outcome.unwrap_or_else(|why| panic!("{what}: {why}"));
-            // One that was before the broker's loss was told has found the old one.
+            // An operation that began before the loss of the broker was noticed has used the old one.
             let late = ended.saturating_duration_since(there);
             longest = longest.max(late);
             assert!(late < SOON, "{what} took {late:?}");
@@ -89,7 +89,7 @@ fn what_needs_a_broker_waits_for_the_next_one() {
     println!("{longest:?} after the broker was there the last call was over");
 }
 
-/// Whoever waited did so for ever, or was not told for which broker.
+/// If no broker comes, each operation fails at its timeout, and says for which broker it waited.
 #[test]
 fn where_no_broker_comes_everything_says_so_in_its_time() {
     let mut bus = Bus::start(programs!());
@@ -117,7 +117,7 @@ fn where_no_broker_comes_everything_says_so_in_its_time() {
     check("wait_ready", &absent.wait_ready(WITHOUT).unwrap_err());
     let took = begun.elapsed();
     assert!((WITHOUT..SOON).contains(&took), "{took:?}");
-    // Nothing has changed, and something may.
+    // Nothing has changed, but something still may.
     assert!(watch.next(WITHOUT).unwrap().is_none());
     let begun = Instant::now();
     for (what, outcome, ended) in all(&plugin, 0) {
@@ -130,7 +130,7 @@ fn where_no_broker_comes_everything_says_so_in_its_time() {
     told.nothing_more();
 }
 
-/// Who waited for a broker could not be told to give up, and a plugin that had none could not be closed.
+/// A wait for a broker ends when its token is cancelled, or its plugin closes.
 #[test]
 fn the_wait_for_a_broker_ends_with_a_token_or_the_plugin() {
     let mut bus = Bus::start(programs!());
@@ -164,7 +164,7 @@ fn the_wait_for_a_broker_ends_with_a_token_or_the_plugin() {
     });
 }
 
-/// A gate whose provider was there was not ready, because nobody could be asked.
+/// A gate whose provider is linked is ready, although no broker can be asked.
 #[test]
 fn a_gate_with_a_link_is_ready_without_a_broker() {
     let mut bus = Bus::start(programs!());
@@ -177,10 +177,10 @@ fn a_gate_with_a_link_is_ready_without_a_broker() {
     let begun = Instant::now();
     add.wait_ready(PATIENCE).unwrap();
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
-    // And is not, when the provider has ended.
+    // After the provider has ended, it is not ready.
     provider.kill();
     let short = add.with_timeout(WITHOUT);
-    // One call may be on its way to it.
+    // One call may still be on its way to the provider.
     await_that("its end is seen", || {
         code(short.invoke((1, 2))) == Code::BrokerGone
     });
@@ -189,7 +189,7 @@ fn a_gate_with_a_link_is_ready_without_a_broker() {
         let call = scope.spawn(|| add.invoke((1, 2)));
         bus.start_broker();
         let provider = bus.peer("provider", "P", &[]);
-        // The call asked once, whether anybody was there by then or not.
+        // The call asked the broker once, whether or not it was there by then.
         let outcome = call.join().unwrap();
         assert!(
             outcome.as_ref().is_ok_and(|sum| *sum == 3)
@@ -201,7 +201,7 @@ fn a_gate_with_a_link_is_ready_without_a_broker() {
     assert_eq!(add.invoke((1, 2)).unwrap(), 3);
 }
 
-/// What was opened without waiting, while there was no broker, was never told to the next one.
+/// A gate that was opened without waiting while there was no broker is opened at the next one.
 #[test]
 fn what_is_opened_without_waiting_is_told_to_the_next_broker() {
     let mut bus = Bus::start(programs!());
@@ -217,7 +217,7 @@ fn what_is_opened_without_waiting_is_told_to_the_next_broker() {
     assert!(watch.next(Duration::ZERO).unwrap().is_none());
     assert!(start.elapsed() < SOON, "the broker was waited for");
     bus.start_broker();
-    // The plugin may have joined the next broker before the provider: then nobody provides the gate at first.
+    // The plugin may have come to the next broker before the provider. Then nobody provides the gate at first.
     let owner = std::iter::from_fn(|| watch.next(PATIENCE).unwrap()).find_map(|seen| seen.owner);
     assert_eq!(owner.as_deref(), Some("P"));
     add.wait_ready(PATIENCE).unwrap();
@@ -227,7 +227,8 @@ fn what_is_opened_without_waiting_is_told_to_the_next_broker() {
     assert_eq!(code(add.invoke((1, 2))), Code::Closed);
 }
 
-/// Where there will be no broker any more, nobody would ever have told how the gate stands.
+/// If no broker will come any more, opening a gate without waiting fails: nobody would ever report how the gate
+/// stands.
 #[test]
 fn nothing_is_opened_without_waiting_where_there_will_be_no_broker() {
     let mut bus = Bus::start(programs!());

@@ -1,4 +1,4 @@
-//! What a watcher is told of gates whose broker is started again.
+//! What a watch reports about gates whose broker is started again.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use callgate_tests::restart::{Told, events};
 use callgate_tests::shorthand::{connect_early, open};
 use callgate_tests::{Bus, PATIENCE, Process, programs};
 
-/// Nobody tells anything in this time who has not done so before.
+/// After this time nothing more is reported.
 const QUIET: Duration = Duration::from_millis(700);
 
-/// "Gone and back" was told of gates that had been there all the while.
+/// A watch reports nothing about a gate whose provider stayed: it has not gone and come back.
 #[test]
 fn a_watcher_is_told_nothing_where_the_provider_stayed() {
     let mut bus = Bus::start(programs!());
@@ -33,7 +33,7 @@ fn a_watcher_is_told_nothing_where_the_provider_stayed() {
     for watch in &watches {
         assert_eq!(events(watch, QUIET), [], "{}", watch.gate());
     }
-    // Who watches from here on sees the same lives.
+    // A watch that begins here sees the same lives.
     let late = bus.plugin("Late");
     for (watch, before) in watches.iter().zip(&before) {
         let watch = late.watch(watch.gate()).unwrap();
@@ -41,7 +41,7 @@ fn a_watcher_is_told_nothing_where_the_provider_stayed() {
     }
 }
 
-/// A provider that had died while there was no broker was there for ever, or its successor was taken for it.
+/// A watch reports that a provider has died while there was no broker, and does not take its successor for it.
 #[test]
 fn a_watcher_is_told_of_a_provider_that_did_not_stay() {
     let mut bus = Bus::start(programs!());
@@ -52,7 +52,7 @@ fn a_watcher_is_told_of_a_provider_that_did_not_stay() {
     let told = Told::by(&watcher);
     let watches =
         ["Dies.Add", "Returns.Add", "Withdraws.Add"].map(|gate| watcher.watch(gate).unwrap());
-    // So that there are links with them.
+    // The gates are opened so that there are links with their providers.
     let _open = ["Dies.Add", "Returns.Add"].map(|gate| open::<(u64, u64), u64>(&watcher, gate));
     let before = watches
         .each_ref()
@@ -63,7 +63,7 @@ fn a_watcher_is_told_of_a_provider_that_did_not_stay() {
         provider.take().unwrap().kill();
     }
     drop(gate);
-    // Their ends are seen without a broker.
+    // The watcher notices their ends without a broker.
     for watch in &watches[..2] {
         let event = watch.next(PATIENCE).unwrap().expect("it has ended");
         assert!(!event.is_present(), "{event:?}");
@@ -89,7 +89,7 @@ fn a_watcher_is_told_of_a_provider_that_did_not_stay() {
     assert_eq!(events(&watches[2], Duration::ZERO), [], "Withdraws");
 }
 
-/// A gate that somebody has provided who was not there before the loss.
+/// Plugins that come back see a gate of a provider that was not there before the loss.
 #[test]
 fn who_is_new_is_seen_by_those_who_come_back() {
     let mut bus = Bus::start(programs!());

@@ -10,7 +10,7 @@ use crate::scene::open;
 fn answers_under_ids_that_nobody_gave() {
     let mut attack = Attack::begin("forges-ids");
     attack.go();
-    // Its ids are next to those that the calm plugin's calls have.
+    // The ids that it makes up are next to those of the calm plugin's calls.
     attack.calm_is_served("forges ids");
     let stray = attack.culprit()["stray"].as_u64().unwrap();
     println!("{stray} stray answers were counted");

@@ -1,5 +1,5 @@
-//! A plugin on pipes that does what no plugin should, beside one that is called meanwhile: its calls stay quick, the host's memory stays
-//! bounded, and the status, the counts or the log name who did it.
+//! A plugin on pipes that does what no plugin should, next to a calm plugin that is called meanwhile. Calls to the
+//! calm one stay quick, the host's memory stays bounded, and the status, the counts or the log name the culprit.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 
 use crate::scene::{Scene, echo, open};
 
-/// How long and how often the other plugin is called, at least.
+/// The least time for which the other plugin is called, and the least number of calls.
 const FOR: Duration = Duration::from_millis(1500);
 const CALLS: usize = 300;
-/// What a call takes at most, but one in a hundred. Tests run beside each other, and are not optimised: it tells who is kept waiting
-/// from who is not, and no more. The ratio is printed.
+/// The most time that a call may take, except one in a hundred. Tests run at the same time and without optimisation,
+/// so this only shows whether calls are delayed at all. The ratio is printed.
 const MOST: Duration = Duration::from_secs(1);
-/// The most bytes by which the host's memory grows. A plugin that does not read has up to 8 MiB queued, another 4 MiB are a line that
-/// is being read, and the allocator keeps some of what was freed.
+/// The most bytes by which the host's memory may grow. A plugin that does not read can have 8 MiB queued, a line that
+/// is being read can have 4 MiB, and the allocator keeps some freed memory.
 const MEMORY: u64 = 64 << 20;
 
 /// A culprit, and a plugin that echoes.
@@ -28,7 +28,7 @@ pub(crate) struct Attack {
     before: Duration,
     memory: u64,
     next: u64,
-    /// Calls that are not waited for.
+    /// Calls for which nobody waits.
     pub(crate) open: Vec<Sent>,
     pub(crate) member: Plugin,
 }
@@ -42,7 +42,7 @@ impl Attack {
     /// The same, with more keys of its manifest, and with other plugins by name and kind.
     pub(crate) fn with(kind: &str, more: &Value, others: &[(&str, &str)]) -> Attack {
         let mut scene = Scene::new();
-        // Nobody is hung because the machine is busy, and nobody is away for long.
+        // With these limits no plugin counts as hung because the machine is busy, and none is away for long.
         let mut manifest = json!({"restart": {"backoff_ms": [10, 1000], "quarantine_crashes": 0, "stop_grace_ms": 300}});
         scene.plugin("calm", "echo", &manifest);
         for (key, value) in more.as_object().expect("an object") {
@@ -75,25 +75,26 @@ impl Attack {
         private_memory(self.scene.host().id())
     }
 
-    /// Nanoseconds that the host's loop and the culprit have run.
+    /// For how many nanoseconds the host's loop and the culprit have run.
     fn ran(&mut self) -> (u64, u64) {
         let (host, culprit) = (self.scene.host().id(), self.culprit()["pid"].as_u64());
         let of_loop = proc::ran(host, "callgate-runtim");
         (of_loop, culprit.map_or(0, |pid| proc::ran(pid as u32, "")))
     }
 
-    /// Has the culprit do it, and does not wait for an answer.
+    /// Starts the culprit's misbehaviour, and does not wait for an answer.
     pub(crate) fn go(&mut self) {
         self.open
             .push(self.culprit.send(b"[]").expect("it is sent"));
     }
 
-    /// Has the culprit do it, and waits for its answer.
+    /// Starts the culprit's misbehaviour, and waits for its answer.
     pub(crate) fn ask(&mut self, params: &Value) -> Result<Value> {
         self.culprit.call_values(std::slice::from_ref(params))
     }
 
-    /// What all but one in a hundred calls of the calm plugin take at most, and the most memory that the host had meanwhile.
+    /// How long all but one in a hundred calls of the calm plugin take at most, and the most memory that the host had
+    /// meanwhile.
     fn p99(&mut self) -> (Duration, u64) {
         let (begun, mut most) = (Instant::now(), 0);
         let mut times = Vec::new();
@@ -110,7 +111,7 @@ impl Attack {
         (times[times.len() * 99 / 100], most)
     }
 
-    /// Calls the calm plugin meanwhile.
+    /// Checks calls to the calm plugin meanwhile.
     #[track_caller]
     pub(crate) fn calm_is_served(&mut self, what: &str) {
         let ran = self.ran();
@@ -138,12 +139,12 @@ impl Attack {
         assert_eq!((&calm["restarts"], &calm["stray"]), (&json!(0), &json!(0)));
     }
 
-    /// How the culprit stands.
+    /// The status of the culprit.
     pub(crate) fn culprit(&mut self) -> Value {
         self.scene.status_of("culprit")
     }
 
-    /// Waits until the culprit's last life ended for a fault, and it is back.
+    /// Waits until the culprit was ended for a fault, and is back.
     #[track_caller]
     pub(crate) fn restarted_for(&mut self, fault: &str) -> Value {
         self.scene.await_of(
@@ -155,7 +156,7 @@ impl Attack {
         )
     }
 
-    /// The culprit, or its next life, serves.
+    /// Checks that the culprit, or its next life, serves calls.
     #[track_caller]
     pub(crate) fn echoes(&mut self) {
         let gate = open(&self.member, "culprit.echo");
@@ -164,7 +165,7 @@ impl Attack {
         }
     }
 
-    /// The runtime's own lines in the culprit's log, and the others.
+    /// The lines of the runtime in the culprit's log, and all other lines.
     pub(crate) fn log(&mut self) -> (Vec<Value>, Vec<Value>) {
         let lines = self.scene.log("culprit").into_iter();
         lines.partition(|line| line["is_own"] == true)

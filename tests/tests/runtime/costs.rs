@@ -1,4 +1,4 @@
-//! The threads and descriptors that plugins on pipes cost the process of the runtime.
+//! How many threads and descriptors plugins on pipes cost the process of the runtime.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::scene::Scene;
 
-/// Descriptors of a process, by what they are of.
+/// The descriptors of a process, counted by the kind of their files.
 fn kinds(pid: u32) -> BTreeMap<String, usize> {
     let mut kinds = BTreeMap::new();
     for name in proc::names_of_descriptors(pid) {
@@ -32,7 +32,7 @@ fn threads(pid: u32) -> Vec<String> {
     names.map(|name| name.trim().to_owned()).collect()
 }
 
-/// A host of so many plugins that echo, all of which are ready.
+/// A host of so many echoing plugins, all of which are ready.
 fn host_of(count: usize) -> Scene {
     let mut scene = Scene::new();
     for number in 0..count {
@@ -58,8 +58,8 @@ fn sum(kinds: &BTreeMap<String, usize>) -> usize {
     kinds.values().sum()
 }
 
-/// What the broker has for so many plugins of another process. It watches that process by a descriptor for each of them, which
-/// it does not need for its own process.
+/// The descriptors of the broker for so many plugins of another process. It watches that process with one descriptor
+/// for each of them, which plugins of its own process do not need.
 fn of_the_broker(count: usize) -> BTreeMap<String, usize> {
     let bus = Bus::start_open(programs!());
     let broker = bus.broker.as_ref().expect("it runs").id();
@@ -72,8 +72,8 @@ fn of_the_broker(count: usize) -> BTreeMap<String, usize> {
     held
 }
 
-/// Plugins on pipes cost the runtime few threads, and five descriptors each: what a host has for them, less what a broker has
-/// for as many plugins.
+/// Plugins on pipes cost the runtime few threads, and five descriptors each: what a host holds for them, less what a
+/// broker holds for as many plugins.
 fn cost(count: usize) {
     let of_the_broker = of_the_broker(count);
     let (mut empty, mut full) = (host_of(0), host_of(count));

@@ -1,4 +1,4 @@
-//! More than anybody takes: frames, log lines, events, and requests that are not read.
+//! More than anybody can take: frames, log lines, events, and requests that are not read.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn frames_without_end() {
     assert!(named, "{own:?}");
 }
 
-/// As much as an honest plugin can send at most: it is still read, for a share of the time.
+/// More events than an honest plugin can send: they are still read, within the plugin's share of the time.
 #[test]
 fn events_without_end() {
     let more = json!({"runtime_capabilities": ["events.publish:chaos.*"]});
@@ -78,7 +78,7 @@ fn frames_of_4_mib() {
     assert!(culprit["frames"].as_u64().unwrap() > 1, "{culprit}");
 }
 
-/// Requests for one that did not read were kept without bound, or waited for.
+/// The requests for a plugin that does not read are bounded, and nobody waits for it.
 #[test]
 fn one_that_does_not_read_while_it_is_called() {
     let mut attack = Attack::begin("never-reads");
@@ -104,7 +104,7 @@ fn one_that_does_not_read_while_it_is_called() {
     }
 }
 
-/// A million names: each would have had a topic and a subscription of its own at the broker for ever.
+/// A million names: the broker does not keep a topic and a subscription for each of them for ever.
 #[test]
 fn events_on_ever_new_topics() {
     let rights = ["events.publish:chaos.*", "events.subscribe:chaos.*"];

@@ -1,5 +1,5 @@
-//! The runtime over real processes: many plugins on pipes that are killed while they are called, what they cost, and plugins that do
-//! whatever a process can do to its pipes.
+//! The runtime with real processes: many plugins on pipes that are killed while they are called, what they cost, and
+//! plugins that do everything that a process can do to its pipes.
 #![forbid(unsafe_code)]
 
 mod answers;

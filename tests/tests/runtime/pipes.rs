@@ -1,11 +1,11 @@
-//! Pipes that are closed, cut off or left to others, and processes that do not end.
+//! Pipes that are closed, cut off or left to other processes, and processes that do not end.
 
 use callgate_client::Code;
 use serde_json::json;
 
 use crate::attack::Attack;
 
-/// Makes the culprit close a pipe that it cannot work without.
+/// Makes the culprit close a pipe without which it cannot work.
 fn closes(kind: &str, pipe: &str) {
     let mut attack = Attack::begin(kind);
     assert_eq!(attack.ask(&json!({})).expect("it answers"), "done");
@@ -26,7 +26,7 @@ fn one_that_closes_its_stdout() {
     closes("closes-stdout", "stdout");
 }
 
-/// Nothing that it needs.
+/// A plugin does not need its stderr.
 #[test]
 fn one_that_closes_its_stderr() {
     let mut attack = Attack::begin("closes-stderr");
@@ -48,7 +48,8 @@ fn one_that_ignores_sigterm() {
     assert_eq!(stopped["last_exit"], "signal 9");
 }
 
-/// The pipes of one that had ended were read for as long as anybody had them, and its plugin was not started again.
+/// When a plugin has ended, its pipes are no longer read, even if another process holds them, and the plugin is
+/// started again.
 #[test]
 fn one_that_leaves_its_pipes_to_another_process() {
     let mut attack = Attack::begin("leaves-pipes");

@@ -11,7 +11,7 @@ use callgate_tests::{PATIENCE, Process, proc, programs};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A host and its plugins. All of them end with it.
+/// A host and its plugins, all of which end when this is dropped.
 pub(crate) struct Scene {
     directory: TempDir,
     host: Option<Process>,
@@ -45,7 +45,7 @@ impl Scene {
         fs::write(folder.join("manifest.json"), manifest.to_string()).expect("it is written");
     }
 
-    /// Starts the host. A plugin that does not read is hung after `stuck_for`.
+    /// Starts the host. A plugin that has not read for `stuck_for` counts as hung.
     pub(crate) fn start(&mut self, stuck_for: Duration) {
         let plugins = self.plugins();
         let stuck_for = stuck_for.as_millis().to_string();
@@ -55,7 +55,7 @@ impl Scene {
         self.host = Some(host);
     }
 
-    /// The tests' plugin, to be started on this bus.
+    /// The tests' plugin, as a command for the caller to start on this bus.
     pub(crate) fn peer(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(programs!().peer);
         command
@@ -72,7 +72,7 @@ impl Scene {
         self.host.as_mut().expect("it was started")
     }
 
-    /// A plugin of the test's own process.
+    /// A plugin in the test's own process.
     pub(crate) fn member(&self, name: &str) -> Plugin {
         let builder = Plugin::builder(name).socket(self.socket());
         builder.connect().expect("connecting to the bus")
@@ -104,7 +104,7 @@ impl Scene {
         })
     }
 
-    /// Waits until something holds of how plugins stand.
+    /// Waits until a condition holds for the status of all plugins.
     #[track_caller]
     pub(crate) fn await_that(
         &mut self,
@@ -122,7 +122,7 @@ impl Scene {
         }
     }
 
-    /// The same of one plugin.
+    /// The same for one plugin.
     #[track_caller]
     pub(crate) fn await_of(
         &mut self,
@@ -136,7 +136,7 @@ impl Scene {
         found.expect("it is supervised")
     }
 
-    /// Processes that run in a plugin's folder: plugins, and what they have started.
+    /// The processes that run in a plugin's folder: plugins, and what they have started.
     pub(crate) fn processes(&self) -> Vec<u32> {
         let plugins = self.plugins();
         let all = fs::read_dir("/proc").expect("processes").flatten();

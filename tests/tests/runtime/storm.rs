@@ -1,5 +1,6 @@
-//! Many plugins on pipes are called all the time, while one after the other is killed or stopped: every request is answered or fails with
-//! a code, every plugin comes back by its back-off, and neither memory nor descriptors nor processes are left.
+//! Many plugins on pipes are called all the time, while one after the other is killed or stopped. Every request is
+//! answered or fails with a code, every plugin comes back after its back-off, and no memory, descriptors or processes
+//! are left behind.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,9 +18,9 @@ use serde_json::{Value, json};
 
 use crate::scene::{Scene, echo, is_expected, open};
 
-/// Plugins that call; each has its share of those that are called.
+/// How many plugins call. Each calls its share of the others.
 const CALLERS: usize = 4;
-/// Requests of a caller that are open at once, each of another plugin.
+/// How many requests of a caller are open at once, each to another plugin.
 const OPEN: usize = 8;
 
 #[derive(Clone, Copy)]
@@ -40,7 +41,7 @@ fn manifest() -> Value {
     }})
 }
 
-/// What requests came to.
+/// How the requests ended.
 #[derive(Default)]
 struct Outcomes {
     answered: usize,
@@ -60,7 +61,7 @@ impl Outcomes {
     }
 }
 
-/// Asks all plugins in turn, several at a time, until so many requests have ended.
+/// Calls all plugins in turn, several at a time, until so many requests have ended.
 fn ask(gates: &[Gate], count: usize, done: &AtomicUsize) -> Outcomes {
     let mut outcomes = Outcomes::default();
     let params = |number: usize| json!({"number": number, "text": "x".repeat(32)});
@@ -92,10 +93,10 @@ fn ask(gates: &[Gate], count: usize, done: &AtomicUsize) -> Outcomes {
     outcomes
 }
 
-/// Kills and stops plugins that are ready, and notes how long each is away.
+/// Kills and stops plugins that are ready, and records how long each is away.
 struct Killer {
     random: Random,
-    /// Whom it has hit: the process, and when.
+    /// The plugins that it has hit: the process, and when.
     hit: BTreeMap<String, (u64, Instant)>,
     kills: usize,
     stops: usize,
@@ -113,7 +114,7 @@ impl Killer {
         }
     }
 
-    /// Hits one plugin, if the one that it draws is ready.
+    /// Draws one plugin, and hits it if it is ready.
     fn hit(&mut self, all: &[Value]) {
         let drawn = &all[self.random.below(all.len())];
         let name = drawn["name"].as_str().expect("a name").to_owned();
@@ -136,7 +137,7 @@ impl Killer {
         }
     }
 
-    /// Looks who is back.
+    /// Notes which plugins are back.
     fn look(&mut self, all: &[Value]) {
         let away = &mut self.away;
         self.hit.retain(|name, (pid, at)| {
@@ -150,7 +151,7 @@ impl Killer {
         });
     }
 
-    /// Hits plugins as requests go on, until there were so many and all requests have ended.
+    /// Hits plugins at the pace of the requests, until it has hit enough of them and all requests have ended.
     fn run(&mut self, scene: &mut Scene, size: Size, done: &AtomicUsize) {
         loop {
             let all = scene.status();
@@ -210,7 +211,7 @@ fn rage(scene: &mut Scene, callers: &[Vec<Gate>], size: Size) -> Killer {
     killer
 }
 
-/// Waits until all plugins are ready, and asks each once.
+/// Waits until all plugins are ready, and calls each once.
 fn all_answer(scene: &mut Scene, callers: &[Vec<Gate>]) {
     scene.await_all_ready();
     for gate in callers.iter().flatten() {
@@ -247,7 +248,7 @@ fn storm(size: Size) {
                 .collect()
         })
         .collect();
-    // What is kept for later use is there after the first half.
+    // After the first half, the host has everything that it keeps for later use.
     let half = Size {
         requests: size.requests / 2,
         kills: size.kills / 2,
@@ -279,7 +280,7 @@ fn storm(size: Size) {
     ends_with_its_host(&mut scene, size.plugins);
 }
 
-/// Nobody is left once the host is killed.
+/// When the host is killed, all plugins end.
 fn ends_with_its_host(scene: &mut Scene, plugins: usize) {
     assert_eq!(scene.processes().len(), plugins);
     scene.host().end();

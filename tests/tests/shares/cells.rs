@@ -1,4 +1,4 @@
-//! Cells whose writers are killed, replaced and lie.
+//! Cells whose writers are killed, replaced, or break the rules.
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,13 +18,13 @@ use callgate_tests::raw::Raw;
 use callgate_tests::shorthand::await_that;
 use callgate_tests::{Bus, PATIENCE, Process, programs};
 
-/// How often a writer is killed: 200 times, or as `CALLGATE_KILLS` says.
+/// How many times a writer is killed: 200, or as `CALLGATE_KILLS` says.
 fn kills() -> u64 {
     let given = std::env::var("CALLGATE_KILLS").ok();
     given.and_then(|kills| kills.parse().ok()).unwrap_or(200)
 }
 
-/// A writer, and the number that it has found.
+/// A writer, and the number that it found in the cell.
 fn writer(bus: &Bus) -> (Process, u64) {
     let mut writer = bus.peer("cell-writer", "Writer", &[]);
     let found = writer.expect_line().parse();
@@ -35,7 +35,7 @@ fn number(cell: &mut Cell<u64>) -> u64 {
     cell.get().expect("a number is always whole")
 }
 
-/// A writer that is killed while it writes must leave a whole value, and that is the one which the next writer begins with.
+/// A writer that is killed during a write leaves a whole value, and the next writer begins with that one.
 #[test]
 fn a_writer_that_is_killed_leaves_its_last_value() {
     let bus = Bus::start(programs!());
@@ -82,7 +82,7 @@ fn a_writer_that_is_killed_leaves_its_last_value() {
     });
 }
 
-/// What is written and read goes on while there is no broker, and with the next one.
+/// Writing and reading go on while there is no broker, and with the next one.
 #[test]
 fn values_go_on_across_brokers() {
     let mut bus = Bus::start(programs!());
@@ -137,7 +137,7 @@ fn reads_at_the_broker(asks: &Plugin, name: &str) -> bool {
 /// A value of which some bytes are none.
 type Flags = (u64, bool, char);
 
-/// A plugin that writes a cell as it likes.
+/// A plugin that writes anything into a cell.
 struct Liar {
     _raw: Raw,
     memory: WriteView,
@@ -176,7 +176,8 @@ fn reads(plugin: &Plugin, tag: &str) -> Cell<Flags> {
     plugin.shares().cell(tag).expect("it is open")
 }
 
-/// Bytes that are no value would be undefined behaviour in whoever takes them for one.
+/// Bytes that are no value of the type are an error that names the writer. Using them as a value would be undefined
+/// behaviour.
 #[test]
 fn what_is_no_value_is_the_writers_fault() {
     let bus = Bus::start(programs!());
@@ -203,7 +204,7 @@ fn what_is_no_value_is_the_writers_fault() {
     }
 }
 
-/// A writer that counts all the time, also backwards, must not keep a reader for ever.
+/// A writer that changes the count all the time, also backwards, delays no reader for ever.
 #[test]
 fn a_writer_that_counts_all_the_time_is_told_of_and_waited_for_by_nobody() {
     let bus = Bus::start(programs!());
@@ -225,7 +226,7 @@ fn a_writer_that_counts_all_the_time_is_told_of_and_waited_for_by_nobody() {
             let begun = Instant::now();
             match cell.get().map_err(|error| error.code()) {
                 Err(Code::Busy) => busy += 1,
-                // All is zero, which is a value: between two counts it may be copied.
+                // All bytes are zero, which is a value: it may be copied between two counts.
                 Ok(value) => assert_eq!(value, (0, false, '\0')),
                 Err(Code::NotReady) => {}
                 Err(other) => panic!("{other}"),

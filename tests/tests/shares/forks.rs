@@ -1,10 +1,11 @@
-//! A process that forks and goes on as the child, with all shares and cells that it had.
+//! A process that forks and goes on as the child, with all shares and cells of its parent.
 
 use callgate_tests::shares::fill_words;
 use callgate_tests::shares::forked::{COPIED, MADE, READ, WRITTEN};
 use callgate_tests::{Bus, PATIENCE, programs};
 
-/// A child took locks that a thread of its parent had held, and said that a writer was there of whom it can hear nothing.
+/// A child does not wait for locks that a thread of its parent held, and does not claim that a writer is there from
+/// which it can hear nothing.
 #[test]
 fn a_forked_child_reads_what_it_had_and_has_nothing_more() {
     let bus = Bus::start(programs!());
@@ -27,7 +28,7 @@ fn a_forked_child_reads_what_it_had_and_has_nothing_more() {
         assert_eq!(forked.expect_line(), format!("{what}: CLOSED"));
     }
     assert_eq!(forked.expect_line(), "dropped (false, \"\")");
-    // The parent has ended, and what it had made stays with those that have it.
+    // The parent has ended, and what it has made stays with those that have it.
     callgate_tests::shorthand::await_that("its writer has gone", || !written.is_current());
     assert_eq!((made.to_native(), written.get().unwrap()), (7, 7));
     drop((table, cell));

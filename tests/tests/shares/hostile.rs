@@ -1,5 +1,5 @@
-//! Makers that do what no correct one does. Readers are told so, or see what they asked for; nothing that a maker does ends a
-//! reader's process.
+//! Makers that break the rules. Their readers get an error or the share that they asked for. Nothing that a maker
+//! does ends a reader's process.
 
 use std::fs::File;
 use std::io;
@@ -29,7 +29,7 @@ fn punch(file: &File) -> io::Result<()> {
     Ok(fallocate(file, how, 4096, 4096)?)
 }
 
-/// What a maker may do with memory before it says that it is written, and what it keeps.
+/// What a maker does with memory before it reports it as written, and a map that it keeps.
 type Spoil = fn(&Memory) -> Option<Mapping>;
 
 const SPOILED: [(&str, Spoil); 5] = [
@@ -56,7 +56,8 @@ const SPOILED: [(&str, Spoil); 5] = [
     }),
 ];
 
-/// Readers died of SIGBUS where a page was not there, and saw numbers change where somebody could still write.
+/// Memory that cannot be read safely does not become a share: a missing page would end readers with SIGBUS, and a
+/// writable map would let numbers change under them.
 #[test]
 fn memory_that_cannot_be_read_safely_is_nobodys_share() {
     let bus = Bus::start(programs!());
@@ -80,14 +81,15 @@ fn memory_that_cannot_be_read_safely_is_nobodys_share() {
             assert!(listed(&reader).is_empty(), "{what}: {:?}", listed(&reader));
         }
     }
-    // Its session goes on, and others make the share.
+    // The maker's session goes on, and others make the share.
     let made = patient(&reader)
         .create_with(TAG, 9, |slice: &mut [u64]| slice.fill(3))
         .expect("made");
     assert_eq!(made[..], [3; 9]);
 }
 
-/// The length is the broker's: what a maker is given cannot be made shorter or longer, and what was published not be changed.
+/// The broker decides the length: a maker cannot make its memory shorter or longer, and cannot change what was
+/// published.
 #[test]
 fn what_was_published_cannot_be_changed_by_its_maker() {
     let bus = Bus::start(programs!());
@@ -114,7 +116,7 @@ fn what_was_published_cannot_be_changed_by_its_maker() {
     assert_eq!(share[..], before);
 }
 
-/// Looks at all of a value whose bytes somebody has made up.
+/// Reads all of a value whose bytes may be anything.
 fn walk(share: &Share<Content>) -> u64 {
     let words: u64 = share
         .words
@@ -124,7 +126,7 @@ fn walk(share: &Share<Content>) -> u64 {
     words.wrapping_add(share.tag.as_str().chars().count() as u64)
 }
 
-/// A reader is told whose fault it is, or has some value of its type.
+/// The reader gets an error that names the maker, or some value of its type.
 fn is_safe(reader: &Plugin, what: &str) -> bool {
     match patient(reader).get::<Content>(TAG) {
         Ok(share) => {
@@ -172,7 +174,7 @@ fn bytes_that_are_no_value_of_the_type_are_refused_by_each_reader() {
         refused += usize::from(!is_safe(&reader, "changed bits"));
     }
     println!("of 200 archives with changed bits, {refused} were refused");
-    // The next version may be right again.
+    // The next version may be correct again.
     publish(&right);
     assert!(is_safe(&reader, "the right bytes"));
 }
@@ -194,10 +196,10 @@ fn a_type_that_the_bytes_do_not_have_is_found_out() {
     let other = honest_bytes(&bus, &other);
     let reader = bus.plugin("reader");
     let mut liar = Liar::join(&bus);
-    // By its schema it is what the reader wants.
+    // Its schema is the one that the reader wants.
     liar.publish_bytes(TAG, making::<Content>(Form::Archive), &other);
     assert!(!is_safe(&reader, "another type"));
-    // A slice of words whose bytes are no whole number of them.
+    // A slice of words whose length in bytes is no multiple of a word.
     let mut publish = |len| {
         let tag = format!("Liar.Of{len}");
         liar.publish_bytes(&tag, making::<Vec<u64>>(Form::Slice), &vec![1; len]);
@@ -209,7 +211,7 @@ fn a_type_that_the_bytes_do_not_have_is_found_out() {
         assert_eq!(error.code(), Code::Protocol, "{len}: {error}");
         assert!(error.to_string().contains("liar"), "{len}: {error}");
     }
-    // An archive that is said to be a slice, and the other way round, is another type.
+    // An archive that is declared as a slice, and the reverse, count as other types.
     liar.publish_bytes("Liar.Form", making::<Content>(Form::Slice), &other);
     assert_eq!(
         code(patient(&reader).get::<Content>("Liar.Form")),
@@ -224,7 +226,7 @@ struct Numbered {
     number: u64,
 }
 
-/// What a maker writes as JSON for users of another type is looked at as anybody's JSON.
+/// The JSON that a maker writes for users of another type is checked like all JSON from peers.
 #[test]
 fn a_twin_that_is_not_json_or_never_comes_is_refused() {
     let bus = Bus::start(programs!());
@@ -267,14 +269,15 @@ fn a_twin_that_is_not_json_or_never_comes_is_refused() {
     );
 }
 
-/// Wants the share as another type, has the liar answer when it is asked for JSON, and gives the code of what came of it.
+/// Asks for the share as another type, lets the liar answer when it is asked for JSON, and returns the code of the
+/// outcome.
 fn convert(liar: &mut Liar, other: &Plugin, answer: impl FnOnce(&mut Liar, u64)) -> Code {
     let shares = other.shares().timeout(Duration::from_secs(4));
     let user = std::thread::spawn(move || shares.get::<Numbered>(TAG).map(drop));
     loop {
         match liar.told() {
             Told::Share(ShareToPlugin::Convert { making, .. }, _) => break answer(liar, making),
-            // Of the last one.
+            // A message about the last share.
             Told::Share(ShareToPlugin::Dropped { .. }, _) => {}
             other => panic!("{other:?}"),
         }
@@ -282,7 +285,7 @@ fn convert(liar: &mut Liar, other: &Plugin, answer: impl FnOnce(&mut Liar, u64))
     code(user.join().expect("no panic"))
 }
 
-/// A file of so many bytes, all of it there, with these seals.
+/// A file of so many bytes, all of them allocated, with these seals.
 fn memory(len: u64, seals: SealFlag) -> OwnedFd {
     let file = File::from(
         memfd_create(c"liar", MFdFlags::MFD_ALLOW_SEALING | MFdFlags::MFD_CLOEXEC).expect("a file"),
@@ -353,7 +356,7 @@ fn rubbish_that_is_returned_is_nobodys_share() {
     assert!(listed(&reader).is_empty(), "{:?}", listed(&reader));
 }
 
-/// What is returned in the right form may still be no value.
+/// Returned memory is checked like any other: with the right form it may still hold no value.
 #[test]
 fn returned_memory_is_read_as_carefully_as_any_other() {
     let bus = Bus::start(programs!());

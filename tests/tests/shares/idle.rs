@@ -1,4 +1,4 @@
-//! Plugins that have shares and follow versions, and nothing to do.
+//! Idle plugins that have shares and follow versions.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::scene::holder;
 const PLUGINS: usize = 20;
 const WINDOW: Duration = Duration::from_secs(3);
 
-/// Clock ticks that processes have used, and how often their threads went to sleep.
+/// How many clock ticks processes have used, and how often their threads went to sleep.
 fn used(pids: &[u32]) -> (u64, u64) {
     let ticks = pids.iter().map(|pid| proc::ticks(*pid)).sum();
     (ticks, pids.iter().map(|pid| proc::sleeps(*pid)).sum())
 }
 
-/// Somebody looked again and again whether there was a new version.
+/// Plugins that have shares and follow versions do not check at intervals for new versions.
 #[test]
 fn who_has_shares_and_follows_versions_uses_no_time() {
     let bus = Bus::start_open(programs!());
@@ -32,7 +32,7 @@ fn who_has_shares_and_follows_versions_uses_no_time() {
         assert_eq!(process.ask("wait Idle.Table"), "OK");
         assert_eq!(process.ask("watch Idle.Other"), "OK");
     }
-    // It follows nothing: what a follower prints can come before the answer to `publish`.
+    // It follows nothing: what a follower prints could come before the answer to `publish`.
     let mut writer = holder(&bus, "writer");
     let mut pids: Vec<u32> = processes.iter().map(Process::id).collect();
     pids.push(writer.id());
@@ -52,7 +52,7 @@ fn who_has_shares_and_follows_versions_uses_no_time() {
     println!("in {WINDOW:?} {before:?} -> {now:?}");
     assert!(now.0 - before.0 <= 5, "they use time");
     assert!(now.1 - before.1 <= 10, "they wake up");
-    // They were asleep and not deaf.
+    // They were asleep, and still hear of a new version.
     assert_eq!(writer.ask("publish Idle.Table 2 5000"), "2");
     for process in &mut processes {
         assert_eq!(process.expect_line(), "changed 2");

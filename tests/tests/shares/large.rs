@@ -1,4 +1,4 @@
-//! Large shares, which many processes read, and which lie in memory once.
+//! Large shares that many processes read, and that are in memory only once.
 
 use std::fs;
 
@@ -8,10 +8,11 @@ use crate::scene::holder;
 
 const READERS: usize = 8;
 const MIB: u64 = 1 << 20;
-/// What a process may use for itself meanwhile.
+/// How much memory of its own a process may use meanwhile.
 const OWN: u64 = 4 * MIB;
 
-/// The proportional set size of some processes: pages that several have mapped count for each of them in part.
+/// The proportional set size of some processes: a page that several processes have mapped counts for each of them in
+/// part.
 fn proportional(processes: &[Process]) -> u64 {
     let of = |process: &Process| {
         let path = format!("/proc/{}/smaps_rollup", process.id());
@@ -25,7 +26,7 @@ fn proportional(processes: &[Process]) -> u64 {
     processes.iter().map(of).sum()
 }
 
-/// Says a line, and waits for an answer that may take its time.
+/// Sends a line, and waits for an answer that may take long.
 fn ask(process: &mut Process, line: &str) -> String {
     process.say(line);
     process.line(10 * PATIENCE).expect("an answer")
@@ -40,7 +41,7 @@ fn lies_in_memory_once(len: u64) {
     let made = ask(&mut processes[0], &format!("words Large.Share 7 {len}"));
     assert_eq!(made, "7");
     for process in &mut processes[1..] {
-        // Every word of it is read.
+        // It reads every word of the share.
         assert_eq!(ask(process, "view Large.Share"), "7");
     }
     let grown = proportional(&processes) - before;
@@ -72,7 +73,7 @@ fn a_gigabyte_that_eight_processes_read_lies_in_memory_once() {
     lies_in_memory_once(1024 * MIB);
 }
 
-/// Page faults without reading that a process has had.
+/// How many page faults without reading from disk a process has had.
 fn faults(process: &Process) -> u64 {
     let text = fs::read_to_string(format!("/proc/{}/stat", process.id())).expect("it lives");
     let (_, fields) = text.rsplit_once(')').expect("its name ends");
@@ -82,13 +83,13 @@ fn faults(process: &Process) -> u64 {
         .expect("a number")
 }
 
-/// A reader went through all of a large share before its first `get` returned.
+/// The first `get` of a slice does not read through all of it.
 #[test]
 fn the_first_get_of_a_slice_touches_none_of_it() {
     let bus = Bus::start(programs!());
     let mut maker = holder(&bus, "maker");
     let mut reader = holder(&bus, "reader");
-    // What a first use of shares allocates, it has after this.
+    // After this, everything is allocated that the first use of shares needs.
     assert_eq!(ask(&mut maker, "words Large.First 1 4096"), "1");
     assert_eq!(ask(&mut reader, "view Large.First"), "1");
     let touched = |maker: &mut Process, reader: &mut Process, len: u64| {

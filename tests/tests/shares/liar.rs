@@ -1,4 +1,4 @@
-//! A plugin made of records, which makes shares as it likes.
+//! A plugin made of records, which can break the rules for shares.
 
 use std::fs::File;
 use std::io;
@@ -18,13 +18,13 @@ use callgate_tests::raw::Raw;
 
 use crate::scene::patient;
 
-/// What the broker says to it.
+/// What the broker sends to it.
 pub(crate) enum Told {
     Share(ShareToPlugin, Vec<OwnedFd>),
     Refused(Code, String),
 }
 
-/// A making of which it has the memory.
+/// A making for which it has the memory.
 pub(crate) struct Memory {
     pub(crate) making: u64,
     pub(crate) file: File,
@@ -36,7 +36,7 @@ pub(crate) struct Liar {
     next: u32,
 }
 
-/// What is said of a value of a type.
+/// The description of a value of a type, for making it.
 pub(crate) fn making<T: GateType>(form: Form) -> Making {
     let signature = schema_of::<T>();
     Making {
@@ -49,7 +49,7 @@ pub(crate) fn making<T: GateType>(form: Form) -> Making {
     }
 }
 
-/// What is asked of a value of a type.
+/// The description of a value of a type, for asking for it.
 pub(crate) fn wanted<T: GateType>(form: Form) -> Wanted {
     let signature = schema_of::<T>();
     let head = Head::of(&signature.to_bytes().expect("a schema")).expect("a schema");
@@ -105,7 +105,7 @@ impl Liar {
         }
     }
 
-    /// Begins to publish so many bytes; the memory, not yet written.
+    /// Begins to publish so many bytes; returns the memory, which is not yet written.
     pub(crate) fn publish(&mut self, tag: &str, make: Making, len: u64) -> Memory {
         let request = self.number();
         self.send(ShareToBroker::Publish {
@@ -117,7 +117,7 @@ impl Liar {
         self.memory()
     }
 
-    /// Begins to make a share that is not there.
+    /// Begins to make a share that does not exist.
     pub(crate) fn create<T: GateType>(&mut self, tag: &str, form: Form, len: u64) -> Memory {
         let request = self.number();
         self.send(ShareToBroker::Want {
@@ -138,7 +138,7 @@ impl Liar {
         }
     }
 
-    /// The memory that it is given next.
+    /// The next memory that the broker gives it.
     pub(crate) fn memory(&mut self) -> Memory {
         match self.told() {
             Told::Share(ShareToPlugin::Write { making, len, .. }, mut descriptors) => {
@@ -149,7 +149,7 @@ impl Liar {
         }
     }
 
-    /// Says that it is written, and hears what comes of it.
+    /// Reports it as written; returns the broker's answer.
     pub(crate) fn written(&mut self, memory: &Memory) -> Result<u64, (Code, String)> {
         self.send(ShareToBroker::Written {
             making: memory.making,
@@ -168,7 +168,7 @@ impl Liar {
         self.written(&memory).expect("bytes are bytes");
     }
 
-    /// Returns memory to a broker that it says it had it from.
+    /// Returns memory to a broker, claiming that an earlier broker gave it.
     pub(crate) fn return_memory(
         &mut self,
         tag: &str,
@@ -194,12 +194,12 @@ impl Liar {
 }
 
 impl Memory {
-    /// Writes bytes at the beginning, without a map.
+    /// Writes bytes at the beginning of the file, without a map.
     pub(crate) fn write(&self, bytes: &[u8]) {
         self.file.write_all_at(bytes, 0).expect("it can be written");
     }
 
-    /// Writes all of it.
+    /// Writes to all of it.
     pub(crate) fn write_all(&self) {
         self.write(&vec![7; self.len as usize]);
     }
@@ -219,7 +219,7 @@ pub(crate) fn reason(failure: &Failure) -> (Code, String) {
     (code, failure.message.clone())
 }
 
-/// The bytes of a value as the client writes them: an honest plugin shares it, and its memory is read.
+/// The bytes of a value as the client writes them: an honest plugin shares it, and this reads the memory.
 pub(crate) fn honest_bytes<T: GateType + ShareType>(bus: &Bus, value: &T) -> Vec<u8> {
     let plugin: Plugin = bus.plugin("honest");
     let tag = "Honest.Value";
@@ -246,7 +246,7 @@ pub(crate) fn honest_bytes<T: GateType + ShareType>(bus: &Bus, value: &T) -> Vec
     }
 }
 
-/// What the kernel says to something that must not be possible any more.
+/// The kernel's error for an operation that must not be possible any more.
 #[track_caller]
 pub(crate) fn refused<T>(what: &str, outcome: io::Result<T>) {
     match outcome {

@@ -1,4 +1,5 @@
-//! Shares between processes: made, read, published, killed, restarted and lied about.
+//! Shares between processes: made, read and published, with makers, readers and brokers that are killed, restarted,
+//! or break the rules.
 #![forbid(unsafe_code)]
 
 mod cells;

@@ -1,4 +1,4 @@
-//! Persistent shares: found again after everything was stopped or killed; whole, or not there.
+//! Persistent shares: after everything was stopped or killed, they are found whole, or not at all.
 
 mod kills;
 
@@ -14,16 +14,16 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 const TAG: &str = "Keep.Table";
-/// 8 MiB.
+/// 8 MiB of words.
 const COUNT: usize = 1 << 20;
 
-/// The files of a bus that keeps something.
+/// The files of a bus that stores shares.
 fn files_of(bus: &Bus) -> Files {
     let broker = bus.broker.as_ref().expect("it runs");
     Files::find(broker.id()).expect("a broker that keeps something has a lock")
 }
 
-/// A persistent slice of 8 MiB; whether it had to be made.
+/// A persistent slice of 8 MiB; returns whether it had to be made.
 fn table(plugin: &Plugin, tag: &str) -> (Share<[u64]>, bool) {
     let mut is_made = false;
     let shares = patient(plugin).persistent();
@@ -43,7 +43,7 @@ fn listed(plugin: &Plugin) -> Vec<Value> {
     list["shares"].as_array().expect("a list").clone()
 }
 
-/// What was computed once for minutes has to be computed again after each restart.
+/// A persistent share is found again after a restart, and need not be computed again.
 #[test]
 fn a_persistent_share_is_found_again_after_everything_was_stopped() {
     let mut bus = Bus::start(programs!());
@@ -68,7 +68,7 @@ fn a_persistent_share_is_found_again_after_everything_was_stopped() {
         assert_eq!(listed(&reader)[0]["users"], json!(["Reader"]));
     }
     assert_eq!(files.shares().len(), 1);
-    // And after a broker that was not killed.
+    // The same after a broker that ended in order.
     let broker = bus.broker.as_mut().expect("it runs");
     broker.signal(Signal::SIGTERM);
     broker.wait();
@@ -77,7 +77,7 @@ fn a_persistent_share_is_found_again_after_everything_was_stopped() {
     assert!(!table(&reader, TAG).1);
 }
 
-/// It was said of every type that it cannot be written as JSON.
+/// If a persistent share has another type, the error says what can be done about that.
 #[test]
 fn a_persistent_share_of_another_type_says_what_can_be_done() {
     let mut bus = Bus::start(programs!());
@@ -94,7 +94,7 @@ fn a_persistent_share_of_another_type_says_what_can_be_done() {
     assert!(error.to_string().contains("Shares::remove"), "{error}");
 }
 
-/// A share that is there for a moment must not become one that stays, nor the other way.
+/// A share that is not persistent does not become so by another plugin's use, nor the reverse.
 #[test]
 fn only_what_was_made_to_stay_stays() {
     let mut bus = Bus::start(programs!());
@@ -111,7 +111,7 @@ fn only_what_was_made_to_stay_stays() {
     assert_eq!(check(TAG, &patient(&reader).get::<[u64]>(TAG).unwrap()), 7);
 }
 
-/// A removed share that comes back, or whose memory is taken away from those who read it.
+/// A removed share stays with its users, who keep the memory, and nobody finds it again.
 #[test]
 fn a_removed_share_stays_with_its_users_and_nobody_finds_it_again() {
     let mut bus = Bus::start(programs!());
@@ -132,7 +132,7 @@ fn a_removed_share_stays_with_its_users_and_nobody_finds_it_again() {
     assert!(table(&reader, TAG).1);
 }
 
-/// What another process has damaged must be found before anybody reads it.
+/// Damage by another process is noticed before anybody reads the file: it is removed, and the share is made again.
 #[test]
 fn a_damaged_file_is_removed_and_the_share_made_anew() {
     let mut bus = Bus::start(programs!());
@@ -164,7 +164,7 @@ fn a_damaged_file_is_removed_and_the_share_made_anew() {
     assert_eq!(log.matches(TAG).count(), 3, "{log}");
 }
 
-/// Versions that were published and never reached the file, or the other way round.
+/// The version that is found later is the last one that was published.
 #[test]
 fn the_last_version_is_the_one_that_is_found() {
     let mut bus = Bus::start(programs!());
@@ -184,7 +184,7 @@ fn the_last_version_is_the_one_that_is_found() {
     let maker = bus.mortal_plugin("Other");
     let share = patient(&maker).get::<[u64]>(TAG).unwrap();
     assert_eq!((share.version(), check(TAG, &share)), (20, 20));
-    // Numbers go on where they were.
+    // The numbers of versions continue.
     let shares = patient(&maker).persistent();
     let newest = shares.publish_with(TAG, 10, |words| fill(TAG, 21, words));
     assert_eq!(newest.unwrap().version(), 21);
@@ -201,7 +201,8 @@ fn embedded(name: Option<&str>) -> (Broker, Plugin) {
     (broker, plugin)
 }
 
-/// All hosts of a machine would share the files of one that has no name.
+/// A broker without a socket stores shares under a name that its host has chosen, or not at all: without a name, all
+/// hosts of a machine would share the files.
 #[test]
 fn a_broker_without_socket_keeps_them_under_its_name_or_not_at_all() {
     let (broker, plugin) = embedded(None);
@@ -230,7 +231,8 @@ fn a_broker_without_socket_keeps_them_under_its_name_or_not_at_all() {
     assert!(!is_made && check(TAG, &share) == 7);
 }
 
-/// With too little shared memory the broker, or a reader, was killed by SIGBUS half-way.
+/// If there is too little shared memory, nothing is stored and the maker is told. Otherwise the broker or a reader
+/// would be ended by SIGBUS.
 #[test]
 fn without_room_in_shared_memory_nothing_is_kept_and_the_maker_is_told() {
     let own = ["--user", "--map-root-user", "--mount", "true"];
@@ -253,7 +255,8 @@ fn without_room_in_shared_memory_nothing_is_kept_and_the_maker_is_told() {
     assert_eq!(*less.expect("the share"), 7);
 }
 
-/// Over a cgroup's limit the kernel would kill the broker, and with it the bus.
+/// A broker whose cgroup has no memory left stores nothing. If it exceeded the limit, the kernel would end it, and
+/// with it the bus.
 #[test]
 fn a_broker_whose_cgroup_has_no_room_keeps_nothing_and_lives() {
     let cgroup = match Cgroup::new(48) {
@@ -275,7 +278,7 @@ fn a_broker_whose_cgroup_has_no_room_keeps_nothing_and_lives() {
     assert_eq!(check(TAG, &share), 7);
 }
 
-/// The limit that an administrator had written down.
+/// The policy file limits how much the bus may store.
 #[test]
 fn what_the_bus_may_keep_stands_in_the_policy_file() {
     let script = "printf '{\"plugins\": {}, \"persistent_mib\": 2}' > \"$CALLGATE_SOCKET.json\"

@@ -1,4 +1,4 @@
-//! The broker ends and another one comes, while shares are held, made and published.
+//! The broker ends and another one starts, while shares are held, made and published.
 
 use callgate_client::Code;
 use callgate_tests::proc::eventually;
@@ -39,7 +39,7 @@ impl Scene {
         self.bus.broker.as_ref().expect("it runs").id().to_string()
     }
 
-    /// The next broker, which one of them finds before the other; the other stands still meanwhile.
+    /// Starts the next broker. One of the two finds it before the other, which stands still meanwhile.
     fn restart(&mut self, first: First) {
         match first {
             First::Maker => self.reader.stop(),
@@ -68,13 +68,13 @@ fn guards_and_versions_go_on(first: First, rounds: u64) {
     for round in 1..=rounds {
         println!("{first:?}, round {round}");
         scene.restart(first);
-        // What is held needs no broker, and is the same.
+        // Held shares need no broker, and are unchanged.
         assert_eq!(scene.reader.ask(&format!("check {TAG}")), round.to_string());
         assert_eq!(
             scene.reader.ask(&format!("latest {TAG}")),
             round.to_string()
         );
-        // Others find the share with the number that it had.
+        // Others find the share with its old number.
         let late = scene.bus.plugin("late");
         eventually("it is there again", || {
             match patient(&late).try_get::<Content>(TAG) {
@@ -85,7 +85,7 @@ fn guards_and_versions_go_on(first: First, rounds: u64) {
                 other => Err(format!("{:?}", other.map(|_| ()))),
             }
         });
-        // The next version has the next number, and comes to who follows.
+        // The next version has the next number, and reaches the plugins that follow.
         let published = scene
             .maker
             .ask(&format!("publish {TAG} {} 100000", round + 1));
@@ -119,7 +119,7 @@ fn a_share_goes_on_when_both_come_back_at_once() {
     guards_and_versions_go_on(First::Both, 6);
 }
 
-/// Whose maker is gone is there for those that have it, and for nobody else.
+/// A share whose maker is gone stays with those that have it, and nobody else finds it.
 #[test]
 fn a_share_that_nobody_returns_is_gone_for_others_and_can_be_made_anew() {
     let mut scene = Scene::start();
@@ -148,7 +148,8 @@ fn a_share_that_nobody_returns_is_gone_for_others_and_can_be_made_anew() {
     });
 }
 
-/// Who makes the tag before its maker is back has it; the maker's guard stays, and it publishes on the new share.
+/// A plugin that makes the tag before its maker is back owns it. The maker keeps its guard, and publishes on the new
+/// share.
 #[test]
 fn who_comes_before_the_maker_has_the_tag() {
     let mut scene = Scene::start();
@@ -166,7 +167,7 @@ fn who_comes_before_the_maker_has_the_tag() {
         scene.maker.ask("broker x") == broker
     });
     assert_eq!(scene.maker.ask(&format!("check {TAG}")), "1");
-    // The maker is back before the broker has answered its return: until then its `get` finds what it had.
+    // The maker is back before the broker has answered its return. Until then its `get` finds its old share.
     await_that("the maker is given the new one", || {
         scene.maker.ask(&format!("get {TAG}")) == "9"
     });
@@ -177,7 +178,7 @@ fn who_comes_before_the_maker_has_the_tag() {
     });
 }
 
-/// A making that was under way is begun anew by whoever waits for it.
+/// A making that was under way is begun again by a plugin that waits for the share.
 #[test]
 fn who_waits_for_a_share_has_it_from_the_next_broker() {
     let mut bus = Bus::start(programs!());

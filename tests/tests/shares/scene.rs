@@ -1,11 +1,11 @@
-//! What several tests need: processes that hold shares, and what the broker lists.
+//! Helpers for several tests: processes that hold shares, and the broker's listings.
 
 use callgate_client::{Plugin, Shares};
 use callgate_tests::proc::eventually;
 use callgate_tests::{Bus, PATIENCE, Process};
 use serde_json::Value;
 
-/// Names of the shares of a listing that somebody uses.
+/// The shares of a listing that have users.
 pub(crate) fn listed(plugin: &Plugin) -> Vec<Value> {
     let list = plugin.list().expect("the broker lists");
     let shares = list["shares"].as_array().expect("a list");
@@ -25,7 +25,7 @@ pub(crate) fn users(onlooker: &Plugin, tag: &str) -> Vec<String> {
         .collect()
 }
 
-/// The broker lists no share, or soon does not.
+/// Waits until the broker lists no share.
 #[track_caller]
 pub(crate) fn expect_no_shares(bus: &Bus) {
     let plugin = bus.plugin("onlooker");
@@ -38,12 +38,12 @@ pub(crate) fn expect_no_shares(bus: &Bus) {
     });
 }
 
-/// A process that does with shares what it is told.
+/// A process that obeys lines about shares.
 pub(crate) fn holder(bus: &Bus, name: &str) -> Process {
     bus.peer("share-holder", name, &[])
 }
 
-/// The shares of a plugin that is patient.
+/// The shares of a plugin, with a long timeout.
 pub(crate) fn patient(plugin: &Plugin) -> Shares {
     plugin.shares().timeout(PATIENCE)
 }

@@ -1,4 +1,4 @@
-//! What shares promise beside being read: who makes one, who uses it, and what failing leaves behind.
+//! What shares promise, besides being readable: who makes one, who uses it, and what is left after a failure.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
@@ -14,7 +14,7 @@ use callgate_tests::{Bus, PATIENCE, programs};
 use crate::scene::{expect_no_shares, holder, listed, patient, users};
 
 const TAG: &str = "Table.Of.Sines";
-/// Longer than anything here takes that is not to wait.
+/// Longer than anything here takes that does not wait.
 const SOON: Duration = Duration::from_secs(5);
 
 fn content(number: u64) -> Content {
@@ -37,7 +37,7 @@ fn getting_a_tag_several_times_is_one_user() {
         .collect();
     guards.push(guards[0].clone());
     assert_eq!(users(&maker, TAG), ["maker", "reader"]);
-    // The last guard counts, and no other.
+    // Only the last guard counts.
     while guards.len() > 1 {
         drop(guards.pop());
         assert_eq!(users(&maker, TAG), ["maker", "reader"]);
@@ -82,7 +82,7 @@ fn a_factory_that_failed_can_be_tried_again_and_leaves_no_entry() {
     assert_eq!((number(&made), made.version()), (4, 1));
 }
 
-/// A factory that panics took its plugin's table of shares with it.
+/// After a factory has panicked, the share can be made again, and the plugin's table has no entry for it.
 #[test]
 fn a_factory_that_panics_can_be_tried_again_and_leaves_no_entry() {
     let bus = Bus::start(programs!());
@@ -92,7 +92,7 @@ fn a_factory_that_panics_can_be_tried_again_and_leaves_no_entry() {
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         shares.get_or_create(TAG, panics)
     }));
-    // Either way its caller hears of it: by the panic, or by an error.
+    // Its caller learns of it either way: by the panic, or by an error.
     assert!(!matches!(caught, Ok(Ok(_))));
     eventually("no entry is left", || match listed(&plugin) {
         list if list.is_empty() => Ok(()),
@@ -145,9 +145,9 @@ fn another_type_is_a_mismatch_and_its_caller_no_user() {
             users => Err(format!("{nth}: {users:?}")),
         });
     }
-    // Once for the value that was to be published.
+    // Once, for the value that was to be published.
     assert_eq!(run.load(Ordering::Relaxed), 1);
-    // Who was refused may still have the right type.
+    // A caller that was refused may use the right type afterwards.
     assert_eq!(number(&shares.get(TAG).expect("it is there")), 1);
 }
 
@@ -190,7 +190,7 @@ fn of_many_that_want_it_at_once_one_makes_it_once() {
     );
 }
 
-/// Who waits behind a first one, and what that one comes to.
+/// How a second maker waits behind a first one, and for each way in which the first one ends.
 fn next_in_row(first: impl FnOnce(&Bus) -> Box<dyn FnOnce()>, within: Duration) {
     let bus = Bus::start(programs!());
     let end = first(&bus);
@@ -201,7 +201,7 @@ fn next_in_row(first: impl FnOnce(&Bus) -> Box<dyn FnOnce()>, within: Duration) 
         let made = shares.get_or_create(TAG, || content(2));
         let _ = sender.send(made);
     });
-    // It is made by one at a time.
+    // Only one plugin makes it at a time.
     made.recv_timeout(Duration::from_millis(200))
         .expect_err("it waits");
     end();
@@ -266,7 +266,7 @@ fn the_next_in_the_row_makes_it_when_the_first_takes_too_long() {
         .expect("made");
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     assert_eq!(number(&made), 2);
-    // What the first one has made meanwhile is nobody's: it is told so, or has what the second one has made.
+    // What the first one has made meanwhile is not used. It gets an error, or the share that the second one has made.
     drop(end);
     match late.join().expect("no panic") {
         Ok(share) => assert_eq!(number(&share), 2),
@@ -275,7 +275,7 @@ fn the_next_in_the_row_makes_it_when_the_first_takes_too_long() {
     assert_eq!(number(&patient(&first).get(TAG).expect("it is there")), 2);
 }
 
-/// Its maker was told that the broker had answered with something else.
+/// A maker whose share another plugin has published meanwhile gets that one, and no protocol error.
 #[test]
 fn who_makes_what_another_one_has_published_meanwhile_has_that() {
     let bus = Bus::start(programs!());
@@ -292,7 +292,7 @@ fn who_makes_what_another_one_has_published_meanwhile_has_that() {
     assert_eq!(number(&patient(&second).get(TAG).expect("it is there")), 2);
 }
 
-/// What a plugin may not have is refused, and its session goes on.
+/// A share beyond the plugin's quota is refused, and its session goes on.
 #[test]
 fn a_share_beyond_the_quota_is_refused_and_the_next_one_is_made() {
     let bus = Bus::start(programs!());
@@ -300,7 +300,7 @@ fn a_share_beyond_the_quota_is_refused_and_the_next_one_is_made() {
     let shares = patient(&plugin);
     let fill = |slice: &mut [u64]| slice[0] = 1;
     for _ in 0..3 {
-        // 4 GiB, of which nobody writes a byte.
+        // 4 GiB, of which not a byte is written.
         let refused = shares.create_with(TAG, 1 << 29, fill).map(drop);
         assert_eq!(code(refused), Code::Overloaded);
         let refused = shares.publish_with(TAG, 1 << 29, fill).map(drop);
@@ -310,7 +310,7 @@ fn a_share_beyond_the_quota_is_refused_and_the_next_one_is_made() {
     assert_eq!(made[..2], [1, 0]);
 }
 
-/// Its own deadline ends the waiting of one, and changes nothing for the others.
+/// If one plugin's wait for a share ends at its deadline, the others still wait, and it is no user.
 #[test]
 fn who_waits_no_longer_is_told_so_and_is_no_user() {
     let bus = Bus::start(programs!());
@@ -355,7 +355,7 @@ fn a_factory_may_use_shares_and_gates() {
     assert_eq!(number(&made.expect("made")), 42);
 }
 
-/// The same thread of the same plugin would wait for itself.
+/// A factory that asks for its own tag gets an error at once: its thread would wait for itself.
 #[test]
 fn a_factory_that_wants_its_own_tag_is_told_so_at_once() {
     let bus = Bus::start(programs!());
@@ -371,7 +371,7 @@ fn a_factory_that_wants_its_own_tag_is_told_so_at_once() {
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }
 
-/// A share that nobody has any more but one that holds a guard is there for all; the maker's death does not end it.
+/// A share stays available to all as long as one plugin holds a guard, also after its maker has died.
 #[test]
 fn a_share_outlives_its_maker_and_ends_with_its_last_user() {
     let bus = Bus::start(programs!());

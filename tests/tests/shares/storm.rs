@@ -1,5 +1,5 @@
-//! Sixteen processes that make, read, publish, let go of and are killed at random. What was left over once was a making whose
-//! maker had died, which nobody took over, and memory that nobody counted any more.
+//! Sixteen processes make, read, publish and let go of shares at random, and are killed. Afterwards no making is left
+//! whose maker has died, and no memory that is not counted.
 
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
@@ -12,14 +12,14 @@ use nix::sys::signal::Signal;
 use crate::scene::{expect_no_shares, holder};
 
 const PROCESSES: usize = 16;
-/// Kills come in such pauses at most, in milliseconds.
+/// The longest pause between two kills, in milliseconds.
 const PAUSE: u64 = 60;
 
 struct Party {
     process: Process,
-    /// Operations that it has told.
+    /// How many operations it has reported.
     did: u64,
-    /// When it told something last.
+    /// When it reported something last.
     heard: Instant,
     is_ready: bool,
 }
@@ -30,7 +30,7 @@ struct Storm {
     parties: Vec<Party>,
     /// How many were started, so that each has another name.
     started: u64,
-    /// Operations of those that have ended.
+    /// The operations of those that have ended.
     did: u64,
 }
 
@@ -47,7 +47,7 @@ impl Storm {
         }
     }
 
-    /// Hears all, and starts those anew that have killed themselves.
+    /// Reads all reports, and starts processes again that have killed themselves.
     fn hear(&mut self) {
         for at in 0..self.parties.len() {
             let is_alive = proc::is_alive(self.parties[at].process.id());
@@ -71,7 +71,7 @@ impl Storm {
         self.did + living.sum::<u64>()
     }
 
-    /// Each process lets go of everything, and keeps nothing. Some kill themselves in the last moment.
+    /// Makes each process let go of everything. Some kill themselves at the last moment.
     fn rest(&mut self) {
         for party in &mut self.parties {
             party.process.close_input();
@@ -81,14 +81,14 @@ impl Storm {
 }
 
 impl Party {
-    /// Kills it, unless it has killed itself. A fault ends it with a code.
+    /// Kills it, unless it has killed itself. If it has found a fault, it has ended with an exit code.
     fn kill(&mut self) {
         self.process.signal(Signal::SIGKILL);
         let code = self.process.wait().code();
         assert_eq!(code, None, "a process found a fault, see above");
     }
 
-    /// Waits until it has let go of everything; false where it has killed itself before.
+    /// Waits until it has let go of everything; false if it has killed itself before.
     fn rests(&mut self) -> bool {
         loop {
             match self.process.line(3 * PATIENCE) {
@@ -127,7 +127,8 @@ impl Party {
 fn storm(operations: u64) {
     let bus = Bus::start_open(programs!());
     let broker = bus.broker.as_ref().expect("it was started").id();
-    // What the broker opens and allocates once, it has after the first share of which a version was superseded.
+    // After a first share with a superseded version, the broker has opened and allocated everything that it needs
+    // once.
     let (mut maker, mut reader) = (holder(&bus, "maker"), holder(&bus, "reader"));
     assert_eq!(maker.ask("make First 1 100"), "1");
     assert_eq!(reader.ask("get First"), "1");

@@ -1,4 +1,4 @@
-//! Versions that are published faster than anybody needs them, to readers that look at every byte.
+//! Versions that are published faster than they are used, to readers that check every byte.
 
 use std::time::{Duration, Instant};
 
@@ -12,20 +12,20 @@ const TAG: &str = "Versions.Newest";
 const READERS: usize = 8;
 const PER_SECOND: u64 = 1_000;
 const LEN: usize = 4096;
-/// What a process may have besides what it has at rest, while short versions come and go.
+/// What a process may hold beyond its state at rest, while short versions come and go.
 #[derive(Clone, Copy)]
 struct UnderWay {
     descriptors: usize,
     shared: usize,
 }
 
-/// The memory file of the next version and what is opened of it for readers, while the one before is the newest still; and for each reader
-/// a version that waits in its queue, where its socket is full.
+/// The memory file of the next version and its descriptors for readers, while the one before is still the newest. And
+/// for each reader a version that waits in its queue, if its socket is full.
 const OF_BROKER: UnderWay = UnderWay {
     descriptors: 2 + READERS,
     shared: 0,
 };
-/// The page and the version that have just come, as long as the one before is mapped.
+/// The page and the version that have just arrived, while the one before is still mapped.
 const OF_PLUGIN: UnderWay = UnderWay {
     descriptors: 2,
     shared: 1,
@@ -35,7 +35,7 @@ struct Scene {
     bus: Bus,
     writer: Process,
     readers: Vec<Process>,
-    /// Lives here, and looks at listings.
+    /// A plugin in this process, which reads listings.
     onlooker: callgate_client::Plugin,
 }
 
@@ -58,7 +58,7 @@ impl Scene {
         self.bus.broker.as_ref().expect("it was started").id()
     }
 
-    /// Broker, writer and readers, with what each may have besides.
+    /// Broker, writer and readers, with what each may hold in addition.
     fn processes(&self) -> Vec<(u32, UnderWay)> {
         let plugins = [self.writer.id()].into_iter();
         let plugins = plugins.chain(self.readers.iter().map(Process::id));
@@ -69,7 +69,7 @@ impl Scene {
             .collect()
     }
 
-    /// Every reader is given the newest version.
+    /// Waits until every reader has the newest version.
     fn expect_all_have(&mut self, version: u64) {
         for reader in &mut self.readers {
             await_seen(reader, version);
@@ -90,7 +90,7 @@ fn writer(bus: &Bus) -> Process {
     bus.peer("share-writer", "writer", &[TAG, &file(bus)])
 }
 
-/// How many versions a reader was given, and the number of the last.
+/// How many versions a reader was given, and the number of the last one.
 fn seen(reader: &mut Process) -> (u64, u64) {
     let line = reader.ask("seen");
     let numbers = line
@@ -110,7 +110,7 @@ fn ask(process: &mut Process, line: &str) -> u64 {
     process.ask(line).parse().expect("a number")
 }
 
-/// What a process holds is no more than before and what is under way.
+/// Checks that a process holds no more than before plus what is under way.
 fn expect_flat((pid, more): (u32, UnderWay), before: &Holdings) {
     let now = Holdings::of(pid);
     let is_flat = now.descriptors <= before.descriptors + more.descriptors
@@ -122,11 +122,11 @@ fn expect_flat((pid, more): (u32, UnderWay), before: &Holdings) {
     );
 }
 
-/// Where the environment asks for it, there were so many versions a second as were to be.
+/// If the environment asks for it, checks that enough versions were published each second.
 fn expect_rate(published: u64, time: Duration) {
     let wanted = PER_SECOND as f64 * time.as_secs_f64();
     if std::env::var_os("CALLGATE_RATE").is_some() {
-        // The writer sleeps between two, and what it is late at the end it does not catch up.
+        // The writer sleeps between two versions, and does not make up for a delay at the end.
         assert!(published as f64 >= 0.99 * wanted, "{published} of {wanted}");
     }
 }
@@ -142,7 +142,7 @@ fn published_to_readers(time: Duration) {
         .collect();
     scene.writer.ask(&format!("run {PER_SECOND} {LEN}"));
     let begun = Instant::now();
-    // What allocators take at first, they have after a tenth of it.
+    // After a tenth of the time, the allocators have what they take once.
     std::thread::sleep(time / 10);
     let private: Vec<u64> = processes
         .iter()
@@ -186,7 +186,7 @@ fn for_a_minute_versions_are_read_whole_and_new() {
     published_to_readers(Duration::from_secs(60));
 }
 
-/// Bytes of shared memory of the whole system; other programs change them as well.
+/// The bytes of shared memory of the whole system. Other programs change them, too.
 fn shared_memory() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").expect("it can be read");
     let line = text.lines().find_map(|line| line.strip_prefix("Shmem:"));
@@ -196,7 +196,7 @@ fn shared_memory() -> u64 {
         * 1024
 }
 
-/// The versions that a plugin still has although there are newer ones, as the broker lists them.
+/// The superseded versions that a plugin still has, as the broker lists them.
 fn superseded(onlooker: &callgate_client::Plugin, user: &str) -> Vec<u64> {
     let shares = listed(onlooker);
     let others = shares.iter().flat_map(|share| share["others"].as_array());
@@ -210,8 +210,8 @@ fn superseded(onlooker: &callgate_client::Plugin, user: &str) -> Vec<u64> {
         .collect()
 }
 
-/// Versions of so many bytes are published while a reader is stopped. Each that anybody kept for it would be found in the
-/// memory of the system. It asks for a version when it looks for one, so that none lies in its socket.
+/// Versions of so many bytes are published while a reader is stopped. The memory of the system would show any version
+/// that were kept for it. The reader asks for a version when it wants one, so none waits in its socket.
 fn a_reader_is_stopped(time: Duration) {
     const LARGE: u64 = 8 << 20;
     let mut scene = Scene::start(2);
@@ -227,7 +227,7 @@ fn a_reader_is_stopped(time: Duration) {
     println!("{published} versions of {LARGE} bytes beside a stopped reader");
     assert_eq!(superseded(&scene.onlooker, "reader-0"), [first]);
     await_seen(&mut scene.readers[1], published);
-    // The stopped one holds the first; the newest is there; other tests have their own.
+    // The stopped reader holds the first version, the newest exists, and other tests have their own.
     let most = 4 * LARGE + (64 << 20);
     eventually("memory is flat", || {
         match shared_memory().saturating_sub(before) {
@@ -276,7 +276,7 @@ fn writers_come_and_go(count: u64) {
         });
         scene.writer = writer(&scene.bus);
     }
-    // A writer goes on with the number after the last one's, because the reader keeps the share in use.
+    // A writer continues after the number of the last one, because the reader keeps the share in use.
     let newest = ask(&mut scene.writer, &format!("one {LEN}"));
     assert!(newest > count / 2, "{newest}");
     scene.expect_all_have(newest);

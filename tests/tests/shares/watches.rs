@@ -1,4 +1,4 @@
-//! Who watches a tag is told when a share comes, changes and goes.
+//! A watch of a tag reports when a share comes, changes and goes.
 
 use std::sync::mpsc;
 use std::thread;
@@ -27,7 +27,7 @@ fn who_watches_a_tag_is_told_when_it_comes_changes_and_goes() {
     });
     let watch = watch.expect("it watches");
     let next = || events.recv_timeout(PATIENCE).expect("an event");
-    // What comes in between may be left out; the last state is told.
+    // States in between may be left out; the last state is reported.
     let until = |is_it: fn(&ShareEvent) -> bool| while !is_it(&next()) {};
     let made = patient(&maker)
         .get_or_create(TAG, || content(1))
@@ -37,7 +37,7 @@ fn who_watches_a_tag_is_told_when_it_comes_changes_and_goes() {
         .publish(TAG, &content(2))
         .expect("published");
     until(|event| matches!(event, ShareEvent::Here { version: 2, .. }));
-    // Who watches is no user.
+    // A watcher is no user.
     assert_eq!(users(&maker, TAG), ["maker"]);
     drop((made, newer));
     until(|event| matches!(event, ShareEvent::Gone));
@@ -46,7 +46,7 @@ fn who_watches_a_tag_is_told_when_it_comes_changes_and_goes() {
         .expect("made");
     until(|event| matches!(event, ShareEvent::Here { .. }));
     drop(watch);
-    // One that was on its way may still come.
+    // A report that was on its way may still come.
     thread::sleep(Duration::from_millis(100));
     while events.try_recv().is_ok() {}
     patient(&maker)

@@ -1,4 +1,4 @@
-//! A plugin that has hardly any descriptors left for a moment.
+//! A plugin that has almost no descriptors left for a moment.
 
 use std::thread;
 use std::time::Duration;
@@ -13,13 +13,13 @@ fn count(process: &mut Process) -> usize {
     process.ask("count").parse().expect("a number")
 }
 
-/// Waits until the program has as many descriptors open as before.
+/// Waits until the program has as many open descriptors as before.
 fn expect_count(process: &mut Process, before: usize) {
     await_that("nothing is left open", || count(process) == before);
 }
 
-/// The kernel dropped the descriptors that had no room, and the library ended the session for it:
-/// the plugin was off the bus for good, and those that did fit stayed open.
+/// If a plugin has no room for the descriptors of a record, only that link fails: the session stays, and the
+/// descriptors that did arrive are closed.
 #[test]
 fn a_moment_without_descriptors_fails_only_the_link() {
     let bus = bus();
@@ -59,8 +59,8 @@ fn a_moment_without_descriptors_fails_only_the_link() {
     }
 }
 
-/// What was sent and never counted as taken kept the broker from sending anything with descriptors
-/// any more.
+/// A record whose descriptors did not fit still counts as taken, so the broker goes on sending records with
+/// descriptors.
 #[test]
 fn what_did_not_fit_counts_as_taken() {
     let bus = bus();
@@ -78,8 +78,8 @@ fn what_did_not_fit_counts_as_taken() {
     assert_eq!(add.invoke((20, 22)).unwrap(), 42);
 }
 
-/// Whoever had a gate open already was told that nobody provides it, for as long as the provider
-/// lived.
+/// A gate that was open while a link failed for lack of descriptors works by itself when there are some: its
+/// subscriber is not told for ever that nobody provides it.
 #[test]
 fn an_open_gate_comes_right_by_itself() {
     let bus = bus();
@@ -93,7 +93,7 @@ fn an_open_gate_comes_right_by_itself() {
     expect_short(&error.to_string(), short.id());
     let error = add.invoke((20, 22)).unwrap_err();
     expect_short(&error.to_string(), short.id());
-    // Nobody spins meanwhile, though the broker tries again.
+    // Meanwhile nobody spins, although the broker tries again.
     let before = proc::ticks(short.id());
     thread::sleep(Duration::from_millis(1500));
     let ticks = proc::ticks(short.id()) - before;
@@ -103,7 +103,7 @@ fn an_open_gate_comes_right_by_itself() {
     assert_eq!(add.invoke((20, 22)).unwrap(), 42);
 }
 
-/// An extent without a descriptor ended the link, and with it the session.
+/// An extent for which there is no descriptor fails only its payload, and not the link.
 #[test]
 fn an_extent_without_descriptors_fails_only_its_payload() {
     let bus = bus();
@@ -117,7 +117,7 @@ fn an_extent_without_descriptors_fails_only_its_payload() {
     raw.wait_ready(PATIENCE).unwrap();
     let raw = raw.with_timeout(PATIENCE);
     tell(&mut short, "open Other.Add");
-    // The gate is opened, and nothing larger than a MiB was sent yet.
+    // The gate is open, and nothing larger than a MiB was sent yet.
     assert_eq!(short.ask("loan Other.Raw 0"), "0");
     let before = count(&mut short);
     tell(&mut short, "spare 0");
@@ -139,7 +139,7 @@ fn an_extent_without_descriptors_fails_only_its_payload() {
     expect_count(&mut short, before);
 }
 
-/// A plugin that connects without room for its two pages was told nothing that it could use.
+/// A plugin that connects without descriptors for its two pages is told the reason, and can try again.
 #[test]
 fn who_connects_without_descriptors_is_told_why_and_can_try_again() {
     let bus = bus();

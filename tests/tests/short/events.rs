@@ -11,21 +11,21 @@ use crate::{bus, cramped, expect_short, tell};
 
 type Pulled = Events<(u32,)>;
 
-/// The next thing that is told of a sender.
+/// The next event or notice from a sender.
 fn next(events: &mut Pulled) -> Received<(u32,)> {
     let next = events.next(2 * PATIENCE).expect("the plugin is there");
     next.expect("it is told")
 }
 
-/// The sender never said that it could not map a listener: whoever subscribed waited for five seconds, and after 64 of them the sender
-/// got no others for as long as it lived.
+/// A sender without descriptors tells the broker that it could not map a listener. The subscription does not wait for
+/// five seconds, and the sender is heard when it has descriptors again, however often that happens.
 #[test]
 fn a_sender_without_descriptors_is_heard_when_it_has_some() {
     let bus = bus();
     let mut sender = cramped(&bus);
     tell(&mut sender, "connect S");
     tell(&mut sender, "topic S.Changed");
-    // So that there is a ring.
+    // This subscriber makes sure that there is a ring.
     let first = bus.plugin("First");
     let mut heard: Pulled = first.events("S.Changed").unwrap();
     assert!(matches!(
@@ -47,7 +47,7 @@ fn a_sender_without_descriptors_is_heard_when_it_has_some() {
             other => panic!("{other:?}"),
         }
     }
-    // Nobody spins meanwhile, though the broker tries again.
+    // Meanwhile nobody spins, although the broker tries again.
     let before = proc::ticks(sender.id());
     thread::sleep(Duration::from_millis(1500));
     let ticks = proc::ticks(sender.id()) - before;
@@ -70,7 +70,7 @@ fn a_sender_without_descriptors_is_heard_when_it_has_some() {
     }
 }
 
-/// The topic was never heard again, unless the program subscribed anew.
+/// A listener without descriptors hears the topic when it has some again, without subscribing anew.
 #[test]
 fn a_listener_without_descriptors_hears_when_it_has_some() {
     let bus = bus();
@@ -91,7 +91,7 @@ fn a_listener_without_descriptors_hears_when_it_has_some() {
     }
 }
 
-/// The error names the resource that is short.
+/// The error names the resource that has run out.
 #[test]
 fn a_topic_that_keeps_a_history_needs_a_descriptor() {
     let bus = bus();
@@ -104,7 +104,8 @@ fn a_topic_that_keeps_a_history_needs_a_descriptor() {
     tell(&mut sender, "history S.Changed");
 }
 
-/// The dispatcher looked at the event again and again without a pause, and wrote a line each time.
+/// An event for which there is no memory is taken when there is some. The dispatcher does not try without a pause,
+/// and does not log each time.
 #[test]
 fn an_event_for_which_there_is_no_memory_is_taken_when_there_is_some() {
     const MOST: usize = 3 << 20;

@@ -1,4 +1,4 @@
-//! A broker that has hardly any descriptors left.
+//! A broker that has almost no descriptors left.
 
 use std::fs::read_to_string;
 use std::thread;
@@ -10,7 +10,7 @@ use callgate_tests::{Bus, PATIENCE, Process, programs};
 
 use crate::{expect_short, tell};
 
-/// A program with a broker inside, whose standard error goes to the bus's log.
+/// A program with a broker inside. Its standard error goes to the bus's log.
 fn host(bus: &Bus) -> Process {
     let mut command = bus.peer_command("cramped", "cramped", &[]);
     command.stderr(std::fs::File::create(bus.log()).expect("a log"));
@@ -20,7 +20,8 @@ fn host(bus: &Bus) -> Process {
     host
 }
 
-/// A plugin that connected at such a moment was refused, or was admitted and its records were never read.
+/// A plugin that connects at such a moment waits until the broker has descriptors. It is neither refused nor accepted
+/// and then not read.
 #[test]
 fn who_connects_waits_until_the_broker_has_descriptors() {
     let bus = Bus::without_broker(programs!());
@@ -48,7 +49,7 @@ fn who_connects_waits_until_the_broker_has_descriptors() {
     }
 }
 
-/// A host without descriptors was told of an error number, at most.
+/// A host without descriptors gets an error that says so, and not only a number.
 #[test]
 fn a_host_without_descriptors_is_told_so() {
     let bus = Bus::without_broker(programs!());
@@ -69,7 +70,7 @@ fn a_host_without_descriptors_is_told_so() {
     assert_eq!(host.ask("list"), "listed");
     tell(&mut host, "inside more");
     tell(&mut host, "provide host.Add");
-    // With some to spare, but not for plugins.
+    // It has some to spare, but not for plugins.
     tell(&mut host, "spare 10");
     let error = bus.builder("P").connect().unwrap_err();
     assert_eq!(error.code(), Code::System, "{error}");

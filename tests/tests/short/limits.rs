@@ -1,4 +1,4 @@
-//! The limit of descriptors of a broker, and who gets the last ones.
+//! The limit of a broker's descriptors, and for what it uses the last ones.
 
 use std::process::Command;
 
@@ -17,7 +17,7 @@ fn limited(soft: u32, hard: u32, program: &str, arguments: &[&str], bus: &Bus) -
     Process::spawn(command)
 }
 
-/// At its limit a broker let nobody in, not even to look, and its plugins could not be linked.
+/// A broker at its limit still lists the bus, and links plugins that are connected.
 #[test]
 fn at_its_limit_a_broker_links_and_lists() {
     let bus = Bus::without_broker(programs!());
@@ -59,7 +59,8 @@ fn at_its_limit_a_broker_links_and_lists() {
     );
 }
 
-/// A host ended with some hundred plugins, where `callgate serve` had room for thousands.
+/// A broker raises its soft limit, so a host has room for thousands of plugins, and not only for some hundred. The
+/// programs that it starts get the old limit.
 #[test]
 fn a_broker_raises_the_limit_and_its_plugins_begin_with_the_old_one() {
     let limits = |rest: &str| {
@@ -88,7 +89,7 @@ fn a_broker_raises_the_limit_and_its_plugins_begin_with_the_old_one() {
     assert_eq!(limits(" modest"), ("200".to_owned(), "200".to_owned()));
 }
 
-/// The cost of a plugin for its host; the figures are in the documentation of the builder.
+/// The descriptors that a plugin costs its host. The documentation of the builder states the figures.
 #[test]
 fn plugins_take_few_descriptors() {
     let bus = Bus::without_broker(programs!());
@@ -110,7 +111,7 @@ fn plugins_take_few_descriptors() {
     for n in 0..10 {
         tell(&mut host, &format!("spawn p{n}"));
     }
-    // With a link to the host each.
+    // Each has a link to the host.
     for n in 0..10 {
         let gate = format!("p{n}.Add");
         tell(&mut host, &format!("open {gate}"));
@@ -130,7 +131,7 @@ fn plugins_take_few_descriptors() {
     assert!(spawned <= 50, "{spawned}");
 }
 
-/// A plugin that had many shares left no descriptor for links: plugins that were there could not call each other.
+/// A plugin with many shares leaves descriptors for links between other plugins.
 #[test]
 fn shares_leave_descriptors_for_links_and_plugins() {
     let bus = Bus::without_broker(programs!());

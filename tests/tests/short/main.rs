@@ -12,21 +12,21 @@ mod standard;
 use callgate_client::{Payload, Plugin, Provider};
 use callgate_tests::{Bus, Process, programs};
 
-/// A program that does as it is told; see `callgate_tests::cramped`.
+/// A program that obeys commands; see `callgate_tests::cramped`.
 pub(crate) fn cramped(bus: &Bus) -> Process {
     let mut process = Process::spawn(bus.peer_command("cramped", "cramped", &[]));
     assert_eq!(process.expect_line(), "ready");
     process
 }
 
-/// Gives a command that has to succeed.
+/// Gives a command that must succeed.
 #[track_caller]
 pub(crate) fn tell(process: &mut Process, command: &str) {
     let answer = process.ask(command);
     assert_eq!(answer, "ok", "{command}");
 }
 
-/// An error for want of descriptors, which names the process and its limit.
+/// An error about missing descriptors, which names the process and its limit.
 #[track_caller]
 pub(crate) fn expect_short(error: &str, pid: u32) {
     let named = error.contains(&format!("process {pid} may have"));

@@ -7,7 +7,7 @@ use crate::{bus, cramped, expect_short, tell};
 
 const TAG: &str = "Osc.Table";
 
-/// The broker took it for a user as long as it lived, or for one that still writes.
+/// A plugin without descriptors for a share does not count as its user, nor as one that still writes it.
 #[test]
 fn who_has_no_descriptors_for_a_share_does_not_have_it() {
     let bus = bus();
@@ -22,7 +22,7 @@ fn who_has_no_descriptors_for_a_share_does_not_have_it() {
     await_that("nobody has it", || !is_there());
     expect_short(&short.ask("publish Osc.Table"), short.id());
     tell(&mut short, "free");
-    // At once: that publication is over.
+    // This works at once: the failed publication is over.
     tell(&mut short, "publish Osc.Table");
     let found: Share<[u32]> = maker.shares().get(TAG).unwrap();
     assert_eq!(found[..], [1, 2, 3]);

@@ -6,15 +6,15 @@ use callgate_tests::{PATIENCE, Process};
 
 use crate::{bus, cramped, provider, tell};
 
-/// An error for want of address space, which names the process.
+/// An error about missing address space, which names the process.
 #[track_caller]
 fn expect_no_space(error: &str, process: &Process) {
     let named = error.contains(&format!("process {} could not map", process.id()));
     assert!(error.starts_with("SYSTEM") && named, "{error}");
 }
 
-/// A plugin that could not map one extent lost its link, with innocent calls in flight, and the
-/// subscriber was of no use any more.
+/// A plugin that cannot map an extent fails only that payload. The link stays with its other calls in flight, and the
+/// subscriber can still be used.
 #[test]
 fn an_extent_that_cannot_be_mapped_fails_only_its_payload() {
     let bus = bus();
@@ -30,12 +30,12 @@ fn an_extent_that_cannot_be_mapped_fails_only_its_payload() {
     tell(&mut short, "open Other.Add");
     assert_eq!(short.ask("loan Other.Raw 0"), "0");
     tell(&mut short, "space 8");
-    // As the one who reads, and as the one who writes.
+    // Once as the reader, and once as the writer.
     let error = raw.loan(32 << 20).unwrap_err();
     expect_no_space(&error.to_string(), &short);
     assert!(error.message().contains("plugin `P`"), "{error}");
     expect_no_space(&short.ask("loan Other.Raw 32"), &short);
-    // The link is the one that it was, and small payloads go both ways.
+    // The link is the old one, and small payloads pass in both directions.
     assert_eq!(add.invoke((20, 22)).unwrap(), 42);
     assert_eq!(short.ask("call Other.Add"), "42");
     assert_eq!(raw.loan(1 << 10).unwrap().invoke().unwrap(), 1 << 10);

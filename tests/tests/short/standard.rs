@@ -4,7 +4,7 @@ use std::process::Command;
 
 use callgate_tests::{Bus, Process, programs};
 
-/// The output of a daemon went into its control socket, its epoll or its eventfd.
+/// What a daemon prints does not go into its control socket, its epoll or its eventfd.
 #[test]
 fn what_is_printed_without_streams_goes_nowhere() {
     let bus = Bus::without_broker(programs!());
@@ -19,8 +19,8 @@ fn what_is_printed_without_streams_goes_nowhere() {
     assert!(status.success(), "{report}");
     let lines: Vec<&str> = report.lines().collect();
     assert_eq!(lines.len(), 7, "{report}");
-    // After the start and connecting all three are there and lead nowhere; closed again, they
-    // stay closed, whatever is received.
+    // After the start and after connecting, all three exist and lead nowhere. When they are closed again, they stay
+    // closed, whatever the plugin receives.
     assert_eq!(lines[..3], ["/dev/null"; 3], "{report}");
     assert_eq!(lines[3..6], ["closed"; 3], "{report}");
     assert_eq!(lines[6], "42", "{report}");

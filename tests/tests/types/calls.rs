@@ -57,7 +57,7 @@ fn an_action_is_done() {
     });
 }
 
-/// A call inside of a call: the chain goes back to the plugin that waits, in JSON both ways.
+/// A call inside of a call: the chain goes back to the plugin that waits, as JSON in both directions.
 #[test]
 fn a_chain_of_calls_goes_back_and_forth() {
     for_each_mode(|scene| {
@@ -65,7 +65,7 @@ fn a_chain_of_calls_goes_back_and_forth() {
         let _back = scene.caller.provide("T.Back", back).unwrap();
         let through = scene.open::<(u64,), u64>("S.Through");
         assert_eq!(through.invoke((20,)).unwrap(), 41);
-        // What fails further on is told as always.
+        // A failure further along the chain is reported as usual.
         let error = through.invoke((1 << 20,)).unwrap_err();
         assert_eq!(error.code(), Code::HandlerError);
     });
@@ -116,7 +116,7 @@ fn calls_end_at_their_deadlines_and_by_their_tokens() {
     }
 }
 
-/// The author of a plugin must be able to see that its calls are converted.
+/// The calls of a gate that arrive as JSON are counted, so that a plugin's author sees that they are converted.
 #[test]
 fn calls_in_json_are_counted_and_others_are_not() {
     let scene = Scene::new("thread");
@@ -130,7 +130,7 @@ fn calls_in_json_are_counted_and_others_are_not() {
     assert_eq!(scene.json_calls("S.Sum"), 0);
 }
 
-/// Many threads at once, half of them with the provider's own types.
+/// Many threads at once; half of them use the provider's own types.
 #[test]
 fn callers_of_both_encodings_call_one_gate_side_by_side() {
     for mode in MODES {

@@ -1,4 +1,4 @@
-//! Calls and gates without types: in JSON, in archives whose signature was asked for, and answered later.
+//! Calls and gates without Rust types: in JSON, in archives whose signature was fetched, and answered later.
 
 use callgate_client::dynamic::{self, Encoding, Gate, Sent};
 use callgate_client::{Code, Error, Json, gate_type, signature_of};
@@ -50,7 +50,7 @@ fn who_has_no_types_calls_every_typed_gate() {
     }
 }
 
-/// A bridge could not tell what it may send, and guessed.
+/// A gate tells what it takes and gives, so that a bridge need not guess.
 #[test]
 fn a_gate_tells_what_it_takes_and_gives() {
     let scene = Scene::new("thread");
@@ -69,7 +69,7 @@ fn a_gate_tells_what_it_takes_and_gives() {
     );
 }
 
-/// A gate that takes archives alone tells its signature, too, and with that it is called.
+/// A gate that takes only archives tells its signature, too, and can be called with it.
 #[test]
 fn archives_are_sent_by_a_signature_that_was_asked_for() {
     let scene = Scene::new("thread");
@@ -111,7 +111,7 @@ fn what_cannot_be_converted_is_told_with_its_path() {
     assert!(nan.may_have_run());
 }
 
-/// Nothing is sent of what cannot be a call.
+/// A value that cannot be an argument is refused before it is sent.
 #[test]
 fn what_is_no_call_is_refused_before_it_is_sent() {
     let scene = Scene::new("thread");
@@ -141,7 +141,7 @@ fn what_is_no_call_is_refused_before_it_is_sent() {
     assert_eq!(wide.call_values(&[json!(1)]).unwrap(), json!(1));
 }
 
-/// A bus, and a provider without types: in a process of its own in some mode, or in this one.
+/// A bus, and a provider without Rust types: in a process of its own in some mode, or in this one.
 struct Untyped {
     caller: callgate_client::Plugin,
     bus: Bus,
@@ -173,7 +173,7 @@ fn typed_callers_call_gates_without_types() {
         println!("mode {mode}");
         let scene = untyped(mode);
         for gate in ["U.Repeat", "U.RepeatLater"] {
-            // The same types, and others.
+            // Once with the same types, and once with others.
             let same = open::<(String, u32), String>(&scene.caller, gate);
             assert!(same.is_converted());
             assert_eq!(same.invoke(("ab".to_owned(), 2)).unwrap(), "abab");
@@ -201,7 +201,7 @@ struct Place {
     name: String,
 }
 
-/// A script's types have no counterpart in Rust.
+/// A signature can be made at run time: a script's types have no counterpart in Rust.
 #[test]
 fn a_signature_that_was_made_at_run_time_is_one() {
     let scene = untyped("thread");
@@ -214,7 +214,7 @@ fn a_signature_that_was_made_at_run_time_is_one() {
     assert_eq!(length.invoke((place,)).unwrap(), 5.0);
     let json = dynamic::open_json(&scene.caller, "U.Length").unwrap();
     assert_eq!(*json.signature().unwrap(), made_signature());
-    // What comes is not converted: it has as many elements as the signature, and they may be anything.
+    // The arguments are not converted: their number is that of the signature, and they may be any values.
     let point = json!({ "x": 0, "y": 2 });
     assert_eq!(json.call_values(&[point]).unwrap(), json!(2.0));
 }
@@ -241,7 +241,7 @@ fn a_handler_of_both_is_told_what_has_come() {
     }
 }
 
-/// What is no JSON would have been told as a fault of the link.
+/// A result that is no JSON is reported as the handler's fault, and not as a fault of the link.
 #[test]
 fn a_result_that_is_no_json_is_the_handler_s_fault() {
     for mode in ["thread", "direct"] {
@@ -266,7 +266,7 @@ fn a_result_that_is_no_json_is_the_handler_s_fault() {
     }
 }
 
-/// The broker ends, and the next one tells the signature anew.
+/// After the broker was restarted, the next one is asked for the signature again.
 #[test]
 fn calls_without_types_go_on_after_a_restart() {
     let mut scene = untyped("thread");
@@ -285,7 +285,7 @@ fn calls_without_types_go_on_after_a_restart() {
     }
 }
 
-/// A handler with one parameter of any type, and one that has a type.
+/// A handler may have both a parameter of any type and one with a Rust type.
 #[test]
 fn values_stand_among_typed_parameters() {
     for direct in [false, true] {

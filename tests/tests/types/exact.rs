@@ -1,4 +1,4 @@
-//! Plugins that convert nothing, on either side.
+//! Plugins that refuse conversion, on either side.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use callgate_client::Code;
 use callgate_tests::shorthand::{code, open};
 use callgate_tests::{Bus, programs};
 
-/// A plugin that had turned conversion off was told that the types differ, but not where.
+/// If a plugin has turned conversion off, its error says where the types differ.
 #[test]
 fn who_takes_exact_types_alone_is_not_called_in_json() {
     for direct in [false, true] {
@@ -40,7 +40,7 @@ fn who_gives_exact_types_alone_does_not_call_in_json() {
     assert_eq!(code(wide.invoke((1,))), Code::TypeMismatch);
     let own = open::<(u32,), u32>(&exact, "S.Wide");
     assert_eq!(own.invoke((1,)).unwrap(), 1);
-    // Others go on converting.
+    // Other plugins still convert.
     let other = bus.plugin("U");
     assert!(open::<(u8,), u64>(&other, "S.Wide").is_converted());
 }

@@ -1,4 +1,4 @@
-//! A caller whose JSON is none, or says what no correct caller says.
+//! A caller whose JSON is invalid, or that breaks the rules in other ways.
 
 use callgate_layout::blocks::{self, Blocks, Region};
 use callgate_layout::envelope::{Call, CallKind, Cell, Place, Reply};
@@ -11,10 +11,10 @@ use callgate_tests::types::{Summary, Track};
 
 use crate::scene::Scene;
 
-/// JSON that the provider's gate takes.
+/// JSON that the provider's gate accepts.
 const GOOD: &str = r#"[{"title":"x","gain":1,"samples":[1,2]}]"#;
 
-/// A peer that writes JSON itself.
+/// A peer that writes its JSON itself.
 struct Villain {
     link: Link,
     ring: RingWriter,
@@ -24,7 +24,7 @@ struct Villain {
 }
 
 impl Villain {
-    /// Linked to the provider, and the index of its `Sum`.
+    /// A villain that is linked to the provider, and the index of the provider's `Sum`.
     fn new(scene: &Scene) -> (Villain, u16) {
         let mut raw = Raw::join(&scene.bus, "villain");
         let (link, index) = raw.link_to::<(Track,), Summary>("S.Sum");
@@ -38,7 +38,7 @@ impl Villain {
         (villain, index)
     }
 
-    /// Calls a gate and gives the answer: its text, or the code of an error.
+    /// Calls a gate and returns the answer: its text, or the code of an error.
     fn call(&mut self, gate: u16, text: &[u8]) -> Result<Vec<u8>, Code> {
         let (outbox, geometry) = (&self.link.outbox, self.link.geometry);
         let mut cell = Cell::default();
@@ -92,7 +92,7 @@ impl Villain {
         flags::release(&self.link.outbox, geometry, 0, self.calls);
         match reply.ok {
             true => Ok(bytes),
-            // The first field of the record that an error travels as, whose archive ends with it.
+            // The first field of the record for errors, which is at the end of the archive.
             false => {
                 let number = bytes.last_chunk::<28>().expect("a record");
                 let code = u16::from_le_bytes([number[0], number[1]]);
@@ -115,7 +115,7 @@ impl Villain {
         }
     }
 
-    /// The provider is as well as before.
+    /// Checks that the provider still serves it.
     fn is_served(&mut self, gate: u16) {
         let sum = self.call(gate, GOOD.as_bytes()).expect("a result");
         assert_eq!(sum, br#"{"title":"x","total":3,"count":2}"#);
@@ -211,7 +211,7 @@ fn whatever_bytes_come_the_provider_goes_on() {
     villain.is_served(gate);
 }
 
-/// A handler of bytes was given JSON where it takes archives.
+/// A gate that takes only archives refuses JSON, and its handler does not get it as bytes.
 #[test]
 fn gates_that_take_archives_alone_refuse_json() {
     let scene = Scene::new("thread");
@@ -221,7 +221,7 @@ fn gates_that_take_archives_alone_refuse_json() {
     villain.is_served(gate);
 }
 
-/// The index of a gate that was never granted, or a half that is not there, is no other in JSON.
+/// In JSON, too, an index that was never granted and a half that does not exist are refused.
 #[test]
 fn json_opens_no_gate_that_an_archive_does_not() {
     let scene = Scene::new("thread");

@@ -29,7 +29,7 @@ fn large_payloads_pass_in_both_directions() {
     }
 }
 
-/// JSON is longer than an archive, so that more is too large.
+/// JSON is longer than an archive, so it is too large sooner: the call fails, and the link stays.
 #[test]
 fn what_is_too_large_is_told_and_the_link_goes_on() {
     let scene = Scene::new("thread");
@@ -44,7 +44,7 @@ fn what_is_too_large_is_told_and_the_link_goes_on() {
     assert_eq!(echo.invoke((vec![1, 2],)).unwrap(), [1, 2]);
 }
 
-/// Kept space would have filled what a link may have long before the last of them.
+/// Space is given back. If it were kept, the link's quota would be used up long before the last of these.
 #[test]
 fn space_comes_back() {
     let scene = Scene::new("pool");

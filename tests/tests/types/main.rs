@@ -1,5 +1,5 @@
-//! Two typed plugins whose types differ: their calls go as JSON where they can, and fail with a reason where they
-//! cannot.
+//! Two typed plugins whose types differ: their calls are made as JSON if the types can be converted, and fail with a
+//! reason if they cannot.
 #![forbid(unsafe_code)]
 
 #[cfg(test)]

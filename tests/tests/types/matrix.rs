@@ -1,5 +1,5 @@
-//! Changes of types, between processes of which each has the older or the newer form of all of them: what becomes of
-//! each value is what the table says (`tests/src/types/matrix/`), which is also that of docs/evolving.md.
+//! Changes of types, between processes that each have the older or the newer form of all types. The outcome for each
+//! value is the one in the table (`tests/src/types/matrix/`), which docs/evolving.md prints.
 
 use std::time::Instant;
 
@@ -27,7 +27,7 @@ fn told(caller: &mut Process, provider: Age) -> Vec<String> {
     lines.take_while(|line| line != "end").collect()
 }
 
-/// Fails with the lines that differ, and not with all.
+/// Fails with the lines that differ, and not with all lines.
 #[track_caller]
 fn compare(what: &str, told: &[String], expected: &[String]) {
     let mut wrong = String::new();
@@ -61,7 +61,7 @@ fn each_value_comes_to_what_the_table_says() {
     }
 }
 
-/// Asks a caller until it has noticed what has changed on the bus.
+/// Asks callers until they have noticed the change on the bus.
 #[track_caller]
 fn comes_to(what: &str, callers: &mut [(Process, Age)], provider: Age) {
     for (process, age) in callers {
@@ -81,7 +81,7 @@ fn comes_to(what: &str, callers: &mut [(Process, Age)], provider: Age) {
     }
 }
 
-/// Gates that stay open follow the provider from one form to the other, and both from one broker to the next.
+/// Open gates follow the provider from one form to the other, and both sides from one broker to the next.
 #[test]
 fn open_gates_follow_a_provider_that_changes_and_a_broker_that_ends() {
     let mut bus = Bus::start(programs!());
@@ -99,7 +99,7 @@ fn open_gates_follow_a_provider_that_changes_and_a_broker_that_ends() {
     drop(provider);
 }
 
-/// A guide that is wrong is worse than none.
+/// The table in docs/evolving.md is this one.
 #[test]
 fn the_guide_has_this_table() {
     let path = workspace::root().join(GUIDE);

@@ -1,4 +1,4 @@
-//! Gates that cannot be converted: that is told when they are opened, with what differs.
+//! Gates whose types cannot be converted: opening them fails, and the error says what differs.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ fn another_number_of_parameters_is_told_as_such() {
     assert_eq!(code(more.invoke((1, 2))), Code::LengthMismatch);
 }
 
-/// A half that is absent is not in the way of the one that is converted.
+/// A missing half of a gate does not hinder the conversion of the other.
 #[test]
 fn each_half_stands_for_itself() {
     let scene = Scene::new("thread");
@@ -89,7 +89,7 @@ fn each_half_stands_for_itself() {
     assert_eq!(code(note.invoke((1,))), Code::NotReady);
 }
 
-/// Bytes are archives of one layout, and stay so.
+/// Gates of bytes are not converted: bytes count as archives of one layout.
 #[test]
 fn gates_of_bytes_are_not_converted() {
     let scene = Scene::new("thread");
@@ -135,7 +135,7 @@ fn long(last: Primitive) -> Signature {
     }
 }
 
-/// What takes several records is uploaded and fetched in parts, and again at the next broker.
+/// A schema that needs several records is uploaded and fetched in parts, and again at the next broker.
 #[test]
 fn long_schemas_pass_in_parts() {
     let mut bus = Bus::start(programs!());
@@ -160,7 +160,7 @@ fn long_schemas_pass_in_parts() {
             told.lost();
             told.back();
         }
-        // A gate that is back is reported once its types were compared again.
+        // A gate that is back is reported after its types were compared again.
         let late = bus.plugin("Late");
         await_that("the gates are back", || {
             let opened = dynamic::open(&late, "S.B", &signature);

@@ -1,4 +1,4 @@
-//! Prefixes: every gate under one, by one handler.
+//! Prefixes: one handler for every gate under a prefix.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -132,7 +132,7 @@ fn names_under_a_prefix_may_have_the_types_of_a_signature() {
     }
 }
 
-/// A name that is none was told as one, and its calls failed.
+/// A predicate says which names exist under a prefix: calls to others find no gate.
 #[test]
 fn a_predicate_says_which_names_there_are() {
     for mode in ["thread", "direct"] {
@@ -158,12 +158,12 @@ fn a_predicate_says_which_names_there_are() {
 fn what_begins_with_a_prefix_is_its_owner_s() {
     let scene = scene("thread");
     let mut other = scene.bus.peer("prefixes", "Q", &["thread"]);
-    // Under another's prefix.
+    // Under another plugin's prefix.
     for taken in ["P.all.x", "P.all.exact", "P.all.x.", "P.all."] {
         let said = other.ask(&format!("provide {taken}"));
         assert_eq!(said, "ALREADY_PROVIDED", "{taken}");
     }
-    // A prefix over another's gates, and over another's prefixes.
+    // A prefix that covers another plugin's gates, or its prefixes.
     let _one = scene.caller.provide("X.y.z", || 1_u8).unwrap();
     for taken in ["P.", "X.", "X.y."] {
         let said = other.ask(&format!("provide {taken}"));
@@ -184,7 +184,7 @@ fn what_begins_with_a_prefix_is_its_owner_s() {
         call(&scene.caller, "P.all.own", &[]).unwrap(),
         json!("P.all.own")
     );
-    // The exact one goes, and the prefix stands for its name again.
+    // The exact gate is withdrawn, and the prefix serves its name again.
     let gate = json_gate(&scene.caller, "P.all.own");
     assert_eq!(owner.ask("withdraw"), "withdrawn");
     await_that("the prefix stands for it", || {
@@ -244,7 +244,7 @@ fn prefixes_come_back_after_a_restart() {
     }
 }
 
-/// They are those of all names together.
+/// Options and statistics belong to the prefix, and count for all of its names together.
 #[test]
 fn options_and_statistics_are_the_prefix_s() {
     for mode in ["pool", "direct"] {
@@ -273,7 +273,7 @@ fn options_and_statistics_are_the_prefix_s() {
     }
 }
 
-/// A handler waits, and a call of another chain, to a name under its plugin's prefix, runs on top of that.
+/// A handler waits, and a call of another chain, to a name under its plugin's prefix, runs on top of that wait.
 #[test]
 fn a_prefix_may_be_re_entrant() {
     let bus = Bus::start(programs!());
@@ -298,8 +298,8 @@ fn a_prefix_may_be_re_entrant() {
     assert_eq!(outer.invoke(()).unwrap(), "\"a.x\"");
 }
 
-/// So many names are called in turn, each of which nobody has open afterwards. Opening is a request, of which a plugin
-/// has 4,096 a second.
+/// Calls so many names in turn, and closes each afterwards. Opening is a request, of which a plugin may make 4,096 a
+/// second.
 fn call_in_turn(names: std::ops::Range<u32>, caller: &Plugin) {
     let mut begun = Instant::now();
     for number in names {
@@ -313,7 +313,8 @@ fn call_in_turn(names: std::ops::Range<u32>, caller: &Plugin) {
     }
 }
 
-/// The 65,537th name on a link failed for good, and what each one took stayed taken, in three processes.
+/// A link serves any number of names one after the other, more than there are indexes, and nothing stays behind of
+/// each in the three processes.
 fn names_without_end(names: u32) {
     let scene = scene("thread");
     let there = scene.there.as_ref().unwrap().id();
@@ -323,7 +324,7 @@ fn names_without_end(names: u32) {
         ("the broker", broker),
         ("the caller", std::process::id()),
     ];
-    // Tables have their full lengths by then: an index rests for a thousand others.
+    // By now the tables have their full lengths: an index is used again only after a thousand others.
     call_in_turn(0..2_500, &scene.caller);
     let before = all.map(|(_, pid)| (Holdings::at_rest(there), private_memory(pid)));
     call_in_turn(2_500..names, &scene.caller);

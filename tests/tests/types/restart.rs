@@ -1,4 +1,4 @@
-//! Brokers that are killed and started again while calls go as JSON.
+//! Brokers that are killed and started again while calls are made as JSON.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use callgate_tests::types::caller::{Summary, Track, track};
 use callgate_tests::types::{provide, provide_other};
 use callgate_tests::{Bus, PATIENCE, programs};
 
-/// The next broker has its own numbers for schemas, and is asked for them anew.
+/// The next broker has its own numbers for schemas, and is asked for them again.
 #[test]
 fn no_call_fails_over_a_restart() {
     for mode in ["thread", "pool", "pump", "group"] {
@@ -50,7 +50,7 @@ fn no_call_fails_over_a_restart() {
     }
 }
 
-/// Types of gates that were opened while there was no broker were never compared.
+/// Types that changed while there was no broker are compared at the next one.
 #[test]
 fn types_that_changed_without_a_broker_are_found_by_the_next_one() {
     let mut bus = Bus::start(programs!());
@@ -76,7 +76,7 @@ fn types_that_changed_without_a_broker_are_found_by_the_next_one() {
     assert!(sum.is_converted());
 }
 
-/// Brokers that come and go faster than schemas are fetched.
+/// Brokers come and go faster than schemas are fetched.
 #[test]
 fn a_broker_that_dies_while_schemas_are_fetched_is_no_matter() {
     let mut bus = Bus::start(programs!());

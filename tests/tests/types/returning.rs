@@ -1,4 +1,4 @@
-//! A provider that comes back with other types, while its callers keep what they have opened.
+//! A provider that comes back with other types, while its callers keep their open gates.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,7 +10,7 @@ use callgate_tests::types::caller::{Summary, Track, track};
 use callgate_tests::types::{provide, provide_other};
 use callgate_tests::{Bus, PATIENCE, programs};
 
-/// From archives to JSON and back, and to types that can never be converted, all with one handle.
+/// One handle follows its gate from archives to JSON and back, and to types that can never be converted.
 #[test]
 fn a_handle_follows_its_gate_through_all_types() {
     for direct in [false, true] {
@@ -27,7 +27,7 @@ fn a_handle_follows_its_gate_through_all_types() {
         drop(same);
         assert_eq!(code(call()), Code::NotReady);
         let differing = provide(&provider, "S").unwrap();
-        // The call itself finds that out: nobody has to wait.
+        // The call itself notices the change: nobody has to wait.
         assert_eq!(call().unwrap().loudest, None);
         assert!(sum.is_converted());
         drop(differing);
@@ -46,7 +46,8 @@ fn a_handle_follows_its_gate_through_all_types() {
     }
 }
 
-/// A call that was laid out for the types before was read as the ones after, or a handle stayed with what was.
+/// A call that was written for the old types is not read as the new ones, and a handle does not stay with the old
+/// types.
 #[test]
 fn callers_go_on_while_the_types_change_under_them() {
     for direct in [false, true] {
@@ -100,7 +101,7 @@ fn callers_go_on_while_the_types_change_under_them() {
     }
 }
 
-/// Another plugin of the same name, in another process, is as good.
+/// A plugin of the same name in another process can take the place of a provider that was killed.
 #[test]
 fn a_provider_that_was_killed_comes_back_with_other_types() {
     let bus = Bus::start(programs!());

@@ -1,14 +1,14 @@
-//! A bus, a provider in some mode, and a caller whose types are others.
+//! A bus, a provider in some mode, and a caller with other types.
 
 use callgate_client::{Arguments, GateType, Plugin, Subscriber};
 use callgate_tests::shorthand::open;
 use callgate_tests::types::{Stage, provide};
 use callgate_tests::{Bus, Process, programs};
 
-/// All ways in which a provider runs its handlers; the last one in this process, on its caller's thread.
+/// All modes of a provider. In the last one it is in this process, and runs its handlers on the caller's thread.
 pub(crate) const MODES: [&str; 5] = ["thread", "pool", "pump", "group", "direct"];
 
-/// Both sides of calls.
+/// Both sides of the calls.
 pub(crate) struct Scene {
     pub(crate) caller: Plugin,
     provider: Provider,
@@ -25,7 +25,7 @@ enum Provider {
 }
 
 impl Scene {
-    /// With a provider `S` in a mode, and a caller `T`.
+    /// A scene with a provider `S` in a mode, and a caller `T`.
     pub(crate) fn new(mode: &str) -> Scene {
         let bus = Bus::start(programs!());
         let provider = match mode {
@@ -51,7 +51,7 @@ impl Scene {
         open(&self.caller, gate)
     }
 
-    /// The sum of what the provider's action was called with.
+    /// The sum of the arguments with which the provider's action was called.
     pub(crate) fn notes(&mut self) -> u64 {
         match &mut self.provider {
             Provider::There(process) => process.ask("notes").parse().expect("a number"),

@@ -1,4 +1,4 @@
-//! Values that can be converted, and those that cannot: each fails by itself, and says where.
+//! Values that can be converted, and values that cannot: each of those fails by itself, and the error says where.
 
 use callgate_client::{Code, Error};
 use callgate_tests::types::caller::{Ends, Settings, Track, track};
@@ -40,7 +40,7 @@ fn a_number_that_does_not_fit_is_told_and_the_handler_does_not_run() {
     }
 }
 
-/// The result of a handler that cannot be read: the handler did run.
+/// If a result cannot be converted, the error says that the handler has run.
 #[test]
 fn a_result_that_does_not_fit_has_run() {
     for scene in in_process_and_between() {
@@ -77,7 +77,7 @@ fn null_is_told_where_it_is_taken_by_nobody() {
     }
 }
 
-/// A field that the caller does not have is the provider's default; one that only the caller has is left out.
+/// A field that the caller does not have gets the provider's default; a field that only the caller has is left out.
 #[test]
 fn fields_that_one_side_lacks_are_defaults_or_left_out() {
     for scene in in_process_and_between() {
@@ -117,7 +117,7 @@ fn variants_go_by_their_names() {
     }
 }
 
-/// A value that cannot be written is never sent.
+/// A value that JSON cannot express is not sent.
 #[test]
 fn what_json_cannot_say_is_not_sent() {
     for scene in in_process_and_between() {

@@ -1,4 +1,4 @@
-//! Inside one process: directly, where it can be, and through shared memory where not.
+//! Inside one process: with direct calls where these are possible, and otherwise through shared memory.
 
 use callgate::{Broker, Policy};
 use callgate_client::{Code, Context, Payload, Plugin};
@@ -15,7 +15,7 @@ fn plugin(broker: &Broker, name: &str, direct: bool) -> callgate_client::PluginB
         .direct_calls(direct)
 }
 
-/// The same rounds as over processes, with nothing to wait for between them.
+/// The same rounds as between processes, without any wait between the steps.
 #[test]
 fn what_returned_is_visible_inside_a_process() {
     for (dispatch, direct) in DISPATCHES
@@ -72,7 +72,7 @@ fn what_returned_is_visible_inside_a_process() {
     }
 }
 
-/// Whoever had provided a gate was told by a subscriber in the same process that it was not there.
+/// A subscriber knows at once what plugins of its process provide.
 #[test]
 fn a_subscriber_knows_what_plugins_of_its_process_provide() {
     let broker = Broker::builder()
@@ -104,7 +104,7 @@ fn a_subscriber_knows_what_plugins_of_its_process_provide() {
     assert_eq!(has(), (false, false), "it has closed");
 }
 
-/// Nobody waited for the broker to hear that a gate is gone: whoever was to provide it next was refused.
+/// When a gate was dropped, another plugin can provide it at once: the drop waits until the broker knows.
 #[test]
 fn what_is_dropped_can_be_provided_by_another_at_once() {
     let broker = Broker::builder()
@@ -114,7 +114,7 @@ fn what_is_dropped_can_be_provided_by_another_at_once() {
     let [one, other] =
         ["One", "Other"].map(|name| plugin(&broker, name, true).connect().expect("the bus"));
     for _ in 0..10 {
-        // More than the broker reads of one plugin at a time.
+        // More than the broker reads from one plugin at a time.
         let name = |n: u32| format!("Many.{n}");
         let provide = |n| one.provide(&name(n), |n: u64| n).expect("it is free");
         let many: Vec<_> = (0..200).map(provide).collect();
@@ -124,7 +124,7 @@ fn what_is_dropped_can_be_provided_by_another_at_once() {
     }
 }
 
-/// A loan led to whoever provided the gate when it was taken, and was refused there.
+/// A loan goes to the present provider of the gate, and not to the one from when it was taken.
 #[test]
 fn a_loan_is_taken_to_who_provides_the_gate_now() {
     let broker = Broker::builder()
@@ -150,7 +150,7 @@ fn a_loan_is_taken_to_who_provides_the_gate_now() {
         let mut loan = gate.loan(1 << 20).expect("it is there");
         loan.bytes().fill(1);
         if round % 3 == 0 {
-            // Refused and called at the same provider, under another index.
+            // It is refused and called at the same provider, under another index.
             broker
                 .set_policy("Caller", Some(Policy::new()))
                 .expect("it runs");
@@ -170,7 +170,7 @@ fn a_loan_is_taken_to_who_provides_the_gate_now() {
             (1 << 20) + (1 << 30)
         );
     }
-    // All memory is there again: the limit is 128 MiB.
+    // All memory is free again: the limit is 128 MiB.
     let _kept = provide(&one, 0);
     let loans: Vec<_> = (0..3)
         .map(|_| gate.loan(30 << 20).expect("there is room"))

@@ -1,4 +1,4 @@
-//! Over processes.
+//! Between processes.
 
 use std::time::Instant;
 
@@ -9,8 +9,8 @@ use nix::sys::signal::Signal;
 
 use crate::stage::{Stage, rounds};
 
-/// `provide` returns before an open subscriber had heard of it: up to 764 of 1,000 calls that were made then
-/// found nobody. A wait right after a withdrawal was told that the gate was ready.
+/// After `provide` has returned, calls of an open subscriber find the gate. After a withdrawal, waits do not find it
+/// ready.
 #[test]
 fn what_is_provided_is_called_and_what_is_withdrawn_is_not() {
     for mode in MODES {
@@ -27,7 +27,7 @@ fn what_is_provided_is_called_and_what_is_withdrawn_is_not() {
     }
 }
 
-/// Calls were served after `set_policy` had taken the right to them, and refused after it had given it.
+/// After `set_policy` has taken a right back, calls are refused; after it has given a right, they are served.
 #[test]
 fn what_is_revoked_is_refused_and_what_is_granted_is_called() {
     for mode in MODES {
@@ -45,8 +45,8 @@ fn what_is_revoked_is_refused_and_what_is_granted_is_called() {
     }
 }
 
-/// A gate went from one plugin to another, and calls found nobody, or the one before; and the other could
-/// not provide it yet.
+/// After a gate has gone from one plugin to another, calls reach the new provider. It can provide the gate as soon as
+/// the old one has dropped it.
 #[test]
 fn who_provides_in_anothers_place_is_called() {
     for mode in MODES {
@@ -67,8 +67,8 @@ fn who_provides_in_anothers_place_is_called() {
     }
 }
 
-/// A provider was killed and started again, and calls found nobody. Excepted is a call that its caller
-/// published before it had heard of the death: that one may have run.
+/// After a killed provider was started again, calls reach it. One exception: a call that its caller published before
+/// it learned of the death may have run.
 #[test]
 fn who_was_started_again_is_called() {
     for mode in MODES {
@@ -98,8 +98,8 @@ fn who_was_started_again_is_called() {
     }
 }
 
-/// A provider that is stopped acknowledges nothing: whoever changes a policy waits no longer than for any
-/// other step, and is told its name.
+/// A stopped provider acknowledges nothing: a change of policy waits for it only as long as for any other step, and
+/// returns its name.
 #[test]
 fn a_provider_that_is_stopped_is_named_by_who_revokes() {
     let mut stage = Stage::new();

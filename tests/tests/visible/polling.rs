@@ -8,7 +8,7 @@ use callgate_tests::{Bus, PATIENCE, Process, programs};
 const PROCESSES: u32 = 10;
 const EACH: &str = "10";
 
-/// The median time that it takes to open a gate, link and all, for a plugin that was linked with nobody.
+/// The median time for opening a gate, including the link, for a plugin that had no link.
 fn opening(bus: &Bus, times: u32) -> Duration {
     let open = |n: u32| {
         let plugin = bus.builder(&format!("Opener{n}")).connect();
@@ -25,8 +25,8 @@ fn opening(bus: &Bus, times: u32) -> Duration {
     times[times.len() / 2]
 }
 
-/// Every call of an absent gate asks the broker: in a loop, that was as many requests as end a session, and
-/// kept others from opening anything.
+/// A plugin that calls an absent gate in a loop keeps its session and delays nobody, although each such call asks the
+/// broker.
 #[test]
 fn whoever_polls_an_absent_gate_keeps_its_session_and_nobody_else_waiting() {
     let bus = Bus::start(programs!());
@@ -67,7 +67,7 @@ fn whoever_polls_an_absent_gate_keeps_its_session_and_nobody_else_waiting() {
     for said in ask("end") {
         assert_eq!(said, "on the bus");
     }
-    // Twice as long, by our measurements; what else runs on the machine is not known.
+    // Twice as long in our measurements; other load on the machine is not known.
     assert!(
         busy < 10 * quiet + Duration::from_millis(5),
         "{quiet:?}, {busy:?}"

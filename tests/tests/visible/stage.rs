@@ -1,10 +1,10 @@
-//! A busy bus with a broker inside the test, providers and callers in processes of their own.
+//! A busy bus with a broker inside the test, and providers and callers in processes of their own.
 
 use callgate::{Broker, Policy};
 use callgate_tests::visible::Ways;
 use callgate_tests::{Bus, Process, programs};
 
-/// The number of times that a case is played.
+/// How many times a case is played.
 pub(crate) fn rounds(usual: u64) -> u64 {
     let said = std::env::var("CALLGATE_ROUNDS").ok();
     said.map_or(usual, |said| said.parse().expect("a number"))
@@ -37,7 +37,7 @@ impl Stage {
         self.bus.peer("visible-provider", name, &[mode])
     }
 
-    /// Has every caller call once, each in the way that is its turn; what came of it.
+    /// Makes every caller call once, each in its next way of calling; returns the outcomes.
     pub(crate) fn call(&mut self) -> Vec<(&'static str, String)> {
         let mut outcomes = Vec::new();
         for caller in &mut self.callers {
@@ -46,7 +46,7 @@ impl Stage {
             caller.say(way);
             outcomes.push((way, String::new()));
         }
-        // Coprime to the number of ways, so that each caller comes to all of them.
+        // Coprime to the number of ways, so that each caller uses all of them.
         self.next_way += 2;
         for (caller, (_, outcome)) in self.callers.iter_mut().zip(&mut outcomes) {
             *outcome = caller.expect_line();
@@ -54,7 +54,7 @@ impl Stage {
         outcomes
     }
 
-    /// Has every caller call, and counts those to which this did not come.
+    /// Makes every caller call, and counts the calls that had another outcome.
     pub(crate) fn misses(&mut self, expected: &str, what: &str) -> u64 {
         let outcomes = self.call();
         let missed = outcomes.iter().filter(|(_, came)| came != expected);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use callgate_runtime::{Manifest, ManifestError};
 
-/// Whether a folder is a plugin's, whatever its manifest says.
+/// Whether a folder is that of a plugin, even if its manifest is invalid.
 pub(super) fn has_manifest(folder: &Path) -> bool {
     !matches!(Manifest::read(folder), Err(ManifestError::Missing { .. }))
 }

@@ -1,4 +1,4 @@
-//! What `callgate run` waits for.
+//! The events that `callgate run` waits for.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use callgate_runtime::PluginStatus;
 pub(super) enum Happening {
     /// SIGINT or SIGTERM.
     Signal,
-    /// Something has changed in this folder, which is a plugin's or could be.
+    /// Something has changed in this folder, which is a plugin's or may become one.
     Changed(PathBuf),
     /// A plugin's state has changed.
     State(Box<PluginStatus>),

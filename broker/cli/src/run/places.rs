@@ -5,12 +5,12 @@ use std::{fs, io};
 
 use callgate_client::{Code, Error};
 
-/// Folders, as paths from the root: a plugin's program is started in the plugin's folder.
+/// Absolute paths of folders, because a plugin's program is started in the plugin's folder.
 #[derive(Debug)]
 pub(super) struct Places {
-    /// Each has a manifest, or folders that have one. All are there.
+    /// Each has a manifest, or has folders with manifests. All of them exist.
     pub(super) folders: Vec<PathBuf>,
-    /// Where the data of all plugins is; in each one's folder without it.
+    /// The directory with the data of all plugins. Without it, each plugin's data is in its own folder.
     pub(super) data: Option<PathBuf>,
 }
 

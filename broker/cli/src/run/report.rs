@@ -1,4 +1,5 @@
-//! What `callgate run` says of its plugins: a line whenever one is ready, has crashed, is in quarantine, or is stopped.
+//! What `callgate run` prints about its plugins: a line whenever one is ready, has crashed, is in quarantine, or is
+//! stopped.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub(super) struct Report {
     json: bool,
-    /// The plugins that were stopped because their folders had gone.
+    /// The plugins that were stopped because their folders were removed.
     gone: BTreeSet<String>,
 }
 
@@ -25,17 +26,17 @@ impl Report {
         }
     }
 
-    /// Notes that a plugin was stopped because its folder had gone.
+    /// Records that a plugin was stopped because its folder was removed.
     pub(super) fn has_gone(&mut self, name: &str) {
         self.gone.insert(name.to_owned());
     }
 
-    /// Whether that was said of a plugin, and its folder is not there again.
+    /// Whether a plugin was stopped for that reason, and its folder has not come back.
     pub(super) fn is_gone(&self, name: &str) -> bool {
         self.gone.contains(name)
     }
 
-    /// Whether a plugin's folder had gone, and is there again.
+    /// Whether a plugin's folder was removed and has come back.
     pub(super) fn is_back(&mut self, name: &str) -> bool {
         self.gone.remove(name)
     }
@@ -44,7 +45,7 @@ impl Report {
     pub(super) fn state(&self, status: &PluginStatus) {
         let is_told = match status.supervision.state {
             State::Starting | State::Stopping => false,
-            // This was printed when its folder had gone.
+            // This was printed when its folder was removed.
             State::Stopped => !self.gone.contains(&status.name),
             State::Ready | State::Waiting | State::Quarantined => true,
         };
@@ -53,7 +54,7 @@ impl Report {
         }
     }
 
-    /// Says which plugins were left out. People are told by the runtime, which logs it.
+    /// Prints which plugins were left out. For people, the runtime logs that.
     pub(super) fn broken(&self, broken: &[Broken]) {
         for broken in broken.iter().filter(|_| self.json) {
             let folder = broken.folder.display().to_string();
@@ -62,7 +63,7 @@ impl Report {
         }
     }
 
-    /// Says that there is no plugin at all.
+    /// Prints that there is no plugin at all.
     pub(super) fn nobody(&self) {
         self.say(
             &json!({ "notice": "no-plugins" }),
@@ -71,7 +72,7 @@ impl Report {
         );
     }
 
-    /// Says something that has happened.
+    /// Prints that something has happened.
     pub(super) fn say(&self, document: &Value, text: &str) {
         let mut out = io::stdout().lock();
         let said = match self.json {
@@ -83,7 +84,7 @@ impl Report {
     }
 }
 
-/// The words of `callgate ls`.
+/// The words that `callgate ls` uses, too.
 fn word(state: State) -> &'static str {
     match state {
         State::Starting => "starting",
@@ -136,7 +137,7 @@ fn sentence(status: &PluginStatus) -> String {
     }
 }
 
-/// How it ended last, with what it wrote to stderr before.
+/// How the plugin ended last, and the last line that it wrote to stderr before.
 fn why(status: &PluginStatus) -> String {
     let ended = status.supervision.how_it_ended();
     let ended = ended.unwrap_or_else(|| "it was not started".to_owned());
@@ -147,7 +148,7 @@ fn why(status: &PluginStatus) -> String {
 }
 
 fn next_try(left: Duration) -> String {
-    // In tenths of a second, rounded up: it is not started earlier.
+    // In tenths of a second, rounded up: the plugin is not started earlier.
     let tenths = left.as_millis().div_ceil(100);
     format!("; next try in {}.{} s", tenths / 10, tenths % 10)
 }

@@ -1,4 +1,4 @@
-//! What runs, and what `--watch` does about a plugin whose folder has changed.
+//! What is running, and what `--watch` does about a plugin whose folder has changed.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::folder::has_manifest;
 use super::report::Report;
 use super::services;
 
-/// The plugins and the services, and what is said of them.
+/// The plugins, the services, and the report about them.
 pub(super) struct Running<'a> {
     pub(super) runtime: &'a Runtime,
     pub(super) services: &'a Services,
@@ -19,7 +19,7 @@ pub(super) struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// Restarts the plugin of a folder, starts one that is new, or stops one whose folder has gone.
+    /// Restarts the plugin of a folder, starts a new one, or stops one whose folder was removed.
     pub(super) fn changed(&mut self, folder: &Path) {
         let plugins = self.runtime.plugins().into_iter();
         let mut known = plugins.filter(|status| status.folder == folder);
@@ -37,7 +37,7 @@ impl Running<'_> {
         if let Err(error) = self.runtime.reload(name) {
             return self.goes_on(name, &error);
         }
-        // One that was stopped because its folder had gone; one that somebody has stopped stays so.
+        // It was stopped because its folder was removed. A plugin that somebody has stopped stays stopped.
         let is_back = self.report.is_back(name);
         let stays = match status.supervision.state == State::Stopped && !is_back {
             true => format!("; it stays stopped (`callgate start {name}`)"),
@@ -61,7 +61,7 @@ impl Running<'_> {
     }
 
     fn gone(&mut self, name: &str) {
-        // The kernel may tell of a folder's removal in several parts.
+        // The kernel may report the removal of a folder in several events.
         if self.report.is_gone(name) {
             return;
         }

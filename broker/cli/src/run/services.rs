@@ -10,15 +10,16 @@ use callgate_services::{Services, ServicesError};
 use super::folder::has_manifest;
 use callgate::{BrokerHandle, Policy};
 
-/// Their name on the bus.
+/// The services' name on the bus.
 const NAME: &str = "callgate-services";
-/// Their folder, in that of the data or of the plugins. It is hidden, so that no plugin has it.
+/// The services' folder, inside the folder of the data or of the plugins. It is hidden, so no plugin can have this
+/// name.
 const FOLDER: &str = ".callgate";
 
-/// Starts the services. They keep what they have in a folder of this one.
+/// Starts the services. They store their data in a subfolder of `folder`.
 pub(super) fn start(broker: &BrokerHandle, folder: &Path) -> Result<Services, Error> {
     let system = |error| Error::new(Code::System, format!("the services: {error}"));
-    // On a strict bus this policy lets the services in.
+    // This policy lets the services join a strict bus.
     let policy = Policy::new()
         .provide("data.kv")
         .provide("data.config")
@@ -37,7 +38,7 @@ pub(super) fn start(broker: &BrokerHandle, folder: &Path) -> Result<Services, Er
     })
 }
 
-/// Tells the services of the settings that the manifests in these folders have.
+/// Passes the settings in the manifests of these folders to the services.
 pub(super) fn tell_all(services: &Services, roots: &[PathBuf]) {
     for root in roots {
         if has_manifest(root) {
@@ -49,9 +50,9 @@ pub(super) fn tell_all(services: &Services, roots: &[PathBuf]) {
     }
 }
 
-/// Tells the services of the settings that a plugin's manifest has.
+/// Passes the settings in a plugin's manifest to the services.
 pub(super) fn tell(services: &Services, folder: &Path) {
-    // The runtime reports what is wrong with a manifest.
+    // The runtime reports manifests that are invalid.
     if let Ok(manifest) = Manifest::read(folder) {
         let settings = manifest.settings().iter();
         let defaults = settings.filter_map(|(key, setting)| {

@@ -1,4 +1,4 @@
-//! What the test does in a story, and what it looks at.
+//! What the test does in a story, and what it checks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::host::Host;
 use crate::matching::{check, has, shortened};
 use crate::story::{Deed, Story, parse};
 
-/// Time that nothing takes unless it hangs.
+/// A time in which everything happens, unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a call comes to.
+/// A call that runs on a thread, and its outcome.
 type Call = JoinHandle<Result<Value, Error>>;
 
 /// The test's side of one story.
@@ -27,9 +27,9 @@ pub(crate) struct Side<'a> {
     plugin: &'a str,
     host: &'a Host,
     runtime: &'a Arc<Runtime>,
-    /// How many frames of the first and the second plugin were looked at.
+    /// How many frames of the first and of the second plugin were checked.
     looked: [usize; 2],
-    /// The frame that was heard last.
+    /// The last frame that was heard.
     last: Value,
     calls: HashMap<String, Call>,
     topics: HashMap<String, Topic>,
@@ -135,7 +135,7 @@ impl<'a> Side<'a> {
         lines.collect()
     }
 
-    /// What a child hears is what it writes to its log.
+    /// What a child hears is what it wrote to its log.
     fn hears(&mut self, which: usize, wanted: &str) -> Result<(), String> {
         let plugin = [self.plugin.to_owned(), format!("{}b", self.plugin)][which].clone();
         let at = self.looked[which];
@@ -174,7 +174,8 @@ impl<'a> Side<'a> {
         Ok(())
     }
 
-    /// A JSON array, in which a text that begins with `$` stands for a part of the frame that was heard last, and `${x:N}` for N letters.
+    /// A JSON array. A text in it that begins with `$` stands for a part of the frame that was heard last, and
+    /// `${x:N}` for N letters.
     fn values(&self, text: &str) -> Result<Vec<Value>, String> {
         let mut text = text.to_owned();
         while let Some((before, after)) = text.split_once("${x:") {
@@ -296,7 +297,7 @@ fn told(error: Error) -> String {
     format!("{}: {error} {}", error.code(), context.unwrap_or_default())
 }
 
-/// How a plugin stands.
+/// The status of a plugin.
 fn standing(status: &PluginStatus) -> Value {
     let supervision = &status.supervision;
     let exit = supervision
@@ -332,7 +333,7 @@ fn counted(status: &PluginStatus) -> Value {
     })
 }
 
-/// Waits until something is there.
+/// Waits until `look` finds something.
 pub(crate) fn await_some<T>(look: impl Fn() -> Option<T>) -> Option<T> {
     let until = Instant::now() + PATIENCE;
     loop {
@@ -343,7 +344,7 @@ pub(crate) fn await_some<T>(look: impl Fn() -> Option<T>) -> Option<T> {
     }
 }
 
-/// Waits until something has what is wanted.
+/// Waits until the value has what is wanted.
 fn await_that(look: impl Fn() -> Value, wanted: &Value) -> Result<(), String> {
     let so = || has(&look(), wanted).then_some(());
     await_some(so).map_or_else(|| check(&look(), wanted), Ok)

@@ -1,15 +1,15 @@
-//! The other member of the bus: it provides what children call.
+//! The other member of the bus: it provides the gates that children call.
 //!
 //! | gate | |
 //! |---|---|
 //! | `host.echo` | gives its arguments back |
-//! | `host.fail` | fails with `NO_ROW` and a context |
+//! | `host.echo` | returns its arguments |
 //! | `host.refuse` | fails with a code of the library |
-//! | `host.long` | gives so many bytes as its argument's `bytes` says |
+//! | `host.long` | returns as many bytes as `bytes` in its argument says |
 //! | `host.hold` | is answered when the story says so |
 //! | `core.hold` | the same, but plugins need not declare it |
-//! | `host.owned` | a gate, not of a prefix |
-//! | services (`data.`, `http.` and so on) | say who called which gate with which arguments |
+//! | `host.owned` | an exact gate, under no prefix |
+//! | services (`data.`, `http.` and so on) | return who called which gate with which arguments |
 
 use std::sync::{Arc, Mutex};
 
@@ -33,7 +33,7 @@ const SERVICES: [&str; 10] = [
     "core.",
 ];
 
-/// Calls that wait for an answer, by who called.
+/// Calls that wait for an answer, with their callers' names.
 type Held = Arc<Mutex<Vec<(String, Responder)>>>;
 
 pub(crate) struct Host {
@@ -75,7 +75,7 @@ impl Host {
         held.iter().filter(|(by, _)| by == caller).count()
     }
 
-    /// The first of them.
+    /// The first call of a plugin that waits for an answer.
     pub(crate) fn take_held(&self, caller: &str) -> Option<Responder> {
         let mut held = self.held.lock().expect("a lock");
         let at = held.iter().position(|(by, _)| by == caller)?;
@@ -84,7 +84,7 @@ impl Host {
 }
 
 fn answer(held: &Held, (context, arguments): (&Context<'_>, &str), responder: Responder) {
-    // Where nobody waits for the answer any more, it is not missed.
+    // Whether anybody still waits for the answer does not matter.
     match context.gate() {
         "host.echo" => drop(responder.reply(arguments.as_bytes())),
         "host.fail" => {

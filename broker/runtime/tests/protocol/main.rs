@@ -1,7 +1,8 @@
-//! The protocol document as tests: stories of children on real pipes, in text files, one subject each.
+//! The protocol document as tests: stories of children on real pipes, in text files, one for each subject.
 //!
-//! A story begins with `# ` and what it shows. `%` in it stands for the plugin's name; each story has a plugin of its own, and a second one,
-//! `%b`, where lines begin with `2`; then they begin when both are ready. The children play scripts (`tests/scripted`), and every line is checked in its turn.
+//! A story begins with `# ` and what it shows. `%` in it stands for the plugin's name. Each story has a plugin of its
+//! own. If some of its lines begin with `2`, it has a second one, `%b`, and the story begins when both are ready. The
+//! children play scripts (`tests/scripted`), and the test takes the lines one after the other.
 //!
 //! | line | |
 //! |---|---|
@@ -9,25 +10,25 @@
 //! | `with JSON` | other keys of the manifest |
 //! | `unready` | the child does not say `ready` by itself |
 //! | `> FRAME`, `> STEP` | the child writes a frame, or plays a step of a script |
-//! | `< FRAME` | the next frame that the child hears has these fields; `"*"` is any value, `null` none |
-//! | `<~ FRAME` | the same, of the frames that have its texts; others may come before it |
-//! | `<< FRAME` | the same of the next life, which plays the script from its beginning |
-//! | `quiet` | nothing else was told to the child: it asks something, and what it hears next is the answer |
-//! | `call[@LABEL] [within MS] GATE ARGUMENTS` | the host calls a gate with a JSON array, once it is provided |
-//! | `try[@LABEL] GATE ARGUMENTS` | the same, whether it is provided or not |
+//! | `< FRAME` | the next frame that the child hears has these fields; `"*"` is any value, `null` means that the field is missing |
+//! | `<~ FRAME` | the next frame that has these texts also has these fields; other frames may come before it |
+//! | `<< FRAME` | as `<`, for the next life, which plays the script from its beginning |
+//! | `quiet` | the child was sent nothing else: it asks something, and the next frame that it hears is the answer |
+//! | `call[@LABEL] [within MS] GATE ARGUMENTS` | the host calls a gate with a JSON array, after it is provided |
+//! | `try[@LABEL] GATE ARGUMENTS` | the same, without waiting until it is provided |
 //! | `as[@LABEL] USER ACTION PARAMS` | the host calls an action in a user's name |
-//! | `gets[@LABEL] JSON` | what the call came to; `$/POINTER` in the arguments of calls is a part of the frame that was heard last, `${x:N}` N letters |
-//! | `fails[@LABEL] CODE CONTEXT` | the error that it came to |
-//! | `held N` | as many calls of `host.hold` wait for an answer |
+//! | `gets[@LABEL] JSON` | the result of the call; `$/POINTER` in the arguments of calls is a part of the frame that was heard last, `${x:N}` N letters |
+//! | `fails[@LABEL] CODE CONTEXT` | the error of the call |
+//! | `held N` | this many calls of `host.hold` wait for an answer |
 //! | `free JSON` | answers the first of them, once there is one |
 //! | `listen TOPIC`, `heard TOPIC ARGUMENTS` | the host hears events |
 //! | `send TOPIC ARGUMENTS` | the host sends an event |
-//! | `tells KEY JSON`, `uploads NAME` | the host tells of a setting, of a file |
-//! | `is JSON` | how the plugin stands, or comes to stand: `state`, `restarts`, `exit`, `fault`, `why`, `unhealthy` |
-//! | `counts JSON` | what was counted of it |
-//! | `logs TEXT` | a line of its log has this text in it |
-//! | `line JSON` | a line of its log is this one: `stream`, `text`, `is_cut` |
-//! | `lines N`, `atmost N` | its log has as many lines; it has no more bytes |
+//! | `tells KEY JSON`, `uploads NAME` | the host sends a setting, a file |
+//! | `is JSON` | the status that the plugin has or will have: `state`, `restarts`, `exit`, `fault`, `why`, `unhealthy` |
+//! | `counts JSON` | the plugin's counts |
+//! | `logs TEXT` | a line of its log contains this text |
+//! | `line JSON` | its log has a line with this `stream`, `text`, `is_cut` |
+//! | `lines N`, `atmost N` | its log has this many lines; it has at most this many bytes |
 //! | `start`, `stop`, `restart`, `pause`, `resume` | |
 #![forbid(unsafe_code)]
 

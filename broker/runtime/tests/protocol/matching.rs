@@ -1,8 +1,9 @@
-//! Whether something is what a story says.
+//! Compares values with what a story says.
 
 use serde_json::Value;
 
-/// Whether a value has what another has: `"*"` is any value, `null` also what is not there, and an object may have more members.
+/// Whether a value has what `wanted` has: `"*"` is any value, `null` also matches a missing field, and an object may
+/// have additional fields.
 pub(crate) fn has(found: &Value, wanted: &Value) -> bool {
     match (found, wanted) {
         (found, Value::String(any)) if any == "*" => !found.is_null(),
@@ -21,7 +22,7 @@ pub(crate) fn has(found: &Value, wanted: &Value) -> bool {
     }
 }
 
-/// An error unless a value has what another has.
+/// An error if the value lacks something of `wanted`.
 pub(crate) fn check(found: &Value, wanted: &Value) -> Result<(), String> {
     match has(found, wanted) {
         true => Ok(()),

@@ -1,4 +1,4 @@
-//! Playing all stories of a subject at once, on one runtime.
+//! Plays all stories of a subject at once, on one runtime.
 
 use std::fs;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::bus::{PATIENCE, Side, await_some};
 use crate::host::Host;
 use crate::story::{Deed, Story};
 
-/// Plays stories, and tells of all that came out differently.
+/// Plays stories, and reports all that did not come out as they say.
 pub(crate) fn all(subject: &str, stories: &[Story], limits: Limits) {
     let broker = Broker::builder().without_socket().start();
     let broker = broker.expect("a broker");
@@ -73,7 +73,7 @@ fn play(story: &Story, host: &Host, runtime: &Arc<Runtime>) -> Result<(), String
     Ok(())
 }
 
-/// Whether a plugin is ready, or as far as it comes.
+/// Whether a plugin is ready, or has come as far as its story lets it.
 fn has_begun(runtime: &Runtime, name: &str, story: &Story) -> bool {
     let all = runtime.plugins();
     let own = all.iter().find(|status| status.name == name);
@@ -83,7 +83,7 @@ fn has_begun(runtime: &Runtime, name: &str, story: &Story) -> bool {
     })
 }
 
-/// What came out differently, with the end of the plugin's log.
+/// The report about a story, with the end of the plugin's log.
 fn told(story: &Story, deed: &Deed, (why, runtime): (&str, &Runtime)) -> String {
     let mut text = format!(
         "{}\n  line {}: {} {}\n  {why}",

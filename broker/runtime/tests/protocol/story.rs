@@ -8,18 +8,18 @@ pub(crate) struct Story {
     /// Its plugin.
     pub(crate) plugin: String,
     manifest: Value,
-    /// What the plugin plays, and what the second one does.
+    /// The scripts of the plugin and of the second one.
     scripts: [Vec<String>; 2],
     pub(crate) is_unready: bool,
     pub(crate) deeds: Vec<Deed>,
 }
 
-/// A line that the test acts on.
+/// A line of a story that the test acts on.
 pub(crate) struct Deed {
-    /// In its file.
+    /// The number of the line in its file.
     pub(crate) line: usize,
     pub(crate) word: String,
-    /// Which call it is about.
+    /// The call that it is about.
     pub(crate) label: String,
     pub(crate) rest: String,
 }
@@ -138,7 +138,7 @@ pub(crate) fn parse(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// The fields of a frame that are texts, by which it is known from others.
+/// The fields of a frame that are texts, by which `<~` recognizes it.
 fn texts(frame: &Value) -> Value {
     let fields = frame.as_object().into_iter().flatten();
     let is_known = |value: &Value| value.is_string() && value != "*";

@@ -1,4 +1,4 @@
-//! What callers are told of a plugin that is not there.
+//! What callers are told about a plugin that is not there.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use serde_json::json;
 
 use crate::scene::{PATIENCE, READY, Scene, await_that, reach};
 
-/// Long enough to ask why nobody came, and no longer.
+/// Long enough to ask the broker for the reason, and no longer.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What calls of a gate are told: one that waits for its answer, one that is sent, and who waits for the gate; and who asks what it takes.
+/// The errors for a gate of four operations: a call, a sent call, a wait for the gate, and a question for its types.
 fn told(host: &Plugin, gate: &str) -> [Error; 4] {
     let opened = dynamic::open_json(host, gate).expect("it opens");
     // A plugin has stopped a moment before the broker hears that its gates are gone.
@@ -31,7 +31,7 @@ fn told(host: &Plugin, gate: &str) -> [Error; 4] {
     ]
 }
 
-/// All of them say this, with this state in their context.
+/// Checks that all of these errors have these texts, and this state in their context.
 #[track_caller]
 fn all_say(told: &[Error], (state, parts): (&str, &[&str])) {
     for error in told {
@@ -45,7 +45,7 @@ fn all_say(told: &[Error], (state, parts): (&str, &[&str])) {
         for part in parts {
             assert!(error.message().contains(part), "{part}: {error}");
         }
-        // Once, also where it was told when a wait began and when it ended.
+        // Each text occurs once, also if the reason was known when a wait began and when it ended.
         assert_eq!(
             error.message().matches("plugin `greeter`").count(),
             1,
@@ -54,7 +54,7 @@ fn all_say(told: &[Error], (state, parts): (&str, &[&str])) {
     }
 }
 
-/// The greeter with these steps, which is in a state.
+/// A scene with the greeter, which plays these steps and has reached a state.
 fn standing(steps: &[&str], restart: Restart, state: State) -> (Scene, Runtime) {
     let scene = Scene::new();
     scene.plugin("greeter", steps);
@@ -63,7 +63,8 @@ fn standing(steps: &[&str], restart: Restart, state: State) -> (Scene, Runtime) 
     (scene, runtime)
 }
 
-/// `NOT_READY: nobody provides the gate now`, while the broker knew that the plugin was stopped.
+/// A call to a stopped plugin fails with how to start the plugin, and not only with the fact that nobody provides the
+/// gate.
 #[test]
 fn a_call_of_a_stopped_plugin_says_how_to_start_it() {
     let (scene, runtime) = standing(&[READY, "idle"], Restart::default(), State::Ready);
@@ -103,7 +104,7 @@ fn a_call_of_a_plugin_in_back_off_says_when_it_is_tried_again() {
     assert_eq!(context["last_fault"]["code"], "HANDSHAKE_TIMEOUT");
 }
 
-/// Also a gate that nobody ever provides was said to wait for whichever plugin was starting.
+/// A plugin that is starting is named only for gates that it may provide, and not for every absent gate.
 #[test]
 fn a_plugin_that_is_starting_is_named_for_its_own_gates_alone() {
     let (scene, runtime) = standing(&["hang"], Restart::default(), State::Starting);
@@ -122,7 +123,7 @@ fn a_plugin_that_is_starting_is_named_for_its_own_gates_alone() {
     drop(runtime);
 }
 
-/// A linked one is started by the broker, which blamed it for any gate while it was starting.
+/// The same for a linked plugin, which the broker starts.
 #[test]
 fn the_same_of_a_linked_plugin() {
     let scene = Scene::new();
@@ -145,7 +146,7 @@ fn the_same_of_a_linked_plugin() {
     runtime.start_plugin("greeter").unwrap();
     reach(&runtime, "greeter", State::Quarantined);
     let parts = ["(code 5)", "`callgate start greeter`"];
-    // One that has ended before it was there is waited for no longer where nobody starts it again; this one's runtime may.
+    // It has ended before it was ready. The runtime may start it again, so callers are told to wait for it.
     for error in told(&host, "greeter.hello") {
         for part in parts {
             assert!(error.message().contains(part), "{part}: {error}");
@@ -153,7 +154,7 @@ fn the_same_of_a_linked_plugin() {
     }
 }
 
-/// What a plugin asks another one is answered alike, so that it can pass that on.
+/// A plugin on pipes that calls an absent gate gets the same answer, and can pass it on.
 #[test]
 fn a_plugin_on_pipes_is_told_too() {
     let scene = Scene::new();
@@ -175,7 +176,8 @@ fn a_plugin_on_pipes_is_told_too() {
     crate::scene::told(&runtime, "asker", "`callgate start greeter`");
 }
 
-/// A loop of calls to a gate that nobody provides had its plugin sent away, if each asked why.
+/// A loop of calls to an absent gate asks the broker only now and then, so the plugin does not exceed its rate of
+/// requests.
 #[test]
 fn a_loop_of_calls_that_fail_costs_no_requests() {
     let (scene, _runtime) = standing(&[READY, "idle"], Restart::default(), State::Ready);

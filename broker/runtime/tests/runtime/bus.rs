@@ -1,4 +1,4 @@
-//! Plugins on pipes as members of the bus, and what the host does with them.
+//! Plugins on pipes as members of the bus, and the operations of the host.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ fn a_host_calls_in_a_users_name() {
     assert_eq!(call("clock", json!({})).unwrap_err().code(), Code::NotReady);
 }
 
-/// Those who waited for a plugin that had ended waited for their deadline.
+/// When a plugin ends, its calls end at once, with its last words.
 #[test]
 fn a_call_ends_with_its_plugin_and_has_its_last_words() {
     let scene = Scene::new();
@@ -220,7 +220,7 @@ fn others_on_the_bus_look_after_plugins_by_the_runtimes_gates() {
     );
 }
 
-/// One supervised plugin could have stopped the others.
+/// A supervised plugin may not start or stop others.
 #[test]
 fn supervised_plugins_give_no_orders() {
     let scene = Scene::new();
@@ -272,7 +272,8 @@ fn who_follows_gets_what_plugins_write() {
     drop(runtime);
 }
 
-/// What one life answered was taken for the answer to another life's request.
+/// Counts of a plugin continue through all its lives. The answer of one life never counts as that to a request of
+/// another.
 #[test]
 fn what_plugins_do_is_counted_through_all_their_lives() {
     let scene = Scene::new();
@@ -338,7 +339,7 @@ fn a_plugin_that_links_the_client_is_supervised_alike() {
     reach(&runtime, "linked", State::Stopped);
 }
 
-/// A handler that never returned stopped its plugin for ever, and nobody noticed.
+/// A linked plugin whose handler hangs is started again.
 #[test]
 fn a_linked_plugin_whose_handler_hangs_is_started_again() {
     let scene = Scene::new();
@@ -352,7 +353,7 @@ fn a_linked_plugin_whose_handler_hangs_is_started_again() {
     gate.wait_ready(PATIENCE).unwrap();
     let hung = gate.with_timeout(Duration::from_millis(100));
     assert_eq!(hung.invoke((13,)).unwrap_err().code(), Code::Timeout);
-    // Calls have to wait for it to count as hung.
+    // It counts as hung only while calls wait.
     let status = await_that("it is started again", || {
         let _ = hung.invoke((1,));
         let status = runtime.plugins().remove(0).supervision;

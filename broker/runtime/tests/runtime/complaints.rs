@@ -1,4 +1,4 @@
-//! What a plugin's author is told, who sees no more of the runtime than a log.
+//! What the author of a plugin is told, who sees only its log.
 
 use callgate::supervision::State;
 use callgate_runtime::{LogStream, Runtime};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::scene::{READY, Scene, reach, told};
 
-/// A plugin that is a line of a shell, and that is not started again after so many crashes.
+/// A plugin that is one shell command, and that goes into quarantine after so many crashes.
 fn shell(scene: &Scene, name: &str, line: &str, crashes: u32) {
     let folder = scene.plugin(name, &[]);
     let restart = json!({"backoff_ms": [1], "quarantine_crashes": crashes, "ready_within_ms": 300});
@@ -24,7 +24,8 @@ fn said(runtime: &Runtime, name: &str) -> Vec<String> {
     of_runtime.map(|line| line.text.to_string()).collect()
 }
 
-/// A plugin that published without the capability and without an id looked as if it had published.
+/// A frame that is refused, and has no id that could be answered, is reported in the log: otherwise it would seem to
+/// have succeeded.
 #[test]
 fn what_a_child_is_not_told_stands_in_its_log() {
     let scene = Scene::new();
@@ -37,7 +38,8 @@ fn what_a_child_is_not_told_stands_in_its_log() {
     told(&runtime, "mute", "\"mine\"");
 }
 
-/// Each frame of one that errs again and again was a line, and pushed what it had written itself out of its log.
+/// A plugin that makes the same mistake again and again gets few lines about it, which do not push its own lines out
+/// of the log.
 #[test]
 fn one_that_errs_again_and_again_does_not_fill_its_log() {
     let scene = Scene::new();
@@ -46,12 +48,12 @@ fn one_that_errs_again_and_again_does_not_fill_its_log() {
     let runtime = scene.start();
     told(&runtime, "loud", "done");
     reach(&runtime, "loud", State::Ready);
-    // Eight a second: they take minutes to push anything out.
+    // Eight lines a second: they take minutes to push anything out.
     let denied = said(&runtime, "loud");
     assert!(denied.len() < 300, "{}", denied.len());
 }
 
-/// A crash without a word was told with the last words of the crash before.
+/// The error of a life that ended without output does not have the last words of an earlier life.
 #[test]
 fn what_an_earlier_life_wrote_is_not_told_of_the_next() {
     let scene = Scene::new();
@@ -66,7 +68,7 @@ fn what_an_earlier_life_wrote_is_not_told_of_the_next() {
     told(&runtime, "sad", "callgate start sad");
 }
 
-/// One that had not flushed its `ready` was killed, and nothing said what was missing.
+/// If a plugin is killed because its `ready` did not come, the log says which frame was missing.
 #[test]
 fn which_frame_has_not_come_is_told() {
     let scene = Scene::new();

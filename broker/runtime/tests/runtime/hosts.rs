@@ -1,4 +1,4 @@
-//! A host in a process of its own: what it has, what it does while nothing happens, and its death.
+//! A host in a process of its own: what it holds, what it does while nothing happens, and how it ends.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -23,12 +23,12 @@ struct Host {
 }
 
 impl Host {
-    /// Starts one, and waits until all of its plugins are ready.
+    /// Starts a host, and waits until all of its plugins are ready.
     fn start(scene: &Scene) -> Host {
         let mut command = Command::new(env!("CARGO_BIN_EXE_callgate-scripted"));
         command.arg(format!("host {}", scene.all().display()));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        // Where it counts its starts.
+        // The folder in which it counts its starts.
         command.current_dir(scene.all());
         let mut child = command.spawn().expect("it starts");
         let lines = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -55,7 +55,7 @@ impl Host {
         fs::read_dir(path).expect("it lives").count()
     }
 
-    /// Its threads with their names, and how often each has slept.
+    /// Its threads with their names, and how many times each has slept.
     fn threads(&self) -> Vec<(String, u64)> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it lives");
         let status = |task: fs::DirEntry| fs::read_to_string(task.path().join("status")).ok();
@@ -98,7 +98,7 @@ fn pids(scene: &Scene, file: &str) -> Vec<u32> {
     (0..PLUGINS).flat_map(of).collect()
 }
 
-/// Plugins outlived a host that was killed, and held its pipes.
+/// When a host is killed, its plugins end, even though they hold its pipes.
 #[test]
 fn plugins_end_with_a_host_that_is_killed() {
     let scene = scene_of(&["append pid ${pid}", "ignore SIGTERM", READY, "idle", "hang"]);
@@ -121,7 +121,7 @@ fn plugins_end_with_a_host_that_ends() {
     assert!(!pids.into_iter().any(is_alive));
 }
 
-/// Each plugin had threads of its own, and each restart left something open.
+/// A host has few threads for all plugins, and restarts leave no descriptors open.
 #[test]
 fn a_host_has_few_threads_and_restarts_leave_nothing_open() {
     let scene = scene_of(&[READY, "serve"]);
@@ -145,12 +145,12 @@ fn a_host_has_few_threads_and_restarts_leave_nothing_open() {
     println!("{PLUGINS} plugins: {after} descriptors, {threads:?}");
 }
 
-/// A loop that polled took a part of a core for ever.
+/// A host does nothing while nothing happens: a loop that polled would use a part of a core for ever.
 #[test]
 fn a_host_sleeps_while_nothing_happens() {
     let scene = scene_of(&[READY, "serve"]);
     let host = Host::start(&scene);
-    // What was started may still be finishing something.
+    // Threads that have just been started may still have work.
     std::thread::sleep(Duration::from_millis(500));
     let sleeps = || -> u64 {
         let threads = host.threads().into_iter();
@@ -161,11 +161,11 @@ fn a_host_sleeps_while_nothing_happens() {
     let before = sleeps();
     std::thread::sleep(Duration::from_secs(2));
     let woken = sleeps() - before;
-    // Pings come every ten seconds, to each plugin.
+    // Each plugin gets a ping every ten seconds.
     assert!(woken <= 4 * PLUGINS as u64, "woken {woken} times");
 }
 
-/// A host that dropped its broker first waited for answers that could not come.
+/// A runtime whose broker has ended ends its plugins, without waiting for answers that cannot come.
 #[test]
 fn a_runtime_whose_broker_has_gone_ends_its_plugins_all_the_same() {
     let scene = scene_of(&["append pid ${pid}", READY, "idle"]);
@@ -182,7 +182,7 @@ fn a_runtime_whose_broker_has_gone_ends_its_plugins_all_the_same() {
     assert!(!pids.into_iter().any(is_alive));
 }
 
-/// It was said to be ready for as long as it answered pings, and nobody could call it.
+/// A plugin that is no longer on a bus is ended, although it answers pings: nobody can call it.
 #[test]
 fn a_plugin_that_is_on_no_bus_any_more_is_ended() {
     let scene = Scene::new();
@@ -190,7 +190,7 @@ fn a_plugin_that_is_on_no_bus_any_more_is_ended() {
     let runtime = scene.start();
     let pid = reach(&runtime, "clock", State::Ready).supervision.pid;
     scene.broker.stop();
-    // There is no bus for the next lives either.
+    // There is no bus for its next lives either.
     let status = reach(&runtime, "clock", State::Quarantined);
     assert_eq!(status.supervision.pid, None);
     assert!(!is_alive(pid.unwrap()));

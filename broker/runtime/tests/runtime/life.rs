@@ -1,4 +1,4 @@
-//! Starts and ends.
+//! How plugins start and end.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ fn a_plugin_that_ends_is_started_again_and_its_end_is_told() {
     );
 }
 
-/// A wrapper that started a server in the background left it behind.
+/// When a plugin ends, the processes left in its group are killed, too.
 #[test]
 fn what_is_left_of_its_group_is_killed_with_it() {
     let scene = Scene::new();
@@ -70,7 +70,7 @@ fn what_is_left_of_its_group_is_killed_with_it() {
     runtime.stop();
 }
 
-/// One that kept the pipes of an ended plugin held up its restart for ever.
+/// A process that has left the group and holds the pipes of an ended plugin does not delay its restart.
 #[test]
 fn a_process_that_left_the_group_with_the_pipes_holds_nothing_up() {
     let scene = Scene::new();
@@ -96,7 +96,7 @@ fn a_process_that_left_the_group_with_the_pipes_holds_nothing_up() {
         let text = std::fs::read_to_string(folder.join("left")).ok()?;
         text.lines().next()?.parse().ok()
     });
-    // Its writes fail: nobody has the other end any more.
+    // Its writes fail because nobody has the other end any more.
     await_that("its pipes have ended", || (!is_alive(pid)).then_some(()));
     runtime.stop();
 }
@@ -211,7 +211,7 @@ fn many_plugins_are_started_quickly() {
     println!("and all had ended after {:?}", begun.elapsed() - all_ready);
 }
 
-/// A plugin that was installed while the runtime ran waited for its next start.
+/// A folder that is added while the runtime runs can be started.
 #[test]
 fn a_folder_can_be_added_while_the_runtime_runs() {
     let scene = Scene::new();
@@ -221,7 +221,7 @@ fn a_folder_can_be_added_while_the_runtime_runs() {
     assert_eq!(runtime.add_folder(&folder).unwrap(), "later");
     reach(&runtime, "later", State::Ready);
     let pid = reach(&runtime, "clock", State::Ready).supervision.pid;
-    // Two of one name would take the bus from each other.
+    // Two plugins of one name would take the bus from each other.
     let twin = scene.plugin("twin", &[]);
     for name in ["clock", "callgate-runtime"] {
         scene.write(&twin, &manifest(name, &[READY, "idle"], &json!({})));

@@ -1,4 +1,4 @@
-//! Children that lie, flood, or do not listen.
+//! Children that lie, flood the host, or do not read.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use serde_json::json;
 
 use crate::scene::{PATIENCE, READY, Scene, await_that, quick, reach, told};
 
-/// Supervision under which the first crash is the last.
+/// A restart policy that gives up after the first crash.
 fn once() -> serde_json::Value {
     json!({"restart": {"quarantine_crashes": 1, "ask_every_ms": 60_000}})
 }
 
-/// How a plugin ends that plays these steps.
+/// The last status of a plugin that plays these steps.
 fn end_of(steps: &[&str]) -> (Status, Runtime, Scene) {
     let scene = Scene::new();
     scene.plugin_with("liar", steps, &once());
@@ -27,7 +27,7 @@ fn end_of(steps: &[&str]) -> (Status, Runtime, Scene) {
 #[test]
 fn a_line_that_never_ends_is_fatal() {
     let (status, ..) = end_of(&[READY, "raw IPC:{", "flood line 0 65536", "hang"]);
-    // It may have seen its pipe end before it was killed.
+    // It may have noticed the end of its pipe before it was killed.
     assert_eq!(status.last_fault.unwrap().code, "FRAME_TOO_LARGE");
 }
 
@@ -37,7 +37,7 @@ fn too_many_malformed_frames_are_fatal_and_a_few_are_dropped() {
     assert_eq!(status.last_fault.unwrap().code, "PROTOCOL");
     let counted = runtime.plugins().remove(0).counts.malformed_frames;
     assert!((1001..=3000).contains(&counted), "{counted}");
-    // Which frame it was, and not only where it was wrong.
+    // The log says which frame it was, not only where in it the error is.
     told(&runtime, "liar", "it is dropped: nonsense");
 
     let scene = Scene::new();
@@ -47,7 +47,7 @@ fn too_many_malformed_frames_are_fatal_and_a_few_are_dropped() {
     assert_eq!(runtime.plugins().remove(0).counts.malformed_frames, 30);
 }
 
-/// A frame of a service without an `id` was counted, and nothing else said that it was no call.
+/// A frame of a service without an `id` is no call, and the log says so once.
 #[test]
 fn a_frame_that_is_no_call_for_want_of_an_id_is_logged_once() {
     let scene = Scene::new();
@@ -86,13 +86,13 @@ fn one_that_closes_its_stderr_lives_on() {
     scene.plugin_with("quiet", &["close stderr", READY, "idle"], &more);
     let runtime = scene.start();
     reach(&runtime, "quiet", State::Ready);
-    // Longer than a closed pipe is given.
+    // Longer than the runtime waits after a pipe was closed.
     std::thread::sleep(Duration::from_millis(500));
     let status = runtime.plugins().remove(0).supervision;
     assert_eq!((status.state, status.restarts), (State::Ready, 0));
 }
 
-/// A pipe that ends is mostly the end of the process; that was told as a fault of its own.
+/// A pipe that ends because its process does is not reported as a fault of its own.
 #[test]
 fn an_exit_is_no_closed_pipe() {
     let (status, ..) = end_of(&[READY, "exit 7"]);
@@ -118,7 +118,7 @@ fn one_that_does_not_read_is_killed_when_its_queue_stays_full() {
     assert_eq!(status.last_fault.unwrap().code, "HUNG");
 }
 
-/// One that floods kept the others from being heard.
+/// A plugin that floods the host does not keep the others from being heard.
 #[test]
 fn one_that_floods_keeps_nobody_from_being_heard() {
     let scene = Scene::new();
@@ -215,7 +215,7 @@ fn the_environment_is_a_clean_one() {
     assert!(data.join("tidy").is_dir());
 }
 
-/// A peer that stalls while a child of one plugin wants to call it held up the starts of all.
+/// A peer that does not answer a child's call does not delay the starts of other plugins.
 #[test]
 fn a_peer_that_stalls_holds_up_no_start() {
     let scene = Scene::new();
@@ -247,7 +247,7 @@ fn a_peer_that_stalls_holds_up_no_start() {
         .add_folder(scene.plugin("clock", &[READY, "idle"]))
         .unwrap();
     reach(&runtime, "clock", State::Ready);
-    // Nor the next life of another.
+    // The same holds for the next life of another plugin.
     runtime.restart("clock").unwrap();
     await_that("it is started again", || {
         let all = runtime.plugins().into_iter();

@@ -1,4 +1,4 @@
-//! Names that a plugin of a folder and another plugin of the host have in common, and whose policy holds when.
+//! A plugin of a folder with the name of another plugin of the host: which policy holds when.
 
 use callgate::Policy;
 use callgate::supervision::State;
@@ -12,7 +12,7 @@ fn join(scene: &Scene, name: &str) -> callgate_client::Result<Plugin> {
     Plugin::builder(name).descriptor(socket).connect()
 }
 
-/// Whether a plugin may provide a gate of another's name, which no manifest here allows.
+/// Whether a plugin may provide a gate of another name, which no manifest here allows.
 fn may_provide(plugin: &Plugin) -> bool {
     match plugin.provide("elsewhere.gate", || 1_u32) {
         Ok(_) => true,
@@ -23,7 +23,7 @@ fn may_provide(plugin: &Plugin) -> bool {
     }
 }
 
-/// Both transports, with the keys of their manifests.
+/// Both transports, with the keys that their manifests need.
 fn transports() -> [(&'static [&'static str], Value); 2] {
     let linked = json!({"transport": "shm", "restart": {"backoff_ms": [10]}});
     let piped = json!({"restart": {"backoff_ms": [10]}});
@@ -33,7 +33,7 @@ fn transports() -> [(&'static [&'static str], Value); 2] {
     ]
 }
 
-/// A folder with the name of a plugin that was there took that one's rights away, and gave it others.
+/// A folder whose plugin has the name of a running plugin does not change that plugin's rights.
 #[test]
 fn a_folder_does_not_take_the_policy_of_a_plugin_that_has_its_name() {
     for (steps, more) in transports() {
@@ -45,7 +45,7 @@ fn a_folder_does_not_take_the_policy_of_a_plugin_that_has_its_name() {
         assert!(line.contains("the name `mixer` is taken"), "{line}");
         assert!(may_provide(&host), "its policy was replaced");
         drop(host);
-        // It is tried again, and the name is free.
+        // It is tried again when the name is free.
         runtime.start_plugin("mixer").expect("it is known");
         reach(&runtime, "mixer", State::Ready);
         let taken = join(&scene, "mixer").expect_err("the name is taken");
@@ -53,7 +53,7 @@ fn a_folder_does_not_take_the_policy_of_a_plugin_that_has_its_name() {
     }
 }
 
-/// The policy of a plugin stayed when its folder and its runtime had gone, for whoever had that name next.
+/// The policy from a manifest ends with its plugin. It does not stay for the next plugin of that name.
 #[test]
 fn a_policy_of_a_manifest_ends_with_the_plugin() {
     for (steps, more) in transports() {
@@ -71,7 +71,7 @@ fn a_policy_of_a_manifest_ends_with_the_plugin() {
                 assert_eq!(may_provide(&next), was_there.is_none(), "{when}");
             };
             is_as_before("the plugin was stopped");
-            // The next life has its own again.
+            // Its next life has its own policy again.
             await_that("it runs", || {
                 runtime.start_plugin("mixer").expect("it is known");
                 runtime.wait_for("mixer", &[State::Ready], PATIENCE / 30)
@@ -82,7 +82,7 @@ fn a_policy_of_a_manifest_ends_with_the_plugin() {
     }
 }
 
-/// A life that ends and the next one, which begins at once, have one name: neither is in the other's way.
+/// When a life ends and the next one begins at once with the same name, neither is in the other's way.
 #[test]
 fn each_life_of_a_plugin_has_its_name() {
     for (steps, mut more) in transports() {

@@ -1,4 +1,5 @@
-//! Children that write more than they may that nobody has asked for: they are read more slowly, and that has no other consequence.
+//! Children that write more than they may without being asked: they are read more slowly, and nothing else happens to
+//! them.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::scene::{READY, Scene, await_that, reach, told};
 
-/// Limits that are used up by some hundred lines.
+/// Limits that some hundred lines use up.
 fn tight() -> Limits {
     let mut limits = Limits::default();
     (limits.unasked_percent, limits.unasked_burst) = (1, Duration::from_millis(1));
@@ -27,7 +28,7 @@ fn counts(runtime: &Runtime, name: &str) -> Counts {
     found.expect("it is supervised").counts
 }
 
-/// Waits until a plugin was paused so often.
+/// Waits until a plugin was paused so many times.
 fn await_pauses(runtime: &Runtime, name: &str, count: u64) {
     let pauses = || counts(runtime, name).pauses;
     await_that("it is paused", || (pauses() >= count).then_some(()));
@@ -43,7 +44,8 @@ fn call(runtime: &Runtime, plugin: &str) -> callgate_client::Result<Value> {
     runtime.call_as(plugin, "tell", &json!({}), (&user, None))
 }
 
-/// A child that wrote as fast as it could had the loop read all the time, and took two cores from everybody else.
+/// A child that writes as fast as it can is read only for a share of the time. It does not take the processor from
+/// the others.
 #[test]
 fn one_that_floods_is_read_for_a_share_of_the_time_alone() {
     let flood = [READY, "flood frames 0 100"];
@@ -65,7 +67,7 @@ fn one_that_floods_is_read_for_a_share_of_the_time_alone() {
     assert!(of_slow > 0);
     assert!(2 * of_slow < of_fast, "{of_slow} and {of_fast}");
     assert_eq!(counts(&fast, "fast").pauses, 0);
-    // It is named, and its log is not flooded with that.
+    // The log names it, and does not fill up with that.
     await_pauses(&slow, "slow", 3);
     told(&slow, "slow", "it is not read from for a while");
     let lines = slow.logs("slow").unwrap().last_of(LogStream::Runtime, 500);
@@ -83,12 +85,12 @@ fn a_burst_is_not_held_up() {
     assert_eq!(counts(&runtime, "quick").pauses, 0);
 }
 
-/// Its answers lie behind what it floods with, which the loop does not read: it was killed for what it had said in time.
+/// A child that is paced does not count as hung: its answers are behind the flood, which the loop has not read yet.
 #[test]
 fn one_that_is_paced_is_not_hung_and_answers() {
     let scene = Scene::new();
     let more = json!({"restart": {"ask_every_ms": 120, "hung_after": 3}});
-    // A pipe of short lines takes about a second to be read.
+    // It takes about a second to read a pipe of short lines.
     let steps = [READY, "fork flood stdout 0 10", "serve"];
     scene.plugin_with("loud", &steps, &more);
     let runtime = paced(&scene);
@@ -102,7 +104,8 @@ fn one_that_is_paced_is_not_hung_and_answers() {
     assert_eq!((status.state, status.restarts), (State::Ready, 0));
 }
 
-/// Its pipe was empty when a long pause began, so that its answers during the pause counted as missing.
+/// A child whose pipe was empty when a long pause began does not count as hung: its answers during the pause are
+/// counted.
 #[test]
 fn one_that_answers_during_a_long_pause_is_not_hung() {
     let scene = Scene::new();
@@ -116,7 +119,7 @@ fn one_that_answers_during_a_long_pause_is_not_hung() {
     std::thread::scope(|scope| {
         let first = scope.spawn(|| call(&runtime, "loud"));
         await_pauses(&runtime, "loud", 1);
-        // Its answer comes behind the pause.
+        // Its answer comes after the pause.
         assert_eq!(call(&runtime, "loud").unwrap()["action"], "tell");
         let status = runtime.plugins().remove(0).supervision;
         assert_eq!((status.state, status.restarts), (State::Ready, 0));
@@ -129,7 +132,7 @@ fn one_that_answers_during_a_long_pause_is_not_hung() {
     });
 }
 
-/// One that floods and does not answer is hung all the same.
+/// A child that floods and does not answer does count as hung.
 #[test]
 fn one_that_is_paced_and_does_not_answer_is_hung() {
     let scene = Scene::new();
@@ -159,7 +162,7 @@ fn one_that_is_paced_is_stopped_and_started() {
     reach(&runtime, "loud", State::Stopped);
 }
 
-/// The end of a child is seen although its pipes are not looked at, and what it wrote last is read.
+/// The end of a child is noticed although its pipes are not read for a while, and its last output is read.
 #[test]
 fn the_end_of_one_that_is_paced_is_seen_with_its_last_words() {
     let scene = Scene::new();
@@ -180,12 +183,12 @@ fn the_end_of_one_that_is_paced_is_seen_with_its_last_words() {
     let status = reach(&runtime, "sad", State::Quarantined).supervision;
     assert_eq!(status.last_exit, Some(Exit::Code(7)));
     assert!(counts(&runtime, "sad").pauses > 0);
-    // All of its lines, and those of the runtime.
+    // After all of its lines come those of the runtime.
     let last = runtime.logs("sad").unwrap().last(1).remove(0);
     assert!(last.number > 1001, "{last:?}");
 }
 
-/// An answer of 4 MiB is read beside what the others say, and nothing that comes behind it is taken for the first.
+/// An answer of 4 MiB is read in between the output of others, and the frame after it stays the second one.
 #[test]
 fn a_long_answer_is_the_first_of_two_and_free() {
     let scene = Scene::new();
@@ -208,7 +211,7 @@ fn a_long_answer_is_the_first_of_two_and_free() {
     assert_eq!(counts(&runtime, "long").pauses, 0);
 }
 
-/// What another thread reads of a child that ends meanwhile is taken in before its end.
+/// Output that another thread reads from a child that ends meanwhile is processed before the end.
 #[test]
 fn a_long_answer_of_one_that_ends_is_not_lost() {
     let scene = Scene::new();
@@ -217,7 +220,7 @@ fn a_long_answer_of_one_that_ends_is_not_lost() {
         READY,
         r#"wait {"type":"request"}"#,
         r#"send {"type":"response","id":${/id},"result":"${x:4000000}"}"#,
-        // It ends while its frame is read.
+        // It ends while its frame is being read.
         "sleep 10",
         "log after it",
         "exit 3",
@@ -231,7 +234,7 @@ fn a_long_answer_of_one_that_ends_is_not_lost() {
     told(&runtime, "long", "after it");
 }
 
-/// Long frames mean what short ones do.
+/// Long frames are processed like short ones.
 #[test]
 fn long_frames_are_frames() {
     let scene = Scene::new();

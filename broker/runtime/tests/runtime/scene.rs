@@ -1,4 +1,4 @@
-//! A broker, folders of plugins that play scripts, and a runtime of them.
+//! A broker, folders of plugins that play scripts, and a runtime for them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use callgate_runtime::{Builder, PluginStatus, Runtime};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Time that nothing takes unless it hangs.
+/// A time in which everything happens, unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A broker and folders of plugins.
@@ -45,7 +45,7 @@ impl Scene {
         folder
     }
 
-    /// A plugin like any other.
+    /// An ordinary plugin of the bus.
     pub(crate) fn member(&self, name: &str) -> Plugin {
         let builder =
             Plugin::builder(name).descriptor(self.broker.connect().expect("a connection"));
@@ -93,7 +93,7 @@ pub(crate) fn manifest(name: &str, steps: &[&str], more: &Value) -> Value {
     manifest
 }
 
-/// Supervision that does not keep tests waiting.
+/// A restart policy with short delays, for tests.
 pub(crate) fn quick() -> Restart {
     Restart::default()
         .backoff([Duration::from_millis(10)])
@@ -108,7 +108,7 @@ pub(crate) fn reach(runtime: &Runtime, name: &str, state: State) -> PluginStatus
     reached.unwrap_or_else(|| panic!("{name} is never {state}: {:?}", runtime.plugins()))
 }
 
-/// Waits until something is there.
+/// Waits until `look` finds something.
 pub(crate) fn await_that<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
@@ -120,7 +120,7 @@ pub(crate) fn await_that<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
     }
 }
 
-/// Waits until a line of a plugin's log has this in it.
+/// Waits until a line of a plugin's log contains this text.
 pub(crate) fn told(runtime: &Runtime, name: &str, part: &str) -> String {
     let log = runtime.logs(name).expect("a log");
     await_that(part, || {

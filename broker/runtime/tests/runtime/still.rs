@@ -1,4 +1,4 @@
-//! Peers of plugins on pipes that stand still.
+//! Peers that stand still while plugins on pipes call them.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,10 +15,10 @@ use crate::scene::{PATIENCE, READY, Scene, reach, told};
 
 const GO: &str = r#"wait {"type":"request"}"#;
 
-/// One child that asked for something of a peer which stood still had all others wait for what they had asked of others.
+/// A peer that stands still delays only the children that call it, and not what others have asked of other peers.
 #[test]
 fn a_peer_that_stands_still_keeps_only_those_waiting_who_ask_it() {
-    // For so long it is waited for, by who waits.
+    // A caller waits for it as long as this.
     let scene = Scene::on(Broker::builder().step_deadline(PATIENCE));
     let linked = json!({"transport": "shm"});
     scene.plugin_with("still", &["provide still.tell", "hang"], &linked);
@@ -61,7 +61,7 @@ fn a_peer_that_stands_still_keeps_only_those_waiting_who_ask_it() {
     let begun = Instant::now();
     let _sent = go("other");
     told(&runtime, "other", "answered");
-    // Whoever opens a gate waits for 5 s, and each of them in turn.
+    // A thread that opens a gate waits up to 5 s for it, and for each gate in turn.
     assert!(
         begun.elapsed() < Duration::from_secs(4),
         "{:?}",

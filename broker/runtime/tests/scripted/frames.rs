@@ -6,7 +6,7 @@ use std::io::{BufRead, Write};
 use serde_json::Value;
 
 pub(crate) struct Frames {
-    /// What was read and not waited for.
+    /// Frames that were read while waiting for another one.
     kept: VecDeque<Value>,
     pub(crate) answers_pings: bool,
 }
@@ -34,7 +34,7 @@ impl Frames {
         Ok(None)
     }
 
-    /// The next frame that is no ping, or any where pings are not answered.
+    /// The next frame that is no ping; if pings are not answered, the next frame of any kind.
     pub(crate) fn next(&mut self) -> Result<Option<Value>, String> {
         loop {
             let mut line = Vec::new();
@@ -64,7 +64,7 @@ pub(crate) fn send(json: &str) -> Result<(), String> {
     )
 }
 
-/// Writes bytes and does not keep any back.
+/// Writes bytes and flushes them.
 pub(crate) fn put(out: &mut impl Write, bytes: &[u8]) -> Result<(), String> {
     let written = out.write_all(bytes).and_then(|()| out.flush());
     written.map_err(|error| format!("writing: {error}"))

@@ -1,34 +1,34 @@
-//! A child that plays a script, for tests of the runtime: a machine need not have any other language.
+//! A child that plays a script, for tests of the runtime: so the machine needs no other language.
 //!
-//! Each argument is a step; `@FILE` stands for the lines of a file. In a step, `${/POINTER}` stands for a part of the frame that was
-//! waited for last, as JSON; `${env:NAME}` for a variable, as JSON; `${pid}` for the own process; `${x:N}` for N letters,
-//! `${deep:N}` for N lists in each other, `${fields:N}` for N fields.
+//! Each argument is a step; `@FILE` stands for the lines of a file. In a step, `${/POINTER}` stands for a part of the
+//! frame that was waited for last, as JSON; `${env:NAME}` for a variable, as JSON; `${pid}` for the number of this
+//! process; `${x:N}` for N letters, `${deep:N}` for N nested lists, `${fields:N}` for N fields.
 //!
 //! | step | |
 //! |---|---|
 //! | `send JSON` | writes a frame |
-//! | `raw TEXT`, `err TEXT` | writes to stdout, stderr: as it is but for the escapes `\n`, `\r`, `\t`, `\\` and `\xHH` |
+//! | `raw TEXT`, `err TEXT` | writes to stdout, stderr: unchanged except for the escapes `\n`, `\r`, `\t`, `\\` and `\xHH` |
 //! | `log TEXT`, `errlog TEXT` | writes a line to stdout, stderr |
 //! | `wait JSON` | waits for a frame that has these fields with these values, and answers pings; other frames are kept for later waits |
-//! | `pass JSON` | the same; the frame that was waited for last stays that |
+//! | `pass JSON` | the same, but `${/POINTER}` still refers to the frame before |
 //! | `serve` | answers requests with their action and parameters, and pings, until stdin ends |
 //! | `idle` | answers pings until stdin ends |
 //! | `drain` | reads until stdin ends, answers nothing |
-//! | `mute` | answers no pings from here on |
+//! | `mute` | answers no pings from now on |
 //! | `hang` | does nothing, for ever |
 //! | `sleep MS` | |
 //! | `close stdin`, `stdout` or `stderr` | |
 //! | `exit CODE`, `die SIGNAL` | |
-//! | `ignore SIGNAL` | has it wait for ever |
-//! | `fork STEP` | starts a process in the own group that has the same pipes and plays one step |
+//! | `ignore SIGNAL` | blocks a signal for ever |
+//! | `fork STEP` | starts a process in this group that has the same pipes and plays one step |
 //! | `leave STEP` | the same in a group of its own |
-//! | `flood stdout`, `stderr` or `frames`, `COUNT SIZE` | writes so many lines of that size; for ever where COUNT is 0 |
+//! | `flood stdout`, `stderr` or `frames`, `COUNT SIZE` | writes so many lines of that size; for ever if COUNT is 0 |
 //! | `flood line COUNT SIZE` | the same on stdout, without line breaks |
 //! | `append FILE TEXT` | adds a line to a file |
-//! | `on N STEP`, `after N STEP` | plays it only in the Nth start, or in later ones; then the file `starts` in the folder counts them |
-//! | `repeat N STEP` | `${n}` in it is the number of the round, from 0 |
-//! | `provide GATE` | takes part in the bus through shared memory, and provides a gate that gives back the number that it takes, and hangs for 13 |
-//! | `host FOLDER` | a broker, and a runtime of the plugins in that folder, until stdin ends; says `ready` when all are |
+//! | `on N STEP`, `after N STEP` | plays the step only in the Nth start, or in later ones; the file `starts` in the folder counts the starts |
+//! | `repeat N STEP` | plays the step N times; `${n}` in it is the number of the round, from 0 |
+//! | `provide GATE` | joins the bus through shared memory, and provides a gate that returns the number that it takes, and hangs for 13 |
+//! | `host FOLDER` | is a broker, and a runtime of the plugins in that folder, until stdin ends; prints `ready` when all are |
 //! | `env` | writes all variables as log lines, `NAME=VALUE`, in order |
 #![forbid(unsafe_code)]
 
@@ -49,9 +49,9 @@ fn main() {
     }
 }
 
-/// Ends with a code that says that the script itself went wrong.
+/// Ends with a code that says that the script itself is wrong.
 fn fail(why: &str) {
-    // Its reader may be gone.
+    // Nobody may read this any more.
     let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("script: {why}\n"));
     std::process::exit(70);
 }

@@ -1,4 +1,4 @@
-//! Reading a script, and what stands for something else in it.
+//! Reads a script, and replaces its placeholders.
 
 use std::fs;
 
@@ -18,7 +18,8 @@ pub(crate) fn read(arguments: impl Iterator<Item = String>) -> Result<Vec<String
     Ok(steps)
 }
 
-/// Which start of this folder this is, from 1, where a step asks for it. A folder that cannot be written is always at its first one.
+/// Which start of this folder this is, from 1, if a step depends on it. In a folder that cannot be written every
+/// start is the first.
 pub(crate) fn start_of(steps: &[String]) -> usize {
     let asks = |step: &String| step.starts_with("on ") || step.starts_with("after ");
     if !steps.iter().any(asks) {
@@ -30,7 +31,7 @@ pub(crate) fn start_of(steps: &[String]) -> usize {
     count
 }
 
-/// Puts in what `${…}` stands for.
+/// Replaces the placeholders `${…}`.
 pub(crate) fn fill_in(text: &str, last: &Value) -> Result<String, String> {
     let (mut filled, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once("${") {

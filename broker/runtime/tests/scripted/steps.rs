@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::frames::{Frames, put, send};
 use crate::script::{fill_in, unescape};
 
-/// Time that nothing takes unless it hangs.
+/// A time in which everything happens, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Player {
@@ -123,7 +123,7 @@ impl Player {
     }
 }
 
-/// Gives a number back, and hangs for 13.
+/// Returns its argument, and hangs for 13.
 fn number(number: u32) -> u32 {
     if number == 13 {
         loop {
@@ -203,7 +203,7 @@ fn flood(what: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A host of other plugins. Each line on stdin restarts all of them.
+/// Is a host of other plugins. Each line on stdin restarts all of them.
 fn host(folder: &str) -> Result<(), String> {
     let broker = Broker::builder().without_socket().start();
     let broker = broker.map_err(|error| error.to_string())?;

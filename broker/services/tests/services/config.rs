@@ -56,7 +56,7 @@ fn a_plugin_sees_its_own_settings_and_no_others() {
         ("UNKNOWN_SETTING", &json!("secret"))
     );
     assert_eq!(scene.member("chat").call("data.config", get), "s");
-    // A plugin changes none, and its keys are no settings.
+    // A plugin cannot change settings, and its stored keys are no settings.
     let set = json!({"method": "set", "key": "theme", "value": "x"});
     assert_eq!(other.refused("data.config", set).0, "INVALID_ARGUMENT");
     other.set("secret", &json!("mine"));

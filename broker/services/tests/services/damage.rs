@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::scene::{Scene, kv_folder};
 
-/// Has a file damaged while no services are there, and says what a plugin is told then.
+/// Damages a file while no services run, and checks what a plugin is told then.
 fn damaged(damage: impl FnOnce(&mut Vec<u8>)) {
     let mut scene = Scene::new();
     let (plugin, other) = (scene.member("chat"), scene.member("other"));
@@ -31,7 +31,7 @@ fn damaged(damage: impl FnOnce(&mut Vec<u8>)) {
         fs::metadata(&moved).expect("it is kept").len() > 0,
         !bytes.is_empty()
     );
-    // The plugin goes on with an empty store, and the others with theirs.
+    // The plugin goes on with an empty store, and the others with their own.
     assert_eq!(plugin.get("k1"), Value::Null);
     plugin.set("k1", &json!(2));
     assert_eq!(plugin.get("k1"), 2);
@@ -49,7 +49,8 @@ fn a_file_that_was_cut_is_moved_aside_and_named() {
     damaged(Vec::clear);
 }
 
-/// What lay in its pages was taken for data, or the thread of the services panicked over it.
+/// A file with wrong pages is moved aside and named in the error. The services neither return its bytes as data nor
+/// panic.
 #[test]
 fn a_file_with_wrong_pages_is_moved_aside_and_named() {
     damaged(|bytes| {
@@ -60,7 +61,7 @@ fn a_file_with_wrong_pages_is_moved_aside_and_named() {
     });
 }
 
-/// One bit of a value was another one, and the plugin got it as its own.
+/// A file with a wrong byte in a value is moved aside and named in the error: a plugin never gets a changed value.
 #[test]
 fn a_file_with_one_wrong_byte_in_a_value_is_moved_aside_and_named() {
     damaged(|bytes| {
@@ -69,7 +70,8 @@ fn a_file_with_one_wrong_byte_in_a_value_is_moved_aside_and_named() {
     });
 }
 
-/// Two services with one folder would write into each other's files.
+/// A file that other services have open is refused and left alone: two services with one folder would write into each
+/// other's files.
 #[test]
 fn a_file_that_others_have_open_is_refused_and_stays_where_it_is() {
     let (mut scene, mut others) = (Scene::new(), Scene::new());

@@ -1,4 +1,4 @@
-//! Frames of a plugin on pipes.
+//! Service frames of a plugin on pipes.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::scene::{Scene, await_that};
 
-/// Says its frames and logs what it is told.
+/// Sends its frames, and logs the answers.
 const SCRIPT: &str = r#"
 say() { printf 'IPC:%s\n' "$1"; }
 say '{"type":"ready"}'
@@ -55,7 +55,7 @@ fn a_plugin_on_pipes_uses_the_services_by_frames() {
     told(&[r#""action":"schedule.tick""#, r#""name":"often""#]);
 }
 
-/// A gate of the services that a plugin could provide is one whose calls it can have, while they are started again.
+/// No plugin of a folder may provide a gate of the services: it would get their calls while they are started again.
 #[test]
 fn no_plugin_of_a_folder_may_provide_a_gate_of_the_services() {
     let scene = Scene::new();

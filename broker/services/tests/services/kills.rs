@@ -1,4 +1,4 @@
-//! Services whose process is killed in the middle of what they write.
+//! Services whose process is killed while they write.
 
 use std::env;
 use std::io::{BufRead, BufReader};
@@ -13,12 +13,12 @@ use tempfile::TempDir;
 
 use crate::scene::PATIENCE;
 
-/// The keys that are set at a time.
+/// How many keys are set at a time.
 const KEYS: usize = 12;
 
 const FOLDER: &str = "CALLGATE_SERVICES_TEST_FOLDER";
 
-/// What the process that is killed does: sets values one after the other, and says which have been set.
+/// The process that is killed runs this: it sets values one after the other, and prints which were confirmed.
 #[test]
 #[ignore = "a part of the test below"]
 fn sets_until_it_is_killed() {
@@ -41,11 +41,11 @@ fn sets_until_it_is_killed() {
     let kv = open_json(&plugin, "data.kv").expect("a gate");
     let kv = kv.with_timeout(PATIENCE);
     for n in first(&kv) + 1.. {
-        // Several at once, so that some are written together, and one that is refused among them.
+        // Several at once, so that some are written together, and among them one that is refused.
         let mut sets: Vec<_> = (0..KEYS).map(|key| (key, send(&kv, key, n))).collect();
         let long = json!({"method": "set", "key": "long", "value": "x".repeat(50_000)});
         let refused = kv.send_values(&[long]).expect("it is sent");
-        // The last ones first: none is told before it is written.
+        // The last ones first: none is confirmed before it is written.
         while let Some((key, set)) = sets.pop() {
             set.wait().expect("it is set");
             println!("has set {key} {n}");
@@ -61,7 +61,7 @@ fn send(kv: &Gate, key: usize, n: u64) -> Sent {
     kv.send_values(&[set]).expect("it is sent")
 }
 
-/// Says what was set last, whole. The last round that is done.
+/// Checks that the stored values are whole and prints them. Returns the last complete round.
 fn first(kv: &Gate) -> u64 {
     kv.wait_ready(PATIENCE).expect("it is provided");
     let found = (0..KEYS).map(|key| {
@@ -77,7 +77,7 @@ fn first(kv: &Gate) -> u64 {
     found.max().unwrap_or(0)
 }
 
-/// Kills it when it is dropped.
+/// A child process that is killed when this is dropped.
 struct Killed(Child);
 
 impl Drop for Killed {
@@ -87,13 +87,14 @@ impl Drop for Killed {
     }
 }
 
-/// Key and round that a line says behind the words, which the test's own harness may have something before.
+/// The key and the round in a line, after these words. The test harness may have printed something before them in the
+/// line.
 fn said(line: &str, words: &str) -> Option<(usize, u64)> {
     let (key, n) = line.split_once(words)?.1.trim().split_once(' ')?;
     Some((key.parse().ok()?, n.parse().ok()?))
 }
 
-/// What was answered has to be there, also of what was written together.
+/// Every confirmed value is found whole after a kill, also if several were written together.
 #[test]
 fn a_process_that_is_killed_while_it_sets_leaves_the_last_value_whole() {
     let folder = TempDir::new().expect("a folder");
@@ -112,7 +113,7 @@ fn a_process_that_is_killed_while_it_sets_leaves_the_last_value_whole() {
         for _ in 0..KEYS {
             let found = lines.by_ref().find_map(|line| said(&line, "has found "));
             let (key, found) = found.expect("it finds the store whole");
-            // Those under way when it was killed may be there or not.
+            // Values that were being written when it was killed may be there or not.
             let told = last[key];
             assert!(
                 found == told || (told..=highest + 1).contains(&found),
@@ -120,13 +121,13 @@ fn a_process_that_is_killed_while_it_sets_leaves_the_last_value_whole() {
             );
         }
         let mut sets = lines.by_ref().filter_map(|line| said(&line, "has set "));
-        // In another moment each time.
+        // Kills it at another moment each time.
         for _ in 0..KEYS + 7 * (round % 5) {
             let (key, n) = sets.next().expect("it sets values");
             last[key] = n;
         }
         child.0.kill().expect("it is killed");
-        // What it had said by then.
+        // What it had confirmed by then.
         for (key, n) in sets {
             last[key] = n;
         }

@@ -65,7 +65,7 @@ fn many_values_come_at_once_without_those_that_are_not_there() {
     assert_eq!(values, json!({"a": 1, "b \"quoted\"": [2]}));
 }
 
-/// Only the caller's name says whose data it is.
+/// The caller's name alone decides whose data a call uses.
 #[test]
 fn plugins_do_not_see_each_others_values() {
     let scene = Scene::new();
@@ -80,7 +80,7 @@ fn plugins_do_not_see_each_others_values() {
         let list = plugin.kv(json!({"method": "list"}));
         assert_eq!(list, json!([{"key": "mine", "value": name}]));
     }
-    // And no name leads out of the folder.
+    // No name leads out of the folder.
     let outside = scene.folder.path().join("chat.redb");
     assert!(!outside.exists());
 }
@@ -128,11 +128,11 @@ fn what_cannot_be_is_refused_by_its_field() {
         assert_eq!(code, "INVALID_ARGUMENT", "{fields}");
         assert_eq!(context["field"], field, "{fields}");
     }
-    // Nothing was made for it.
+    // No file was made for it.
     assert!(!scene.file("chat").exists());
 }
 
-/// At the edges: what the limits allow is stored and comes back whole.
+/// Keys and values of the greatest permitted sizes are stored and come back whole.
 #[test]
 fn keys_and_values_have_their_limits_at_the_edge() {
     let scene = Scene::new();
@@ -141,7 +141,7 @@ fn keys_and_values_have_their_limits_at_the_edge() {
     let value = json!("\u{1F600}".repeat(65_536));
     plugin.set(&key, &value);
     assert_eq!(plugin.get(&key), value);
-    // Of what is no text, the characters of its JSON count.
+    // For a value that is no text, the length of its JSON counts.
     let list = json!(vec![1; 32_767]);
     assert_eq!(list.to_string().len(), 65_535);
     plugin.set("list", &list);

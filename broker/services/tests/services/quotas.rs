@@ -1,4 +1,4 @@
-//! How much a plugin may have.
+//! How much data a plugin may store.
 
 use std::fs;
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn a_plugin_has_so_many_keys() {
         (&json!("keys"), &json!(2))
     );
     assert_eq!(plugin.get("c"), Value::Null);
-    // What is there can be changed, what is deleted makes room, and nobody else is concerned.
+    // Existing values can be changed, deleting makes room, and other plugins are not affected.
     plugin.set("b", &json!(3));
     plugin.kv(json!({"method": "delete", "key": "a"}));
     plugin.set("c", &json!(3));
@@ -36,7 +36,7 @@ fn a_plugin_has_so_many_keys() {
 fn a_plugin_has_so_many_bytes() {
     let mut scene = Scene::with(Limits::default().bytes(100));
     let plugin = scene.member("chat");
-    // A key of one byte, a text of 58 and its quotation marks.
+    // A key of one byte, and a text of 58 with its quotation marks.
     plugin.set("a", &json!("x".repeat(58)));
     let (code, context) = plugin.refused("data.kv", set("b", &"x".repeat(38)));
     assert_eq!(code, "QUOTA_EXCEEDED");
@@ -44,16 +44,16 @@ fn a_plugin_has_so_many_bytes() {
         (&context["quota"], &context["limit"]),
         (&json!("bytes"), &json!(100))
     );
-    // The count is right to the byte, also after a start.
+    // The count is exact to the byte, also after a restart.
     scene.restart();
     plugin.set("b", &json!("x".repeat(36)));
     plugin.refused("data.kv", set("c", ""));
-    // What becomes less is taken, and makes room.
+    // A change that makes a value shorter is accepted, and makes room.
     plugin.set("a", &json!("x".repeat(55)));
     plugin.set("c", &json!(""));
 }
 
-/// Each name that came had a file of its own, without an end.
+/// The number of stores is limited: names without end get no files without end.
 #[test]
 fn so_many_plugins_have_a_store() {
     let scene = Scene::with(Limits::default().stores(2));
@@ -99,7 +99,7 @@ fn files_are_closed_when_many_are_open_or_none_is_used() {
     assert_eq!(plugins[0].get("n"), 0);
 }
 
-/// A frame has 4 MiB: an answer that did not fit was none.
+/// A result that does not fit the 4 MiB of a frame is an error or is split into pages.
 #[test]
 fn a_result_that_no_frame_holds_is_an_error_or_a_page() {
     let scene = Scene::new();

@@ -10,13 +10,13 @@ use callgate_services::{Builder, Limits, Services};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Time that nothing takes unless it hangs.
+/// A time in which everything happens, unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A broker and services.
 pub(crate) struct Scene {
     pub(crate) broker: Broker,
-    /// `None` while there are none.
+    /// `None` while no services run.
     pub(crate) services: Option<Services>,
     pub(crate) folder: TempDir,
     limits: Limits,
@@ -68,7 +68,7 @@ impl Scene {
         Member::new(Plugin::builder(name).descriptor(socket).connect())
     }
 
-    /// A member whose threads are those of a group.
+    /// A plugin whose threads are those of a group.
     pub(crate) fn member_of(&self, group: &Group, name: &str) -> Member {
         let socket = self.broker.connect().expect("a connection");
         let builder = Plugin::builder(name).descriptor(socket).group(group);
@@ -141,7 +141,7 @@ pub(crate) fn refusal(error: &Error) -> (String, Value) {
     (code.to_owned(), context)
 }
 
-/// Waits until something is there.
+/// Waits until `look` finds something.
 pub(crate) fn await_that<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {

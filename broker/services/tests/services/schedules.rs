@@ -16,7 +16,7 @@ fn register(name: &str, interval: u64) -> Value {
     json!({"name": name, "interval_ms": interval})
 }
 
-/// Takes ticks under the plugin's prefix, as a plugin on pipes does.
+/// Receives ticks under the plugin's prefix, as a plugin on pipes does.
 fn ticks(member: &Member) -> (Provider, Receiver<Value>) {
     let (sender, receiver) = channel();
     let sender = Mutex::new(sender);
@@ -29,7 +29,7 @@ fn ticks(member: &Member) -> (Provider, Receiver<Value>) {
     (provide(member, takes), receiver)
 }
 
-/// Takes ticks, and answers none until it is told to.
+/// Receives ticks, and answers none until it is told to.
 fn held_ticks(member: &Member) -> (Provider, Receiver<(Value, Responder)>) {
     let (sender, receiver): (Sender<(Value, Responder)>, _) = channel();
     let sender = Mutex::new(sender);
@@ -83,7 +83,7 @@ fn a_schedule_of_the_same_name_takes_the_place_of_the_first() {
     }
 }
 
-/// A plugin that was slow once had all ticks of that time at once.
+/// While a plugin handles a slow tick, later ones are skipped and counted. It does not get all of them afterwards.
 #[test]
 fn a_slow_tick_has_others_skipped_and_told() {
     let scene = Scene::new();
@@ -101,14 +101,14 @@ fn a_slow_tick_has_others_skipped_and_told() {
     responder
         .reply_value(&Value::Null)
         .expect("it is waited for");
-    // No more than there was time for since.
+    // No more than there was time for since then.
     let (third, _responder) = ticks.recv_timeout(PATIENCE).expect("a tick");
     let fired = |tick: &Value| tick["firedAt"].as_u64().expect("a time");
     let since = (fired(&third) - fired(&second)) / 1_000;
     assert!(skipped(&third) <= since, "{third} after {second}");
 }
 
-/// A plugin's next life got ticks of schedules that it did not know.
+/// A plugin's next life gets no ticks of schedules of the life before.
 #[test]
 fn the_next_life_of_a_plugin_has_no_schedules_of_the_one_before() {
     let scene = Scene::new();
@@ -130,7 +130,7 @@ fn the_next_life_of_a_plugin_has_no_schedules_of_the_one_before() {
     }
 }
 
-/// Also where the one before was never seen to be there, nor to go.
+/// The same if the services have never noticed that the life before was there, or that it ended.
 #[test]
 fn a_plugin_that_comes_back_at_once_has_only_what_it_registers_then() {
     let scene = Scene::new();

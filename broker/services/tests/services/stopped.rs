@@ -1,4 +1,4 @@
-//! Plugins that stand still.
+//! Plugins that stand still while they use the services.
 
 use std::env;
 use std::process::Command;
@@ -15,7 +15,8 @@ use crate::scene::{PATIENCE, Scene};
 
 const NAME: &str = "CALLGATE_SERVICES_TEST_NAME";
 
-/// What the processes of the test below do: each registers a schedule, and stands still before anybody can open its gate.
+/// The processes of the test below run this: each registers a schedule, and stands still before anybody can open its
+/// gate.
 #[test]
 #[ignore = "a part of the test below"]
 fn registers_and_stands_still() {
@@ -34,10 +35,10 @@ fn registers_and_stands_still() {
     drop(sent);
 }
 
-/// Each of them had the stores of all others wait for the seconds in which it could have answered.
+/// Plugins that stand still do not delay calls of other plugins to their stores.
 #[test]
 fn a_plugin_that_stands_still_keeps_nobody_from_its_store() {
-    // For so long each of them is waited for, by who waits.
+    // A caller waits for each of them as long as this.
     let broker = Broker::builder().step_deadline(PATIENCE);
     let scene = Scene::on(broker, Limits::default());
     let other = scene.member("other");
@@ -62,7 +63,7 @@ fn a_plugin_that_stands_still_keeps_nobody_from_its_store() {
     };
     let begun = Instant::now();
     let (mut longest, mut were_stopped) = (Duration::ZERO, None);
-    // They are looked for at ticks, too.
+    // The services look for their gates at ticks, too.
     let seconds = Duration::from_secs(5);
     while were_stopped.is_none_or(|since: Instant| since.elapsed() < seconds) {
         let asked = Instant::now();
@@ -74,6 +75,6 @@ fn a_plugin_that_stands_still_keeps_nobody_from_its_store() {
         assert!(begun.elapsed() < 2 * PATIENCE, "they do not stand still");
         std::thread::sleep(Duration::from_millis(5));
     }
-    // Whoever opens a gate waits for 5 s.
+    // A thread that opens a gate waits 5 s for it.
     assert!(longest < Duration::from_secs(3), "{longest:?}");
 }

@@ -1,4 +1,4 @@
-//! Many calls at once, a group, an orderly end.
+//! Many calls at once, calls from a group, and an orderly end.
 
 use callgate_client::{Code, Group};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ fn calls_that_come_faster_than_they_are_done_are_done_or_overloaded() {
     assert_eq!(plugin.get("k0"), value);
 }
 
-/// What was done counted as waiting, until nothing was taken any more.
+/// Calls that are done no longer count as waiting, so new ones are accepted.
 #[test]
 fn calls_that_were_done_make_room_for_others() {
     let scene = Scene::new();

@@ -1,4 +1,4 @@
-//! Why nobody provides a gate, as the broker says.
+//! The broker's reasons why nobody provides a gate.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use crate::base::error::Error;
 use crate::base::thread::discard;
 
 impl OpenGate {
-    /// Whether the broker is to be asked why nobody provides the gate: nobody does as far as this plugin knows, and no such question is on its
-    /// way. Where it is, one is on its way from here on.
+    /// Whether to ask the broker why nobody provides the gate: as far as this plugin knows nobody does, and no such
+    /// question is under way. If it returns true, the caller must send the question.
     pub(in crate::session) fn asks_why(&self) -> bool {
         let mut progress = self.progress.lock();
         let asks = self.state().is_absent() && !progress.is_why_asked;
@@ -16,9 +16,10 @@ impl OpenGate {
         asks
     }
 
-    /// The broker says why nobody provides the gate; nothing, where it does not know. Calls that fail from here on are told.
+    /// Sets the broker's reason why nobody provides the gate; `None` if the broker knows none. Calls that fail from
+    /// now on name it.
     pub(in crate::session) fn explain(&self, why: Option<Error>) {
-        // Held across look and change, as in `lose`.
+        // The lock is held while the state is read and changed, as in `lose`.
         let (mut progress, mut old) = (self.progress.lock(), None);
         progress.is_why_asked = false;
         let state = self.state();
@@ -35,7 +36,7 @@ impl OpenGate {
 }
 
 impl State {
-    /// Whether nobody provides the gate, and nothing else is known to keep it from being called.
+    /// Whether nobody provides the gate, and no other reason is known why it cannot be called.
     fn is_absent(&self) -> bool {
         self.owner.is_none() && self.refused.is_none() && !self.is_closed
     }

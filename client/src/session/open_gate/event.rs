@@ -1,4 +1,4 @@
-//! What a watcher is told.
+//! The events that a watcher gets.
 
 /// How a watched gate stood at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]

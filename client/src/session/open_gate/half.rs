@@ -1,4 +1,4 @@
-//! How one half of a gate stands to this plugin, and why it cannot be called where that is so.
+//! The state of one half of a gate for this plugin, and the reason if it cannot be called.
 
 use callgate_layout::control::Availability;
 use callgate_layout::schema::compare::Mismatch;
@@ -8,20 +8,20 @@ use serde_json::json;
 use crate::base::error::Error;
 use crate::session::verdict::Verdict;
 
-/// How one half of a gate stands to a plugin that has opened it.
+/// The state of one half of a gate for a plugin that has opened it.
 #[derive(Clone, Debug)]
 pub(crate) enum Half {
     /// Nobody provides it.
     Absent,
     /// It can be called in this encoding.
     Ready(Encoding),
-    /// It is there, and cannot be called with the types, or in the encodings, that this plugin has for it.
+    /// It is there, but cannot be called with this plugin's types for it, or in this plugin's encodings.
     Refused(Error),
 }
 
 impl Half {
-    /// What the broker says, and what came of comparing types where these differ. `gives` are the encodings that this
-    /// plugin has for it.
+    /// Combines the broker's answer with the result of comparing types, if these differ. `gives` are the encodings in
+    /// which this plugin can call it.
     pub(super) fn new(
         (owner, said): (&str, Availability),
         verdict: Option<Verdict>,
@@ -48,7 +48,7 @@ impl Half {
         }
     }
 
-    /// A half whose types differ; `json` says whether calls could go as JSON.
+    /// A half whose types differ. `json` says whether calls could be made as JSON.
     fn differing((owner, signature): (&str, &str), json: bool, verdict: Option<Verdict>) -> Half {
         let what = format!("plugin `{owner}` provides {signature}");
         let mismatch = |text: String| Half::Refused(Error::new(Code::TypeMismatch, text));
@@ -68,14 +68,14 @@ impl Half {
                 let text = format!("{what}, with other types: {}", error.message());
                 Half::Refused(Error::new(error.code(), text))
             }
-            // It is not shown before there is one.
+            // This is not shown before there is a verdict.
             None => mismatch(format!(
                 "{what}, which differs in types, field names or their order"
             )),
         }
     }
 
-    /// Whether it is there and cannot be called, for as long as its provider and this plugin are what they are.
+    /// The error if it is there and cannot be called, as long as its provider and this plugin do not change.
     pub(super) fn mismatch(&self) -> Option<&Error> {
         let lasts = |error: &&Error| {
             let codes = [Code::TypeMismatch, Code::LengthMismatch];
@@ -92,7 +92,7 @@ impl Half {
     }
 }
 
-/// The error for types of which no value can become one of the others.
+/// The error for types none of whose values can be converted.
 fn never(owner: &str, what: &str, why: &Mismatch) -> Error {
     let Mismatch {
         code,
@@ -100,13 +100,13 @@ fn never(owner: &str, what: &str, why: &Mismatch) -> Error {
         expected,
         found,
     } = why;
-    // Arguments are this plugin's, and a result the provider's.
+    // Arguments have this plugin's types, and a result has the provider's.
     let whose = match path.starts_with("result") {
         true => ("this plugin", owner),
         false => (owner, "this plugin"),
     };
     let (takes, gives) = (quoted(whose.0), quoted(whose.1));
-    // Only a field that is not there is compared with nothing.
+    // Only a missing field is compared with nothing.
     let why = match found.as_str() {
         "nothing" => format!(
             "{takes} needs this field ({expected}), and {gives} does not have it; it could do without, if the field \
@@ -169,7 +169,7 @@ mod tests {
         );
     }
 
-    /// An error that does not say whose types are which is read the wrong way round.
+    /// The error says which types are whose, so that it is not read the wrong way round.
     #[test]
     fn a_mismatch_says_whose_types_are_which() {
         let text = |path: &str| {
@@ -193,7 +193,7 @@ mod tests {
         assert!(of_result.ends_with(is_of), "{of_result}");
     }
 
-    /// What the broker could not say now may be known in a moment: who waits for the gate goes on waiting.
+    /// If the broker could not answer now, it may soon: waiting for the gate goes on.
     #[test]
     fn what_could_not_be_found_out_is_no_mismatch() {
         let failed = Verdict::Failed(Error::new(Code::NotReady, "it is gone"));

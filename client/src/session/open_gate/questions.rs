@@ -1,9 +1,9 @@
-//! Questions to the broker: how does the gate stand now? Whoever found no way to a gate, or was refused, may
-//! know less than it should: what others have told it is newer than what the broker has.
+//! Questions to the broker: what is the gate's state now? A caller that found no way to a gate, or was refused, may
+//! have older information than the broker: another plugin may have told it something newer.
 //!
-//! One question is on its way at most, and one waits to be sent when the answer comes. A call waits for one
-//! that is sent after it began, which it may share with all others that began by then. Where one could not be
-//! sent in its asker's time, whoever waits for the next one sends that.
+//! At most one question is under way, and one waits to be sent when the answer comes. A call waits for a question
+//! that is sent after the call began, and may share it with all other calls that began before it is sent. If a
+//! question could not be sent within its caller's time, a caller that waits for the next one sends that.
 
 use std::sync::atomic::Ordering;
 
@@ -19,25 +19,25 @@ use crate::base::futex_refused;
 pub(super) struct Questions {
     sent: u64,
     answered: u64,
-    /// The last one that anybody waits for.
+    /// The last question that a caller waits for.
     wanted: u64,
-    /// Nobody is left who could answer.
+    /// No broker is left that could answer.
     pub(super) is_over: bool,
 }
 
 impl Questions {
-    /// Whether one was sent that is not answered.
+    /// Whether a question was sent and not answered yet.
     fn is_under_way(&self) -> bool {
         self.sent > self.answered
     }
 }
 
-/// One of them, which somebody waits for.
+/// A question that a caller waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Question(u64);
 
 impl Question {
-    /// Its number, for those who cannot name its type.
+    /// Its number, for code that cannot name its type.
     pub(crate) fn number(self) -> u64 {
         self.0
     }
@@ -48,14 +48,14 @@ impl Question {
     }
 }
 
-/// What became of a question.
+/// What happened to a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
     /// There is no answer yet.
     Waiting,
-    /// It was not sent, and nobody is about to.
+    /// It was not sent, and no thread is about to send it.
     Unsent,
-    /// The gate stands as the broker knew it at a moment after the question was asked.
+    /// The state was set to what the broker knew after the question was asked.
     Told,
     /// There will be no answer, or none in time.
     Untold,
@@ -66,8 +66,7 @@ pub(crate) enum Asked {
 }
 
 impl OpenGate {
-    /// Asks the broker; `send` is called where nothing is locked, and not at all where another question is
-    /// on its way.
+    /// Asks the broker. Calls `send` with no lock held, and not if another question is under way.
     pub(crate) fn ask(&self, send: impl FnOnce() -> Result<()>) -> Result<Question> {
         let question = {
             let mut progress = self.progress.lock();
@@ -80,8 +79,8 @@ impl OpenGate {
         Ok(question)
     }
 
-    /// Sends a question, unless that was done, or another one is on its way: who hears the answer to that
-    /// sends it then.
+    /// Sends a question, unless it was sent before or another one is under way. In that case the thread that reads
+    /// the answer sends it.
     pub(crate) fn send(
         &self,
         Question(number): Question,
@@ -96,7 +95,7 @@ impl OpenGate {
         }
         let sent = send();
         if sent.is_err() {
-            // Others, who have more time, see that it was not sent.
+            // Other callers, which have more time, see that it was not sent.
             let questions = &mut self.progress.lock().questions;
             questions.sent = questions.answered;
             self.answers.fetch_add(1, Ordering::Relaxed);
@@ -105,12 +104,12 @@ impl OpenGate {
         sent
     }
 
-    /// The broker has answered; whether the next question is to be sent.
+    /// The broker has answered. Returns whether the next question is to be sent.
     pub(crate) fn answered(&self) -> bool {
         let mut progress = self.progress.lock();
         let questions = &mut progress.questions;
         if !questions.is_under_way() {
-            // Nobody asked.
+            // No question was asked.
             return false;
         }
         questions.answered = questions.sent;
@@ -122,12 +121,12 @@ impl OpenGate {
         is_more
     }
 
-    /// What became of a question.
+    /// What happened to a question.
     pub(crate) fn look_at(&self, question: Question) -> Asked {
         self.look(question).0
     }
 
-    /// The same, and the value of the word that changes next, which is read together with it.
+    /// The same, and the value of the word that changes next, read together with it.
     fn look(&self, Question(number): Question) -> (Asked, u32) {
         let progress = self.progress.lock();
         let questions = &progress.questions;
@@ -140,7 +139,7 @@ impl OpenGate {
         (asked, self.answers.load(Ordering::Relaxed))
     }
 
-    /// Waits for the answer, until a time of the monotonic clock; sends the question, if it has come to that.
+    /// Waits for the answer, until a time of the monotonic clock. Sends the question if no other thread does.
     pub(crate) fn await_answer(
         &self,
         question: Question,
@@ -170,7 +169,7 @@ impl OpenGate {
         }
     }
 
-    /// What was asked will not be answered; whoever waits asks the next broker.
+    /// The questions will not be answered; their callers ask the next broker.
     pub(super) fn forget_questions(&self) {
         let mut progress = self.progress.lock();
         progress.is_why_asked = false;
@@ -180,7 +179,7 @@ impl OpenGate {
         futex::wake_private(&self.answers);
     }
 
-    /// Nobody is left who could answer: whoever waits goes on at once.
+    /// No broker is left that could answer: all waiting callers go on at once.
     pub(super) fn end_questions(&self) {
         self.progress.lock().questions.is_over = true;
         self.answers.fetch_add(1, Ordering::Relaxed);
@@ -201,7 +200,8 @@ mod tests {
         OpenGate::in_tests("A.B")
     }
 
-    /// Calls that began while an answer was on its way would go by knowledge from before they began.
+    /// A question that was sent before a call began does not count for that call: its answer may be older than the
+    /// call.
     #[test]
     fn a_question_that_was_sent_before_is_no_answer_to_a_later_one() {
         let (gate, sent) = (gate(), Cell::new(0));
@@ -232,7 +232,7 @@ mod tests {
         );
     }
 
-    /// A broker that answers what nobody asked would answer what will be asked.
+    /// An answer to no question does not count for the next question.
     #[test]
     fn an_answer_that_nobody_asked_for_is_none() {
         let gate = gate();
@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(cancelled, Asked::Cancelled);
     }
 
-    /// A question that could not be sent was taken for one on its way, and nobody asked any more.
+    /// A question that could not be sent does not count as under way: the next caller asks again.
     #[test]
     fn what_could_not_be_sent_is_asked_again() {
         let gate = gate();
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(gate.look_at(question), Asked::Told);
     }
 
-    /// Whoever waited behind a question that could not be sent in its asker's short time waited in vain.
+    /// A caller that waits behind a question that could not be sent in its own caller's short time sends its own.
     #[test]
     fn who_waits_behind_what_could_not_be_sent_sends_its_own() {
         let (gate, sent) = (gate(), AtomicU32::new(0));

@@ -1,4 +1,4 @@
-//! How a gate stands, and what calls are told that cannot be made.
+//! The state of a gate, and the errors of calls that cannot be made.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::session::wanted::Wanted;
 pub(crate) struct Way {
     pub(crate) link: Arc<Link>,
     pub(crate) index: u16,
-    /// The provider, where it is in this process.
+    /// The provider, if it is in this process.
     pub(crate) local: Option<Local>,
 }
 
@@ -37,8 +37,7 @@ impl Way {
         }
     }
 
-    /// That the provider's process has ended, where that is so and the news of it is still to be
-    /// read by the control thread.
+    /// The error if the provider's process has ended, and the control thread has not read the news yet.
     pub(super) fn ended(&self) -> Option<Error> {
         let (link, peer) = (&self.link, self.link.peer());
         link.has_peer_ended().then(|| {
@@ -48,30 +47,30 @@ impl Way {
     }
 }
 
-/// How a gate stands; replaced whole when anything changes, so that calls take no lock.
+/// The state of a gate. Each change replaces all of it, so that calls take no lock.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
-    /// The membership whose broker has said so; none before any has.
+    /// The membership whose broker sent this state; none before the first answer.
     pub(super) by: MembershipId,
     pub(super) owner: Option<String>,
     /// Which of the gate's lives this is; 0 while nobody provides it.
     pub(super) generation: u64,
     pub(super) function: Half,
     pub(super) action: Half,
-    /// What the provider says of the types of both halves, where this plugin has none of its own for them.
+    /// The types of both halves that the provider declares, for halves for which this plugin has no types of its own.
     pub(super) described: [Option<Arc<Signature>>; 2],
     pub(crate) way: Option<Way>,
-    /// Why it cannot be called, where the broker or the end of the session says so.
+    /// Why it cannot be called, if the broker refuses or the session has ended.
     pub(super) refused: Option<Error>,
-    /// Why nobody provides it, where the broker has said so.
+    /// Why nobody provides it, if the broker has said so.
     pub(super) why: Option<Error>,
     /// Whether this plugin itself has closed.
     pub(super) is_closed: bool,
 }
 
 impl State {
-    /// What the broker of a membership says, of what this plugin wants from both halves, and what came of comparing
-    /// types.
+    /// Combines the answer of a membership's broker, the types that this plugin wants of both halves, and the results
+    /// of comparing types.
     pub(super) fn new(
         by: MembershipId,
         said: GateState,
@@ -121,16 +120,16 @@ impl State {
         }
     }
 
-    /// Whether this goes on while the broker of another membership says that nobody provides the gate, or one half of it:
-    /// its provider may come back later than this plugin, and says one half after the other, and their link goes
-    /// on.
+    /// Whether this state stays in use although the broker of another membership says that nobody provides the gate,
+    /// or one half of it. The provider may come back later than this plugin, and provides one half after the other.
+    /// Meanwhile their link works.
     pub(super) fn outlasts(&self, next: &State) -> bool {
         let is_alive = self.way.as_ref().is_none_or(|way| !way.link.is_gone());
         self.owner.is_some() && self.by != next.by && is_alive && next.is_less_than(self)
     }
 
-    /// Whether an older broker has said this, and there is no way any more: the provider may yet come to the bus of this
-    /// membership.
+    /// Whether this state is from an older broker, and has no way any more: the provider may still come to the bus of
+    /// this membership.
     pub(super) fn is_awaited(&self, by: MembershipId) -> bool {
         self.owner.is_some() && self.by != by && self.way.is_none()
     }
@@ -142,11 +141,11 @@ impl State {
         self.owner.is_none() || self.generation == other.generation && is_half()
     }
 
-    /// Whether the gate is gone when a link is that is one of this membership.
+    /// Whether the gate is gone when this link ends, which belongs to this membership.
     pub(super) fn is_lost_with(&self, link: &Arc<Link>, by: MembershipId) -> bool {
         match &self.way {
             Some(way) => Arc::ptr_eq(&way.link, link),
-            // Who only watches, or has other types, has no way; still it is the provider that has ended.
+            // A plugin that only watches, or has other types, has no way. The ended provider is still the gate's.
             None => {
                 let is_its = self.by == by && self.owner() == Some(link.peer().name());
                 is_its && link.has_peer_ended()
@@ -173,7 +172,7 @@ impl State {
         !matches!(self.half(kind), Half::Absent)
     }
 
-    /// What the provider says of the types of one half, where this plugin has none of its own for it and they differ.
+    /// The types of one half that the provider declares, if this plugin has none of its own for it and they differ.
     #[inline]
     pub(crate) fn described(&self, kind: CallKind) -> Option<&Arc<Signature>> {
         let [function, action] = &self.described;
@@ -183,7 +182,7 @@ impl State {
         }
     }
 
-    /// The types of one half, of which `wanted` are this plugin's own.
+    /// The types of one half. `wanted` are this plugin's own.
     pub(crate) fn signature(
         &self,
         (wanted, kind): (&Wanted, CallKind),
@@ -191,7 +190,7 @@ impl State {
     ) -> Result<Arc<Signature>> {
         match (self.described(kind), self.half(kind)) {
             (Some(described), _) => Ok(described.clone()),
-            // They are the same.
+            // Both sides have the same types.
             (None, Half::Ready(_)) => Ok(wanted.signature.clone()),
             (None, half) => Err(self.error(half, name(kind), gate)),
         }
@@ -204,7 +203,7 @@ impl State {
         }
     }
 
-    /// The way that a call of this kind takes as an archive; `None` where it takes another one, or none.
+    /// The way of a call of this kind as an archive; `None` if the call is made as JSON or cannot be made.
     #[inline]
     pub(crate) fn way_of_archives(&self, kind: CallKind) -> Option<&Way> {
         match self.half(kind) {
@@ -213,7 +212,7 @@ impl State {
         }
     }
 
-    /// The way that a call of this kind takes, and in which encoding.
+    /// The way of a call of this kind, and its encoding.
     pub(crate) fn way(&self, kind: CallKind, gate: &Arc<str>) -> Result<(&Way, Encoding)> {
         match (self.half(kind), &self.way) {
             (Half::Ready(encoding), Some(way)) => Ok((way, *encoding)),
@@ -221,7 +220,7 @@ impl State {
         }
     }
 
-    /// The way of a call whose bytes are written already.
+    /// The way of a call whose bytes are already written.
     #[inline]
     pub(crate) fn way_in(
         &self,

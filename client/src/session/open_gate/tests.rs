@@ -12,7 +12,7 @@ fn by(number: u64) -> MembershipId {
 }
 
 impl OpenGate {
-    /// One whose types are no matter.
+    /// A gate whose types do not matter.
     pub(in crate::session) fn in_tests(name: &str) -> OpenGate {
         let signatures = [signature_of::<(), ()>(), action_signature_of::<()>()];
         let wanted = signatures.map(|signature| Wanted::new(signature, Encodings::BOTH));
@@ -20,12 +20,12 @@ impl OpenGate {
     }
 }
 
-/// How a half stands that can be called.
+/// The state of a half that can be called.
 const READY: Availability = Availability::Ready {
     encoding: Encoding::Archive,
 };
 
-/// The broker says how a gate stands, to which it knows no way.
+/// Sets the state that a broker has sent, with no way to the gate.
 fn stand(gate: &OpenGate, by: MembershipId, state: GateState) {
     gate.stand(by, (state, [None, None]), None);
 }
@@ -48,8 +48,8 @@ fn differs() -> GateState {
     })
 }
 
-/// The provider's end was noticed before the news that it was ready was read: who waited for
-/// the next provider was told at once that there was none.
+/// A gate that is ready but has no link is waited for: the provider's end was noticed before the news that it was
+/// ready, and the next provider may come.
 #[test]
 fn a_ready_gate_without_a_link_is_waited_for() {
     let opened = OpenGate::in_tests("A.B");
@@ -63,7 +63,7 @@ fn a_ready_gate_without_a_link_is_waited_for() {
     assert_eq!(error.map_err(|error| error.code()), Err(Code::TypeMismatch));
 }
 
-/// A gate that could once not be opened was refused with that old reason for ever after.
+/// An old refusal is forgotten when the gate is there after all.
 #[test]
 fn a_refusal_is_forgotten_when_the_gate_is_there_after_all() {
     let opened = OpenGate::in_tests("A.B");
@@ -88,8 +88,8 @@ fn a_refusal_is_forgotten_when_the_gate_is_there_after_all() {
     );
 }
 
-/// Once the session was over, calling an absent gate was `NOT_READY`, as if somebody could still
-/// come, and waiting for it `BROKER_GONE`.
+/// After the session has ended, calling an absent gate and waiting for it give the same error: nobody can come any
+/// more.
 #[test]
 fn an_absent_gate_has_one_answer_once_the_session_is_over() {
     let opened = OpenGate::in_tests("A.B");
@@ -108,7 +108,7 @@ fn an_absent_gate_has_one_answer_once_the_session_is_over() {
     stand(&other, by(1), differs());
     other.session_ended(&Error::new(Code::BrokerGone, "the broker has ended"));
     assert_eq!(other.state().owner(), Some("A"), "it is there as before");
-    // A plugin that closes says that, whatever comes later.
+    // A plugin that closes gives that as the reason, whatever comes later.
     opened.close(&Error::new(Code::Closed, "this plugin has closed"));
     opened.session_ended(&Error::new(Code::BrokerGone, "its socket closed"));
     let state = opened.state();
@@ -119,7 +119,7 @@ fn an_absent_gate_has_one_answer_once_the_session_is_over() {
     );
 }
 
-/// A program that was to provide the gate ended, and who waited for it was not told.
+/// When a program that was to provide the gate has ended, one wait is told.
 #[test]
 fn one_wait_hears_of_a_start_that_failed() {
     let opened = OpenGate::in_tests("A.B");
@@ -138,7 +138,7 @@ fn one_wait_hears_of_a_start_that_failed() {
     assert!(nobody(soon()), "somebody owns it by now");
 }
 
-/// How the gate of plugin `A` stands in one of its lives, to a watcher.
+/// The state of plugin `A`'s gate in one of its lives, for a watcher.
 fn present(life: u64) -> GateState {
     GateState {
         generation: life,
@@ -154,7 +154,7 @@ fn nobody() -> GateState {
     }
 }
 
-/// What a watcher was told since it looked last: the lives of the gate, 0 for that it is gone.
+/// The events for a watcher since it read last: the lives of the gate, 0 if it is gone.
 fn told(opened: &OpenGate) -> Vec<u64> {
     let next = || opened.next_event(Instant::now()).unwrap();
     let events = std::iter::from_fn(next);
@@ -165,7 +165,7 @@ fn told(opened: &OpenGate) -> Vec<u64> {
     events.map(life).collect()
 }
 
-/// Watchers were told that a gate was gone and back whose provider had only come back later than they had.
+/// If a provider comes back later than the watcher, the watcher is not told that its gate has gone and come back.
 #[test]
 fn a_new_broker_that_does_not_know_the_provider_yet_is_no_news() {
     let opened = OpenGate::in_tests("A.B");
@@ -178,7 +178,7 @@ fn a_new_broker_that_does_not_know_the_provider_yet_is_no_news() {
     stand(&opened, by(2), present(7));
     opened.settle(by(2));
     assert!(told(&opened).is_empty());
-    // From then on the new broker's word holds at once.
+    // After that the new broker's answer counts at once.
     stand(&opened, by(2), nobody());
     assert_eq!(told(&opened), [0]);
     stand(&opened, by(2), present(9));
@@ -197,13 +197,13 @@ fn a_provider_that_does_not_come_back_is_gone_when_the_old_links_are() {
     opened.settle(by(2));
     assert_eq!(told(&opened), [0]);
     assert_eq!(opened.state().owner(), None);
-    // Also where a third broker has not said anything yet.
+    // This also holds if a third broker has not answered yet.
     stand(&opened, by(2), present(8));
     opened.settle(by(3));
     assert_eq!(told(&opened), [8, 0]);
 }
 
-/// One that was another one all along, which has begun while there was no broker.
+/// If another life of the gate began while there was no broker, the watcher is told.
 #[test]
 fn another_life_of_the_gate_is_told() {
     let opened = OpenGate::in_tests("A.B");
@@ -213,7 +213,7 @@ fn another_life_of_the_gate_is_told() {
     assert_eq!(told(&opened), [7, 9]);
 }
 
-/// A right that the new broker does not grant was used until the old links had drained.
+/// A right that the new broker does not grant ends at once, not when the old links have drained.
 #[test]
 fn what_the_new_broker_forbids_ends_at_once() {
     let opened = OpenGate::in_tests("A.B");
@@ -253,7 +253,7 @@ impl tracing::Subscriber for Warnings {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-/// Each change of how a gate stands would fill the log with what its first one had said.
+/// That a gate's calls are converted is logged once, and not with each change of its state.
 #[test]
 fn that_calls_are_converted_is_logged_once_a_gate() {
     let warnings = Warnings::default();

@@ -15,7 +15,8 @@ use crate::base::futex_refused;
 use crate::session::numbers::MembershipId;
 
 impl OpenGate {
-    /// Waits until calls go over a link of a membership, or nowhere; until a time of the monotonic clock at most.
+    /// Waits until the gate's calls use a link of a membership, or cannot be made; until a time of the monotonic
+    /// clock at most.
     pub(crate) fn await_way_of(
         &self,
         by: MembershipId,
@@ -28,7 +29,7 @@ impl OpenGate {
         self.await_state(is_there, (until, cancel));
     }
 
-    /// Waits until somebody provides the gate, or it may not be opened; until a time of the monotonic clock at most.
+    /// Waits until somebody provides the gate, or opening it is refused; until a time of the monotonic clock at most.
     pub(crate) fn await_owner(&self, patience: (u64, Option<&CancelToken>)) {
         let is_there = |state: &State| state.owner.is_some() || state.refused.is_some();
         self.await_state(is_there, patience);
@@ -54,7 +55,7 @@ impl OpenGate {
         }
     }
 
-    /// Waits until the broker has said how the gate stands, for the first time.
+    /// Waits until the broker has sent the gate's state for the first time.
     pub(crate) fn wait_known(&self, late: impl FnOnce() -> Error, until: Instant) -> Result<()> {
         let mut progress = self.progress.lock();
         while !progress.is_known {
@@ -69,7 +70,7 @@ impl OpenGate {
         }
     }
 
-    /// Keeps changes from here on, for [`OpenGate::next_event`].
+    /// Keeps changes from now on, for [`OpenGate::next_event`].
     pub(crate) fn watch(&self) {
         self.progress.lock().events = Some(VecDeque::new());
     }
@@ -90,8 +91,8 @@ impl OpenGate {
         }
     }
 
-    /// Waits until one of the gate's halves can be called. A mismatch of types is an error at
-    /// once: only another provider could mend it.
+    /// Waits until one of the gate's halves can be called. A mismatch of types is an error at once: only another
+    /// provider could change it.
     pub(crate) fn wait_ready(&self, until: Instant) -> Result<Waited> {
         let mut progress = self.progress.lock();
         loop {
@@ -101,7 +102,7 @@ impl OpenGate {
             let ended = match &state.way {
                 Some(way) if is_ready => match way.ended() {
                     None => return Ok(Waited::Ready),
-                    // Its host may know already, and wait for the one that it has started since.
+                    // Its host may know already, and wait for the program that it has started since.
                     ended => ended,
                 },
                 _ => None,
@@ -117,7 +118,7 @@ impl OpenGate {
                 Some(ended) => ended.at_gate(self.gate.clone()),
                 None => state.error(half, "function or action", &self.gate),
             };
-            // Where a half is ready and only the link is gone, news of it is on its way.
+            // If a half is ready and only the link is gone, news of that is on its way.
             if mismatch.is_some() && !is_ready {
                 return Err(error);
             }
@@ -137,7 +138,7 @@ impl OpenGate {
     }
 }
 
-/// The error for a gate whose types are still to be compared when the time is up.
+/// The error for a gate whose types are still not compared when the time is up.
 #[cold]
 fn not_compared() -> Error {
     let text = "the provider has other types, and the broker has not sent in time what it takes";

@@ -9,29 +9,29 @@ use super::rules::{Child, Demand, Difference, Ruled, rule};
 use super::side::{Side, Types, Wrapper};
 use crate::schema::{Body, TypeDef};
 
-/// How many steps a comparison takes at most.
+/// The most steps that one comparison may take.
 const MOST_STEPS: usize = 200_000;
 
-/// How many steps a pair's member takes: it is what takes memory.
+/// How many steps a member of a pair counts as. Members count more because they take memory.
 const STEPS_OF_MEMBER: usize = 4;
 
-/// The steps are used up.
+/// The comparison has used up its steps.
 #[derive(Debug)]
 pub(super) struct Spent;
 
-/// Two types, and which pairs of types in them matter.
+/// Two types, and the pairs of types in them that matter.
 pub(super) struct Pair {
     pub(super) demand: Needs,
     /// Where its members stand.
     pub(super) members: Range<usize>,
-    /// By which member of which pair it was met first.
+    /// The member of the pair through which the walk met this one first.
     met: Option<Met>,
 }
 
-/// Which of a pair's members have to be convertible so that it is.
+/// Which members of a pair must be convertible so that the pair is convertible.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Needs {
-    /// None would help.
+    /// The pair cannot be converted, whatever its members are.
     Never,
     All,
     OneOf,
@@ -48,20 +48,20 @@ pub(super) struct Member<'a> {
     pub(super) step: Step<'a>,
     pub(super) from: Side<'a>,
     pub(super) to: Side<'a>,
-    /// The position of the pair that these two are without their wrappers.
+    /// The position of the pair that these two types form after their wrappers are taken off.
     pub(super) pair: usize,
 }
 
 pub(super) struct Pairs<'a> {
     pub(super) types: Types<'a>,
-    /// The first one is made up: what is to be compared are its members.
+    /// All pairs. The first one is made up: its members are the types to compare.
     pub(super) pairs: Vec<Pair>,
     pub(super) members: Vec<Member<'a>>,
-    /// The first difference that is no obstacle, as text.
+    /// The first difference that does not prevent conversion, as text.
     pub(super) difference: Option<String>,
     /// Both sides of each pair, without wrappers.
     sides: Vec<(Side<'a>, Side<'a>)>,
-    /// The pair of two addresses.
+    /// The index of each pair, by the addresses of its two sides.
     known: HashMap<(usize, usize), usize>,
     steps: usize,
 }
@@ -112,7 +112,7 @@ impl<'a> Pairs<'a> {
         });
     }
 
-    /// Notes what a pair demands.
+    /// Records what a pair demands.
     fn demand(&mut self, pair: usize, demand: Demand<'a>) -> Result<(), Spent> {
         let (needs, children) = match demand {
             Demand::Never => (Needs::Never, Vec::new()),
@@ -196,7 +196,7 @@ impl<'a> Pairs<'a> {
         format!("{}: expected {expected}, found {found}", Path(path))
     }
 
-    /// What the receiver expects, and what was found, for people.
+    /// What the receiver expects and what the comparison found, as text for people.
     pub(super) fn described(&self, from: Side<'_>, to: Side<'_>) -> (String, String) {
         (to.describe(self.types.to), from.describe(self.types.from))
     }
@@ -213,7 +213,7 @@ impl<'a> Pairs<'a> {
     }
 }
 
-/// What kind of type a side is, as far as archives are concerned.
+/// What kind of type a side is in an archive.
 fn kind(side: Side<'_>) -> impl PartialEq {
     let of_schema = match side {
         Side::Schema(schema) => Some(discriminant(schema)),

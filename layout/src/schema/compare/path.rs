@@ -1,4 +1,4 @@
-//! Where in a signature something stands.
+//! The place of a type in a signature.
 
 use core::fmt;
 
@@ -23,10 +23,10 @@ pub(super) enum Step<'a> {
     Value,
 }
 
-/// Steps as text: `arguments[0].tracks[].gain`. The middle of a very long path is left out.
+/// Steps as text: `arguments[0].tracks[].gain`. A very long path is shortened in the middle.
 pub(super) struct Path<'a>(pub(super) &'a [Step<'a>]);
 
-/// How many steps are written at the beginning and at the end of a path that has more than both.
+/// How many steps of a long path are written at its beginning, and how many at its end.
 const KEPT: usize = 16;
 
 impl fmt::Display for Path<'_> {

@@ -1,4 +1,4 @@
-//! What two types demand of the types in them, so that values of one can become values of the other.
+//! What two types demand of the types in them so that values of one can become values of the other.
 
 use std::collections::HashMap;
 
@@ -6,20 +6,20 @@ use super::path::Step;
 use super::side::{Side, View};
 use crate::schema::{Field, Schema, Variant};
 
-/// What has to be compared besides for two types.
+/// Which types in a pair of types must be convertible too.
 pub(super) enum Demand<'a> {
     Never,
     All(Vec<Child<'a>>),
-    /// At least one. Of no children, none can be converted.
+    /// At least one of these. With no children, the pair cannot be converted.
     OneOf(Vec<Child<'a>>),
 }
 
-/// A pair of types in a pair of types.
+/// A pair of types inside another pair, and the step that leads to it.
 pub(super) type Child<'a> = (Step<'a>, Side<'a>, Side<'a>);
 
 pub(super) struct Ruled<'a> {
     pub(super) demand: Demand<'a>,
-    /// What differs between the two types themselves, if anything does.
+    /// The difference between the two types themselves, if there is one.
     pub(super) difference: Option<Difference>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Ruled<'a> {
 pub(super) enum Difference {
     /// They are of different kinds.
     Kind,
-    /// They have fields or variants of other names in some place.
+    /// They have fields or variants of different names at some position.
     Place {
         expected: Option<String>,
         found: Option<String>,
@@ -65,7 +65,7 @@ pub(super) fn rule<'a>(from: View<'a>, to: View<'a>) -> Ruled<'a> {
     }
 }
 
-/// The rule for what travels as a list; nothing else is left.
+/// The rule for types that are written as lists. All other types were handled before.
 fn lists<'a>(from: View<'a>, to: View<'a>) -> Ruled<'a> {
     match (from, to) {
         (View::List(from, a), View::List(to, b)) if a == b => {
@@ -116,7 +116,7 @@ fn fits(length: Option<u64>, count: usize) -> bool {
     length.is_none_or(|length| length == count as u64)
 }
 
-/// Each field of the receiver comes from the one of that name, or has a default, or is an `Option`.
+/// Each field of the receiver comes from the sender's field of that name, or has a default, or is an `Option`.
 fn fields<'a>(from: &'a [Field], to: &'a [Field]) -> Ruled<'a> {
     let by_name: HashMap<&str, &Field> = from.iter().map(|f| (f.name.as_str(), f)).collect();
     let mut children = Vec::new();
@@ -140,7 +140,7 @@ fn fields<'a>(from: &'a [Field], to: &'a [Field]) -> Ruled<'a> {
     }
 }
 
-/// A value of a variant that both have can be converted, if what it holds can be.
+/// A value of a variant that both sides have can be converted if its contents can be.
 fn variants<'a>(from: &'a [Variant], to: &'a [Variant]) -> Ruled<'a> {
     let by_name: HashMap<&str, &Variant> = from.iter().map(|v| (v.name.as_str(), v)).collect();
     let both = to.iter().filter_map(|variant| {

@@ -10,18 +10,18 @@ pub(super) struct Types<'a> {
     pub(super) to: &'a [TypeDef],
 }
 
-/// What stands on one side.
+/// A type on one side of a comparison.
 #[derive(Clone, Copy)]
 pub(super) enum Side<'a> {
     Schema(&'a Schema),
     Def(&'a TypeDef),
     /// What a variant of an enum holds.
     Variant(&'a Variant),
-    /// Nothing, where the other side needs something.
+    /// Nothing: the other side has something here that this side lacks.
     Nothing,
 }
 
-/// What travels in JSON for one side.
+/// How a side is written in JSON.
 pub(super) enum View<'a> {
     Any,
     Nothing,
@@ -47,12 +47,12 @@ pub(super) enum View<'a> {
     Opaque(&'a str),
 }
 
-/// What stands around a type and is not seen in JSON, or may be left out there.
+/// A wrapper around a type, which JSON does not show or may leave out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wrapper {
     Option,
     Box,
-    /// A struct, or a variant, with the one field `0`.
+    /// A struct or a variant whose only field is `0`.
     Newtype,
 }
 
@@ -78,7 +78,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// What tells this side from all others of its signature.
+    /// A number that distinguishes this side from all others of its signature.
     pub(super) fn address(self) -> usize {
         match self {
             Side::Schema(schema) => core::ptr::from_ref(schema).addr(),
@@ -88,7 +88,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// In how many parts [`Side::view`] looks.
+    /// How many parts [`Side::view`] looks at.
     pub(super) fn size(self) -> usize {
         match self {
             Side::Schema(Schema::Tuple(elements)) => elements.len(),
@@ -101,7 +101,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// What travels in JSON, for a side without wrappers.
+    /// How a side without wrappers is written in JSON.
     pub(super) fn view(self) -> View<'a> {
         match self {
             Side::Nothing => View::Nothing,
@@ -121,7 +121,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// The side as a message names it, or the beginning of that.
+    /// The side as an error message names it, shortened if it is long.
     pub(super) fn describe(self, types: &[TypeDef]) -> String {
         match self {
             Side::Nothing => "nothing".to_owned(),
@@ -160,7 +160,7 @@ fn names(variants: &[Variant]) -> String {
     names.join(", ")
 }
 
-/// Whether fields are those of a tuple struct, which has at least one.
+/// Whether these are the fields of a tuple struct, which has at least one field.
 fn is_tuple(fields: &[Field]) -> bool {
     let mut named = fields.iter().enumerate();
     !fields.is_empty() && named.all(|(index, field)| field.name == index.to_string())
@@ -179,7 +179,7 @@ fn of_schema(schema: &Schema) -> View<'_> {
         Schema::Result { ok, err } => View::Result { ok, err },
         Schema::Opaque(name) => View::Opaque(name),
         Schema::Any => View::Any,
-        // These are wrappers, which have been taken off.
+        // These are wrappers, which `unwrap` has taken off.
         Schema::Option(_) | Schema::Box(_) | Schema::Named(_) => View::Nothing,
     }
 }

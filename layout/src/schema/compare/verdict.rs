@@ -1,4 +1,4 @@
-//! Which pairs of types can never be converted, because of those in them.
+//! Finds the pairs of types that can never be converted because of the pairs in them.
 
 use super::pairs::{Needs, Pairs};
 use super::path::Step;
@@ -10,10 +10,10 @@ pub(super) struct Failure<'a> {
     pub(super) found: String,
 }
 
-/// A pair about which nothing was found out.
+/// Stands for a pair that nothing makes impossible so far.
 const OPEN: usize = usize::MAX;
 
-/// The first reason why the made-up first pair cannot be converted; `None` where it can.
+/// The first reason why the made-up first pair cannot be converted; `None` if it can.
 pub(super) fn first_that_fails<'a>(pairs: &Pairs<'a>) -> Option<Failure<'a>> {
     let ranks = ranks(pairs);
     if ranks[0] == OPEN {
@@ -21,7 +21,7 @@ pub(super) fn first_that_fails<'a>(pairs: &Pairs<'a>) -> Option<Failure<'a>> {
     }
     let mut steps = Vec::new();
     let (mut at, mut last) = (0, None);
-    // Each step goes to a pair that was found out earlier, so this ends.
+    // Each step goes to a pair with a lower rank, so the loop ends.
     while let Some(member) = reason(pairs, &ranks, at) {
         let member = &pairs.members[member];
         steps.push(member.step);
@@ -37,8 +37,8 @@ pub(super) fn first_that_fails<'a>(pairs: &Pairs<'a>) -> Option<Failure<'a>> {
     })
 }
 
-/// The member that is the reason why a pair cannot be converted: the first of those that had been found out
-/// before the pair was. A pair that needs one of several has no single reason.
+/// The member that makes a pair impossible: the first one whose rank is lower than that of the pair. A pair that
+/// needs one of several members has no single reason.
 fn reason(pairs: &Pairs<'_>, ranks: &[usize], at: usize) -> Option<usize> {
     let pair = &pairs.pairs[at];
     let mut members = pair.members.clone();
@@ -51,7 +51,7 @@ fn reason(pairs: &Pairs<'_>, ranks: &[usize], at: usize) -> Option<usize> {
     }
 }
 
-/// For each pair that cannot be converted, the position at which this was found out; the others are [`OPEN`].
+/// For each impossible pair, the position at which this was found out; [`OPEN`] for the others.
 fn ranks(pairs: &Pairs<'_>) -> Vec<usize> {
     let count = pairs.pairs.len();
     let mut contained_in = vec![Vec::new(); count];

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{Body, Field, Primitive, Schema, Signature, TypeDef, Variant};
 
-/// How many types a random signature has at most.
+/// The most types that a random signature has.
 pub(super) const MOST: u32 = 6;
 
 fn schema(types: u32) -> impl Strategy<Value = Schema> {
@@ -94,7 +94,7 @@ pub(super) fn signature() -> impl Strategy<Value = Signature> {
     })
 }
 
-/// Changes each index that a schema names.
+/// Replaces each index that a schema names.
 pub(super) fn rename(schema: &Schema, index: &mut impl FnMut(u32) -> u32) -> Schema {
     let mut boxed = |inner: &Schema| Box::new(rename(inner, index));
     match schema {
@@ -129,8 +129,8 @@ fn rename_fields(fields: &[Field], index: &mut impl FnMut(u32) -> u32) -> Vec<Fi
     renamed.collect()
 }
 
-/// The same signature with a table in which each type stands several times, in another order and under
-/// another name, and is named now by one of its indexes, now by another.
+/// The same signature with a table in which each type stands several times, in another order and under other names.
+/// Mentions of a type pick different copies of it.
 pub(super) fn shuffled(signature: &Signature, copies: u32, shift: u32) -> Signature {
     let count = signature.types.len() as u32;
     let mut turn = 0;

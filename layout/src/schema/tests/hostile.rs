@@ -1,4 +1,4 @@
-//! What is no signature, and bytes that are none.
+//! Signatures that cannot be written, and bytes that are no signature.
 
 use super::{
     Body, Head, MAX_DEPTH, MAX_NAME, MAX_PARAMS, MAX_SCHEMA, Schema, SchemaError, Signature,
@@ -34,7 +34,7 @@ fn what_is_no_signature_has_no_bytes() {
     }
 }
 
-/// The bytes of a signature of which parts can be replaced.
+/// The bytes of a signature, with parts that a test can replace.
 fn forged(params: u8, result: u8, shape: &[u8], labels: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend((shape.len() as u32).to_le_bytes());
@@ -82,7 +82,7 @@ fn hostile_bytes_are_no_signature() {
     ] {
         assert_eq!(Signature::from_bytes(&bytes), Err(error), "{bytes:?}");
     }
-    // So many elements would take gigabytes before the first is found to be missing.
+    // Reserving memory for so many elements would take gigabytes before the first one is found to be missing.
     for count in [&[0xff, 0xff, 0xff, 0xff, 0x0f][..], &[0xff; 9]] {
         let shape = [&[0, 9][..], count, &[1]].concat();
         assert!(Signature::from_bytes(&forged(1, 0, &shape, &[])).is_err());
@@ -90,8 +90,8 @@ fn hostile_bytes_are_no_signature() {
     }
 }
 
-/// A type is named wherever it occurs. A provider's schema of one megabyte made a message of 500, which every opener of its
-/// gate kept.
+/// The text about a difference stays short. It names a type wherever it occurs, so a provider's schema of one
+/// megabyte could make a message of 500 megabytes, which every opener of its gate would keep.
 #[test]
 fn what_is_said_of_a_schema_is_short() {
     let long = "ß".repeat(MAX_NAME / 2);
@@ -125,7 +125,7 @@ fn what_is_said_of_a_schema_is_short() {
     assert!(text < 100 * 300_000, "{text} bytes");
 }
 
-/// The broker trusts the head, which says nothing of what comes after it.
+/// The broker reads the head alone and trusts it, whatever the bytes after it are.
 #[test]
 fn a_head_needs_no_signature() {
     let head = Head::of(&forged(3, 1, b"no shape", b"no labels")).unwrap();

@@ -1,5 +1,5 @@
-//! A simple model of the comparison: all pairs of types of two tables are taken to be alike, and struck
-//! out while the rules say no of one of them, until no more is.
+//! A simple model of the comparison. It assumes that all pairs of types of two tables can be converted, and strikes
+//! out the pairs that a rule forbids, until no more are struck out.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use super::{Body, Field, Primitive, Schema, Signature, Variant};
 /// Pairs of types by their indexes.
 type Pairs = BTreeSet<(u32, u32)>;
 
-/// How many wrappers a type may have around it. Types that consist of nothing else are not looked at.
+/// How many wrappers a type may have around it. Types that consist of wrappers without end are not compared.
 const FUEL: usize = 100;
 
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ enum Bare<'a> {
     Variant(&'a [Field]),
 }
 
-/// Takes `Option`, `Box` and structs with the one field `0` off; `None` where that does not end.
+/// Takes off `Option`, `Box` and structs with the one field `0`; `None` if the wrappers do not end.
 fn bare<'a>(signature: &'a Signature, mut schema: &'a Schema) -> Option<Bare<'a>> {
     for _ in 0..FUEL {
         schema = match schema {
@@ -38,7 +38,7 @@ fn bare<'a>(signature: &'a Signature, mut schema: &'a Schema) -> Option<Bare<'a>
     None
 }
 
-/// Whether all types come to an end when wrappers are taken off.
+/// Whether all types are found after finitely many wrappers.
 pub(super) fn ends(signature: &Signature) -> bool {
     let mut types = 0..signature.types.len() as u32;
     types.all(|index| bare(signature, &Schema::Named(index)).is_some())
@@ -47,9 +47,9 @@ pub(super) fn ends(signature: &Signature) -> bool {
 struct Model<'a> {
     from: &'a Signature,
     to: &'a Signature,
-    /// Pairs of which nothing says no.
+    /// The pairs that are not struck out.
     pairs: Pairs,
-    /// Pairs that are being looked at, by their addresses: within themselves nothing says no of them.
+    /// The pairs that are being looked at, by address. Within themselves they are assumed to be convertible.
     within: RefCell<Vec<(usize, usize)>>,
 }
 
@@ -185,7 +185,7 @@ fn content<'a>(signature: &'a Signature, variant: &'a Variant) -> Option<Bare<'a
     }
 }
 
-/// The elements of what travels as a list, and whether there are always so many.
+/// The elements of a type that is written as a list, and whether their number is fixed.
 fn elements(of: Bare<'_>) -> Option<(Vec<&Schema>, bool)> {
     match of {
         Bare::Schema(Schema::Vec(element)) => Some((vec![element], false)),

@@ -1,4 +1,4 @@
-//! Pairs of types, and what a comparison says of them.
+//! Pairs of types, and the results of comparing them.
 
 use super::super::compare::{Mismatch, Suits, suits};
 use super::{Body, Primitive, Schema, Signature, TypeDef, U32, action, choice, list, record};
@@ -33,7 +33,7 @@ fn map(key: Schema, value: Schema) -> Schema {
     }
 }
 
-/// What a call says whose argument is of the first type, and whose parameter is of the second one.
+/// What the comparison says of a call whose argument has the first type and whose parameter has the second.
 pub(super) fn said(
     from: Schema,
     from_types: &[TypeDef],
@@ -147,7 +147,7 @@ fn types_without_names() {
     }
 }
 
-/// A struct with these fields, of which those that begin with a question mark have a default.
+/// A struct with these fields. Those whose names begin with a question mark have a default.
 fn defaults(fields: &[(&str, Schema)]) -> TypeDef {
     let mut def = record("Track", fields);
     if let Body::Struct(fields) = &mut def.body {
@@ -199,7 +199,7 @@ fn structs_by_the_names_of_their_fields() {
         let of = [defaults(&from), defaults(&to)];
         assert_eq!(said(named(), &of[..1], named(), &of[1..]), expected);
     }
-    // A struct with the one field `0` is what is in it.
+    // A struct whose only field is `0` counts as the type of that field.
     let newtype = [defaults(&[("0", U32)])];
     let expected = "arguments[0]: expected u32, found tuple struct Track";
     assert_eq!(said(Schema::Named(0), &newtype, U32, &[]), expected);
@@ -235,7 +235,7 @@ fn enums_by_the_names_of_their_variants() {
             vec![b.clone(), c.clone()],
             "never: arguments[0]: expected enum Mode of B, C, found enum Mode of A",
         ),
-        // One variant that both have, and what it holds cannot be converted.
+        // Both sides have one variant, and its contents cannot be converted.
         (
             vec![a.clone(), b.clone()],
             vec![("B", vec![Schema::String])],
@@ -251,7 +251,7 @@ fn enums_by_the_names_of_their_variants() {
     }
 }
 
-/// A path shows where in types that contain themselves the difference is.
+/// The comparison of types that contain themselves ends, and the path shows where in them the difference is.
 #[test]
 fn types_that_contain_themselves_end() {
     let tree = |value: Schema| {
@@ -264,7 +264,7 @@ fn types_that_contain_themselves_end() {
     assert_eq!(of(U32, F64), "arguments[0].value: expected f64, found u32");
     let never = "never: arguments[0].value: expected String, found u32";
     assert_eq!(of(U32, Schema::String), never);
-    // Twice as many types of the same shape.
+    // Twice as many types, of the same shape.
     let twice = [
         record(
             "Even",
@@ -314,7 +314,7 @@ fn parameters_are_counted_and_results_go_the_other_way() {
         found.map_err(|mismatch| mismatch.to_string()),
         Err(text.to_owned())
     );
-    // A result that one side does not have is not compared.
+    // A result that only one side has is not compared.
     assert!(suits(&function(U8), &of(&[], None)).is_ok());
     assert!(suits(&of(&[], None), &function(U8)).is_ok());
     let any = Signature {

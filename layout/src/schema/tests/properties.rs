@@ -1,4 +1,4 @@
-//! What holds for every signature.
+//! Properties that hold for every signature.
 
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ fn shape(signature: &Signature) -> Vec<u8> {
     bytes[8..HEAD + length].to_vec()
 }
 
-/// Whether calls can be converted, as the model says it.
+/// Whether calls can be converted, according to the model.
 fn can_be_called(wanted: &Signature, provided: &Signature) -> bool {
     let arguments = match (&wanted.params, &provided.params) {
         (Some(from), Some(to)) => {
@@ -29,7 +29,7 @@ fn can_be_called(wanted: &Signature, provided: &Signature) -> bool {
     arguments && result
 }
 
-/// The signature with one of its types exchanged for another one.
+/// The signature with one of its types replaced by a type of another signature.
 fn changed(signature: &Signature, at: usize, by: &Signature) -> Signature {
     let mut changed = signature.clone();
     let count = changed.types.len();
@@ -74,8 +74,8 @@ proptest! {
         prop_assert_eq!(head.has_result, back.result.is_some());
     }
 
-    /// Wherever two signatures have one shape the model has to see that they can be converted, and the
-    /// comparison says what the model says.
+    /// The comparison agrees with the model. Where two signatures have one shape, the model must say that they can be
+    /// converted.
     #[test]
     fn the_comparison_says_what_the_model_says(
         wanted in signature(), other in signature(), at in 0..MOST as usize, alike in any::<bool>(),

@@ -1,4 +1,4 @@
-//! How large the types are that can be compared.
+//! How large the types may be that are compared.
 
 use super::pairs::said;
 use super::{Body, Primitive, Schema, TypeDef, list, record};
@@ -6,8 +6,8 @@ use super::{Body, Primitive, Schema, TypeDef, list, record};
 const U8: Schema = Schema::Primitive(Primitive::U8);
 const F64: Schema = Schema::Primitive(Primitive::F64);
 
-/// A comparison of such types would take as many steps as there are pairs of both: a hostile schema is
-/// given up, and so is one that consists of wrappers without end.
+/// A comparison of a hostile schema is given up. It would take as many steps as there are pairs of types, or never
+/// end where types consist of nothing but wrappers.
 #[test]
 fn a_comparison_ends() {
     let wide = |name: &str, count: u32| {
@@ -43,10 +43,10 @@ fn a_comparison_ends() {
     assert!(text.contains("differ little enough"), "{text}");
 }
 
-/// Honest types are far from the limit.
+/// The types of honest programs stay far below the limit.
 #[test]
 fn large_types_that_differ_a_little_are_compared() {
-    /// So many structs, each with so many lists of a type, and with the next struct.
+    /// So many structs. Each has so many lists of a type, and names the next struct.
     fn many(structs: u32, fields: u32, schema: &Schema) -> Vec<TypeDef> {
         let one = |me: u32| {
             let names: Vec<String> = (0..fields).map(|field| format!("f{field}")).collect();
@@ -61,7 +61,7 @@ fn large_types_that_differ_a_little_are_compared() {
         };
         (0..structs).map(one).collect()
     }
-    // Several times a struct of a thousand fields, and twice a hundred structs of fifty.
+    // One struct of five thousand fields, and two hundred structs of fifty fields.
     for (structs, fields) in [(1, 5_000), (200, 50)] {
         let (from, to) = (many(structs, fields, &U8), many(structs, fields, &F64));
         let text = said(Schema::Named(0), &from, Schema::Named(0), &to);
@@ -69,7 +69,7 @@ fn large_types_that_differ_a_little_are_compared() {
     }
 }
 
-/// A chain of ten thousand types is as deep as it is long, and no stack is.
+/// A chain of ten thousand types is compared without recursion, which would overflow the stack.
 #[test]
 fn a_long_chain_of_types_is_compared() {
     let chain = |last: Schema| {

@@ -17,7 +17,7 @@ fn flags(fd: &OwnedFd) -> (FdFlag, OFlag) {
     )
 }
 
-/// A program that is started while a connection is made would keep it.
+/// Both ends are closed on exec: otherwise a program that is started meanwhile would inherit the connection.
 #[test]
 fn both_ends_are_closed_on_exec_and_do_not_block() {
     let (one, other) = pair().unwrap();
@@ -29,7 +29,7 @@ fn both_ends_are_closed_on_exec_and_do_not_block() {
     assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
 }
 
-/// Each descriptor arrives, in order, as one of this process's own.
+/// Each descriptor arrives, in order, as one that this process owns.
 #[test]
 fn descriptors_come_along_with_their_datagram() {
     let (one, other) = pair().unwrap();
@@ -59,7 +59,7 @@ fn descriptors_come_along_with_their_datagram() {
     assert_eq!((end.len, end.truncated), (0, false));
 }
 
-/// A datagram that is longer than its buffer must not pass for a shorter one.
+/// A datagram that is longer than the buffer is marked as truncated, so that it is not mistaken for a shorter one.
 #[test]
 fn what_did_not_fit_is_said() {
     let (one, other) = pair().unwrap();
@@ -70,7 +70,8 @@ fn what_did_not_fit_is_said() {
     assert!(!receive(other.as_fd(), &mut [0; 8]).unwrap().truncated);
 }
 
-/// A peer that sends descriptors to who wants none would fill its table.
+/// A receiver that expects no descriptors gets none, so that a peer cannot fill its table. It learns who sent the
+/// datagram.
 #[test]
 fn the_sender_is_named_and_its_descriptors_are_refused() {
     let (one, other) = pair().unwrap();
@@ -81,7 +82,7 @@ fn the_sender_is_named_and_its_descriptors_are_refused() {
     let received = receive_plain(other.as_fd(), &mut [0; 8]).unwrap();
     assert!(received.cut && received.descriptors.is_empty());
     assert_eq!(received.sender_pid, Some(std::process::id()));
-    // It ends, because nobody has the other end any more.
+    // The read ends because nobody has the other end open any more.
     assert_eq!(reader.read_to_end(&mut Vec::new()).unwrap(), 0);
     send(one.as_fd(), b"x", &[]).unwrap();
     let received = receive_plain(other.as_fd(), &mut [0; 8]).unwrap();
@@ -92,7 +93,7 @@ fn the_sender_is_named_and_its_descriptors_are_refused() {
     assert_eq!(received.sender_pid, Some(std::process::id()));
 }
 
-/// A peer that does not read must not hold who writes to it, whatever became of the socket's flags.
+/// A peer that does not read does not block the sender, even if the socket was set to blocking.
 #[test]
 fn sending_never_blocks() {
     let (one, _other) = pair().unwrap();

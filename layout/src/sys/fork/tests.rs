@@ -1,4 +1,4 @@
-//! What a forked child is left with. The child says by its exit whether all was as it should be.
+//! What a forked child inherits. The child reports by its exit status whether everything was as expected.
 
 use std::fs::File;
 use std::io;
@@ -41,7 +41,7 @@ fn does_not_block(raw: i32) -> bool {
     flags >= 0 && flags & libc::O_NONBLOCK != 0
 }
 
-/// A handle that is used in a forked child would fault.
+/// A forked child sees that it is one. A handle that it used would fault.
 #[test]
 fn a_child_knows_that_it_is_one() {
     let mark = ForkMark::here();
@@ -51,7 +51,7 @@ fn a_child_knows_that_it_is_one() {
     assert!(mark.is_here() && ForkMark::here() == mark);
 }
 
-/// Who looks at one word alone would go on in a child as if it were not one.
+/// A change and a fork both change the one word that `changes` reads: a thread that looks at it alone misses neither.
 #[test]
 fn a_change_and_a_fork_are_told_by_one_word() {
     ForkMark::here();
@@ -62,7 +62,7 @@ fn a_change_and_a_fork_are_told_by_one_word() {
     assert!(in_a_child(move || changes() > after));
 }
 
-/// A child that lived on kept its parent's listening socket and lock.
+/// A child that lives on does not keep its parent's listening socket and lock.
 #[test]
 fn a_child_does_not_keep_what_is_withheld() {
     let files = [0, 1, 2].map(|_| File::from(crate::sys::memfd::create("test", 1).unwrap()));
@@ -73,8 +73,8 @@ fn a_child_does_not_keep_what_is_withheld() {
     let first = Withheld::new(files[0].as_fd()).unwrap();
     let second = Withheld::new(files[2].as_fd()).unwrap();
     assert!(in_a_child(move || kept() == [false, true, false]));
-    // The numbers are open all the same, so that who owns one may close it, and nobody waits for what
-    // is there.
+    // The numbers stay open, so that their owner in the child may close them. They stand for an empty counter, so
+    // nobody waits for the parent's files.
     assert!(in_a_child(move || {
         numbers.into_iter().all(|raw| inode(raw).is_some())
     }));

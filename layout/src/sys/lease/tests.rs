@@ -20,8 +20,8 @@ fn is_held(fd: &OwnedFd) -> bool {
     is_held_elsewhere(fd.as_fd()).unwrap()
 }
 
-/// A plugin that kept a map, or a descriptor, or had one wait in a socket, had memory that nobody was
-/// charged for.
+/// A map, a descriptor, or a descriptor that waits in a socket each count as holding the memory. Otherwise a plugin
+/// could keep memory that nobody is charged for.
 #[test]
 fn every_way_to_hold_memory_is_seen() {
     let [own, writer, reader] = extent();
@@ -44,7 +44,7 @@ fn every_way_to_hold_memory_is_seen() {
     assert_eq!(memfd::allocated(own.as_fd()).unwrap(), LEN as u64);
 }
 
-/// Whoever opened the file in the moment of the lease ended the broker by `SIGIO`.
+/// A process that opens the file during the lease does not end the broker by `SIGIO`.
 #[test]
 fn an_open_during_the_lease_ends_nobody() {
     let [own, writer, reader] = extent();
@@ -65,14 +65,14 @@ fn an_open_during_the_lease_ends_nobody() {
     drop(options.open(&path).unwrap());
 }
 
-/// Leases are often said to need a capability; a broker has none.
+/// Taking a lease needs no capability: a broker has none.
 #[test]
 fn no_privilege_is_needed() {
     const NAME: &str = "sys::lease::tests::every_way_to_hold_memory_is_seen";
     if !nix::unistd::geteuid().is_root() {
         return println!("skipped: this is no privileged process, so all tests here show it");
     }
-    // A copy, because nobody else may enter the directory that the tests were built in.
+    // The test runs a copy of the program, because another user may not enter the directory of the build.
     let copy = std::env::temp_dir().join(format!("callgate-lease-{}", std::process::id()));
     std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
     let mut test = Command::new(&copy);

@@ -9,7 +9,7 @@ fn truncate(fd: &OwnedFd, len: i64) -> Result<(), Errno> {
     ftruncate(fd, len)
 }
 
-/// A map of a file that another shrinks would fault.
+/// Nobody can shrink a new file: a map of it would fault.
 #[test]
 fn the_size_of_a_new_file_cannot_be_changed() {
     let file = create("test", 5000).unwrap();
@@ -34,7 +34,7 @@ fn the_size_of_a_new_file_cannot_be_changed() {
     assert!(!has_sealed_size(pipe.as_fd()));
 }
 
-/// A listing that its reader could change would be shown as the broker's.
+/// The reader of a listing cannot change it and have it pass for the broker's.
 #[test]
 fn a_sealed_file_holds_its_bytes_for_good() {
     let fd = sealed("test", b"as it is").unwrap();
@@ -50,7 +50,7 @@ fn a_sealed_file_holds_its_bytes_for_good() {
     assert_eq!(more.unwrap_err().kind(), ErrorKind::PermissionDenied);
 }
 
-/// After that only who has it mapped writes, and nobody frees what is allocated.
+/// After the seal only a process that has the file mapped writes to it, and nobody frees what is allocated.
 #[test]
 fn a_writer_is_the_last_one() {
     const LEN: usize = 64 << 10;
@@ -68,7 +68,7 @@ fn a_writer_is_the_last_one() {
     assert!(seal_seals(file.as_fd()).is_err(), "no more seals");
 }
 
-/// Doorbells stay writable, whatever a peer would like.
+/// A peer cannot seal a doorbell: doorbells stay writable.
 #[test]
 fn seals_can_be_kept_as_they_are() {
     let file = create("test", 4096).unwrap();
@@ -77,7 +77,7 @@ fn seals_can_be_kept_as_they_are() {
     assert!(Mapping::writable(file, 4096).is_ok());
 }
 
-/// A peer's file that is too short, or could become so, must not be mapped.
+/// A peer's file that is too short, or could shrink, is not mapped.
 #[test]
 fn only_whole_files_of_a_sealed_size_are_mapped() {
     let file = |len| create("test", len).unwrap();
@@ -102,7 +102,7 @@ fn only_whole_files_of_a_sealed_size_are_mapped() {
     assert!(map.is_writable() && map.len() == 8192);
 }
 
-/// Maps must not reach a forked child, nor a core dump, and go with their last view.
+/// Maps are not inherited by a forked child, are not in a core dump, and end with their last view.
 #[test]
 fn a_map_is_this_process_s_alone_and_goes() {
     const LEN: usize = 12 << 12;
@@ -120,7 +120,7 @@ fn a_map_is_this_process_s_alone_and_goes() {
     assert_eq!(flags(), None);
 }
 
-/// A reader takes the memory of a share for a plain slice: whoever could still change it would change what nothing guards.
+/// Nobody can change memory that is sealed for good: a reader of a share takes it for a plain slice.
 #[test]
 fn what_is_sealed_for_good_nobody_changes() {
     const LEN: usize = 64 << 10;
@@ -138,7 +138,7 @@ fn what_is_sealed_for_good_nobody_changes() {
     assert!(Mapping::read_only(file, LEN).is_ok());
 }
 
-/// What a plugin sends may be anything.
+/// A file that a plugin sends counts as sealed for good only if nobody can change it.
 #[test]
 fn what_could_change_is_not_sealed_for_good() {
     let (pipe, _) = io::pipe().unwrap();

@@ -16,7 +16,7 @@ fn shell(script: &str) -> (Child, OwnedFd) {
     (child, pidfd)
 }
 
-/// Whether the kernel says how a process ended whose status was taken in: since Linux 6.15.
+/// Whether the kernel still reports how a process ended after its status was taken: since Linux 6.15.
 fn keeps_status() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release
@@ -26,7 +26,7 @@ fn keeps_status() -> bool {
     version >= (6, 15)
 }
 
-/// Waits until the process has ended, without taking its status in.
+/// Waits until the process has ended, without taking its status.
 fn await_end(pidfd: &OwnedFd) {
     let start = Instant::now();
     while !has_ended(pidfd.as_fd()) {
@@ -35,7 +35,7 @@ fn await_end(pidfd: &OwnedFd) {
     }
 }
 
-/// What became of a program is told as it was: by itself, or by a signal.
+/// The status says how a program ended: by itself or by a signal. It can be taken once.
 #[test]
 fn a_status_is_taken_in_once_and_is_the_right_one() {
     type Ended = (Option<i32>, Option<i32>);
@@ -62,7 +62,7 @@ fn a_status_is_taken_in_once_and_is_the_right_one() {
     }
 }
 
-/// A process that runs is no process that has ended, whoever asks.
+/// Nobody gets a status of a process that still runs.
 #[test]
 fn a_process_that_runs_has_no_status() {
     let (mut child, pidfd) = shell("read never");
@@ -78,7 +78,7 @@ fn a_process_that_runs_has_no_status() {
     assert_eq!(gone.raw_os_error(), Some(libc::ESRCH));
 }
 
-/// What a wrapper had started went on after it.
+/// A signal to a group also reaches processes that a wrapper program has started.
 #[test]
 fn a_signal_to_a_group_reaches_all_of_it() {
     let (mut child, pidfd) = shell("sleep 100 & echo begun; read never; wait");
@@ -90,13 +90,13 @@ fn a_signal_to_a_group_reaches_all_of_it() {
         return child.kill().unwrap();
     }
     let start = Instant::now();
-    // It ends when nobody holds the other end any more.
+    // The read ends when nobody holds the other end any more.
     output.read_to_end(&mut Vec::new()).unwrap();
     assert!(start.elapsed() < Duration::from_secs(50), "`sleep` went on");
     child.wait().unwrap();
 }
 
-/// A number that is no process's, and one that was, are no descriptors.
+/// A number that belongs to no process, or to one that has ended, gives no descriptor.
 #[test]
 fn who_is_gone_cannot_be_opened() {
     let (mut child, _pidfd) = shell("exit");

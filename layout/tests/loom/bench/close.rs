@@ -29,7 +29,7 @@ impl Provider {
 }
 
 impl Link {
-    /// Looks whether the provider has closed, after a call was published.
+    /// After a call was published, checks whether the provider has closed.
     pub(crate) fn look_for_closing(&self) {
         if self.wake_provider() == Activity::Closed {
             self.close();
@@ -43,7 +43,7 @@ impl Link {
         }
     }
 
-    /// Notes that the provider takes no more calls: callers that wait look whether it has taken theirs.
+    /// Records that the provider takes no more calls: waiting callers then check whether it has taken theirs.
     fn close(&self) {
         if self.life.close() {
             self.wake_all();

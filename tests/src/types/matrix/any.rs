@@ -1,4 +1,4 @@
-//! Types that become any, and the other way round.
+//! Types that become `any`, and the other way round.
 
 use callgate_client::{Json, gate_type};
 use serde_json::json as value;

@@ -9,10 +9,10 @@ use callgate_client::{
 use super::{Outcome, Way};
 use crate::PATIENCE;
 
-/// Where an error is that says no place in a value.
+/// The place of an error that names no place in a value.
 const NOWHERE: &str = "nowhere";
 
-/// How many characters of a path stand in the guide.
+/// How many characters of a path the guide shows.
 const LONGEST_PATH: usize = 48;
 
 /// A type that occurs in the table.
@@ -22,7 +22,8 @@ impl<T: GateType + Clone + Debug + Sync> Value for T {}
 
 /// One form of a type.
 pub(super) trait Form: Debug {
-    /// Provides a gate that takes values and says what arrived, and one that gives the value of a number.
+    /// Provides a gate that takes values and returns what arrived, and one that returns the value with a given
+    /// number.
     fn provide(&self, plugin: &Plugin, take: &str, give: &str) -> Result<Vec<Provider>>;
 
     /// Opens another plugin's two gates.
@@ -31,10 +32,10 @@ pub(super) trait Form: Debug {
     /// How many values there are.
     fn count(&self) -> usize;
 
-    /// Whether there is a gate that gives them.
+    /// Whether there is a gate that returns them.
     fn is_given(&self) -> bool;
 
-    /// What is to be told when they are sent, as parameter or as result.
+    /// What a caller must report when they are sent, as parameter or as result.
     fn expected(&self, key: &str, root: &str, is_same: bool) -> Vec<String>;
 
     /// The same for people.
@@ -43,22 +44,22 @@ pub(super) trait Form: Debug {
 
 /// Both gates of another plugin.
 pub(super) trait Opened {
-    /// Calls them: with each own value, and for each of so many values of the other plugin.
+    /// Calls them: with each own value, and once for each of so many values of the other plugin.
     fn call(&self, gives: Option<usize>) -> Vec<String>;
 }
 
-/// A value, and what becomes of it.
+/// A value, and the outcome of sending it.
 #[derive(Clone, Debug)]
 struct Sample<T> {
-    /// The value for people; of the first one, what is to be said of what arrives.
+    /// The value as people read it. For the first value, it also says what arrives.
     note: &'static str,
     value: T,
     outcome: Outcome,
-    /// What is said where it is sent to its own form, if that fails, too.
+    /// The error if sending it to its own form fails, too.
     unfit: Option<Code>,
 }
 
-/// Values of one form, and what becomes of them where the other one is received.
+/// Values of one form, and the outcomes for a receiver of the other form.
 #[derive(Clone, Debug)]
 pub(super) struct Sent<T> {
     way: Way,
@@ -80,7 +81,7 @@ pub(super) fn json<T: Value, O: Debug>(value: T, arrives: O) -> Sent<T> {
     Sent::new(Way::Json, value, Outcome::Arrives(format!("{arrives:?}")))
 }
 
-/// A value that cannot be converted, of a form that could be as far as its schema goes.
+/// A value that cannot be converted, although the schema of its form can.
 pub(super) fn fails<T: Value>(value: T, code: Code, at: &'static str) -> Sent<T> {
     Sent::new(Way::Json, value, Outcome::Fails(code, at)).noting("each value")
 }
@@ -109,7 +110,7 @@ impl<T: Value> Sent<T> {
         }
     }
 
-    /// What people are to know of what arrives.
+    /// Adds what people should know of the value that arrives.
     pub(super) fn noting(mut self, note: &'static str) -> Sent<T> {
         self.samples[0].note = note;
         self
@@ -126,7 +127,7 @@ impl<T: Value> Sent<T> {
         self.with(note, value, Outcome::Fails(Code::TypeMismatch, at))
     }
 
-    /// Another value, which has null at this place, where it is not taken.
+    /// Another value, which has null at this place, and which the receiver refuses.
     pub(super) fn but_null(self, note: &'static str, value: T, at: &'static str) -> Sent<T> {
         self.with(note, value, Outcome::Fails(Code::ValueNull, at))
     }
@@ -141,7 +142,7 @@ impl<T: Value> Sent<T> {
         self
     }
 
-    /// Another value, which no archive holds either.
+    /// Another value, which cannot be archived either.
     pub(super) fn but_unfit(self, note: &'static str, value: T, at: &'static str) -> Sent<T> {
         let mut sent = self.but(note, value, at);
         let last = sent.samples.last_mut();
@@ -149,7 +150,7 @@ impl<T: Value> Sent<T> {
         sent
     }
 
-    /// Without a gate that gives values.
+    /// Leaves out the gate that returns values.
     pub(super) fn only_taken(mut self) -> Sent<T> {
         self.is_given = false;
         self
@@ -242,7 +243,7 @@ impl<T: Value> Form for Sent<T> {
     }
 }
 
-/// A path that fits a table.
+/// A path, shortened to fit a table.
 fn short(path: &str) -> String {
     match path.char_indices().nth(LONGEST_PATH) {
         Some((end, _)) => format!("{}…", &path[..end]),
@@ -257,7 +258,7 @@ fn ran(has_run: bool) -> &'static str {
     }
 }
 
-/// Both gates of another plugin, opened with own types.
+/// Both gates of another plugin, opened with this plugin's types.
 struct Both<T: Value> {
     values: Vec<T>,
     take: Subscriber<(T,), String>,
@@ -281,13 +282,13 @@ impl<T: Value> Opened for Both<T> {
     }
 }
 
-/// What a call came to: how it went and what it gave.
+/// The outcome of a call: how it travelled and what it returned.
 fn outcome<A: Arguments, R: GateType>(
     gate: &Subscriber<A, R>,
     arguments: A,
 ) -> std::result::Result<(&'static str, R), String> {
     if let Err(error) = gate.wait_ready(PATIENCE) {
-        // Calling says the same.
+        // Calling gives the same error as opening.
         let called = gate.invoke(arguments).err().map(|error| shown(&error));
         let text = shown(&error);
         return Err(
@@ -323,7 +324,7 @@ fn told(
     }
 }
 
-/// A gate of two parameters, where the other form has one.
+/// A gate of two parameters, for which the other form has one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Two;
 

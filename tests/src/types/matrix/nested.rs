@@ -1,4 +1,4 @@
-//! Changes within lists, within types that contain themselves or each other, and within parameters of types.
+//! Changes inside lists, inside types that contain themselves or each other, and inside type parameters.
 
 use callgate_client::gate_type;
 
@@ -39,7 +39,7 @@ struct List<T> {
     items: Vec<T>,
 }
 
-/// Makes types that contain themselves or each other. A type with a parameter may not.
+/// Makes types that contain themselves or each other. Types with a parameter cannot do that.
 macro_rules! recursive {
     ($module:ident $item:ident) => {
         mod $module {
@@ -177,7 +177,7 @@ fn recursive() -> Vec<Change> {
     let (tree, folder) = (of_narrow::Tree::from, of_narrow::Folder::from);
     let (wide_tree, wide_folder) = (of_wide::Tree::from, of_wide::Folder::from);
     let with_default = || with_default::Folder::from(WithDefault { n: 7, gain: 0 });
-    // Of 64 levels, these are the ones below the first.
+    // The path through 64 levels, without the first.
     let too_deep = ".inner".repeat(64).leak();
     vec![
         Change::of(

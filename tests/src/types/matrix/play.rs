@@ -7,12 +7,13 @@ use callgate_client::{Plugin, Provider, Result};
 use super::form::Opened;
 use super::{Age, changes};
 
-/// Plays `matrix NAME AGE [OTHER]`: provides all gates in one form, and opens those of another plugin. For a line `AGE` it calls
-/// all of them, where the other plugin has that form, and says what each call came to, and then `end`.
+/// Plays `matrix NAME AGE [OTHER]`: provides all gates in one form, and opens those of another plugin. For a line
+/// `AGE` it calls all of them, assuming that the other plugin has that form, and prints the outcome of each call, and
+/// then `end`.
 ///
 /// # Errors
 ///
-/// What connecting, providing or opening a gate may give.
+/// Those of connecting, providing or opening a gate.
 pub fn run(name: &str, more: &[String]) -> Result<()> {
     let age = Age::of(&more[0]);
     let plugin = Plugin::builder(name).connect()?;

@@ -1,4 +1,4 @@
-//! Structs that become tuples, newtypes and nothing.
+//! Structs that become tuples, newtypes or unit.
 
 use callgate_client::{Code, gate_type};
 

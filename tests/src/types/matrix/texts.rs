@@ -1,4 +1,4 @@
-//! Texts, paths, times, and types that are known by a name alone.
+//! Texts, paths, times, and types that are known by their name alone.
 
 use std::path::PathBuf;
 use std::time::Duration;

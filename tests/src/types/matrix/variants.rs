@@ -28,7 +28,7 @@ shape! { held { Dot(super::Look), Circle(u8) } }
 shape! { others { Line, Arc } }
 shape! { pair { Dot, Circle(u8, u8) } }
 
-/// A struct of defaults.
+/// A struct with defaults.
 #[gate_type]
 #[derive(Clone, Debug)]
 struct Look {

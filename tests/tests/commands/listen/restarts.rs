@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Listener, TOPIC};
 
-/// A listener that had to be started again whenever its sender was.
+/// When the sender is started again, the command goes on with it.
 #[test]
 fn it_goes_on_with_the_next_sender() {
     let bus = Bus::start(programs!());
@@ -23,12 +23,12 @@ fn it_goes_on_with_the_next_sender() {
     }
 }
 
-/// As above, with a sender that is killed: what it had sent is printed, and its end is told.
+/// The same with a sender that is killed: what it had sent is printed, and its end is reported.
 #[test]
 fn it_goes_on_after_a_sender_was_killed() {
     let bus = Bus::start(programs!());
     let mut listener = Listener::start(&bus, TOPIC, &[]);
-    // It keeps the senders from ending: they wait for it.
+    // This listener delays the end of senders, which wait for it.
     let slow = bus.plugin("Slow");
     let _never_taken = slow.events::<(u32,)>(TOPIC).unwrap();
     for n in 0..3_u32 {
@@ -40,7 +40,7 @@ fn it_goes_on_after_a_sender_was_killed() {
     }
 }
 
-/// A listener that was deaf after the broker had been started again, or heard events twice.
+/// With the next broker the command hears events again, each once.
 #[test]
 fn it_goes_on_with_the_next_broker() {
     let mut bus = Bus::start(programs!());
@@ -60,7 +60,7 @@ fn it_goes_on_with_the_next_broker() {
         await_that("the topic is offered again", || topic.is_offered());
         topic.send(&(10 * n + 1,)).unwrap();
         assert_eq!(listener.values(), json!([10 * n + 1]));
-        // One that the last broker has never seen.
+        // A sender that the last broker never saw.
         let late = bus.plugin("Late");
         let other = late.topic::<(u32,)>("Other").unwrap();
         let mut other_listener = Listener::start(&bus, "Other", &["--count", "1"]);

@@ -1,4 +1,4 @@
-//! Everybody is killed, at any moment, again and again.
+//! Processes are killed at any moment, again and again.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -10,10 +10,11 @@ use nix::sys::signal::Signal;
 
 use super::{listed, patient};
 
-/// What the tags of one round begin with.
+/// The beginning of the tags of one round.
 const PASSING: &str = "Keep.New.";
 
-/// Half a value under a tag, or an older one than somebody was told is there: whoever is killed when.
+/// Nobody finds half a value under a tag, or a version older than one that was confirmed, whichever process is killed
+/// when.
 fn kill_again_and_again(rounds: u64) {
     let mut random = Random::new("persistent shares");
     let mut bus = Bus::without_broker(programs!());
@@ -23,7 +24,7 @@ fn kill_again_and_again(rounds: u64) {
     for round in 0..rounds {
         bus.start_broker();
         check_all(&bus, &mut told);
-        // The tag that nobody has yet, beside those that have versions.
+        // A tag that does not exist yet, next to those that have versions.
         let fresh = format!("{PASSING}{round}");
         let makers = ["west", "east"].map(|name| {
             let command =
@@ -56,11 +57,11 @@ fn kill_again_and_again(rounds: u64) {
     assert!(versions >= rounds / 10, "{told:?}");
 }
 
-/// Notes what a process that has ended had been told is there.
+/// Records which versions were confirmed to a process that has ended.
 fn note(of: &mut Process, told: &mut HashMap<String, u64>) {
     while let Ok(line) = of.line(PATIENCE) {
         let words = line.split_once(' ');
-        // It says other things, too.
+        // It prints other lines, too.
         if let Some((tag, version)) = words
             && let Ok(version) = version.parse::<u64>()
         {
@@ -70,12 +71,13 @@ fn note(of: &mut Process, told: &mut HashMap<String, u64>) {
     }
 }
 
-/// Each tag has a whole version that is no older than what was told, or none where nothing was. Tags of one round are removed then.
+/// Checks that each tag has a whole version that is no older than the confirmed one. A tag without a confirmed
+/// version may be missing. Then removes the tags of one round.
 fn check_all(bus: &Bus, told: &mut HashMap<String, u64>) {
     let reader = bus.mortal_plugin("Reader");
     let shares = patient(&reader);
     for kept in listed(&reader) {
-        // Of some, nobody was told.
+        // Some of them were not confirmed to anybody.
         let tag = kept["tag"].as_str().expect("a tag");
         told.entry(tag.to_owned()).or_insert(1);
     }
@@ -98,7 +100,7 @@ fn a_tag_has_its_last_complete_version_or_none_whoever_is_killed_when() {
     kill_again_and_again(100);
 }
 
-/// The same for longer.
+/// The same, for longer.
 #[test]
 #[ignore = "takes minutes"]
 fn a_tag_has_its_last_complete_version_or_none_in_a_thousand_rounds() {

@@ -1,12 +1,12 @@
-//! What changes in a plugin's folder without being a change of the plugin.
+//! Changes in a plugin's folder that are no changes of the plugin.
 
 use std::ffi::OsStr;
 
-/// Directories that others fill: version control, packages, what is built.
+/// Directories that other tools fill: installed packages and build output.
 const DIRECTORIES: [&str; 3] = ["target", "node_modules", "__pycache__"];
 
-/// Whether a file or directory of this name is passed over wherever it is: those of `DIRECTORIES`, hidden ones, and what editors
-/// write beside the file that they save.
+/// Whether a file or directory with this name is ignored wherever it is: those in `DIRECTORIES`, hidden ones, and the
+/// files that editors write beside the file that they save.
 pub(super) fn is_ignored(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     let is_hidden = name.starts_with('.');

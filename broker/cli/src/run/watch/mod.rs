@@ -1,7 +1,8 @@
-//! `--watch`: tells in which plugins' folders something has changed.
+//! `--watch`: reports the plugins' folders in which something has changed.
 //!
-//! A thread of its own waits for the kernel (inotify) and does nothing while nothing changes. `tree` knows which directories are
-//! watched and whose they are, `ignored` what changes without meaning anything, `pending` waits until a folder is quiet.
+//! A thread waits for events from the kernel (inotify), and does nothing while nothing changes. `tree` knows which
+//! directories are watched and to which plugins they belong, `ignored` which changes do not matter, and `pending`
+//! waits until a folder is quiet.
 
 mod ignored;
 mod pending;
@@ -20,7 +21,7 @@ use super::places::Places;
 use pending::Pending;
 use tree::Tree;
 
-/// Watches folders that have a manifest or folders of plugins, and tells of changes.
+/// Watches folders that have a manifest, or that have folders of plugins, and reports changes.
 pub(super) fn watch(places: &Places, tell: Sender<Happening>) -> io::Result<()> {
     let mut tree = Tree::new(places.data.clone())?;
     for root in &places.folders {
@@ -30,7 +31,7 @@ pub(super) fn watch(places: &Places, tell: Sender<Happening>) -> io::Result<()> 
     thread.spawn(move || serve(tree, &tell)).map(drop)
 }
 
-/// Tells of changes until nobody hears of them.
+/// Reports changes until the command no longer receives them.
 fn serve(mut tree: Tree, tell: &Sender<Happening>) {
     let mut pending = Pending::default();
     loop {
@@ -40,7 +41,7 @@ fn serve(mut tree: Tree, tell: &Sender<Happening>) {
             }
         }
         if let Err(errno) = wait(&tree, pending.next()) {
-            // Whether somebody still hears of it or not.
+            // The command may have ended already.
             let _ = tell.send(Happening::Unwatched(errno.to_string()));
             return;
         }
@@ -55,10 +56,10 @@ fn serve(mut tree: Tree, tell: &Sender<Happening>) {
     }
 }
 
-/// Waits until the kernel tells something, or this time has come.
+/// Waits until the kernel reports something, or until this time.
 fn wait(tree: &Tree, until: Option<Instant>) -> nix::Result<()> {
     let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-    // A millisecond is the least that poll waits.
+    // One millisecond more, because poll counts whole milliseconds.
     let left = left.map(|left| left + Duration::from_millis(1));
     let timeout = left.map_or(PollTimeout::NONE, |left| {
         PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)

@@ -1,4 +1,5 @@
-//! Waiting until a folder is quiet: whoever saves a file or builds a program changes more than once. No clock.
+//! Waits until a folder is quiet: saving a file or building a program makes several changes. This module reads no
+//! clock.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ const QUIET: Duration = Duration::from_millis(200);
 /// A folder that is never quiet is reported this long after its first change.
 const LATEST: Duration = Duration::from_secs(2);
 
-/// Folders that have changed and were not told yet.
+/// Folders that have changed and were not reported yet.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     changes: BTreeMap<PathBuf, Change>,
@@ -22,14 +23,14 @@ struct Change {
 }
 
 impl Change {
-    /// When it is told.
+    /// The time at which it is reported.
     fn at(self) -> Instant {
         (self.last + QUIET).min(self.first + LATEST)
     }
 }
 
 impl Pending {
-    /// Something has changed.
+    /// Records that something has changed in a folder.
     pub(super) fn note(&mut self, folder: PathBuf, now: Instant) {
         let change = self.changes.entry(folder).or_insert(Change {
             first: now,
@@ -38,12 +39,12 @@ impl Pending {
         change.last = now;
     }
 
-    /// When the next one is told.
+    /// The time at which the next folder is reported.
     pub(super) fn next(&self) -> Option<Instant> {
         self.changes.values().map(|change| change.at()).min()
     }
 
-    /// Takes those that are to be told.
+    /// Takes the folders that are due.
     pub(super) fn due(&mut self, now: Instant) -> Vec<PathBuf> {
         let due = self.changes.extract_if(.., |_, change| change.at() <= now);
         due.map(|(folder, _)| folder).collect()
@@ -58,7 +59,7 @@ mod tests {
         Duration::from_millis(time)
     }
 
-    /// A build that wrote a hundred files restarted its plugin a hundred times.
+    /// A folder is reported once, when it is quiet: a build that writes a hundred files restarts its plugin once.
     #[test]
     fn a_folder_is_told_once_when_it_is_quiet() {
         let (mut pending, start) = (Pending::default(), Instant::now());

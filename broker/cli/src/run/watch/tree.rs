@@ -1,4 +1,4 @@
-//! The directories that are watched, and whose they are.
+//! The watched directories, and the plugins to which they belong.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -11,7 +11,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDe
 use super::ignored::is_ignored;
 use crate::run::folder::{has_manifest, is_manifest};
 
-/// The most directories that are watched: a plugin could make ever more.
+/// The most directories that are watched, because a plugin could make any number of them.
 const MOST: usize = 8192;
 
 /// Watched directories.
@@ -19,13 +19,13 @@ const MOST: usize = 8192;
 pub(super) struct Tree {
     inotify: Inotify,
     paths: HashMap<WatchDescriptor, PathBuf>,
-    /// Folders of plugins, or that could become some.
+    /// The folders of plugins, and those that may become one.
     folders: HashSet<PathBuf>,
-    /// Those whose children are folders of plugins.
+    /// Directories whose children are folders of plugins.
     parents: HashSet<PathBuf>,
-    /// Where all plugins have their data; in each one's folder without it.
+    /// The directory with the data of all plugins. Without it, each plugin's data is in its own folder.
     data: Option<PathBuf>,
-    /// What cannot be watched, and was not told yet.
+    /// Directories that cannot be watched, and were not reported yet.
     failures: Vec<String>,
     is_full: bool,
 }
@@ -43,7 +43,7 @@ impl Tree {
         })
     }
 
-    /// Watches a plugin's folder, or one that has such folders.
+    /// Watches a plugin's folder, or a directory with such folders.
     pub(super) fn add_root(&mut self, root: &Path) {
         match has_manifest(root) {
             true => self.folders.insert(root.to_owned()),
@@ -52,15 +52,15 @@ impl Tree {
         self.add(root);
     }
 
-    /// Why directories are not watched, each reason once.
+    /// Takes the reasons why directories are not watched, each reason once.
     pub(super) fn take_failures(&mut self) -> Vec<String> {
         std::mem::take(&mut self.failures)
     }
 
-    /// The plugins' folders in which something has changed since the last time.
+    /// Takes the plugins' folders in which something has changed since the last call.
     pub(super) fn changed(&mut self) -> BTreeSet<PathBuf> {
         let mut changed = BTreeSet::new();
-        // An error is that there is nothing more to read.
+        // The error means that there is nothing more to read.
         while let Ok(events) = self.inotify.read_events() {
             for event in events {
                 if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
@@ -74,7 +74,7 @@ impl Tree {
         changed
     }
 
-    /// The folder that an event is about, if it is about one.
+    /// The plugin's folder that an event is about, if any.
     fn take(&mut self, event: &InotifyEvent) -> Option<PathBuf> {
         let directory = self.paths.get(&event.wd)?.clone();
         if event.mask.contains(AddWatchFlags::IN_IGNORED) {
@@ -82,7 +82,7 @@ impl Tree {
             return None;
         }
         let Some(name) = &event.name else {
-            // The directory itself has gone; of all but roots the one above tells.
+            // The directory itself is gone. Unless it is a root, the directory above reports that.
             let is_root = self.folders.contains(&directory);
             return is_root.then_some(directory);
         };
@@ -97,12 +97,12 @@ impl Tree {
             self.forget(&path);
             self.add(&path);
         } else if is_child {
-            // A file beside the folders of plugins.
+            // A file beside the plugins' folders.
             return None;
         }
         let folder = self.folder_of(&path)?;
         if !is_directory && directory == folder && is_manifest(name) {
-            // It may be a plugin's only now.
+            // It may have become a plugin's folder just now.
             self.add(&folder);
         }
         Some(folder)
@@ -121,7 +121,7 @@ impl Tree {
         is_data || is_ignored(name)
     }
 
-    /// The plugin's folder that a path is in, or is.
+    /// The plugin's folder that contains this path, or is it.
     fn folder_of(&self, path: &Path) -> Option<PathBuf> {
         let found = path.ancestors().find(|path| self.folders.contains(*path));
         found.map(Path::to_owned)
@@ -137,7 +137,7 @@ impl Tree {
             if is_child {
                 self.folders.insert(directory.clone());
             }
-            // A directory that is no plugin's may hold anything, and be large.
+            // A directory that is not a plugin's may contain anything, and be large.
             let is_entered = !self.folders.contains(&directory) || has_manifest(&directory);
             if self.add_one(&directory) && is_entered {
                 left.extend(self.below(&directory));
@@ -145,7 +145,7 @@ impl Tree {
         }
     }
 
-    /// The directories in one that are watched with it.
+    /// The subdirectories that are watched together with a directory.
     fn below(&self, directory: &Path) -> Vec<PathBuf> {
         let of_plugins = self.parents.contains(directory);
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
@@ -153,7 +153,7 @@ impl Tree {
             let kind = entry.file_type();
             let is_link = kind.as_ref().is_ok_and(fs::FileType::is_symlink);
             let path = entry.path();
-            // Links below a plugin's folder could lead in a circle.
+            // Symbolic links below a plugin's folder could form a circle.
             let is_directory = match is_link {
                 true => of_plugins && path.is_dir(),
                 false => kind.is_ok_and(|kind| kind.is_dir()),
@@ -163,7 +163,7 @@ impl Tree {
         directories.map(|entry| entry.path()).collect()
     }
 
-    /// Watches one directory. False where it is not watched.
+    /// Watches one directory. Returns false if it cannot be watched.
     fn add_one(&mut self, directory: &Path) -> bool {
         if self.paths.len() >= MOST {
             if !self.is_full {
@@ -189,7 +189,7 @@ impl Tree {
                 true
             }
             Err(errno) => {
-                // The watch of the directory above reports one that has gone again.
+                // If the directory is gone again, the watch of the one above reports that.
                 if directory.exists() && !self.is_full {
                     self.failures
                         .push(format!("{}: {}", directory.display(), errno.desc()));
@@ -200,16 +200,16 @@ impl Tree {
         }
     }
 
-    /// Ends the watches of a directory that was moved or removed, and of those below.
+    /// Ends the watches of a directory that was moved or removed, and of those below it.
     fn forget(&mut self, directory: &Path) {
         let gone = self.paths.extract_if(|_, path| path.starts_with(directory));
         for (watch, _) in gone {
-            // The kernel may have ended it already.
+            // The kernel may already have ended it.
             let _ = self.inotify.rm_watch(watch);
         }
     }
 
-    /// Watches what is there now, where the kernel could not tell of all changes.
+    /// Watches what exists now, after the kernel could not report all changes.
     fn look_anew(&mut self) {
         let roots: Vec<PathBuf> = self.parents.iter().chain(&self.folders).cloned().collect();
         for root in roots {

@@ -32,6 +32,7 @@ impl Supervisor {
             Message::TakenIn { life, taken, spent } => self.taken_in(life, taken, spent),
             Message::Closed { name } => self.closed(&name),
             Message::Notice { life, notice } => self.notice(life, notice, now),
+            Message::JobsWait => {}
             Message::Request {
                 name,
                 request,

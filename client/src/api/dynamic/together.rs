@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
-use crate::serve::{round, together};
+use crate::link::together;
+use crate::serve::round;
 
 /// Runs `work`, in which [`Responder`](super::Responder)s answer on this thread, and wakes the callers when it is
 /// done. A caller with many sent calls is then woken once, and not for each answer.
 ///
 /// Each answer is published at once, and callers that are awake see it at once. Callers that sleep are woken only
-/// when `work` ends, so it should be short and must not wait for anything. They are also woken if it panics.
+/// when `work` ends, also if it panics; so it should be short. Before `work` waits in this library, for a call, an
+/// event's listeners, the broker or the like, those are woken whose answers are there. Waits for anything else
+/// delay them.
 ///
 /// ```no_run
 /// use callgate_client::dynamic::{self, Responder};

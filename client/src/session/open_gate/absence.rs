@@ -16,6 +16,11 @@ impl OpenGate {
         asks
     }
 
+    /// The question could not be sent, so that it has to be asked again. What was known stays known.
+    pub(in crate::session) fn has_not_asked_why(&self) {
+        self.progress.lock().is_why_asked = false;
+    }
+
     /// The broker says why nobody provides the gate; nothing, where it does not know. Calls that fail from here on are told.
     pub(in crate::session) fn explain(&self, why: Option<Error>) {
         // Held across look and change, as in `lose`.

@@ -1,13 +1,15 @@
-//! Answers that a thread gives together: the bells of their callers are rung once, when all of them are published.
+//! Answers that a thread gives together: the bells of their callers are rung once, when all of them are published, or
+//! before the thread waits for something.
 //!
 //! Each answer is published as always, and then it is looked how its caller is to be woken (REPLY-OR-WAITER): who is awake sees the answer
 //! at once. What is put off is to ring for those that sleep. A bell that is rung later than it might be, or after its caller has given
 //! it back, causes a look more and nothing else. Where this process ends before it rings, the callers hear of that as always.
 
 use std::cell::RefCell;
+use std::mem;
 use std::sync::Arc;
 
-use crate::link::Link;
+use super::Link;
 
 thread_local! {
     /// The bells to be rung; `None` while answers are given one by one.
@@ -23,13 +25,24 @@ struct Together;
 impl Drop for Together {
     fn drop(&mut self) {
         let bells = BELLS.try_with(RefCell::take).unwrap_or_default();
-        for (link, bell) in bells.into_iter().flatten() {
-            // In a forked child no bell is mapped; its parent rings.
-            if link.is_here() {
-                link.peer_bell().ring_callers(bell);
-            }
+        ring_all(bells.unwrap_or_default());
+    }
+}
+
+fn ring_all(bells: Bells) {
+    for (link, bell) in bells {
+        // In a forked child no bell is mapped; its parent rings.
+        if link.is_here() {
+            link.peer_bell().ring_callers(bell);
         }
     }
+}
+
+/// Rings the bells that are put off, because this thread is about to wait. What is answered after that is put off again.
+pub(crate) fn ring_before_wait() {
+    let put_off = |bells: &RefCell<Option<Bells>>| bells.borrow_mut().as_mut().map(mem::take);
+    let bells = BELLS.try_with(put_off).ok().flatten();
+    ring_all(bells.unwrap_or_default());
 }
 
 /// Does something in which answers are given together. Inside of another such thing it is a part of that.
@@ -50,7 +63,7 @@ pub(crate) fn answer_together<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Rings a caller's bell: at once, or when the answers that are given together are all published.
-pub(super) fn ring(link: &Arc<Link>, bell: u8) {
+pub(crate) fn ring(link: &Arc<Link>, bell: u8) {
     // A responder may be dropped while its thread ends, and these are gone already.
     let put_off = BELLS.try_with(|bells| put_off(&mut bells.borrow_mut(), link, bell));
     if !put_off.unwrap_or(false) {

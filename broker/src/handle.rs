@@ -14,7 +14,7 @@ use mio::Waker;
 use crate::child::Child;
 use crate::listing::Listing;
 use crate::policy::Policy;
-use crate::reactor::{Command, Lent};
+use crate::reactor::{Command, Lent, Unusable};
 use crate::supervision::Status;
 use callgate_layout::control::Pulse;
 
@@ -139,13 +139,16 @@ impl BrokerHandle {
         self.tell(Command::SetStatus(name.to_owned(), status.map(Box::new)))
     }
 
-    /// Reports why a plugin's folder cannot be used, for listings and for plugins that call what it would provide. `None` ends that. The
-    /// plugin is named by its folder, because its manifest may not name it.
+    /// Reports that a plugin's folder cannot be used: the name under which it is listed, and the reason. Listings show it, and plugins that
+    /// call `NAME.…` are told the reason. `None` ends that.
     ///
     /// Returns at once, like [`BrokerHandle::set_status`].
-    pub fn set_broken(&self, folder: &Path, why: Option<&str>) -> io::Result<()> {
-        let why = why.map(str::to_owned);
-        self.tell(Command::SetBroken(folder.to_owned(), why))
+    pub fn set_broken(&self, folder: &Path, broken: Option<(&str, &str)>) -> io::Result<()> {
+        let broken = broken.map(|(name, why)| Unusable {
+            name: name.to_owned(),
+            why: why.to_owned(),
+        });
+        self.tell(Command::SetBroken(folder.to_owned(), broken))
     }
 
     /// Asks the library of a plugin about the state of its dispatcher, and waits at most so long for the answer. The library answers on a

@@ -4,6 +4,35 @@
 //! over it. The broker decides, makes memory, hands it out and cleans up. No call passes it: linked plugins call each other through memory
 //! that the broker never maps, and go on when it is gone.
 //!
+//! A host embeds it, takes part in the bus as a plugin of the crate `callgate-client`, and starts its plugins:
+//!
+//! ```no_run
+//! use std::process::Command;
+//! use std::time::Duration;
+//!
+//! use callgate::Broker;
+//! use callgate::supervision::Restart;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let broker = Broker::builder().without_socket().start()?;
+//! // For `callgate_client::Plugin::builder("host").descriptor(…)`: the host is a plugin, too, which calls the others.
+//! let connection = broker.connect()?;
+//! // Started once; `spawn_as` of the handle adds a policy.
+//! let meter = broker.spawn("meter", Command::new("./meter"))?;
+//! // Started again whenever it ends.
+//! let gain = broker.supervise("gain", || Command::new("./gain"), Restart::default())?;
+//! meter.wait_ready(Duration::from_secs(5))?;
+//! println!("{:?}", gain.status());
+//! # drop(connection);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Plugins in folders with manifests, in any language, are run by the crate `callgate-runtime`. [`BrokerHandle`] is for libraries and other
+//! threads; [`Policy`] says what a plugin may do; [`Listing`] is what `callgate ls` shows.
+//!
+//! # How it is built
+//!
 //! The pure core is `bus`, over `registry` (gates and opens), `lines` (which plugin provides a gate next), `lives` (of gates), `link` and
 //! `grants` (the state machine of one link), `stages` (of memory), `schemas` (of what is provided), `asked` (plugins that wait for an
 //! answer), `topics`, `shares`, `cells`, `waits`, `policy` and `quota`; records go in and effects come out. The shell is `reactor`, which

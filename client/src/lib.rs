@@ -1,5 +1,48 @@
 //! What a Callgate plugin links: connect to a bus, provide gates, call the gates of others.
 //!
+//! A program becomes a plugin by [`Plugin::connect`]: over the connection that its host has left for it, or at the
+//! socket of a broker that runs for this user (`callgate serve`). A host in whose process the broker runs uses
+//! [`PluginBuilder::descriptor`].
+//!
+//! ```no_run
+//! use callgate_client::{Plugin, gate_type};
+//! use std::time::Duration;
+//!
+//! #[gate_type]
+//! struct Track {
+//!     title: String,
+//!     gain: f32,
+//! }
+//!
+//! # fn main() -> callgate_client::Result<()> {
+//! let plugin = Plugin::connect("mixer")?;
+//! // Provided until the `Provider` is dropped.
+//! let _louder = plugin.provide("mixer.Louder", |track: Track, by: f32| Track {
+//!     gain: track.gain * by,
+//!     ..track
+//! })?;
+//! // Another plugin's gate. It may come later, go, and come back.
+//! let add = plugin.subscriber::<(u32, u32), u32>("Calculator.Add")?;
+//! add.wait_ready(Duration::from_secs(5))?;
+//! println!("{}", add.invoke((2, 3))?);
+//! plugin.wait_closed();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | to | use |
+//! |---|---|
+//! | provide a gate | [`Plugin::provide`]; where its handlers run: [`Dispatch`], [`Group`]; limits of a gate: [`GateOptions`] |
+//! | call a gate | [`Plugin::subscriber`], [`Plugin::raw_subscriber`]; without waiting for the broker: [`Plugin::subscriber_later`] |
+//! | see gates come and go | [`Plugin::watch`], [`Plugin::watch_later`] |
+//! | send and hear events | [`Plugin::topic`], [`Plugin::subscribe`], [`Plugin::events`] |
+//! | share large or fast-changing values | [`Plugin::shares`] |
+//! | call without types, without waiting, or answer later | the module [`dynamic`] |
+//!
+//! Every error is an [`Error`] with a [`Code`] that says what has happened, and [`Error::may_have_run`].
+//!
+//! # How this crate is built
+//!
 //! The folders are floors; each uses itself and those before it: `base` (errors, waiting, types and their
 //! archives), `link` (one end of a link), `handler` (closures behind gates), `events` (sources and feeds),
 //! `shares` (values in sealed memory, cells), `serve` (calls that come

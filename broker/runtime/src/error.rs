@@ -34,6 +34,14 @@ pub enum RuntimeError {
         /// The name.
         name: String,
     },
+    /// The plugin of this name is not supervised because its folder cannot be used.
+    #[error("the plugin `{name}` is left out: {why}")]
+    LeftOut {
+        /// The name.
+        name: String,
+        /// The reason.
+        why: String,
+    },
     /// A plugin of this name is on the bus already.
     #[error("there is another plugin `{name}`")]
     Taken {

@@ -58,10 +58,11 @@ impl Runtime {
         params: &Value,
         (user, session_id): (&User, Option<&str>),
     ) -> Result<Value> {
-        let (bridge, _) = self.reach(plugin)?;
+        let at_gate = |error: Error| error.at_gate(format!("{plugin}.{action}"));
+        let (bridge, _) = self.reach(plugin).map_err(at_gate)?;
         if !params.is_object() {
             let text = "the parameters of an action are a JSON object";
-            return Err(Error::new(Code::InvalidArgument, text));
+            return Err(at_gate(Error::new(Code::InvalidArgument, text)));
         }
         let params = raw(params)?;
         let request = Request {
@@ -83,7 +84,7 @@ impl Runtime {
         }));
         bridge.calls().request(&request, asker);
         let gone = |_| Error::new(Code::ProviderGone, format!("plugin {plugin} has ended"));
-        let result = answered.recv().map_err(gone)??;
+        let result = answered.recv().map_err(gone).flatten().map_err(at_gate)?;
         let unreadable =
             |error| Error::new(Code::Protocol, format!("the result is no JSON: {error}"));
         serde_json::from_str(&result).map_err(unreadable)
@@ -148,20 +149,30 @@ impl Runtime {
         })
     }
 
+    fn no_plugin(&self, plugin: &str) -> Error {
+        Error::new(Code::InvalidArgument, self.unknown(plugin).to_string())
+    }
+
+    /// The error for a plugin that has no process, as callers on the bus get it.
+    fn absent(&self, plugin: &str) -> Error {
+        let mut all = self.plugins().into_iter();
+        let Some(status) = all.find(|status| status.name == plugin) else {
+            return self.no_plugin(plugin);
+        };
+        let status = status.supervision;
+        let error = Error::new(Code::NotReady, status.absence(plugin));
+        error.with_context(status.to_context(plugin))
+    }
+
     /// The bridge and stdin of the present life of a plugin on pipes.
     fn reach(&self, plugin: &str) -> Result<(Arc<Bridge>, Stdin)> {
         let found = self.teller().find(plugin);
-        let unknown = || {
-            let text = format!("the runtime has no plugin {plugin}");
-            Error::new(Code::InvalidArgument, text)
-        };
-        let found = found.ok_or_else(unknown)?;
+        let found = found.ok_or_else(|| self.no_plugin(plugin))?;
         if found.is_linked {
             let text = format!("plugin {plugin} links the client: call its gates as a plugin");
             return Err(Error::new(Code::InvalidArgument, text));
         }
-        let absent = || Error::new(Code::NotReady, format!("plugin {plugin} does not run"));
-        found.alive.ok_or_else(absent)
+        found.alive.ok_or_else(|| self.absent(plugin))
     }
 }
 

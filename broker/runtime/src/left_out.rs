@@ -9,7 +9,9 @@ use callgate::BrokerHandle;
 use parking_lot::Mutex;
 
 use crate::course::RuntimeLogLine;
+use crate::error::RuntimeError;
 use crate::log::{LogLine, LogStream};
+use crate::manifest::Manifest;
 
 /// Folders whose plugins cannot be used. They are listed until this is dropped.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(crate) struct LeftOut {
 
 #[derive(Clone, Debug)]
 struct Found {
+    /// The name under which it is listed.
+    name: String,
     why: String,
     at: SystemTime,
 }
@@ -32,15 +36,18 @@ impl LeftOut {
         }
     }
 
-    /// Adds a folder that cannot be used, with the reason.
-    pub(crate) fn insert(&self, folder: &Path, why: &str) {
+    /// Adds a folder that cannot be used, with the reason. It is listed by the name in its manifest if that can be read and no plugin has
+    /// it (`is_taken`), otherwise by the name of the folder.
+    pub(crate) fn insert(&self, folder: &Path, why: &str, is_taken: impl Fn(&str) -> bool) {
+        let name = Manifest::name_in(folder).filter(|name| !is_taken(name));
         let found = Found {
+            name: name.unwrap_or_else(|| name_of(folder)),
             why: why.to_owned(),
             at: SystemTime::now(),
         };
-        self.folders.lock().insert(folder.to_owned(), found);
         // Fails only if the broker has ended, and then there are no listings.
-        let _ = self.broker.set_broken(folder, Some(why));
+        let _ = self.broker.set_broken(folder, Some((&found.name, why)));
+        self.folders.lock().insert(folder.to_owned(), found);
     }
 
     /// Removes a folder, because its plugin can be used now or the folder is gone.
@@ -50,20 +57,29 @@ impl LeftOut {
         }
     }
 
-    /// The reason why the plugin in the folder of this name cannot be used.
-    pub(crate) fn why(&self, name: &str) -> Option<String> {
+    /// The reason why the plugin of this name cannot be used.
+    fn why(&self, name: &str) -> Option<String> {
         let folders = self.folders.lock();
-        let named = folders.iter().find(|(folder, _)| is_named(folder, name))?;
-        Some(named.1.why.clone())
+        let named = folders.values().find(|found| found.name == name)?;
+        Some(named.why.clone())
     }
 
-    /// The log lines of the folders of this name, or of all folders: one line for each.
+    /// The error for a caller who means a plugin that the runtime does not supervise.
+    pub(crate) fn no_plugin(&self, name: &str) -> RuntimeError {
+        let name = name.to_owned();
+        match self.why(&name) {
+            Some(why) => RuntimeError::LeftOut { name, why },
+            None => RuntimeError::Unknown { name },
+        }
+    }
+
+    /// The log lines of the plugins of this name, or of all: one line for each.
     pub(crate) fn log(&self, name: Option<&str>) -> Vec<(SystemTime, RuntimeLogLine)> {
         let folders = self.folders.lock();
         let named = folders
-            .iter()
-            .filter(|(folder, _)| name.is_none_or(|name| is_named(folder, name)));
-        let line = |(folder, found): (&PathBuf, &Found)| {
+            .values()
+            .filter(|found| name.is_none_or(|name| found.name == name));
+        let line = |found: &Found| {
             let line = LogLine {
                 number: 1,
                 at: found.at,
@@ -71,7 +87,7 @@ impl LeftOut {
                 text: format!("it is left out: {}", found.why).into(),
                 is_cut: false,
             };
-            (found.at, RuntimeLogLine::new(&name_of(folder), &line))
+            (found.at, RuntimeLogLine::new(&found.name, &line))
         };
         named.map(line).collect()
     }
@@ -85,11 +101,7 @@ impl Drop for LeftOut {
     }
 }
 
-fn is_named(folder: &Path, name: &str) -> bool {
-    name_of(folder) == name
-}
-
-/// The last part of a folder's path, under which it is listed.
+/// The last part of a folder's path.
 fn name_of(folder: &Path) -> String {
     let name = folder.file_name().unwrap_or_else(|| OsStr::new("/"));
     name.to_string_lossy().into_owned()

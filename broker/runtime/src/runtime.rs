@@ -58,7 +58,8 @@ impl Runtime {
         }
         let left_out = Arc::new(LeftOut::new(broker.clone()));
         for broken in &broken {
-            left_out.insert(&broken.folder, &broken.why);
+            let is_taken = |name: &str| plans.iter().any(|plan| &*plan.name == name);
+            left_out.insert(&broken.folder, &broken.why, is_taken);
         }
         let surroundings = Arc::new(Surroundings::new(broker)?);
         let running = Running::start(&settings, surroundings.clone());
@@ -96,7 +97,10 @@ impl Runtime {
             }
             Err(RuntimeError::Stopping) => {}
             Err(_) if self.plugins().into_iter().any(is_its) => {}
-            Err(error) => self.left_out.insert(folder, &error.to_string()),
+            Err(error) => {
+                let is_taken = |name: &str| self.teller().find(name).is_some();
+                self.left_out.insert(folder, &error.to_string(), is_taken);
+            }
         }
         added
     }
@@ -121,7 +125,7 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// There is no plugin of this name; the same holds for the methods below.
+    /// There is no plugin of this name, or its folder cannot be used; the same holds for the methods below.
     pub fn start_plugin(&self, name: &str) -> Result<(), RuntimeError> {
         self.request(name, Request::Start)
     }
@@ -145,7 +149,7 @@ impl Runtime {
     pub fn reload(&self, name: &str) -> Result<(), RuntimeError> {
         let all = self.plugins();
         let known = all.into_iter().find(|status| status.name == name);
-        let folder = known.ok_or_else(|| unknown(name))?.folder;
+        let folder = known.ok_or_else(|| self.unknown(name))?.folder;
         let plan = Plan::read(&folder, &self.settings)?;
         match *plan.name == *name {
             true => self.request(name, Request::Reload(Box::new(plan))),
@@ -164,7 +168,9 @@ impl Runtime {
     /// There is no plugin of this name.
     pub fn logs(&self, name: &str) -> Result<PluginLog, RuntimeError> {
         let found = self.teller().find(name);
-        found.map(|found| found.log).ok_or_else(|| unknown(name))
+        found
+            .map(|found| found.log)
+            .ok_or_else(|| self.unknown(name))
     }
 
     /// Waits until a plugin is in one of these states, and returns its status; `None` if that does not happen in time.
@@ -200,14 +206,12 @@ impl Runtime {
     fn request(&self, name: &str, request: Request) -> Result<(), RuntimeError> {
         let outcome = self.teller().request(name, request);
         outcome.map_err(|refusal| match refusal {
-            Refusal::Unknown | Refusal::Taken => unknown(name),
+            Refusal::Unknown | Refusal::Taken => self.unknown(name),
             Refusal::Stopping => RuntimeError::Stopping,
         })
     }
-}
 
-fn unknown(name: &str) -> RuntimeError {
-    RuntimeError::Unknown {
-        name: name.to_owned(),
+    pub(crate) fn unknown(&self, name: &str) -> RuntimeError {
+        self.left_out.no_plugin(name)
     }
 }

@@ -262,7 +262,10 @@ impl Bus {
             }
             Refused::Sends(owner, topic) => {
                 let owner = self.label_of(*owner);
-                let message = format!("{owner} sends the events of {topic} already");
+                let message = format!(
+                    "{owner} sends the events of {topic} already; others may send on it only if it opens the topic \
+                     (`TopicOptions::open`)"
+                );
                 (Code::AlreadyProvided, message)
             }
             Refused::SendsTwice => {

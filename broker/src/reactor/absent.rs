@@ -1,6 +1,5 @@
 //! Answers why nobody provides a gate: names the programs that may be meant to provide it, with the state of each.
 
-use std::borrow::Cow;
 use std::time::Instant;
 
 use callgate_layout::Code;
@@ -8,18 +7,18 @@ use callgate_layout::control::{Failure, GateToPlugin, SessionToPlugin};
 use serde_json::{Value, json};
 
 use super::Reactor;
-use super::listed_plugins::{BROKEN, broken_name, short};
+use super::listed_plugins::BROKEN;
 use crate::child::Tracked;
 use crate::id::PluginId;
 use crate::listing::PluginState;
-use crate::supervision::State;
+use crate::supervision::{State, short};
 
 /// How many programs one answer names.
 const NAMED: usize = 4;
 
 /// A program whose absence may be the reason why nobody provides a gate.
 struct Suspect<'a> {
-    name: Cow<'a, str>,
+    name: &'a str,
     /// Its state, in a sentence.
     text: String,
     /// The same as JSON, if the program is supervised.
@@ -28,7 +27,7 @@ struct Suspect<'a> {
 
 impl<'a> Suspect<'a> {
     /// A plugin whose folder cannot be used.
-    fn broken(name: Cow<'a, str>, why: &str) -> Suspect<'a> {
+    fn broken(name: &'a str, why: &str) -> Suspect<'a> {
         let fault = json!({"code": BROKEN, "message": short(why)});
         Suspect {
             text: format!("plugin `{name}` is left out: {why}"),
@@ -90,7 +89,7 @@ impl Reactor {
         };
         let mut all = self.suspects(gate);
         // If the gate is named after some of these programs, the answer names only these.
-        let is_its = |suspect: &Suspect<'_>| is_by_name(gate, &suspect.name);
+        let is_its = |suspect: &Suspect<'_>| is_by_name(gate, suspect.name);
         if all.iter().any(is_its) {
             all.retain(is_its);
         } else if let Some(why) = left {
@@ -124,7 +123,7 @@ impl Reactor {
             (!is_others || is_by_name(gate, name)) && may_provide(name)
         });
         let supervised = supervised.map(|(name, supervised)| Suspect {
-            name: name.into(),
+            name,
             text: supervised.absence(name),
             context: Some(supervised.context(name)),
         });
@@ -135,15 +134,14 @@ impl Reactor {
         let ended = self.starts.ended().filter(|ended| is_other(&ended.name));
         let ended = ended.map(|ended| (ended.name.as_str(), ended.why.clone()));
         let others = starting.chain(ended).map(|(name, text)| Suspect {
-            name: name.into(),
+            name,
             text,
             context: None,
         });
         // What these would provide is not known; it is guessed by their names.
-        let broken = self.broken.iter();
-        let broken = broken.map(|(folder, why)| (broken_name(folder), why));
-        let broken = broken.filter(|(name, _)| is_by_name(gate, name));
-        let broken = broken.map(|(name, why)| Suspect::broken(name, why));
+        let broken = self.broken.values();
+        let broken = broken.filter(|unusable| is_by_name(gate, &unusable.name));
+        let broken = broken.map(|unusable| Suspect::broken(&unusable.name, &unusable.why));
         supervised.chain(others).chain(broken).collect()
     }
 }
@@ -155,7 +153,7 @@ mod tests {
     /// A context that is too long for a record was left out, and with it the state of the plugin.
     #[test]
     fn a_long_reason_leaves_a_context_that_fits() {
-        let suspect = Suspect::broken("x".into(), &"\u{1}".repeat(100_000));
+        let suspect = Suspect::broken("x", &"\u{1}".repeat(100_000));
         let context = suspect.context.unwrap().to_string();
         let failure = Failure::new(Code::NotReady, suspect.text).with_context(context);
         assert!(failure.context.unwrap().contains("broken"));

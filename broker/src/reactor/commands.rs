@@ -14,6 +14,7 @@ use crossbeam_channel::Sender;
 use mio::Waker;
 
 use super::Reactor;
+use super::listed_plugins::Unusable;
 use super::session::{Connection, Expected};
 use crate::child::Child;
 use crate::helper::Helper;
@@ -63,7 +64,7 @@ pub(crate) enum Command {
     /// The status of a supervised program; `None` if it is not supervised any more.
     SetStatus(String, Option<Box<Status>>),
     /// Why a plugin's folder cannot be used; `None` if it can be used, or is gone.
-    SetBroken(PathBuf, Option<String>),
+    SetBroken(PathBuf, Option<Unusable>),
     /// Ask the library of the plugin of this name about the state of its dispatcher.
     Pulse(String, Sender<io::Result<Pulse>>),
     /// A helper thread has finished a job.
@@ -167,7 +168,9 @@ impl Reactor {
                 Command::SetStatus(name, status) => {
                     self.set_status(name, status.map(|status| *status), now);
                 }
-                Command::SetBroken(folder, Some(why)) => drop(self.broken.insert(folder, why)),
+                Command::SetBroken(folder, Some(unusable)) => {
+                    self.broken.insert(folder, unusable);
+                }
                 Command::SetBroken(folder, None) => drop(self.broken.remove(&folder)),
                 Command::Pulse(name, reply) => self.ask_pulse(&name, reply, now),
                 Command::Done(outcome) => outcome.run(self, now),

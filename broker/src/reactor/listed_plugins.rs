@@ -1,12 +1,10 @@
 //! Plugins in a listing: those that are connected, and supervised ones that are not.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Reactor;
 use super::session::Session;
@@ -16,14 +14,6 @@ use crate::supervision::{State, Status};
 
 /// The code of a fault: a plugin's folder cannot be used.
 pub(super) const BROKEN: &str = "UNUSABLE";
-
-/// The most bytes of a reason in an error's context. The context has to fit a record even if each of these bytes is written as an escape.
-const MOST_OF_REASON: usize = 512;
-
-/// Returns the beginning of a reason, at most [`MOST_OF_REASON`] bytes.
-pub(super) fn short(why: &str) -> &str {
-    &why[..why.floor_char_boundary(MOST_OF_REASON)]
-}
 
 /// The last status of a supervised program that its supervisor has reported.
 #[derive(Debug)]
@@ -35,31 +25,25 @@ pub(super) struct Supervised {
 /// The reported status of each supervised program, by name.
 pub(super) type AllSupervised = BTreeMap<String, Supervised>;
 
-/// Folders of plugins that cannot be used, each with the reason.
-pub(super) type AllBroken = BTreeMap<PathBuf, String>;
-
-/// The name under which a plugin is listed if its folder cannot be used: that of the folder.
-pub(super) fn broken_name(folder: &Path) -> Cow<'_, str> {
-    let name = folder.file_name();
-    name.map_or_else(|| folder.to_string_lossy(), OsStr::to_string_lossy)
+/// A plugin whose folder cannot be used.
+#[derive(Debug)]
+pub(crate) struct Unusable {
+    /// The name under which it is listed.
+    pub(crate) name: String,
+    /// The reason.
+    pub(crate) why: String,
 }
+
+/// Plugins whose folders cannot be used, by folder.
+pub(super) type AllBroken = BTreeMap<PathBuf, Unusable>;
 
 impl Supervised {
     fn next_try_ms(&self) -> Option<u64> {
-        let left = self.status.next_try?.saturating_sub(self.said.elapsed());
-        // Rounded up, because it is not started earlier.
-        let millis = left.saturating_add(Duration::from_micros(999)).as_millis();
-        Some(u64::try_from(millis).unwrap_or(u64::MAX))
+        self.now().next_try_ms()
     }
 
     fn listed_state(&self) -> PluginState {
-        match self.status.state {
-            State::Starting => PluginState::Starting,
-            State::Ready => PluginState::Ready,
-            State::Waiting => PluginState::Backoff,
-            State::Quarantined => PluginState::Quarantined,
-            State::Stopping | State::Stopped => PluginState::Stopped,
-        }
+        self.status.state.into()
     }
 
     pub(super) fn state(&self) -> State {
@@ -77,51 +61,24 @@ impl Supervised {
         matches!(self.status.state, State::Starting | State::Waiting)
     }
 
+    /// The status as it is now, some time after it was reported.
+    fn now(&self) -> Status {
+        let mut status = self.status.clone();
+        let next_try = status
+            .next_try
+            .map(|left| left.saturating_sub(self.said.elapsed()));
+        status.next_try = next_try;
+        status
+    }
+
     /// Why the program provides nothing, in a sentence that says what to do.
     pub(super) fn absence(&self, name: &str) -> String {
-        let status = &self.status;
-        let ended = status.how_it_ended();
-        let ended = ended.unwrap_or_else(|| "it was not started".to_owned());
-        let pid = status.pid.map(|pid| format!(" (process {pid})"));
-        let pid = pid.unwrap_or_default();
-        let start = match status.takes_orders {
-            true => format!("`callgate start {name}` starts it again"),
-            false => "its host can start it again".to_owned(),
-        };
-        let text = match status.state {
-            State::Starting if status.restarts > 0 => {
-                format!("is being started again{pid} and is not ready yet; before that: {ended}")
-            }
-            State::Starting => format!("is being started{pid} and is not ready yet"),
-            State::Ready => format!("runs{pid} and does not provide it"),
-            State::Waiting => {
-                let left = self.next_try_ms().unwrap_or_default();
-                let left = Duration::from_millis(left).as_secs_f32();
-                format!("has crashed and is started again in {left:.1} s: {ended}")
-            }
-            State::Quarantined => {
-                format!("has crashed too often and is in quarantine: {ended}; {start}")
-            }
-            State::Stopping => format!("is being stopped{pid}"),
-            State::Stopped => format!("is stopped; {start}"),
-        };
-        format!("plugin `{name}` {text}")
+        self.now().absence(name)
     }
 
     /// The same as JSON, with the keys of a listing.
     pub(super) fn context(&self, name: &str) -> Value {
-        let status = &self.status;
-        let fault = status.last_fault.as_ref();
-        json!({
-            "plugin": name,
-            "state": self.listed_state(),
-            "pid": status.pid,
-            "restarts": status.restarts,
-            "last_exit": status.last_exit.map(|exit| exit.to_string()),
-            "killed": status.was_killed,
-            "last_fault": fault.map(|fault| json!({"code": fault.code, "message": short(&fault.why)})),
-            "next_try_ms": self.next_try_ms(),
-        })
+        self.now().to_context(name)
     }
 
     /// Adds what is known of the program to the entry of its connection.
@@ -198,7 +155,7 @@ impl Reactor {
         let others = self.supervised.iter();
         let others = others.filter(|(name, _)| !listed.contains(*name));
         entries.extend(others.map(|(name, supervised)| supervised.entry(name)));
-        entries.extend(self.broken.iter().map(broken_entry));
+        entries.extend(self.broken.values().map(broken_entry));
         entries
     }
 }
@@ -230,14 +187,14 @@ fn starting_entry(session: &Session) -> Option<PluginEntry> {
     })
 }
 
-/// The entry of a folder that cannot be used.
-fn broken_entry((folder, why): (&PathBuf, &String)) -> PluginEntry {
+/// The entry of a plugin whose folder cannot be used.
+fn broken_entry(unusable: &Unusable) -> PluginEntry {
     PluginEntry {
         last_fault: Some(FaultEntry {
             code: BROKEN.to_owned(),
-            message: why.clone(),
+            message: unusable.why.clone(),
         }),
-        ..entry(&broken_name(folder), PluginState::Broken)
+        ..entry(&unusable.name, PluginState::Broken)
     }
 }
 

@@ -60,6 +60,7 @@ use crate::settings::Settings;
 use crate::socket::{DirectoryWatch, Listener};
 use files::Files;
 use held::HeldMemory;
+pub(crate) use listed_plugins::Unusable;
 use listed_plugins::{AllBroken, AllSupervised};
 use listing::Listings;
 use memory::Memory;

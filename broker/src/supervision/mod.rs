@@ -23,5 +23,6 @@ pub use course::Course;
 pub use event::{Effect, Event};
 pub use exit::Exit;
 pub use restart::{Restart, When};
+pub(crate) use status::short;
 pub use status::{Fault, State, Status};
 pub use watchdog::Watchdog;

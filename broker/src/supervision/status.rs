@@ -3,8 +3,18 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::exit::Exit;
-use crate::listing::Transport;
+use crate::listing::{PluginState, Transport};
+
+/// The most bytes of a reason in an error's context. The context has to fit a record even if each of these bytes is written as an escape.
+const MOST_OF_REASON: usize = 512;
+
+/// Returns the beginning of a reason, at most [`MOST_OF_REASON`] bytes.
+pub(crate) fn short(why: &str) -> &str {
+    &why[..why.floor_char_boundary(MOST_OF_REASON)]
+}
 
 /// The state of a supervised program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +43,19 @@ impl fmt::Display for State {
             State::Stopping => "stopping",
             State::Stopped => "stopped",
         })
+    }
+}
+
+/// The state as listings show it.
+impl From<State> for PluginState {
+    fn from(state: State) -> PluginState {
+        match state {
+            State::Starting => PluginState::Starting,
+            State::Ready => PluginState::Ready,
+            State::Waiting => PluginState::Backoff,
+            State::Quarantined => PluginState::Quarantined,
+            State::Stopping | State::Stopped => PluginState::Stopped,
+        }
     }
 }
 
@@ -90,6 +113,57 @@ impl Status {
     pub fn with_orders(mut self) -> Status {
         self.takes_orders = true;
         self
+    }
+
+    /// Why a program of this name provides nothing, in a sentence for people that says what to do. For errors with the code `NOT_READY`.
+    pub fn absence(&self, name: &str) -> String {
+        let ended = self.how_it_ended();
+        let ended = ended.unwrap_or_else(|| "it was not started".to_owned());
+        let pid = self.pid.map(|pid| format!(" (process {pid})"));
+        let pid = pid.unwrap_or_default();
+        let start = match self.takes_orders {
+            true => format!("`callgate start {name}` starts it again"),
+            false => "its host can start it again".to_owned(),
+        };
+        let text = match self.state {
+            State::Starting if self.restarts > 0 => {
+                format!("is being started again{pid} and is not ready yet; before that: {ended}")
+            }
+            State::Starting => format!("is being started{pid} and is not ready yet"),
+            State::Ready => format!("runs{pid} and does not provide it"),
+            State::Waiting => {
+                let left = self.next_try.unwrap_or_default().as_secs_f32();
+                format!("has crashed and is started again in {left:.1} s: {ended}")
+            }
+            State::Quarantined => {
+                format!("has crashed too often and is in quarantine: {ended}; {start}")
+            }
+            State::Stopping => format!("is being stopped{pid}"),
+            State::Stopped => format!("is stopped; {start}"),
+        };
+        format!("plugin `{name}` {text}")
+    }
+
+    /// The same as JSON, with the keys of a listing: the context of such errors.
+    pub fn to_context(&self, name: &str) -> Value {
+        let fault = self.last_fault.as_ref();
+        json!({
+            "plugin": name,
+            "state": PluginState::from(self.state),
+            "pid": self.pid,
+            "restarts": self.restarts,
+            "last_exit": self.last_exit.map(|exit| exit.to_string()),
+            "killed": self.was_killed,
+            "last_fault": fault.map(|fault| json!({"code": fault.code, "message": short(&fault.why)})),
+            "next_try_ms": self.next_try_ms(),
+        })
+    }
+
+    /// The time until it is started again in milliseconds, rounded up, because it is not started earlier.
+    pub(crate) fn next_try_ms(&self) -> Option<u64> {
+        let left = self.next_try?;
+        let millis = left.saturating_add(Duration::from_micros(999)).as_millis();
+        Some(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 
     /// How its last life ended, for people; `None` if none has ended.

@@ -11,6 +11,7 @@ use super::lasting;
 use super::target::{Target, ended};
 use crate::base::chain;
 use crate::base::error::Result;
+use crate::link::together;
 use crate::serve::dispatcher::{Dispatcher, LATE_LOOK};
 use crate::serve::lending;
 use crate::serve::round;
@@ -160,6 +161,7 @@ impl Wait<'_> {
 
     /// Sleeps until there is something to do. Returns the outcome of the wait, if there is one.
     fn park(&mut self) -> Option<Result<()>> {
+        together::ring_before_wait();
         let start = clock::now();
         let until = self.reported.until(start);
         let outcome = self.sleep(until);

@@ -12,8 +12,8 @@ use super::target::{Destination, Target, cancelled, unavailable};
 use crate::base::archive::MAX_LEN;
 use crate::base::deadline::NO_TIME;
 use crate::base::error::{Error, Result, forked};
-use crate::link::Link;
 use crate::link::extents::{Late, too_large};
+use crate::link::{Link, together};
 use crate::serve::round;
 
 #[inline(always)]
@@ -64,6 +64,7 @@ pub(super) fn wait_for<T>(
     }
     // What a handler has left for the end of its round is done before it waits.
     round::end();
+    together::ring_before_wait();
     let mut got = None;
     link.wait_for_space(
         target.to.deadline,

@@ -12,6 +12,7 @@ use super::target::{Target, ended};
 use crate::base::chain;
 use crate::base::error::Result;
 use crate::base::futex_refused;
+use crate::link::together;
 use crate::serve::dispatcher::serving_thread;
 
 /// After this many calls of a slot its caller yields its core once. A caller that is always answered while it spins
@@ -44,6 +45,7 @@ fn give_way() {
 
 #[cold]
 fn park_for_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
+    together::ring_before_wait();
     let start = clock::now();
     if target.by.backoff.never_sleeps() {
         return spin(target, ticket);

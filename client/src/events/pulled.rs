@@ -19,6 +19,7 @@ use super::feed::{Feed, Next, Sleeps, Wakes};
 use crate::base::error::{Error, Result};
 use crate::base::thread;
 use crate::link::own_memory::{OwnMemory, SentBell};
+use crate::link::together;
 
 /// The feeds of one subscription, for a program that takes itself.
 #[derive(Default)]
@@ -171,6 +172,7 @@ impl Puller {
         feeds.iter().for_each(|feed| feed.arm());
         events::all_armed();
         if is_announced && !feeds.iter().any(|feed| feed.has_next()) {
+            together::ring_before_wait();
             let words: Vec<_> = sleeps
                 .words()
                 .chain([Awaited::private(&self.changes, seen)])

@@ -11,6 +11,7 @@ pub(crate) mod extents;
 pub(crate) mod own_memory;
 mod payloads;
 pub(crate) mod peer;
+pub(crate) mod together;
 pub(crate) mod topic_words;
 mod waiting;
 

@@ -21,11 +21,10 @@ use parking_lot::Mutex;
 
 use super::exchange::{Exchange, IncomingCall};
 use super::outstanding::Outstanding;
-use super::together;
 use crate::base::archive::ErrorRecord;
 use crate::base::error::{Error, Result};
 use crate::handler::ReplyBuffer;
-use crate::link::{Held, Link};
+use crate::link::{Held, Link, together};
 
 use late::{Kept, Late};
 

@@ -27,6 +27,5 @@ pub(crate) mod round;
 mod scheduler;
 pub(crate) mod stack;
 pub(crate) mod standstill;
-pub(crate) mod together;
 pub(crate) mod turn;
 pub(crate) mod waits;

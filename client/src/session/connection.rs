@@ -24,6 +24,7 @@ use super::open_gate::OpenGate;
 use super::outgoing::{self, Outgoing};
 use crate::base::deadline::answer_due;
 use crate::base::error::{Error, Result};
+use crate::link::together;
 use crate::serve::provided::Offer;
 
 /// How long a request to the broker may take, unless its caller sets another deadline.
@@ -219,8 +220,7 @@ impl Connection {
         make: impl FnOnce(u32) -> ToBroker,
     ) -> Answer {
         if self.is_control_thread() {
-            // A value of the user's is dropped on the control thread, and would wait for a record that this thread has to
-            // read.
+            // A value of the user's that is dropped on this thread would wait for a record that this thread has to read.
             let text = "what is dropped together with a link cannot wait for the broker";
             return Err(Error::new(Code::InvalidArgument, text));
         }
@@ -228,6 +228,7 @@ impl Connection {
         let number = self
             .numbers
             .insert(&mut self.requests.lock(), Asker::Thread(sender));
+        together::ring_before_wait();
         let outcome = self
             .check_alive()
             .and_then(|()| self.send(&make(number)))
@@ -247,14 +248,13 @@ impl Connection {
             return;
         }
         let request = self.number_of_return(Returned::Why(Arc::downgrade(gate)));
-        let gate_name = gate.name().to_string();
         let why = GateToBroker::WhyAbsent {
             request,
-            gate: gate_name,
+            gate: gate.name().to_string(),
         };
         if !matches!(self.send_if_room(&why.into()), Ok(true)) {
             self.forget_return(request);
-            gate.explain(None);
+            gate.has_not_asked_why();
         }
     }
 

@@ -1,9 +1,9 @@
 //! Answers that are given together: a sleeping caller is woken once, when all of them are published.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +12,9 @@ use callgate::BusLimits;
 use callgate_client::dynamic::{Gate, Sent, answer_together};
 use callgate_client::{Dispatch, WaitPolicy};
 
-use crate::scene::{Job, PATIENCE, Scene, await_that, deferring, poll, scene_with, waker};
+use crate::scene::{
+    Job, PATIENCE, Scene, await_that, deferring, deferring_at, poll, scene_with, waker,
+};
 
 /// More time than a thread needs to fall asleep, or than a waker that is called takes.
 const MOMENT: Duration = Duration::from_millis(200);
@@ -111,6 +113,35 @@ fn callers_are_woken_where_what_is_done_together_panics() {
         sent.wait().unwrap();
     }
     assert!(start.elapsed() < SOON);
+}
+
+/// Callers whose answers were there slept until another call of the answering thread was over, which may wait for them.
+#[test]
+fn callers_are_woken_before_the_thread_waits_for_a_call() {
+    let scene = sleepers();
+    let (_provider, gate, jobs) = deferring(&scene);
+    let (_other, other, others) = deferring_at(&scene, "Bytes.Other");
+    // Longer than the test waits, because callers look again at their deadlines.
+    let long = 4 * PATIENCE;
+    let (other, others) = (other.with_timeout(long), Mutex::new(others));
+    let calls: [&dyn Fn(); 2] = [&|| assert_eq!(*other.call(&[7]).unwrap(), [7]), &|| {
+        assert_eq!(*other.send(&[7]).unwrap().wait().unwrap(), [7])
+    }];
+    for call in calls {
+        let (_sent, jobs, told) = asleep(&gate.with_timeout(long), &jobs, 4);
+        thread::scope(|scope| {
+            let (told, others) = (&told, &others);
+            scope.spawn(move || {
+                let job = others.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+                await_that("all were told", || told.load(Ordering::Relaxed) == 4);
+                answer([job]);
+            });
+            answer_together(|| {
+                answer(jobs);
+                call();
+            });
+        });
+    }
 }
 
 /// A caller's memory stays until its bell was rung.

@@ -1,16 +1,18 @@
 //! What linked plugins are told about a plugin that has ended: how its process ended, or the last words that it has
 //! left.
 
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use callgate::Broker;
-use callgate_client::{Code, Error, EventNotice, Plugin};
+use callgate_client::{Code, Error, EventNotice, Plugin, Received};
 use callgate_tests::PATIENCE;
+use callgate_tests::events::{Numbered, TOPIC};
 use serde_json::{Value, json};
 
-use super::{host, provider};
+use super::{PEER, host, provider, quiet};
 
 /// Listeners are told the last words of a plugin that closes: a bridge knows how its child has ended.
 #[test]
@@ -52,6 +54,33 @@ fn end_of_a_topic(broker: &Broker, host: &Plugin, context: &Value) -> Error {
         .recv_timeout(PATIENCE)
         .expect("a notice")
         .expect("it is gone")
+}
+
+/// Listeners are told how the program has ended that sent the events, and not only that it has.
+#[test]
+fn listeners_are_told_how_a_program_has_ended() {
+    let (broker, host) = host();
+    let mut told = 0;
+    for _ in 0..20 {
+        let mut sender = quiet(PEER, &["numbers-sender", "S", "lossless", "65536", "0"]);
+        sender.stdin(Stdio::piped());
+        let child = broker.spawn("S", sender).unwrap();
+        let mut events = host.events::<Numbered>(TOPIC).unwrap();
+        let mut next = || events.next(PATIENCE).unwrap().expect("a notice");
+        assert!(matches!(next(), Received::Notice(EventNotice::Here { .. })));
+        child.kill().unwrap();
+        let Received::Notice(EventNotice::Gone { why, .. }) = next() else {
+            panic!("it has ended");
+        };
+        child.wait(PATIENCE).unwrap().unwrap();
+        assert_eq!(why.code(), Code::ProviderGone, "{why}");
+        if let Some(context) = why.context() {
+            assert_eq!(*context, json!({ "exit": { "signal": 9 } }), "{why}");
+            told += 1;
+        }
+    }
+    // All of them, if the broker gets the processor within some milliseconds.
+    assert!(told > 0, "none of 20 was told");
 }
 
 /// A caller is told how a program has ended if the broker hears of its end within 5 ms. On a busy machine the broker

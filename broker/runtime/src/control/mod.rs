@@ -154,11 +154,10 @@ impl Desk {
     }
 
     fn unknown(&self, name: &str) -> Error {
-        let text = match self.left_out.why(name) {
-            Some(why) => format!("the plugin `{name}` is left out: {why}"),
-            None => format!("the runtime has no plugin `{name}`"),
-        };
-        Error::new(Code::InvalidArgument, text)
+        Error::new(
+            Code::InvalidArgument,
+            self.left_out.no_plugin(name).to_string(),
+        )
     }
 }
 

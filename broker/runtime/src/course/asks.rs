@@ -7,7 +7,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use parking_lot::{Condvar, Mutex};
 
 use super::worker::{FAREWELL, Job, Jobs};
+
+/// Has the loop take a turn.
+type Call = Box<dyn Fn() + Send + Sync>;
 
 const NAME: &str = "callgate-asks";
 /// If jobs wait and none is finished for this long, another thread is started.
@@ -35,6 +38,11 @@ struct Shared {
     jobs: Jobs,
     queue: Receiver<Option<Job>>,
     done: AtomicU64,
+    /// The number of threads that wait for a job.
+    idle: AtomicUsize,
+    /// Whether the loop knows that jobs wait.
+    is_loop_told: AtomicBool,
+    call_loop: Call,
     threads: Mutex<usize>,
     /// Notified when a thread ends.
     fewer: Condvar,
@@ -51,19 +59,28 @@ impl Drop for Counted {
 }
 
 impl Asks {
-    pub(super) fn start() -> io::Result<Asks> {
+    /// `call_loop` has the loop take a turn, in which it calls [`Asks::look`]; it must not block.
+    pub(super) fn start(call_loop: impl Fn() + Send + Sync + 'static) -> io::Result<Asks> {
         let (jobs, queue) = unbounded();
-        let jobs = Jobs::new(jobs);
         let shared = Arc::new(Shared {
-            jobs: jobs.clone(),
+            jobs: Jobs::new(jobs.clone()),
             queue,
             done: AtomicU64::new(0),
+            idle: AtomicUsize::new(0),
+            is_loop_told: AtomicBool::new(false),
+            call_loop: Box::new(call_loop),
             threads: Mutex::new(0),
             fewer: Condvar::new(),
         });
         start_thread(&shared, None)?;
+        let of = Arc::downgrade(&shared);
+        let queued = move || {
+            if let Some(shared) = of.upgrade() {
+                shared.has_queued();
+            }
+        };
         Ok(Asks {
-            jobs,
+            jobs: Jobs::telling(jobs, queued),
             shared,
             waits: None,
         })
@@ -80,10 +97,13 @@ impl Asks {
 
     /// Starts another thread if jobs wait and none is finished. The loop calls this in each turn.
     pub(super) fn look(&mut self, now: Instant) {
+        // Before the look: a job that is queued after it calls the loop again.
+        self.shared.is_loop_told.store(false, Ordering::SeqCst);
         if self.shared.queue.is_empty() {
             self.waits = None;
             return;
         }
+        self.shared.is_loop_told.store(true, Ordering::SeqCst);
         let done = self.shared.done.load(Ordering::Relaxed);
         match self.waits {
             Some((since, before)) if before == done && now < since + STALLED => {}
@@ -109,14 +129,38 @@ fn start_thread(shared: &Arc<Shared>, patience: Option<Duration>) -> io::Result<
 }
 
 impl Shared {
+    /// A job was queued: unless a thread waits for it, the loop has to look when it is taken.
+    fn has_queued(&self) {
+        if self.idle.load(Ordering::SeqCst) == 0 {
+            self.tell_loop();
+        }
+    }
+
+    fn tell_loop(&self) {
+        if !self.is_loop_told.swap(true, Ordering::SeqCst) {
+            (self.call_loop)();
+        }
+    }
+
+    /// Waits for the next job. Where others wait behind it, the loop has to look whether this one stalls.
+    fn next(&self, patience: Option<Duration>) -> Result<Option<Job>, RecvTimeoutError> {
+        self.idle.fetch_add(1, Ordering::SeqCst);
+        let job = match patience {
+            None => self.queue.recv().map_err(RecvTimeoutError::from),
+            Some(patience) => self.queue.recv_timeout(patience),
+        };
+        // Before the look at the queue: who has queued a job there either sees that this thread is not idle, or the job is seen here.
+        self.idle.fetch_sub(1, Ordering::SeqCst);
+        if !self.queue.is_empty() {
+            self.tell_loop();
+        }
+        job
+    }
+
     /// Does jobs until the queue is ended, or until there was no job for `patience`.
     fn work(&self, patience: Option<Duration>) {
         loop {
-            let job = match patience {
-                None => self.queue.recv().map_err(RecvTimeoutError::from),
-                Some(patience) => self.queue.recv_timeout(patience),
-            };
-            match job {
+            match self.next(patience) {
                 Ok(Some(job)) => {
                     job();
                     self.done.fetch_add(1, Ordering::Relaxed);
@@ -166,7 +210,7 @@ mod tests {
     /// One peer that did not answer delayed everything that all children had asked of other plugins.
     #[test]
     fn jobs_that_stall_keep_no_other_waiting() {
-        let mut asks = Asks::start().expect("a thread");
+        let mut asks = Asks::start(|| {}).expect("a thread");
         let now = Instant::now();
         asks.look(now);
         assert_eq!(asks.next(), None, "nothing waits");
@@ -193,9 +237,37 @@ mod tests {
         drop(asks);
     }
 
+    /// The loop slept on while a job waited that another thread had queued after its last look.
+    #[test]
+    fn the_loop_is_called_when_a_job_waits_behind_one_that_stalls() {
+        let (call, called) = bounded(8);
+        let mut asks = Asks::start(move || call.send(()).expect("few calls")).expect("a thread");
+        let (go_on, stalled) = bounded::<()>(0);
+        let (begin, has_begun) = bounded(1);
+        asks.jobs().run(Box::new(move || {
+            begin.send(()).expect("it is awaited");
+            let _ = stalled.recv();
+        }));
+        has_begun
+            .recv_timeout(PATIENCE)
+            .expect("it is done at once");
+        asks.look(Instant::now());
+        assert_eq!(asks.next(), None, "nothing waits");
+        while called.try_recv().is_ok() {}
+        asks.jobs().run(Box::new(|| {}));
+        called.recv_timeout(PATIENCE).expect("the loop is called");
+        // Once is enough: from here on the loop looks by itself.
+        asks.look(Instant::now());
+        assert!(asks.next().is_some());
+        asks.jobs().run(Box::new(|| {}));
+        assert!(called.try_recv().is_err());
+        drop(go_on);
+        drop(asks);
+    }
+
     #[test]
     fn helpers_end_and_the_first_thread_stays() {
-        let mut asks = Asks::start().expect("a thread");
+        let mut asks = Asks::start(|| {}).expect("a thread");
         let threads = |asks: &Asks| *asks.shared.threads.lock();
         start_thread(&asks.shared, Some(Duration::from_millis(1))).expect("a thread");
         let begun = Instant::now();

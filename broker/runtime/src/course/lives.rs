@@ -225,7 +225,8 @@ impl Supervisor {
         let lines = plugin.last_on_stderr(MOST_LINES);
         let words = last_words(name, (exit, Some(&status)), &lines);
         plugin.journal.say(&words.message);
-        if let Some(missing) = status.last_fault.and_then(|fault| missing(&life, &fault)) {
+        let fault = status.last_fault.as_ref();
+        if let Some(missing) = fault.and_then(|fault| missing(name, &life, fault)) {
             plugin.journal.say(&missing);
         }
         if let Some(speech) = life.speech {
@@ -238,11 +239,19 @@ impl Supervisor {
     }
 }
 
-/// The message that the child did not send, if it was killed for that.
-fn missing(life: &Life, fault: &Fault) -> Option<String> {
-    let awaited = life.speech.as_ref()?.manners.awaited()?;
-    let text = format!(
+/// What the child did not do in time, if it was killed for that.
+fn missing(name: &str, life: &Life, fault: &Fault) -> Option<String> {
+    if fault.code != "HANDSHAKE_TIMEOUT" {
+        return None;
+    }
+    let Some(speech) = &life.speech else {
+        return Some(format!(
+            "it has not connected: with `\"transport\": \"shm\"` its program links the client and connects as {name:?} \
+             (`Plugin::connect`); one that writes frames on its stdout has `\"transport\": \"stdio\"`"
+        ));
+    };
+    let awaited = speech.manners.awaited()?;
+    Some(format!(
         "no line `IPC:{{\"type\":\"{awaited}\"}}` came on its stdout; does it flush what it writes?"
-    );
-    (fault.code == "HANDSHAKE_TIMEOUT").then_some(text)
+    ))
 }

@@ -43,6 +43,8 @@ pub(super) enum Message {
         life: u64,
         notice: Notice,
     },
+    /// Jobs wait for a thread: the loop looks at them in each turn.
+    JobsWait,
     /// A request about a plugin.
     Request {
         name: Name,

@@ -16,7 +16,7 @@ use super::plan::Plan;
 use super::settings::Limits;
 use super::status::PluginStatus;
 use super::worker::Job;
-use crate::log::{LogLine, LogStream};
+use crate::log::LogLine;
 use crate::manifest::Transport;
 
 /// A supervised plugin.
@@ -79,6 +79,13 @@ impl Plugin {
         self.plan = Arc::new(plan);
     }
 
+    /// Says in the log why the process is about to get SIGTERM, if one runs.
+    pub(super) fn say_asked(&mut self, text: &str) {
+        if self.life().is_some() {
+            self.journal.say(text);
+        }
+    }
+
     /// Whether no process of the plugin runs, and none is to be started.
     pub(super) fn is_at_rest(&self) -> bool {
         matches!(self.present, Present::Nobody)
@@ -99,7 +106,7 @@ impl Plugin {
 
     /// The last lines on stderr of the present life, or of the last one if there is none; the oldest first.
     pub(super) fn last_on_stderr(&self, most: usize) -> Vec<LogLine> {
-        let mut lines = self.journal.log().last_of(LogStream::Stderr, most);
+        let mut lines = self.journal.log().last_on_stderr(most);
         lines.retain(|line| line.number > self.before_life);
         lines
     }

@@ -32,6 +32,7 @@ impl Supervisor {
             Message::TakenIn { life, taken, spent } => self.taken_in(life, taken, spent),
             Message::Closed { name } => self.closed(&name),
             Message::Notice { life, notice } => self.notice(life, notice, now),
+            Message::JobsWait => {}
             Message::Request {
                 name,
                 request,
@@ -108,13 +109,22 @@ impl Supervisor {
         let plugin = self.plugins.get_mut(name).ok_or(Refusal::Unknown)?;
         let event = match request {
             Request::Start => Event::Start,
-            Request::Stop => Event::Stop,
-            Request::Restart => Event::Restart,
+            Request::Stop => {
+                plugin.say_asked("it is stopped on request");
+                Event::Stop
+            }
+            Request::Restart => {
+                plugin.say_asked("it is restarted on request");
+                Event::Restart
+            }
             Request::Reload(plan) => {
                 plugin.set_plan(*plan);
                 match plugin.course.state() {
                     State::Stopped | State::Stopping => return Ok(()),
-                    _ => Event::Restart,
+                    _ => {
+                        plugin.say_asked("it is restarted, with its manifest read again");
+                        Event::Restart
+                    }
                 }
             }
         };

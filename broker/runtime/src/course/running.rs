@@ -40,12 +40,16 @@ impl Running {
     ) -> io::Result<Running> {
         let poll = Poll::new()?;
         let (mailbox, messages) = Mailbox::new(poll.registry(), MAILBOX)?;
+        let of_asks = mailbox.clone();
+        let call_loop = move || {
+            of_asks.tell(Message::JobsWait);
+        };
         let supervisor = Supervisor {
             poll,
             messages,
             mailbox: mailbox.clone(),
             worker: Worker::start("callgate-work")?,
-            asks: Asks::start()?,
+            asks: Asks::start(call_loop)?,
             long: None,
             surroundings,
             settings: settings.clone(),

@@ -8,7 +8,9 @@
 //! So a peer that does not answer delays no start of a program. The kernel kills the programs that a thread has started when that thread
 //! ends, so `callgate-work` lives as long as the runtime.
 
+use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -28,22 +30,46 @@ pub(super) struct Worker {
 }
 
 /// Queues jobs for a worker, from any thread. The worker does them in order.
-#[derive(Clone, Debug)]
-pub(super) struct Jobs(Sender<Option<Job>>);
+#[derive(Clone)]
+pub(super) struct Jobs {
+    queue: Sender<Option<Job>>,
+    /// Called when a job was queued.
+    queued: Option<Arc<dyn Fn() + Send + Sync>>,
+}
 
 impl Jobs {
-    pub(super) fn new(jobs: Sender<Option<Job>>) -> Jobs {
-        Jobs(jobs)
+    pub(super) fn new(queue: Sender<Option<Job>>) -> Jobs {
+        let queued = None;
+        Jobs { queue, queued }
+    }
+
+    /// The same, calling a function whenever a job was queued.
+    pub(super) fn telling(
+        queue: Sender<Option<Job>>,
+        queued: impl Fn() + Send + Sync + 'static,
+    ) -> Jobs {
+        let queued: Arc<dyn Fn() + Send + Sync> = Arc::new(queued);
+        let queued = Some(queued);
+        Jobs { queue, queued }
     }
 
     /// Ends the queue: the worker ends after the jobs that are queued.
     pub(super) fn end(&self) {
-        let _ = self.0.send(None);
+        let _ = self.queue.send(None);
     }
 
     /// Queues a job; if the worker has ended, the job is dropped.
     pub(super) fn run(&self, job: Job) {
-        let _ = self.0.send(Some(job));
+        let _ = self.queue.send(Some(job));
+        if let Some(queued) = &self.queued {
+            queued();
+        }
+    }
+}
+
+impl fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jobs").finish_non_exhaustive()
     }
 }
 

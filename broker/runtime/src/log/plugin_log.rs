@@ -65,6 +65,11 @@ impl PluginLog {
         self.shared.ring.lock().last_of(stream, most)
     }
 
+    /// The last lines on stderr, `most` of them at most, the oldest first; a few of them also if the log has dropped them.
+    pub(crate) fn last_on_stderr(&self, most: usize) -> Vec<LogLine> {
+        self.shared.ring.lock().last_on_stderr(most)
+    }
+
     /// The lines after the one with this number (0 for the oldest that is kept), `most` of them at most. Does not wait.
     pub fn after(&self, number: u64, most: usize) -> Taken {
         self.shared.ring.lock().after(number, most)

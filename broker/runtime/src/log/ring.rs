@@ -10,6 +10,9 @@ use crate::frame::LOG_LINE_CAP;
 pub(super) const MOST_LINES: usize = 500;
 /// The most bytes of a log's lines.
 pub(super) const MOST_BYTES: usize = 1 << 20;
+/// The most lines on stderr that are kept beyond these limits, and the most bytes of each.
+const MOST_LAST: usize = 8;
+const MOST_OF_LAST: usize = 256;
 
 /// Lines copied out of a log, the oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub struct Taken {
 #[derive(Debug)]
 pub(super) struct Ring {
     lines: VecDeque<LogLine>,
+    /// The last lines on stderr that were dropped from `lines`: output on stdout must not hide why a plugin has ended.
+    dropped: VecDeque<LogLine>,
     /// The bytes of all lines that are kept.
     bytes: usize,
     /// The number of the newest line, whether it is kept or not.
@@ -38,6 +43,7 @@ impl Ring {
     pub(super) fn new() -> Ring {
         Ring {
             lines: VecDeque::new(),
+            dropped: VecDeque::new(),
             bytes: 0,
             newest: 0,
             is_closed: false,
@@ -62,7 +68,22 @@ impl Ring {
                 break;
             };
             self.bytes -= oldest.text.len();
+            if oldest.stream == LogStream::Stderr {
+                self.keep_dropped(oldest);
+            }
         }
+    }
+
+    fn keep_dropped(&mut self, mut line: LogLine) {
+        let end = line.text.floor_char_boundary(MOST_OF_LAST);
+        if end < line.text.len() {
+            line.text = line.text[..end].into();
+            line.is_cut = true;
+        }
+        if self.dropped.len() == MOST_LAST {
+            self.dropped.pop_front();
+        }
+        self.dropped.push_back(line);
     }
 
     pub(super) fn close(&mut self) {
@@ -93,6 +114,15 @@ impl Ring {
     pub(super) fn before_last(&self, most: usize) -> u64 {
         let kept = self.lines.len().min(most) as u64;
         self.newest - kept
+    }
+
+    /// The last lines on stderr, the oldest first. If other lines have pushed some out of the log, up to [`MOST_LAST`] of these are
+    /// included, cut after [`MOST_OF_LAST`] bytes.
+    pub(super) fn last_on_stderr(&self, most: usize) -> Vec<LogLine> {
+        let kept = self.last_of(LogStream::Stderr, most);
+        let missing = self.dropped.len().min(most - kept.len());
+        let dropped = self.dropped.iter().skip(self.dropped.len() - missing);
+        dropped.cloned().chain(kept).collect()
     }
 
     /// The last lines of one stream, the oldest first.

@@ -63,9 +63,11 @@ fn entry(node: &Node<'_>) -> Result<PathBuf, Wrong> {
 }
 
 fn command(node: &Node<'_>) -> Result<Vec<String>, Wrong> {
-    let words = node.list()?;
+    let allowed =
+        || node.wrong("a list of the program and its arguments: [\"python3\", \"main.py\"]");
+    let words = node.list().map_err(|_| allowed())?;
     let [program, arguments @ ..] = &words[..] else {
-        return Err(node.wrong("a list of the program and its arguments"));
+        return Err(allowed());
     };
     let mut command = vec![program.text()?.to_owned()];
     for argument in arguments {

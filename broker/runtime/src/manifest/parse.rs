@@ -75,6 +75,13 @@ impl Manifest {
             Err(wrong) => Err(wrong.in_file(&file)),
         }
     }
+
+    /// The name in the manifest of a folder, whatever else is wrong with the manifest; `None` if no plugin may have the name.
+    pub(crate) fn name_in(folder: &Path) -> Option<String> {
+        let (_, document) = document::read(folder).ok()?;
+        let name = document.get("name")?.as_str()?;
+        names::check_name(name).is_ok().then(|| name.to_owned())
+    }
 }
 
 fn manifest(

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use callgate::listing::PluginState;
 use callgate::supervision::{Restart, State};
 use callgate_client::{Code, Error, Plugin, dynamic};
-use callgate_runtime::Runtime;
+use callgate_runtime::{Runtime, User};
 use serde_json::json;
 
-use crate::scene::{PATIENCE, READY, Scene, await_that, reach};
+use crate::scene::{PATIENCE, READY, Scene, await_that, manifest, reach};
 
 /// Long enough to ask the broker for the reason, and no longer.
 const LOOK: Duration = Duration::from_millis(20);
@@ -152,6 +153,59 @@ fn the_same_of_a_linked_plugin() {
             assert!(error.message().contains(part), "{part}: {error}");
         }
     }
+}
+
+/// A folder may have another name than its plugin, and callers know the plugin's: they were told nothing.
+#[test]
+fn a_plugin_that_cannot_be_used_goes_by_the_name_in_its_manifest() {
+    let scene = Scene::new();
+    let wrong = json!({"version": "1"});
+    scene.plugin("whole", &[READY, "idle"]);
+    // One of a name that another plugin has goes by its folder.
+    for (folder, name) in [("first", "greeter"), ("second", "whole")] {
+        let folder = scene.plugin(folder, &[READY]);
+        scene.write(&folder, &manifest(name, &[READY], &wrong));
+    }
+    let runtime = scene.start();
+    let host = scene.member("Host");
+    all_say(
+        &told(&host, "greeter.hello"),
+        ("broken", &["is left out", "`version`"]),
+    );
+    let why = runtime.start_plugin("greeter").unwrap_err().to_string();
+    assert!(why.contains("`greeter` is left out"), "{why}");
+    let listing = scene.broker.snapshot().unwrap();
+    let broken = listing.plugins.iter();
+    let broken = broken.filter(|entry| entry.state == PluginState::Broken);
+    let broken: Vec<_> = broken.map(|entry| entry.name.as_str()).collect();
+    assert_eq!(broken, ["greeter", "second"]);
+}
+
+/// The host that runs a plugin was told less than the plugins that call it: that it does not run.
+#[test]
+fn a_call_in_the_name_of_a_user_says_the_same() {
+    let (scene, runtime) = standing(&[READY, "idle"], Restart::default(), State::Ready);
+    let user = User {
+        id: "7".to_owned(),
+        display_name: "Ada".to_owned(),
+        avatar_url: None,
+        role: "admin".to_owned(),
+    };
+    let call = |name: &str| {
+        let called = runtime.call_as(name, "hello", &json!({}), (&user, None));
+        called.expect_err("nobody is there")
+    };
+    runtime.stop_plugin("greeter").unwrap();
+    reach(&runtime, "greeter", State::Stopped);
+    let parts = ["plugin `greeter` is stopped", "`callgate start greeter`"];
+    all_say(&[call("greeter")], ("stopped", &parts));
+    assert_eq!(call("greeter").gate(), Some("greeter.hello"));
+    let folder = scene.plugin("odd", &[READY]);
+    scene.write(&folder, &json!({"name": "odd"}));
+    runtime.add_folder(&folder).unwrap_err();
+    let error = call("odd");
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(error.message().contains("`odd` is left out: "), "{error}");
 }
 
 /// A plugin on pipes that calls an absent gate gets the same answer, and can pass it on.

@@ -53,6 +53,56 @@ fn one_that_errs_again_and_again_does_not_fill_its_log() {
     assert!(denied.len() < 300, "{}", denied.len());
 }
 
+/// The log said `signal 15` and nothing else, as if somebody unknown had killed it.
+#[test]
+fn the_log_says_that_an_end_was_asked_for() {
+    let scene = Scene::new();
+    scene.plugin("calm", &[READY, "idle"]);
+    let runtime = scene.start();
+    let is_ready = || reach(&runtime, "calm", State::Ready);
+    is_ready();
+    runtime.restart("calm").unwrap();
+    told(&runtime, "calm", "restarted on request");
+    is_ready();
+    runtime.reload("calm").unwrap();
+    told(&runtime, "calm", "its manifest read again");
+    is_ready();
+    runtime.stop_plugin("calm").unwrap();
+    told(&runtime, "calm", "stopped on request");
+    reach(&runtime, "calm", State::Stopped);
+    // Nothing runs any more that could be stopped.
+    let before = said(&runtime, "calm").len();
+    runtime.stop_plugin("calm").unwrap();
+    assert_eq!(said(&runtime, "calm").len(), before);
+}
+
+/// A manifest with the wrong transport had its program killed again and again, and nothing said what was expected of it.
+#[test]
+fn a_linked_plugin_that_never_connects_is_told_what_is_missing() {
+    let scene = Scene::new();
+    let late =
+        json!({"transport": "shm", "restart": {"quarantine_crashes": 1, "ready_within_ms": 50}});
+    scene.plugin_with("silent", &["hang"], &late);
+    let runtime = scene.start();
+    reach(&runtime, "silent", State::Quarantined);
+    let line = told(&runtime, "silent", "it has not connected");
+    assert!(line.contains("Plugin::connect"), "{line}");
+}
+
+/// What a plugin wrote to stdout pushed its last words on stderr out of the log, and nobody was told them.
+#[test]
+fn much_output_does_not_hide_the_last_words() {
+    let scene = Scene::new();
+    let line = "echo 'no disk' >&2; sleep 0.2; seq 2000; exit 1";
+    shell(&scene, "sad", line, 1);
+    let runtime = scene.start();
+    let status = reach(&runtime, "sad", State::Quarantined);
+    assert_eq!(status.last_on_stderr.as_deref(), Some("no disk"));
+    let log = runtime.logs("sad").unwrap();
+    assert!(log.last_of(LogStream::Stderr, 1).is_empty());
+    told(&runtime, "sad", "its last line on stderr: no disk");
+}
+
 /// The error of a life that ended without output does not have the last words of an earlier life.
 #[test]
 fn what_an_earlier_life_wrote_is_not_told_of_the_next() {

@@ -141,6 +141,7 @@ pub fn read_result<R: JsonType>(bytes: &[u8]) -> Result<R> {
 /// The error for a call whose number of parameters differs from its gate's.
 #[cold]
 pub(crate) fn wrong_number(expected: usize, found: usize) -> Error {
-    let text = format!("the gate takes {expected} parameters, and the call has {found}");
+    let plural = if expected == 1 { "" } else { "s" };
+    let text = format!("the gate takes {expected} parameter{plural}, and the call has {found}");
     Error::new(Code::LengthMismatch, text)
 }

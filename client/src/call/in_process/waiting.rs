@@ -18,6 +18,7 @@ use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
 use crate::call::admission::AdmissionWait;
 use crate::call::lasting;
+use crate::link::together;
 use crate::serve::frame::closed;
 use crate::serve::lending;
 use crate::serve::limits::{self, Limit, Permit};
@@ -60,6 +61,7 @@ impl Visit<'_> {
     ) -> Result<Turn> {
         // What the handler below has left for the end of its round is done before it waits.
         round::end();
+        together::ring_before_wait();
         self.due.set(due.end());
         let mut waiter = self.waiter(chain, Needs::Turn);
         let who = (chain, self.local.callable.is_reentrant());
@@ -184,6 +186,7 @@ fn full() -> String {
 impl Wait<'_> {
     /// Waits until the call may begin. If the gate gets another limit meanwhile, waits for that one.
     fn run(&mut self, mut limit: Arc<Limit>) -> Result<Admitted> {
+        together::ring_before_wait();
         let visit = self.visit;
         let waiter = RefCell::new(visit.waiter(self.chain, visit.needs()));
         loop {

@@ -15,7 +15,7 @@ use crate::base::chain;
 use crate::base::error::Error;
 use crate::call::lasting;
 use crate::call::target::{Origin, buried_after_sending};
-use crate::link::Link;
+use crate::link::{Link, together};
 use crate::serve::dispatcher::serving_thread;
 use crate::serve::round;
 use crate::serve::stack;
@@ -48,6 +48,7 @@ impl SentCalls {
         }
         // As before other waits in a handler.
         round::end();
+        together::ring_before_wait();
         let left = Duration::from_nanos(call.deadline.saturating_sub(clock::now()));
         let mut until = Instant::now() + left;
         let (mut wait, mut place) = (Wait::new(&*call.origin.reporter), None);

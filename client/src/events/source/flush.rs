@@ -14,6 +14,7 @@ use crate::base::error::{Error, Result, forked};
 use crate::events::inside::Waiting;
 use crate::events::listeners::Behind;
 use crate::events::peers::Peer;
+use crate::link::together;
 use crate::link::topic_words::TopicWord;
 
 /// The position in one ring up to which listeners are waited for, and these listeners.
@@ -50,6 +51,7 @@ impl Source {
                 return outcome;
             }
             drop(sending);
+            together::ring_before_wait();
             let mut dispatched = behind.iter().filter(|behind| !behind.pulled);
             waiting.answer(&asked, dispatched.next().map(|behind| &behind.peer));
             waiting.tell(clock::now(), &self.name);

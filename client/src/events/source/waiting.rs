@@ -16,6 +16,7 @@ use crate::base::debug;
 use crate::events::inside::Waiting;
 use crate::events::listeners;
 use crate::events::peers::Peer;
+use crate::link::together;
 
 /// After how many nanoseconds a waiting thread looks at the cursors by itself: listeners announce only larger
 /// pieces of room, so one that handles few events in that time does not wake it.
@@ -101,6 +102,7 @@ impl Source {
         let sleepers = sending.sleepers();
         drop(sending);
         listeners::wake(sleepers);
+        together::ring_before_wait();
         wait.waiting.answer(&asked, waits_for.slowest());
         wait.waiting.tell(now, &self.name);
         let until = wait

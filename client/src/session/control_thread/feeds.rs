@@ -13,7 +13,7 @@ use callgate_layout::{Code, Encoding};
 use mio::Token;
 
 use super::memory::{caller, expect};
-use super::plugin::PluginWork;
+use super::plugin::{PluginWork, ended};
 use crate::base::error::{Error, Result};
 use crate::events::feed::{End, PlaceParts, Sender};
 use crate::events::notice::EventNotice;
@@ -293,12 +293,8 @@ impl PluginWork<'_> {
             return false;
         };
         self.poller.unwatch(token, &process);
-        let who = sender.upgrade().map(|sender| sender.who.clone());
-        let text = match who {
-            Some(who) => format!("plugin `{}` (pid {}) has ended", who.name(), who.pid()),
-            None => "the plugin's process has ended".to_owned(),
-        };
-        let why = Error::new(Code::ProviderGone, text);
+        let sender = sender.upgrade();
+        let why = ended(sender.as_ref().map(|sender| &*sender.who), &process);
         plugin.membership.followed.sender_ended(number, &why);
         true
     }

@@ -25,6 +25,7 @@ use super::poller::Poller;
 use crate::base::error::{Error, Result};
 use crate::events::feed::Sender;
 use crate::events::peers::Peer;
+use crate::link::peer::Caller;
 use crate::session::events::feeds::FeedSchemas;
 use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
@@ -51,7 +52,7 @@ pub(super) struct WatchedPlugin {
     pub(super) outboxes: HashMap<LinkEnd, WriteView>,
     /// The processes of linked peers.
     pub(super) peers: HashMap<Token, (LinkEnd, Arc<OwnedFd>)>,
-    /// Linked peers whose processes have ended, and until when the broker may say how they ended.
+    /// Peers and senders whose processes have ended, and until when the broker may say how they ended.
     ending: Vec<(Token, Instant)>,
     /// The plugins that listen to this one's events, with their processes.
     pub(super) listeners: HashMap<Token, (Weak<Peer>, Arc<OwnedFd>)>,
@@ -168,7 +169,7 @@ impl PluginWork<'_> {
             .is_some_and(|host| host.0 == token)
         {
             end_with_host();
-        } else if !self.listener_ended(token) && !self.sender_ended(token) {
+        } else if !self.listener_ended(token) {
             return self.peer_ended(token);
         }
         false
@@ -250,28 +251,37 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Handles the end of a linked peer's process. Returns whether the socket may have more records than were read.
+    /// Handles the end of the process of a linked peer, or of a sender of events. Returns whether the socket may have
+    /// more records than were read.
     fn peer_ended(&mut self, token: Token) -> bool {
         // The broker may already have sent how the peer has ended.
         let has_more = self.read_socket();
         let plugin = &mut *self.plugin;
-        let Some((_, process)) = plugin.peers.get(&token) else {
+        let of_peer = plugin.peers.get(&token).map(|(_, process)| process);
+        let of_sender = plugin.senders.get(&token).map(|(_, _, process)| process);
+        let Some(process) = of_peer.or(of_sender) else {
             return has_more;
         };
         match plugin.is_connected && exit_status(process.as_fd()).is_none() {
             // It says so in a moment, as a rule.
             true => plugin.ending.push((token, Instant::now() + TELLING)),
-            false => self.link_of_ended(token),
+            false => self.process_ended(token),
         }
         has_more
     }
 
-    /// Ends the links of peers that have ended, where the broker has not said in time how.
+    /// Ends what peers and senders had that have ended, where the broker has not said in time how.
     pub(super) fn end_untold(&mut self) {
         let now = Instant::now();
         let is_due = |(_, until): &mut (Token, Instant)| *until <= now;
         let due: Vec<_> = self.plugin.ending.extract_if(.., is_due).collect();
         for (token, _) in due {
+            self.process_ended(token);
+        }
+    }
+
+    fn process_ended(&mut self, token: Token) {
+        if !self.sender_ended(token) {
             self.link_of_ended(token);
         }
     }
@@ -281,22 +291,9 @@ impl PluginWork<'_> {
         let Some((end, process)) = self.plugin.peers.get(&token) else {
             return;
         };
-        let (end, exit) = (*end, exit_status(process.as_fd()));
-        let who = self
-            .plugin
-            .membership
-            .link(end)
-            .map(|link| (link.peer().name().to_owned(), link.peer().pid()));
-        let text = match who {
-            Some((name, pid)) => format!("plugin `{name}` (pid {pid}) has ended"),
-            None => "the plugin's process has ended".to_owned(),
-        };
-        let error = Error::new(Code::ProviderGone, text);
-        let error = match exit {
-            Some(exit) => error.with_context(exit_context(exit)),
-            None => error,
-        };
-        self.link_gone(end, &error);
+        let link = self.plugin.membership.link(*end);
+        let error = ended(link.as_ref().map(|link| link.peer()), process);
+        self.link_gone(*end, &error);
     }
 
     pub(super) fn link_gone(&mut self, end: LinkEnd, reason: &Error) {
@@ -308,6 +305,19 @@ impl PluginWork<'_> {
             self.poller.unwatch(token, &process);
             plugin.ending.retain(|(ending, _)| *ending != token);
         }
+    }
+}
+
+/// The error for what a plugin had whose process has ended; with how it ended, if that is known.
+pub(super) fn ended(who: Option<&Caller>, process: &OwnedFd) -> Error {
+    let text = match who {
+        Some(who) => format!("plugin `{}` (pid {}) has ended", who.name(), who.pid()),
+        None => "the plugin's process has ended".to_owned(),
+    };
+    let error = Error::new(Code::ProviderGone, text);
+    match exit_status(process.as_fd()) {
+        Some(exit) => error.with_context(exit_context(exit)),
+        None => error,
     }
 }
 

@@ -16,6 +16,11 @@ impl OpenGate {
         asks
     }
 
+    /// The question could not be sent, so that it has to be asked again. What was known stays known.
+    pub(in crate::session) fn has_not_asked_why(&self) {
+        self.progress.lock().is_why_asked = false;
+    }
+
     /// Sets the broker's reason why nobody provides the gate; `None` if the broker knows none. Calls that fail from
     /// now on name it.
     pub(in crate::session) fn explain(&self, why: Option<Error>) {

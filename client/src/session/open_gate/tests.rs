@@ -119,6 +119,28 @@ fn an_absent_gate_has_one_answer_once_the_session_is_over() {
     );
 }
 
+/// A question that found no room in the socket took the reason away that an earlier answer had given.
+#[test]
+fn a_reason_stays_known_where_the_next_question_cannot_be_sent() {
+    let opened = OpenGate::in_tests("A.B");
+    let nobody = GateState {
+        owner: None,
+        ..gate_state(Availability::Absent)
+    };
+    stand(&opened, by(1), nobody);
+    let told = || {
+        let state = opened.state();
+        let called = state.way(CallKind::Function, opened.name());
+        called.map(drop).unwrap_err().message().to_owned()
+    };
+    assert!(opened.asks_why());
+    opened.explain(Some(Error::new(Code::NotReady, "it is stopped")));
+    assert!(opened.asks_why() && !opened.asks_why());
+    opened.has_not_asked_why();
+    assert!(told().contains("it is stopped"), "{}", told());
+    assert!(opened.asks_why(), "the next call asks again");
+}
+
 /// When a program that was to provide the gate has ended, one wait is told.
 #[test]
 fn one_wait_hears_of_a_start_that_failed() {

@@ -12,6 +12,7 @@ use super::{Half, OpenGate, State, Waited};
 use crate::base::cancel::CancelToken;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
+use crate::link::together;
 use crate::session::numbers::MembershipId;
 
 impl OpenGate {
@@ -46,6 +47,7 @@ impl OpenGate {
             if is_over || is_there(&self.state()) {
                 return;
             }
+            together::ring_before_wait();
             let word = Awaited::private(&self.answers, seen);
             match cancel {
                 Some(cancel) => futex::wait_any(&[word, cancel.word()], until),
@@ -57,6 +59,7 @@ impl OpenGate {
 
     /// Waits until the broker has sent the gate's state for the first time.
     pub(crate) fn wait_known(&self, late: impl FnOnce() -> Error, until: Instant) -> Result<()> {
+        together::ring_before_wait();
         let mut progress = self.progress.lock();
         while !progress.is_known {
             if self.change.wait_until(&mut progress, until).timed_out() && !progress.is_known {
@@ -77,6 +80,7 @@ impl OpenGate {
 
     /// The next change, if there is one until then.
     pub(crate) fn next_event(&self, until: Instant) -> Result<Option<GateEvent>> {
+        together::ring_before_wait();
         let mut progress = self.progress.lock();
         loop {
             if let Some(event) = progress.events.as_mut().and_then(VecDeque::pop_front) {
@@ -94,6 +98,7 @@ impl OpenGate {
     /// Waits until one of the gate's halves can be called. A mismatch of types is an error at once: only another
     /// provider could change it.
     pub(crate) fn wait_ready(&self, until: Instant) -> Result<Waited> {
+        together::ring_before_wait();
         let mut progress = self.progress.lock();
         loop {
             let state = self.state();

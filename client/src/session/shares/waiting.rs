@@ -14,6 +14,7 @@ use crate::base::deadline::call_due;
 use crate::base::due::TimeLimit;
 use crate::base::error::Result;
 use crate::base::futex_refused;
+use crate::link::together;
 use crate::serve::dispatcher::{Dispatcher, LATE_LOOK, serving_thread};
 use crate::serve::lending;
 use crate::serve::turn::TurnLock;
@@ -52,6 +53,7 @@ pub(crate) fn wait_for<'w, T>(
     if let Some(found) = look() {
         return Some(found);
     }
+    together::ring_before_wait();
     let found = match chain::current() {
         Some(chain) => inside(words, (chain.id, until), look),
         None => outside(words, until, look),

@@ -1,4 +1,5 @@
-//! Answers that a thread gives together: it publishes all of them first, and then rings each caller's bell once.
+//! Answers that a thread gives together: it publishes all of them first, and then rings each caller's bell once. It rings
+//! before it waits for something, too.
 //!
 //! Each answer is published as usual, and then the thread looks how its caller is to be woken (REPLY-OR-WAITER). A
 //! caller that is awake sees the answer at once. Only the ringing for callers that sleep is deferred. A bell that is
@@ -6,9 +7,10 @@
 //! its callers learn of its end as usual.
 
 use std::cell::RefCell;
+use std::mem;
 use std::sync::Arc;
 
-use crate::link::Link;
+use super::Link;
 
 thread_local! {
     /// The bells to ring; `None` while answers are given one by one.
@@ -24,13 +26,24 @@ struct Together;
 impl Drop for Together {
     fn drop(&mut self) {
         let bells = BELLS.try_with(RefCell::take).unwrap_or_default();
-        for (link, bell) in bells.into_iter().flatten() {
-            // In a forked child no bell is mapped; its parent rings.
-            if link.is_here() {
-                link.peer_bell().ring_callers(bell);
-            }
+        ring_all(bells.unwrap_or_default());
+    }
+}
+
+fn ring_all(bells: Bells) {
+    for (link, bell) in bells {
+        // In a forked child no bell is mapped; its parent rings.
+        if link.is_here() {
+            link.peer_bell().ring_callers(bell);
         }
     }
+}
+
+/// Rings the bells that are put off, because this thread is about to wait. What is answered after that is put off again.
+pub(crate) fn ring_before_wait() {
+    let put_off = |bells: &RefCell<Option<Bells>>| bells.borrow_mut().as_mut().map(mem::take);
+    let bells = BELLS.try_with(put_off).ok().flatten();
+    ring_all(bells.unwrap_or_default());
 }
 
 /// Runs `work`, whose answers are given together. Inside of another such call this one is a part of that.
@@ -51,7 +64,7 @@ pub(crate) fn answer_together<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Rings a caller's bell: at once, or after all answers that are given together are published.
-pub(super) fn ring(link: &Arc<Link>, bell: u8) {
+pub(crate) fn ring(link: &Arc<Link>, bell: u8) {
     // A responder may be dropped while its thread ends, when these are gone already.
     let put_off = BELLS.try_with(|bells| put_off(&mut bells.borrow_mut(), link, bell));
     if !put_off.unwrap_or(false) {

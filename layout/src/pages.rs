@@ -21,6 +21,11 @@
 //! on. With sequentially consistent fences on both sides at least one sees the other. The bell's
 //! value is read (acquire) before the look, so that a ring after that ends the wait at once.
 //!
+//! One ring is enough for each park ([`Rung`]). The plugin reads the bell's value, then counts the park, then fences.
+//! So a ring by a peer that has seen the count ends the wait of that park, and of all earlier ones that go on. After it
+//! the plugin looks, and counts again before it waits again. A peer that publishes more and still sees the old count has
+//! fenced before the plugin's next fence, and the look after that sees what it has published.
+//!
 //! RELEASED-OR-STARVING is the same for payload space: a thread that waits for space counts itself, fences and looks
 //! once more; a peer releases, fences, and looks whether any thread waits.
 //!
@@ -30,7 +35,7 @@
 //! the plugin closed finds every answer from before it closed, and so does every thread that learns it from that
 //! peer.
 
-use crate::atomic::{Ordering, fence};
+use crate::atomic::{AtomicU64, Ordering, fence};
 use crate::geometry::LINE_LEN;
 use crate::stats;
 #[cfg(not(callgate_loom))]
@@ -192,6 +197,39 @@ pub fn look_after_publishing(status: &ReadView) -> Activity {
     // WORK-OR-PARKED, the peer's side.
     fence(Ordering::SeqCst);
     activity(status)
+}
+
+/// For which park of a plugin this process has rung its bell last. In private memory, one for each peer.
+#[derive(Debug)]
+pub struct Rung {
+    park: AtomicU64,
+}
+
+impl Default for Rung {
+    fn default() -> Rung {
+        Rung::new()
+    }
+}
+
+impl Rung {
+    /// The bell was not rung for any park.
+    pub fn new() -> Rung {
+        Rung {
+            park: AtomicU64::new(0),
+        }
+    }
+
+    /// Calls `ring` unless that was done in the owner's present park. To be called after
+    /// [`look_after_publishing`] has found the owner parked.
+    pub fn once_a_park(&self, status: &ReadView, ring: impl FnOnce()) {
+        // WORK-OR-PARKED, the peer's side: behind its fence.
+        let park = status.load64(PARKS, Ordering::Relaxed);
+        if self.park.load(Ordering::Relaxed) != park {
+            ring();
+            // Not before: another thread that sees this would leave its call to a ring that is still to come.
+            self.park.store(park, Ordering::Relaxed);
+        }
+    }
 }
 
 /// True if the owner of a status page needs its bell rung; asked after payload room of the owner's was released.

@@ -13,7 +13,7 @@ use callgate_layout::envelope::{Call, CallKind, Cell, Chain, ExtentPlace, Place,
 use callgate_layout::flags::{self, Waiter};
 use callgate_layout::geometry::{CHAIN_LEN, INLINE_LEN};
 use callgate_layout::pages::{
-    self, Activity, Counters, DOORBELL_LEN, Doorbell, STATUS_LEN, Status,
+    self, Activity, Counters, DOORBELL_LEN, Doorbell, Rung, STATUS_LEN, Status,
 };
 use callgate_layout::ring::{RingReader, RingWriter};
 use callgate_layout::sys::mapping::Mapping;
@@ -246,6 +246,29 @@ fn a_status_page_says_what_its_plugin_does() {
     assert_eq!(pages::counters(&peer), counted);
     status.close();
     assert_eq!(said(), (Activity::Closed, false));
+}
+
+/// A caller that sent many calls to a parked plugin made a system call for each of them.
+#[test]
+fn a_plugin_is_rung_once_a_park() {
+    let (page, peer) = shared(STATUS_LEN);
+    let status = Status::new(page);
+    let (_, bell) = bells();
+    let rung = Rung::new();
+    let rings = || {
+        let mut rings = 0;
+        (0..3).for_each(|_| rung.once_a_park(&peer, || rings += 1));
+        rings
+    };
+    for _ in 0..2 {
+        status.park(&bell);
+        assert_eq!(rings(), 1);
+        status.awake();
+    }
+    // Another thread of the plugin may have parked meanwhile, and sleeps on a newer value of the bell.
+    status.park(&bell);
+    status.park(&bell);
+    assert_eq!((rings(), rings()), (1, 0));
 }
 
 fn bells() -> (Bells, Doorbell) {

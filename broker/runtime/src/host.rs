@@ -67,7 +67,7 @@ impl Runtime {
         let params = raw(params)?;
         let request = Request {
             action,
-            params: &params,
+            params: params.get(),
             user: FrameUser {
                 id: &user.id,
                 display_name: &user.display_name,

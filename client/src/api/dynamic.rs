@@ -126,6 +126,7 @@ use crate::session::wanted::anything;
 
 pub use crate::base::bytes::Bytes;
 pub use crate::base::types::json_schema;
+pub use crate::handler::checked::CheckedResult;
 pub use crate::handler::responder::Responder;
 pub use callgate_layout::Encodings;
 pub use callgate_layout::schema::{Body, Field, Primitive, SchemaError, TypeDef, Variant};

@@ -78,7 +78,17 @@ impl Backoff {
     /// Waits awake until `is_done`. Returns `false` when it is time to park, or `give_up_at` has passed. Always
     /// inlined: a call contains a second attempt after the first, and so the compiler would make a function of it.
     #[inline(always)]
-    pub(crate) fn stay_awake(&self, give_up_at: u64, mut is_done: impl FnMut() -> bool) -> bool {
+    pub(crate) fn stay_awake(&self, give_up_at: u64, is_done: impl FnMut() -> bool) -> bool {
+        self.stay_awake_until(|| give_up_at, is_done)
+    }
+
+    /// The same, where the time is only computed if the first slice of spinning saw nothing.
+    #[inline(always)]
+    pub(crate) fn stay_awake_until(
+        &self,
+        give_up_at: impl FnOnce() -> u64,
+        mut is_done: impl FnMut() -> bool,
+    ) -> bool {
         if self.policy == WaitPolicy::Park {
             return is_done();
         }
@@ -92,7 +102,7 @@ impl Backoff {
         }
         self.in_vain
             .store(in_vain.wrapping_add(1).max(1), Ordering::Relaxed);
-        self.yield_until(give_up_at, spins, &mut is_done)
+        self.yield_until(give_up_at(), spins, &mut is_done)
     }
 
     #[cold]

@@ -236,7 +236,7 @@ pub(super) fn publish(to: &Destination<'_>, entry: &Entry, cell: &mut Cell) -> R
     ring.publish(link.outbox(), &call, cell);
     match link.look_after_publishing() {
         Activity::Awake => {}
-        Activity::Parked => link.peer_bell().ring(),
+        Activity::Parked => link.ring_parked(),
         Activity::Closed => link.close(),
     }
     Ok(())

@@ -13,14 +13,17 @@ mod again;
 mod asking;
 mod completion;
 mod feeds;
+mod leading;
 mod links;
 mod outcome;
 mod pages;
+mod sending;
 mod sharing;
 mod state;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::Waker;
 use std::thread::JoinHandle;
 
 use callgate_layout::envelope::CallKind;
@@ -40,8 +43,9 @@ use crate::link::own_memory::SentBell;
 use asking::{Asking, Refused};
 pub(crate) use asking::{Asks, Standing};
 pub(crate) use completion::{Completion, Lost, Outcome};
+pub(crate) use leading::Follower;
 pub(crate) use outcome::Awaited;
-use pages::Pages;
+use pages::{Pages, Sleep};
 pub(crate) use sharing::Sender;
 use state::{Outcomes, State, closed};
 
@@ -72,6 +76,8 @@ impl std::fmt::Debug for Outbound {
 pub(crate) struct SentCalls {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Whether the thread runs. Stored under the lock above.
+    is_started: AtomicBool,
     fork: ForkMark,
 }
 
@@ -88,6 +94,8 @@ struct Shared {
     /// Tasks that wait for events; and whether there are any.
     pulled: Mutex<Vec<Weak<Puller>>>,
     has_pulled: AtomicBool,
+    /// Tasks whose calls other threads have found over.
+    wakers: Mutex<Vec<Waker>>,
     state: Mutex<State>,
 }
 
@@ -105,9 +113,11 @@ impl SentCalls {
                 asks: AtomicBool::new(false),
                 pulled: Mutex::default(),
                 has_pulled: AtomicBool::new(false),
+                wakers: Mutex::default(),
                 state: Mutex::new(state),
             }),
             thread: Mutex::new(None),
+            is_started: AtomicBool::new(false),
             fork: ForkMark::here(),
         }
     }
@@ -121,8 +131,12 @@ impl SentCalls {
     ) -> Result<u64> {
         check_here(link)?;
         self.start()?;
-        self.shared.attend(link)?;
         let mut state = self.shared.state.lock();
+        if !state.has_link(link) {
+            drop(state);
+            self.shared.attend(link)?;
+            state = self.shared.state.lock();
+        }
         let number = state.next_number()?;
         let deadline = call.deadline;
         let is_next = state
@@ -141,9 +155,18 @@ impl SentCalls {
         };
         state.calls.insert(number, link.clone());
         state.deadlines.insert((deadline, number));
-        drop(state);
         // The thread would sleep too long, or does not know yet that a call of this gate waits.
-        if is_next || waits_first {
+        let needs_look = (is_next || waits_first) && !state.is_left_for(deadline);
+        let outcomes = state.look_for_sender(link.sent_bell());
+        let needs_thread = !state.asking.is_empty() && state.take_back_bell();
+        // A leader may have lost its call to this look, or does not know yet that a call waits for a slot.
+        let tells_leader = (waits_first || !outcomes.is_empty()) && state.has_leader();
+        drop(state);
+        let wakes = self.shared.put(outcomes);
+        if tells_leader {
+            self.shared.ring_pages();
+        }
+        if needs_look || needs_thread || wakes {
             self.shared.ring();
         }
         Ok(number)
@@ -198,6 +221,9 @@ impl SentCalls {
 
     /// Starts the thread, if it does not run yet.
     fn start(&self) -> Result<()> {
+        if self.is_started.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let mut thread = self.thread.lock();
         if self.shared.state.lock().is_closing {
             return Err(closed());
@@ -206,6 +232,7 @@ impl SentCalls {
             let shared = self.shared.clone();
             *thread = Some(spawn("callgate-replies", move || shared.run())?);
         }
+        self.is_started.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -222,7 +249,11 @@ impl SentCalls {
         }
         self.shared.ring();
         // Not under the lock: the thread may be in a waker that sends another call.
-        let thread = self.thread.lock().take();
+        let thread = {
+            let mut thread = self.thread.lock();
+            self.is_started.store(false, Ordering::Relaxed);
+            thread.take()
+        };
         if let Some(thread) = thread {
             join(thread);
         }
@@ -269,6 +300,11 @@ impl Shared {
     fn ring(&self) {
         self.changes.fetch_add(1, Ordering::Release);
         futex::wake_private(&self.changes);
+        self.ring_pages();
+    }
+
+    /// Wakes the threads that sleep on the bells.
+    fn ring_pages(&self) {
         for page in self.pages().iter().filter_map(|page| page.taken()) {
             page.ring();
         }
@@ -300,28 +336,36 @@ impl Shared {
             outcomes
         };
         let asks_later = self.asks.load(Ordering::Relaxed) && self.look_at_asking(&mut outcomes);
-        let (until, waits, is_over) = {
-            let state = self.state.lock();
-            let until = state.deadlines.first().map_or(u64::MAX, |(at, _)| *at);
-            let is_over = state.is_closing && state.is_idle();
-            (until, state.waits(), is_over)
-        };
         let found = !outcomes.is_empty() || asks_later;
-        tell(outcomes);
+        self.tell(outcomes);
         self.look_at_feeds();
         futex_refused::log();
+        let (until, sleep, is_over) = {
+            let mut state = self.state.lock();
+            let until = state.deadlines.first().map_or(u64::MAX, |(at, _)| *at);
+            let is_over = state.is_closing && state.is_idle();
+            let has_pulled = self.has_pulled.load(Ordering::Relaxed);
+            let sleep = match state.leave_bell(has_pulled) {
+                true => Sleep::WithoutBells,
+                false if state.waits() => Sleep::OnBellsAndSpace,
+                false => Sleep::OnBells,
+            };
+            (until, sleep, is_over)
+        };
         if !is_over && !found {
-            pages.sleep(&self.changes, waits, until);
+            pages.sleep(&self.changes, sleep, until);
         }
         !is_over
     }
-}
 
-/// Puts outcomes into their completions, and then wakes tasks: a task may wait for another outcome.
-fn tell(outcomes: Outcomes) {
-    let wakers: Vec<_> = outcomes
-        .into_iter()
-        .filter_map(|(completion, outcome)| completion.complete(outcome))
-        .collect();
-    wakers.into_iter().for_each(wake);
+    /// Puts outcomes into their completions, and then wakes tasks: a task may wait for another outcome.
+    fn tell(&self, outcomes: Outcomes) {
+        let is_any = !outcomes.is_empty();
+        self.put(outcomes);
+        if is_any && self.state.lock().has_leader() {
+            self.ring_pages();
+        }
+        let wakers = std::mem::take(&mut *self.wakers.lock());
+        wakers.into_iter().for_each(wake);
+    }
 }

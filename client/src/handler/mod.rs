@@ -1,6 +1,7 @@
 //! Closures as handlers of gates: how their parameters are read from an archive and their results written.
 
 mod any;
+pub(crate) mod checked;
 mod closure;
 pub(crate) mod context;
 mod erased;

@@ -10,6 +10,7 @@ use callgate_layout::pending::Ticket;
 use callgate_layout::{Code, Encoding};
 use serde_json::Value;
 
+use super::checked::CheckedResult;
 use super::{HandlerError, ReplyBuffer};
 use crate::base::error::{Error, Result};
 
@@ -77,6 +78,17 @@ impl Responder {
         })
     }
 
+    /// As [`Responder::reply`], with JSON that was checked already, for a call that came as JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`Responder::reply`]. `INVALID_ARGUMENT` for a call that came as an archive; it is then answered as if the
+    /// responder had been dropped.
+    pub fn reply_checked(self, result: CheckedResult<'_>) -> Result<()> {
+        self.check_is_json()?;
+        self.put(|reply| reply.put_bytes(result.bytes()))
+    }
+
     /// Answers a call that came as JSON with a value.
     ///
     /// # Errors
@@ -85,11 +97,16 @@ impl Responder {
     /// too. `INVALID_ARGUMENT` for a call that came as an archive; it is then answered as if the responder had been
     /// dropped.
     pub fn reply_value(self, result: &Value) -> Result<()> {
+        self.check_is_json()?;
+        self.put(|reply| reply.put_value(result))
+    }
+
+    fn check_is_json(&self) -> Result<()> {
         if self.call.encoding == Encoding::Archive {
             let text = "the call has come as an archive, and its answer is to be one";
             return Err(Error::new(Code::InvalidArgument, text));
         }
-        self.put(|reply| reply.put_value(result))
+        Ok(())
     }
 
     /// Answers with what `put` writes; for an action, without a result.

@@ -23,7 +23,7 @@ use callgate_layout::blocks::{Blocks, Region};
 use callgate_layout::control::LinkEnd;
 use callgate_layout::envelope::ChainNames;
 use callgate_layout::life::Life;
-use callgate_layout::pages::{self, Activity, Doorbell};
+use callgate_layout::pages::{self, Activity, Doorbell, Rung};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::pending::{Pending, Ticket};
 use callgate_layout::ring::RingWriter;
@@ -74,6 +74,8 @@ pub(crate) struct Link {
     replies: Mutex<[Option<(u32, Held)>; 64]>,
     extents: Extents,
     waiters: Waiters,
+    /// For which of the peer's parks its doorbell was rung.
+    rung: Rung,
     /// The bell that late answers to abandoned calls ring; 0 while threads sleep on the slots' own words instead.
     late_bell: Mutex<u8>,
     /// Locked while abandoned calls are looked through.
@@ -94,6 +96,7 @@ impl Link {
             replies: Mutex::new([const { None }; 64]),
             extents: Extents::default(),
             waiters: Waiters::new(),
+            rung: Rung::new(),
             late_bell: Mutex::new(0),
             sweeper: Mutex::new(()),
             life: Life::new(),
@@ -241,6 +244,15 @@ impl Link {
     #[inline(always)]
     pub(crate) fn look_after_publishing(&self) -> Activity {
         pages::look_after_publishing(&self.parts.peer_status)
+    }
+
+    /// Rings the peer, which was found parked after a call was published for it, unless this process has done so in
+    /// the same park.
+    #[cold]
+    pub(crate) fn ring_parked(&self) {
+        let status = &self.parts.peer_status;
+        self.rung
+            .once_a_park(status, || self.parts.peer_bell.ring());
     }
 
     /// Whether a call is answered.

@@ -9,17 +9,33 @@ pub(crate) struct Outstanding {
     /// Whether a link may have answers that wait for space, or errors to be logged about them.
     pub(crate) may_be_late: AtomicBool,
     count: AtomicUsize,
+    /// How many there were so far, and how many when a thread last waited longer than for a moment.
+    all: AtomicUsize,
+    seen: AtomicUsize,
     /// Whether calls of re-entrant gates were taken that could not run yet.
     has_reentrant: AtomicBool,
 }
 
+/// So many answers that are left for later are many.
+const MANY: usize = 8;
+
 impl Outstanding {
     /// Updates the count for a link.
     pub(super) fn recount(&self, before: usize, now: usize) {
-        match now >= before {
-            true => self.count.fetch_add(now - before, Ordering::Relaxed),
-            false => self.count.fetch_sub(before - now, Ordering::Relaxed),
-        };
+        if now > before {
+            self.count.fetch_add(now - before, Ordering::Relaxed);
+            self.all.fetch_add(now - before, Ordering::Relaxed);
+        } else {
+            self.count.fetch_sub(before - now, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether many calls have come in a row whose answers were left for later, and many are not answered: asked by a
+    /// thread that finds no more calls for the moment.
+    pub(super) fn are_many(&self) -> bool {
+        let all = self.all.load(Ordering::Relaxed);
+        let new = all.wrapping_sub(self.seen.swap(all, Ordering::Relaxed));
+        new >= MANY && self.count.load(Ordering::Relaxed) >= MANY
     }
 
     pub(super) fn set_reentrant(&self, has_reentrant: bool) {

@@ -8,6 +8,8 @@ mod ends;
 #[cfg(test)]
 mod late;
 #[cfg(test)]
+mod leading;
+#[cfg(test)]
 mod mixed;
 #[cfg(test)]
 mod rounds;

@@ -12,7 +12,7 @@ use callgate_layout::envelope::{Call, CallKind, Cell, Place, Reply};
 use callgate_layout::flags::Waiter;
 use callgate_layout::late::Abandoning;
 use callgate_layout::life::{Ended, Life};
-use callgate_layout::pages::{self, Activity, Doorbell, Status};
+use callgate_layout::pages::{self, Activity, Doorbell, Rung, Status};
 use callgate_layout::pending::{Pending, Ticket};
 use callgate_layout::ring::{RingReader, RingWriter};
 use callgate_layout::view::{ReadView, Use, WriteView};
@@ -121,6 +121,8 @@ pub(crate) struct Link {
     pub(crate) kept: Mutex<[Option<Run>; 2]>,
     pub(crate) status: Status,
     pub(crate) status_page: ReadView,
+    /// The caller's note of which parks it has rung the provider for.
+    rung: Rung,
     pub(crate) bell: Doorbell,
     pub(crate) bell_queue: Futex,
     /// Take the place of polling, for calls and for answers: polling would give loom too many orders to try.
@@ -155,6 +157,7 @@ impl Link {
             kept: Mutex::new([None; 2]),
             status_page: status.as_read().clone(),
             status: Status::new(status),
+            rung: Rung::new(),
             bell: Doorbell::new(WriteView::heap([Use::Narrow])),
             bell_queue: Futex::new(),
             calls_queue: Futex::new(),
@@ -230,7 +233,8 @@ impl Link {
     pub(crate) fn wake_provider(&self) -> Activity {
         let activity = pages::look_after_publishing(&self.status_page);
         if activity == Activity::Parked {
-            self.ring_provider();
+            let ring = || self.ring_provider();
+            self.rung.once_a_park(&self.status_page, ring);
         }
         activity
     }

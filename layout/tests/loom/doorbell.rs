@@ -56,6 +56,27 @@ fn no_call_of_two_callers_is_slept_through() {
     check(Some(2), || call_the_sleeper(Without::Nothing, 2));
 }
 
+/// A caller rings once for each park. What it publishes afterwards is seen by the look before the next park, or it finds
+/// that park counted and rings for it.
+#[test]
+fn no_call_is_slept_through_whose_caller_has_rung_before() {
+    check(Some(3), || {
+        let link = Link::new(2, Without::Nothing);
+        let caller = thread::spawn({
+            let link = link.clone();
+            move || {
+                for value in 0..2 {
+                    let ticket = link.take(value as u16);
+                    link.publish(ticket, value);
+                    link.wake_provider();
+                }
+            }
+        });
+        serve(&link, 2);
+        caller.join().unwrap();
+    });
+}
+
 #[test]
 #[should_panic(expected = "deadlock")]
 fn without_the_second_look_a_call_is_slept_through() {

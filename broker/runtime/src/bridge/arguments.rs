@@ -6,6 +6,8 @@ use std::fmt;
 use serde::de::{Deserializer as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::frame::after_text;
+
 /// The first two elements of a JSON array as they are written, and the number of elements.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Elements<'a> {
@@ -48,16 +50,36 @@ impl<'de> Visitor<'de> for First {
 
 /// The `params` of a request for a call with these arguments, a JSON array. A single object is used as it is; no arguments make an empty
 /// object; anything else becomes `{"args": [...]}`.
-pub(crate) fn params(arguments: &str) -> Option<Cow<'_, RawValue>> {
-    let elements = Elements::of(arguments);
-    match (elements.count, elements.first) {
-        (0, _) => raw("{}").map(Cow::Borrowed),
-        (1, Some(only)) if only.get().starts_with('{') => Some(Cow::Borrowed(only)),
-        _ => {
-            let params = RawValue::from_string(format!("{{\"args\":{arguments}}}"));
-            params.ok().map(Cow::Owned)
+pub(crate) fn params(arguments: &str) -> Cow<'_, str> {
+    let inner = arguments.trim_ascii();
+    let inner = inner
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    match inner.map(str::trim_ascii) {
+        Some("") => Cow::Borrowed("{}"),
+        Some(only) if is_one_object(only.as_bytes()) => Cow::Borrowed(only),
+        _ => Cow::Owned(format!("{{\"args\":{arguments}}}")),
+    }
+}
+
+/// Whether the elements of an array are one object. The array was checked to be JSON.
+fn is_one_object(elements: &[u8]) -> bool {
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(byte) = elements.get(at) {
+        at += 1;
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth == 1 => return at == elements.len() && elements[0] == b'{',
+            b'}' | b']' => depth -= 1,
+            b'"' => at = after_text(elements, at),
+            _ => {}
+        }
+        if depth == 0 {
+            // An element that is neither an object nor a list comes first.
+            return false;
         }
     }
+    false
 }
 
 /// The `payload` of an event with these arguments: `null` for none, a single one as it is, otherwise the array.
@@ -89,9 +111,12 @@ mod tests {
             (r#"["{"]"#, r#"{"args":["{"]}"#),
             ("[[{}]]", r#"{"args":[[{}]]}"#),
             ("[{},{}]", r#"{"args":[{},{}]}"#),
+            (r#"[{"a":"}\"]"},[]]"#, r#"{"args":[{"a":"}\"]"},[]]}"#),
+            (r#"[{"a":"}\"]","b":[{}]}]"#, r#"{"a":"}\"]","b":[{}]}"#),
+            (r#"["a",{}]"#, r#"{"args":["a",{}]}"#),
             (r#"[{"a":"]"},"b",3]"#, r#"{"args":[{"a":"]"},"b",3]}"#),
         ] {
-            assert_eq!(params(arguments).unwrap().get(), expected);
+            assert_eq!(params(arguments), expected);
         }
     }
 

@@ -7,11 +7,10 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use callgate_client::dynamic::{Responder, at_end_of_round};
+use callgate_client::dynamic::{CheckedResult, Responder, at_end_of_round};
 use callgate_client::{Code, Context, Error};
 use parking_lot::Mutex;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::arguments::params;
 use super::bus::Tell;
@@ -20,7 +19,7 @@ use super::failures::of_child;
 use super::ids::Ids;
 use super::shared::LONGEST;
 use super::table::{Asker, Full, Table};
-use crate::frame::{FRAME_CAP, Outgoing, Response, User};
+use crate::frame::{self, FRAME_CAP, Outgoing, Response, User};
 use crate::process::{Refused, Stdin};
 
 /// Calls to one life of a child.
@@ -81,7 +80,8 @@ impl LastWords {
 /// A request.
 pub(crate) struct Request<'a> {
     pub(crate) action: &'a str,
-    pub(crate) params: &'a RawValue,
+    /// A text that was checked to be one JSON value.
+    pub(crate) params: &'a str,
     pub(crate) user: User<'a>,
     pub(crate) session_id: Option<&'a str>,
     /// How long the answer may take; at most the bridge's own limit.
@@ -113,13 +113,9 @@ impl Calls {
     /// Handles a call from a plugin: the handler of all gates under the child's name.
     pub(super) fn serve(&self, context: Context<'_>, arguments: &str, responder: Responder) {
         let caller = context.caller();
-        let params = params(arguments);
         let action = context.gate().get(self.name.len() + 1..).unwrap_or("");
         let asker = Asker::Caller(responder);
-        // The client library has checked that they are JSON.
-        let Some(params) = params else {
-            return asker.refuse(Error::new(Code::Protocol, "the arguments are no JSON"));
-        };
+        let params = params(arguments);
         let request = Request {
             action,
             params: &params,
@@ -141,13 +137,13 @@ impl Calls {
         let gathers = matches!(asker, Asker::Caller(_));
         let count = self.ids.next();
         let id = self.ids.text(count);
-        let frame = Outgoing::Request {
+        let frame = Outgoing::Request(frame::Request {
             id: id.as_str(),
             action: request.action,
             params: request.params,
             user: request.user,
             session_id: request.session_id,
-        };
+        });
         let line = match frame.to_line(FRAME_CAP) {
             Ok(line) => line,
             Err(_) => return asker.refuse(self.too_large()),
@@ -227,6 +223,16 @@ impl Calls {
         if let Some(asker) = asker {
             asker.refuse(error);
         }
+    }
+
+    /// Passes a result to the asker whose frame was not parsed. Returns false if the frame has to be parsed: the result is not what callers
+    /// accept, or no such request is open.
+    pub(super) fn answer_plain(&self, id: &str, text: &[u8]) -> bool {
+        let Ok(result) = CheckedResult::new(text) else {
+            return false;
+        };
+        let asker = self.take_answered(id);
+        asker.map(|asker| asker.checked(text, result)).is_some()
     }
 
     /// Passes a child's answer to the asker. Returns false if no such request is open.

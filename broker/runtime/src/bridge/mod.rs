@@ -190,6 +190,11 @@ impl Bridge {
         false
     }
 
+    /// Handles an answer whose frame was not parsed. Returns false if it has to be parsed. Runs on the same thread as [`Bridge::on_frame`].
+    pub(crate) fn on_plain_response(&self, id: &str, result: &[u8]) -> bool {
+        self.calls.answer_plain(id, result)
+    }
+
     fn on_unasked(&self, frame: &Incoming<'_>) {
         let own = &mut *self.own.lock();
         if let Err(denied) = self.shared.rights.check(frame) {

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::time::{Duration, Instant};
 
-use callgate_client::dynamic::Responder;
-use callgate_client::{Error, HandlerError};
+use callgate_client::dynamic::{CheckedResult, Responder};
+use callgate_client::{Code, Error, HandlerError};
 use serde_json::value::RawValue;
 
 /// The most requests that are open at once.
@@ -30,6 +31,21 @@ impl Asker {
             // Fails only if the caller has given up. If the result is not JSON by the library's rules, `reply` tells the caller.
             Asker::Caller(responder) => drop(responder.reply(result.get().as_bytes())),
             Asker::Host(answer) => answer(Ok(result)),
+        }
+    }
+
+    /// Passes on a result that was checked by the library's rules.
+    pub(crate) fn checked(self, text: &[u8], result: CheckedResult<'_>) {
+        match self {
+            // Fails only if the caller has given up.
+            Asker::Caller(responder) => drop(responder.reply_checked(result)),
+            Asker::Host(answer) => match serde_json::from_slice(text) {
+                Ok(result) => answer(Ok(result)),
+                Err(error) => {
+                    let text = format!("the result is no JSON: {error}");
+                    answer(Err(Error::new(Code::Protocol, text).maybe_run()));
+                }
+            },
         }
     }
 
@@ -70,10 +86,31 @@ impl Open {
     }
 }
 
+/// Hashes a count by multiplying it. Counts are given out here one after the other, so nobody can choose some that collide.
+#[derive(Default)]
+struct Plain(u64);
+
+impl Hasher for Plain {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|byte| self.write_u64(self.0 ^ u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, count: u64) {
+        // The golden ratio in 64 bits: consecutive counts differ in the upper bits, too.
+        self.0 = count.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
 /// The open requests by the counts in their ids.
 #[derive(Default)]
 pub(super) struct Table {
-    open: HashMap<u64, Open>,
+    open: HashMap<u64, Open, BuildHasherDefault<Plain>>,
     /// The next time at which the loop will look, as far as it was told.
     look: Option<Instant>,
 }

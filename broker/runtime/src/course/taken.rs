@@ -1,7 +1,7 @@
 //! Parses a frame, passes it to the bridge, and reports what it was.
 
 use crate::bridge::Bridge;
-use crate::frame::{DeliverError, Incoming, Malformed, parse};
+use crate::frame::{DeliverError, Incoming, Malformed, parse, plain_response};
 
 /// The most bytes that are logged of a child's report that it could not handle an event.
 const MOST_OF_ERROR: usize = 1000;
@@ -29,6 +29,12 @@ pub(super) enum Taken {
 /// Parses a frame, and passes it to the bridge unless `is_heard` is false. Runs on the loop, or on the thread for long frames while the
 /// loop does not use this child and its bridge.
 pub(super) fn take_in(bridge: &Bridge, frame: &[u8], is_heard: bool) -> Taken {
+    if is_heard
+        && let Some((id, result)) = plain_response(frame)
+        && bridge.on_plain_response(id, result)
+    {
+        return Taken::Awaited;
+    }
     let frame = match parse(frame) {
         Ok(frame) => frame,
         Err(malformed) => {

@@ -36,7 +36,7 @@ fn deepest(text: &[u8], limit: usize) -> usize {
 }
 
 /// The position after the quote that ends a text.
-fn after_text(text: &[u8], mut at: usize) -> usize {
+pub(crate) fn after_text(text: &[u8], mut at: usize) -> usize {
     while let Some(found) = text.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
         at += found + 1;
         if text[at - 1] == b'"' {

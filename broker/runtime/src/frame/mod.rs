@@ -10,6 +10,8 @@ mod incoming;
 mod malformed;
 mod outgoing;
 mod parse;
+mod plain;
+mod request;
 mod source;
 mod splitter;
 #[cfg(test)]
@@ -21,13 +23,16 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+pub(crate) use depth::after_text;
 pub(crate) use fields::Fields;
 pub(crate) use incoming::{
     DeliverError, Incoming, Overflow, Publish, Response, Service, Subscribe, Unsubscribe,
 };
 pub(crate) use malformed::Malformed;
-pub(crate) use outgoing::{Outgoing, TooLarge, User};
+pub(crate) use outgoing::{Outgoing, TooLarge};
 pub(crate) use parse::parse;
+pub(crate) use plain::plain_response;
+pub(crate) use request::{Request, User};
 pub(crate) use splitter::{FrameTooLarge, Large, Limits, Line, Splitter, Stream};
 
 /// The most bytes of a frame in either direction, without the mark at the beginning of its line and the line break.

@@ -8,6 +8,7 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
 use super::Failure;
+use super::request::Request;
 
 #[cfg(test)]
 mod tests;
@@ -19,15 +20,9 @@ const NAMES: usize = 160;
 #[derive(Debug, Serialize)]
 #[serde(tag = "type")]
 pub(crate) enum Outgoing<'a> {
-    #[serde(rename = "request")]
-    Request {
-        id: &'a str,
-        action: &'a str,
-        params: &'a RawValue,
-        user: User<'a>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        session_id: Option<&'a str>,
-    },
+    /// Written by [`request`](super::request), because it is the most frequent frame.
+    #[serde(skip)]
+    Request(Request<'a>),
     /// The answer to a service call.
     #[serde(rename = "response")]
     Response {
@@ -75,16 +70,6 @@ pub(crate) enum Outgoing<'a> {
         changed_by_user_id: Option<&'a str>,
         ts: u64,
     },
-}
-
-/// The user on whose behalf a request is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct User<'a> {
-    pub(crate) id: &'a str,
-    pub(crate) display_name: &'a str,
-    pub(crate) avatar_url: Option<&'a str>,
-    pub(crate) role: &'a str,
 }
 
 /// The frame is longer than the limit for frames to a child.
@@ -136,7 +121,11 @@ impl Outgoing<'_> {
             cap,
         };
         // Only the cap can make this fail: everything else is text, or was checked to be JSON.
-        serde_json::to_writer(&mut line, self).map_err(|_| TooLarge { cap })?;
+        let written = match self {
+            Outgoing::Request(request) => request.write(&mut line),
+            other => serde_json::to_writer(&mut line, other).map_err(io::Error::from),
+        };
+        written.map_err(|_| TooLarge { cap })?;
         let mut bytes = line.bytes;
         join_lines(&mut bytes);
         bytes.push(b'\n');
@@ -151,19 +140,7 @@ impl Outgoing<'_> {
                 + error.context.map_or(0, |context| context.get().len())
         };
         let texts = match self {
-            Outgoing::Request {
-                id,
-                action,
-                params,
-                user,
-                session_id,
-            } => {
-                let user = user.id.len()
-                    + user.display_name.len()
-                    + user.avatar_url.map_or(0, str::len)
-                    + user.role.len();
-                id.len() + action.len() + params.get().len() + user + session_id.map_or(0, str::len)
-            }
+            Outgoing::Request(request) => request.length(),
             Outgoing::Response {
                 id,
                 outcome: Ok(result),

@@ -309,6 +309,7 @@ impl Gate {
             number,
             deadline,
             completion: Some(completion),
+            follower: None,
         })
     }
 }

@@ -12,7 +12,7 @@ use crate::api::shared::Shared;
 use crate::base::bytes::Bytes;
 use crate::base::error::{Error, Result};
 use crate::base::json;
-use crate::call::sent::{Awaited, Completion, Lost, Outcome};
+use crate::call::sent::{Awaited, Completion, Follower, Lost, Outcome};
 
 /// A call that was sent: a future of its result. Dropping it gives the call up; that does not stop the handler,
 /// which can see that nobody waits any more.
@@ -26,6 +26,8 @@ pub struct Sent {
     pub(super) deadline: u64,
     /// `None` once the result was taken.
     pub(super) completion: Option<Arc<Completion>>,
+    /// Once it was polled and was not ready.
+    pub(super) follower: Option<Follower>,
 }
 
 impl Sent {
@@ -43,6 +45,7 @@ impl Sent {
         let Some(completion) = self.completion.take() else {
             return Err(taken());
         };
+        self.follower = None;
         let outcome = state.sent.wait(&Awaited {
             origin: &self.shared.origin,
             number: self.number,
@@ -91,8 +94,13 @@ impl Future for Sent {
         let Some(completion) = &self.completion else {
             return Poll::Ready(Err(taken()));
         };
-        let outcome = std::task::ready!(completion.poll(context));
-        self.completion = None;
+        let Poll::Ready(outcome) = completion.poll(context) else {
+            if self.follower.is_none() {
+                self.follower = Some(self.shared.state.sent.follow());
+            }
+            return Poll::Pending;
+        };
+        (self.completion, self.follower) = (None, None);
         Poll::Ready(self.outcome(outcome))
     }
 }

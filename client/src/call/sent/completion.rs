@@ -48,6 +48,18 @@ impl Completion {
         }
     }
 
+    /// Takes the outcome, if there is one.
+    pub(super) fn take(&self) -> Option<Outcome> {
+        let mut state = self.state.lock();
+        match std::mem::replace(&mut *state, State::Taken) {
+            State::Over(outcome) => Some(outcome),
+            other => {
+                *state = other;
+                None
+            }
+        }
+    }
+
     /// Waits for the outcome and takes it; `None` if there is none by then, or if `is_called` is true after a
     /// [nudge](Completion::nudge).
     pub(super) fn wait(&self, until: Instant, is_called: impl Fn() -> bool) -> Option<Outcome> {

@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use callgate_layout::bells::KeptBell;
 use callgate_layout::clock;
-use callgate_layout::envelope::{Cell, Place};
+use callgate_layout::envelope::Cell;
 use callgate_layout::life;
 use callgate_layout::pending::{SlotWait, Ticket};
 
 use super::Outbound;
 use super::asking::Refused;
 use super::completion::Completion;
+use super::sending::{Waiting, try_send};
 use crate::base::bytes::Bytes;
 use crate::base::error::{Error, Result};
-use crate::call::bytes::{self, Entry, Flight, Written};
+use crate::call::bytes::{self, Flight};
 use crate::call::space::{Short, no_space};
-use crate::call::target::{Destination, gone, timed_out, unavailable};
+use crate::call::target::{gone, timed_out};
 use crate::call::untyped;
 use crate::link::Link;
 
@@ -49,14 +49,6 @@ struct Sent {
     /// Kept until the call is answered, because a call that is refused may be sent once more.
     call: Outbound,
     flight: Flight,
-    completion: Arc<Completion>,
-}
-
-/// A call that waits for a slot, or that has a slot and waits for space for its payload.
-#[derive(Debug)]
-struct Waiting {
-    call: Outbound,
-    ticket: Option<Ticket>,
     completion: Arc<Completion>,
 }
 
@@ -189,12 +181,16 @@ impl LinkCalls {
         // While this counts as waiting, it is woken for every slot that is freed, its own ones too.
         self.count_if(false);
         self.take_answers(ended);
-        self.send_waiting(ended);
+        if !self.waits() {
+            return;
+        }
+        let now = clock::now();
+        self.send_waiting(now, ended);
         if self.waits() {
             // Now it counts again. What others freed before has woken nobody, so it looks once more; also for replies that the peer has
             // released, which hold space of this side.
             self.link.reclaim_replies();
-            self.send_waiting(ended);
+            self.send_waiting(now, ended);
         }
     }
 
@@ -225,20 +221,28 @@ impl LinkCalls {
     }
 
     /// Sends calls that waited, while there are slots: one call of each gate in turn.
-    fn send_waiting(&mut self, ended: &mut Vec<Ended>) {
-        loop {
-            let mut is_stuck = true;
-            for gate in self.gates_in_turn() {
-                if self.send_next_of(gate, ended) {
-                    is_stuck = false;
-                    self.last_gate = gate;
-                }
+    fn send_waiting(&mut self, now: u64, ended: &mut Vec<Ended>) {
+        while self.send_one_of_each(now, ended) {}
+        self.count();
+    }
+
+    /// Sends the next call of each gate. Returns `false` if all have to go on waiting.
+    fn send_one_of_each(&mut self, now: u64, ended: &mut Vec<Ended>) -> bool {
+        if let (Some((&gate, _)), 1) = (self.waiting.first_key_value(), self.waiting.len()) {
+            let is_any = self.send_next_of((gate, now), ended);
+            if is_any {
+                self.last_gate = gate;
             }
-            if is_stuck {
-                break;
+            return is_any;
+        }
+        let mut is_any = false;
+        for gate in self.gates_in_turn() {
+            if self.send_next_of((gate, now), ended) {
+                is_any = true;
+                self.last_gate = gate;
             }
         }
-        self.count();
+        is_any
     }
 
     /// The gates for which calls wait, beginning with the one after `last_gate`.
@@ -251,7 +255,7 @@ impl LinkCalls {
     }
 
     /// Sends the next call of a gate. Returns `false` if it has to go on waiting.
-    fn send_next_of(&mut self, gate: u16, ended: &mut Vec<Ended>) -> bool {
+    fn send_next_of(&mut self, (gate, now): (u16, u64), ended: &mut Vec<Ended>) -> bool {
         let Some(of_gate) = self.waiting.get_mut(&gate) else {
             return false;
         };
@@ -259,11 +263,11 @@ impl LinkCalls {
             return false;
         };
         let (link, slot) = (&self.link, &mut of_gate.slot);
-        let take = || slot.take(link.pending(), clock::now);
+        let take = || slot.take(link.pending(), || now);
         let outcome = try_send(link, &mut next, take);
         if next.ticket.is_some() || !matches!(outcome, Ok(None)) {
             // The next call begins a wait of its own.
-            let anew = SlotWait::begin(gate, clock::now());
+            let anew = SlotWait::begin(gate, now);
             link.end_slot_wait(std::mem::replace(&mut of_gate.slot, anew));
         }
         let is_over = match outcome {
@@ -313,82 +317,6 @@ impl LinkCalls {
         }
         self.is_counted = waits;
     }
-}
-
-/// Sends a call in a slot that `take` gives; its answer rings the bell. `None` if there is no slot, or no space for
-/// the payload. Without space the call keeps its slot: giving it back would wake all threads that wait for a slot.
-fn try_send(
-    link: &Arc<Link>,
-    next: &mut Waiting,
-    take: impl FnOnce() -> Option<Ticket>,
-) -> Result<Option<Flight>> {
-    let call = &next.call;
-    let to = Destination {
-        link,
-        index: call.index,
-        kind: call.kind,
-        deadline: call.deadline,
-    };
-    if !link.is_open() {
-        if let Some(ticket) = next.ticket.take() {
-            link.cancel(ticket);
-        }
-        return Err(unavailable(link));
-    }
-    // The bell was taken before the first call of this link.
-    let bell = link.sent_bell().taken().map_or(0, KeptBell::number);
-    // Each sent call begins a chain of its own, even in a handler, which does not wait for it inside its chain.
-    let Some(ticket) = next.ticket.take().or_else(take) else {
-        return Ok(None);
-    };
-    let mut cell = Cell::default();
-    let length = call.bytes.len();
-    if let Some(inline) = cell.payload_mut(false).get_mut(..length) {
-        inline.copy_from_slice(&call.bytes);
-        link.ring_when_answered(ticket, bell);
-        let entry = Entry {
-            ticket,
-            chain: None,
-            encoding: call.encoding,
-            place: Place::Inline,
-            length,
-        };
-        bytes::publish(&to, &entry, &mut cell)?;
-        let flight = Flight { ticket, held: None };
-        return look_at_late(link, flight);
-    }
-    match link.write_payload(&call.bytes) {
-        Some(Ok(held)) => {
-            link.ring_when_answered(ticket, bell);
-            let written = Written {
-                ticket,
-                held,
-                length,
-            };
-            let flight = bytes::send_held(&to, (None, call.encoding), &mut cell, written)?;
-            look_at_late(link, flight)
-        }
-        Some(Err(refused)) => {
-            link.cancel(ticket);
-            Err(refused)
-        }
-        None => {
-            next.ticket = Some(ticket);
-            Ok(None)
-        }
-    }
-}
-
-/// After publishing a call: fails if its provider has closed and has certainly not taken it. If that is not known
-/// yet, the bell is rung as soon as it is.
-fn look_at_late(link: &Link, flight: Flight) -> Result<Option<Flight>> {
-    if !link.is_open() && link.take_back(flight.ticket) {
-        if let Some(held) = flight.held {
-            link.free_unsent(held);
-        }
-        return Err(link.closed());
-    }
-    Ok(Some(flight))
 }
 
 /// Copies an answer that has come.

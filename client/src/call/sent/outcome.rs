@@ -46,9 +46,16 @@ impl SentCalls {
         {
             return self.refuse_wait(call);
         }
+        if let Some(outcome) = call.completion.take() {
+            return outcome;
+        }
         // As before other waits in a handler.
         round::end();
         together::ring_before_wait();
+        if let Some(outcome) = self.lead(call) {
+            return outcome;
+        }
+        let _follower = self.follow();
         let left = Duration::from_nanos(call.deadline.saturating_sub(clock::now()));
         let mut until = Instant::now() + left;
         let (mut wait, mut place) = (Wait::new(&*call.origin.reporter), None);

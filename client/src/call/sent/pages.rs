@@ -5,9 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use callgate_layout::bells::KeptBell;
+use callgate_layout::clock;
 use callgate_layout::sys::futex::{self, Awaited};
 
+use super::leading::PERIOD;
 use crate::link::own_memory::SentBell;
+
+/// What the thread sleeps on besides the word that counts changes of the pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sleep {
+    /// The bells.
+    OnBells,
+    /// The bells; and calls wait for space, so also until some may have been released.
+    OnBellsAndSpace,
+    /// Nothing, for a short time: another thread takes the answers.
+    WithoutBells,
+}
 
 /// The pages, with the values of their bells before the last look.
 #[derive(Default)]
@@ -55,15 +68,18 @@ impl Pages {
         }
     }
 
-    /// Sleeps until one of the bells is rung, or the pages change. If calls wait for `space`, also until that may
-    /// have been released.
-    pub(super) fn sleep(&self, changes: &AtomicU32, space: bool, until: u64) {
-        if let ([page], false) = (self.all.as_slice(), space)
+    /// Sleeps until one of the bells is rung, or the pages change.
+    pub(super) fn sleep(&self, changes: &AtomicU32, on: Sleep, until: u64) {
+        if let ([page], Sleep::OnBells) = (self.all.as_slice(), on)
             && let Some(word) = page.word()
         {
             return futex::wait_any(&[word], until);
         }
         let changes = Awaited::private(changes, self.changes.unwrap_or(0));
+        if on == Sleep::WithoutBells {
+            return futex::wait_any(&[changes], until.min(clock::now() + PERIOD));
+        }
+        let space = on == Sleep::OnBellsAndSpace;
         let bells = self.all.iter().filter_map(Page::word);
         let spaces = self.all.iter().filter(|_| space).map(Page::space_word);
         let words: Vec<_> = bells.chain(spaces).chain([changes]).collect();

@@ -9,6 +9,7 @@ use callgate_layout::{Code, clock};
 
 use super::asking::{Asking, AskingCalls, Refused};
 use super::completion::{Completion, Lost, Outcome};
+use super::leading::Lead;
 use super::links::{Ended, LinkCalls};
 use crate::base::error::{Error, Result};
 use crate::link::Link;
@@ -27,6 +28,7 @@ pub(super) struct State {
     pub(super) plugins: usize,
     /// Whether all plugins have closed.
     pub(super) is_closing: bool,
+    pub(super) lead: Lead,
 }
 
 /// Outcomes of calls. They are handed over when nothing is locked, because whoever gets one may call this very
@@ -41,6 +43,11 @@ impl State {
             self.links.len() - 1
         });
         &mut self.links[place]
+    }
+
+    /// Whether calls are under way on a link, so that the thread sleeps on its bell already.
+    pub(super) fn has_link(&self, link: &Arc<Link>) -> bool {
+        self.links.iter().any(|calls| calls.is_of(link))
     }
 
     /// The link and slot in which a call was sent, if it was, and whether the call has ended already.

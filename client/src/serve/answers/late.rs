@@ -39,7 +39,7 @@ pub(super) struct Kept {
     /// Whether this end of the link counts as waiting for space because of late answers.
     waits: bool,
     /// The calls whose answers are left for later.
-    deferred: Vec<Open>,
+    deferred: BySlot,
     /// How many of both count in [`Outstanding`](super::super::outstanding::Outstanding).
     counted: usize,
     /// Whether the link is served no more, so that nothing may be published.
@@ -47,6 +47,14 @@ pub(super) struct Kept {
     /// Why there was no space for results; logged when nothing is borrowed, because a subscriber of the log may
     /// call this very plugin.
     notes: Vec<Error>,
+}
+
+/// The calls of a link whose answers are left for later, by their slots: a slot has one call at a time.
+#[derive(Default)]
+struct BySlot {
+    /// As long as the highest slot so far needs.
+    open: Vec<Option<Open>>,
+    count: usize,
 }
 
 /// A call whose answer is left for later.
@@ -63,7 +71,7 @@ impl Answers {
     pub(in crate::serve) fn defer(&self, ticket: Ticket, permit: Option<Arc<Permit>>) {
         let bit = 1 << ticket.slot;
         let mut kept = self.kept.lock();
-        kept.deferred.push(Open {
+        kept.deferred.add(Open {
             ticket,
             permit,
             is_answered: false,
@@ -75,7 +83,7 @@ impl Answers {
 
     /// How many calls are left for later and not answered.
     pub(in crate::serve) fn left_for_later(&self) -> usize {
-        self.kept.lock().deferred.len()
+        self.kept.lock().deferred.count
     }
 
     /// From here on the dispatcher is told of each answer, because it takes no more calls from this peer.
@@ -90,7 +98,7 @@ impl Answers {
 
     /// Updates the count of outstanding answers.
     fn recount(&self, kept: &mut Kept) {
-        let now = kept.deferred.len() + kept.late.len();
+        let now = kept.deferred.count + kept.late.len();
         let before = std::mem::replace(&mut kept.counted, now);
         self.outstanding.recount(before, now);
     }
@@ -102,7 +110,7 @@ impl Answers {
         if busy & 1 << slot != 0 {
             return Err(again);
         }
-        if self.kept.lock().is_deferred(slot) {
+        if self.kept.lock().deferred.of(slot).is_some() {
             return Err(again);
         }
         self.later.fetch_and(!(1 << slot), Ordering::Relaxed);
@@ -115,8 +123,7 @@ impl Answers {
     pub(super) fn end_later(&self, slot: u8, place: Place) {
         {
             let mut kept = self.kept.lock();
-            kept.deferred
-                .retain(|deferred| deferred.ticket.slot != slot);
+            kept.deferred.remove(slot);
             self.recount(&mut kept);
         }
         // If the answer takes space, the slot's next call frees that space.
@@ -132,7 +139,7 @@ impl Answers {
         }
         let mut kept = self.kept.lock();
         let is_it = |deferred: &&mut Open| deferred.ticket == ticket && !deferred.is_answered;
-        match kept.deferred.iter_mut().find(is_it) {
+        match kept.deferred.of(ticket.slot).filter(is_it) {
             Some(deferred) => {
                 deferred.is_answered = true;
                 let permit = deferred.permit.take();
@@ -267,8 +274,7 @@ impl Answers {
             self.link.end_waiting();
         }
         let late = std::mem::take(&mut kept.late);
-        let open = kept.deferred.extract_if(.., |one| !one.is_answered);
-        let open = open.map(|deferred| deferred.ticket).collect();
+        let open = kept.deferred.take_unanswered();
         self.recount(&mut kept);
         (late, open)
     }
@@ -316,10 +322,31 @@ impl AnswerLater for Answers {
     }
 }
 
-impl Kept {
-    fn is_deferred(&self, slot: u8) -> bool {
-        self.deferred
-            .iter()
-            .any(|deferred| deferred.ticket.slot == slot)
+impl BySlot {
+    fn of(&mut self, slot: u8) -> Option<&mut Open> {
+        self.open.get_mut(usize::from(slot))?.as_mut()
+    }
+
+    fn add(&mut self, call: Open) {
+        let slot = usize::from(call.ticket.slot);
+        if slot >= self.open.len() {
+            self.open.resize_with(slot + 1, || None);
+        }
+        self.count += usize::from(self.open[slot].replace(call).is_none());
+    }
+
+    fn remove(&mut self, slot: u8) {
+        let open = self.open.get_mut(usize::from(slot));
+        self.count -= usize::from(open.and_then(Option::take).is_some());
+    }
+
+    /// Removes the calls that no thread is answering.
+    fn take_unanswered(&mut self) -> Vec<Ticket> {
+        let is_left = |open: &mut Open| !open.is_answered;
+        let open = self.open.iter_mut();
+        let open = open.filter_map(|open| open.take_if(is_left));
+        let open: Vec<_> = open.map(|open| open.ticket).collect();
+        self.count -= open.len();
+        open
     }
 }

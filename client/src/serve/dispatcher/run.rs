@@ -225,6 +225,9 @@ impl Dispatcher {
 
     /// Looks until there is something to do, or until it is time to sleep. The look that sees a call also takes it:
     /// if the plugin is awake, this is where its calls come in.
+    ///
+    /// Sleeps soon after many calls in a row whose answers were left for later. Then callers have many calls under way: to
+    /// be woken costs little for each of them, and the core is wanted by who gives the answers.
     #[inline]
     pub(super) fn stay_awake(&self, door: &Door<'_>, frame: &mut Frame, until: u64) -> Seen {
         // Late answers have deadlines, which are only looked at before parking.
@@ -245,7 +248,11 @@ impl Dispatcher {
             next = door.with(|scheduler| scheduler.next(&mut frame.exchange.call, Wanted::Any));
             next.is_some() || self.has_feeds() && door.with(Scheduler::has_event)
         };
-        let is_over = self.backoff.stay_awake(until, is_over);
+        let until = || match self.outstanding.are_many() && !self.backoff.never_sleeps() {
+            true => 0,
+            false => until,
+        };
+        let is_over = self.backoff.stay_awake_until(until, is_over);
         match next {
             Some(next) => Seen::Call(next),
             None if is_over => Seen::Change,

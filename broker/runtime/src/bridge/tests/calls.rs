@@ -241,7 +241,7 @@ fn ask(child: &Child, action: &str) -> Result<Value, callgate_client::Error> {
     let params = serde_json::value::to_raw_value(&json!({ "n": 1 })).unwrap();
     let request = Request {
         action,
-        params: &params,
+        params: params.get(),
         user: User {
             id: "u1",
             display_name: "Ada",

@@ -35,26 +35,26 @@ fn examples() -> Vec<(Outgoing<'static>, &'static str)> {
     }));
     vec![
         (
-            Outgoing::Request {
+            Outgoing::Request(Request {
                 id: "7d",
                 action: "say",
-                params: raw(r#"{"text": "é"}"#),
+                params: r#"{"text": "é"}"#,
                 user: USER,
                 session_id: Some("s"),
-            },
+            }),
             r#"{"type":"request","id":"7d","action":"say","params":{"text": "é"},"user":{"id":"u-1","displayName":"Ada \"L\"","avatarUrl":"a.png","role":"admin"},"session_id":"s"}"#,
         ),
         (
-            Outgoing::Request {
+            Outgoing::Request(Request {
                 id: "7d",
                 action: "say",
-                params: raw("{}"),
+                params: "{}",
                 user: User {
                     avatar_url: None,
                     ..USER
                 },
                 session_id: None,
-            },
+            }),
             r#"{"type":"request","id":"7d","action":"say","params":{},"user":{"id":"u-1","displayName":"Ada \"L\"","avatarUrl":null,"role":"admin"}}"#,
         ),
         (
@@ -235,7 +235,7 @@ proptest! {
         let user_value = json!({"id": code, "displayName": message, "avatarUrl": id, "role": other});
         let cases = [
             (
-                Outgoing::Request { id: &id, action: &other, params: raw(&text), user, session_id: Some(&code) },
+                Outgoing::Request(Request { id: &id, action: &other, params: &text, user, session_id: Some(&code) }),
                 json!({"type": "request", "id": id, "action": other, "params": value, "user": user_value, "session_id": code}),
             ),
             (

@@ -206,8 +206,9 @@ impl Pending {
     /// True if no caller waits for an answer: the callers of all taken slots gave up.
     pub fn is_left(&self) -> bool {
         // Load `taken` first: a slot that is freed and taken again meanwhile then counts as one with a waiting caller.
+        // PENDING-FREED, who looks for callers: acquire, so that a slot is not seen taken again and still abandoned.
         let taken = self.taken.load(Ordering::Acquire);
-        taken & !self.abandoned.load(Ordering::Acquire) == 0
+        taken & !self.abandoned.load(Ordering::Relaxed) == 0
     }
 
     /// How many slots are taken.

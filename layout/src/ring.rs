@@ -156,11 +156,14 @@ pub fn published(inbox: &ReadView, geometry: Geometry) -> Vec<Published> {
     let mut cell = Cell::default();
     let entries = (0..geometry.entries()).map(|nth| geometry.entry_at(nth));
     let shown = entries.filter_map(|at| {
-        // CALL-PUBLISHED, acquire.
+        // CALL-PUBLISHED, of who only looks: acquire.
         let first = inbox.load64(at, Ordering::Acquire);
+        if first as u32 == 0 {
+            return None;
+        }
         cell.read_first(inbox, at, first);
         let call = cell.call(geometry).ok()?;
-        (first as u32 != 0).then_some(Published {
+        Some(Published {
             number: first as u32,
             slot: call.slot,
             deadline: call.deadline,

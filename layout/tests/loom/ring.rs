@@ -1,5 +1,6 @@
 //! The ring: calls of several threads, one provider, fewer entries than calls.
 
+use callgate_layout::ring;
 use loom::thread;
 
 use crate::bench::{ANSWER, Link, Provider, Without, check};
@@ -78,4 +79,21 @@ fn one_slot_goes_from_caller_to_caller() {
 #[should_panic]
 fn without_keeping_the_slot_until_the_reply_an_entry_is_overwritten() {
     check(Some(2), || lap(&[&[1], &[2]], 1, Without::ThePoint));
+}
+
+/// CALL-PUBLISHED, of who only looks: a plugin's pulse would be measured against a deadline that no call has.
+#[test]
+fn who_only_looks_sees_a_number_with_its_call() {
+    check(None, || {
+        let link = Link::new(1, Without::Nothing);
+        let looks = thread::spawn({
+            let link = link.clone();
+            move || ring::published(link.calls.as_read(), link.geometry)
+        });
+        let ticket = link.take(0);
+        link.publish(ticket, 1);
+        for call in looks.join().unwrap() {
+            assert_eq!((call.number, call.slot), (1, ticket.slot));
+        }
+    });
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::listing::Transport;
-use crate::supervision::{Course, Effect, Event, Exit, Restart, State, When};
+use crate::supervision::{Course, Effect, Event, Exit, Pulse, Restart, State, Watchdog, When};
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -327,4 +327,40 @@ fn what_is_to_happen_never_has_no_time() {
     assert_eq!(course.next(), None);
     course.on(Event::Stop, now);
     assert_eq!(course.next(), None);
+}
+
+/// The time for becoming ready was only tested as it is by default.
+#[test]
+fn a_program_has_the_time_for_becoming_ready_that_it_was_given() {
+    let restart = Restart::default().ready_within(seconds(3));
+    let (mut course, now) = (Course::new(restart), Instant::now());
+    course.on(Event::Start, now);
+    course.on(started(), now);
+    assert_eq!(course.next(), Some(now + seconds(3)));
+    let effects = course.tick(now + seconds(3));
+    assert_eq!(effects, [Effect::Kill, Effect::Became(State::Stopping)]);
+}
+
+/// Nothing but tests over processes saw what a watchdog takes for an answer.
+#[test]
+fn a_report_is_no_answer_if_calls_wait_and_nobody_works() {
+    let stands_still = Pulse {
+        turns_ended: 4,
+        is_waiting: true,
+        busy_for: 0,
+    };
+    let with = |change: fn(&mut Pulse)| {
+        let mut pulse = stands_still;
+        change(&mut pulse);
+        pulse
+    };
+    let second = |pulse| {
+        let mut watchdog = Watchdog::new();
+        assert!(watchdog.hears(stands_still), "there was none before");
+        watchdog.hears(pulse)
+    };
+    assert!(!second(stands_still));
+    assert!(second(with(|pulse| pulse.turns_ended = 5)));
+    assert!(second(with(|pulse| pulse.is_waiting = false)));
+    assert!(second(with(|pulse| pulse.busy_for = 1)));
 }

@@ -157,15 +157,81 @@ fn each_frame_is_one_line_with_the_fields_of_the_protocol() {
     }
 }
 
+/// Asserts that a line was written into the buffer that was made for it, and that this was not much too large.
+fn assert_has_room(frame: &Outgoing<'_>) {
+    let room = frame.length() + 1;
+    let bytes = frame.to_line(FRAME_CAP).unwrap();
+    assert_eq!(bytes.capacity(), room, "{frame:?}");
+    assert!(room - bytes.len() < NAMES, "{frame:?}");
+}
+
 /// The buffer grew three times while a frame was written, and each time all of it was copied.
 #[test]
 fn a_frame_without_escapes_is_written_into_one_buffer() {
-    for (frame, expected) in examples() {
-        let room = frame.length() + 1;
-        let bytes = frame.to_line(FRAME_CAP).unwrap();
-        assert_eq!(bytes.capacity(), room, "{expected}");
-        assert!(room - bytes.len() < NAMES, "{expected}");
+    for (frame, _) in examples() {
+        assert_has_room(&frame);
     }
+}
+
+/// The examples are so short that a text that was not counted found room among the names.
+#[test]
+fn each_long_text_of_a_frame_is_counted_once() {
+    let long = "x".repeat(1000);
+    let long = long.as_str();
+    let quoted = format!("\"{long}\"");
+    let failure = Failure {
+        code: long.into(),
+        message: long.into(),
+        context: Some(raw(&quoted)),
+    };
+    assert_has_room(&Outgoing::Request {
+        id: long,
+        action: long,
+        params: raw(&quoted),
+        user: User {
+            id: long,
+            display_name: long,
+            avatar_url: Some(long),
+            role: long,
+        },
+        session_id: Some(long),
+    });
+    for outcome in [Ok(raw(&quoted)), Err(&failure)] {
+        assert_has_room(&Outgoing::Response { id: long, outcome });
+    }
+    for outcome in [Ok(Some(long)), Err(&failure)] {
+        assert_has_room(&Outgoing::Ack { id: long, outcome });
+    }
+}
+
+#[test]
+fn each_long_text_of_an_event_is_counted_once() {
+    let long = "x".repeat(1000);
+    let long = long.as_str();
+    let quoted = format!("\"{long}\"");
+    assert_has_room(&Outgoing::Deliver {
+        topic: long,
+        version: Some(raw(&quoted)),
+        id: long,
+        ts: 0,
+        source_plugin: long,
+        payload: raw(&quoted),
+        subscription: long,
+    });
+    assert_has_room(&Outgoing::FileUploaded {
+        filename: long,
+        path: long,
+        size: 0,
+        mime_type: long,
+        uploaded_by: long,
+        uploaded_at: raw(&quoted),
+    });
+    assert_has_room(&Outgoing::ConfigChanged {
+        key: long,
+        value: raw(&quoted),
+        changed_by_user_id: Some(long),
+        ts: 0,
+    });
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn callers_are_woken_before_the_thread_waits_for_a_call() {
     // Longer than the test waits, because callers look again at their deadlines.
     let long = 4 * PATIENCE;
     let (other, others) = (other.with_timeout(long), Mutex::new(others));
-    let calls: [&dyn Fn(); 2] = [&|| assert_eq!(*other.call(&[7]).unwrap(), [7]), &|| {
+    let calls: [&dyn Fn(); 2] = [&|| drop(other.call(&[7]).unwrap()), &|| {
         assert_eq!(*other.send(&[7]).unwrap().wait().unwrap(), [7])
     }];
     for call in calls {

@@ -19,7 +19,8 @@ use crate::process::is_sigpipe_ignored;
 
 /// A running runtime. It starts plugins from their folders, and supervises them until it is dropped or [stopped](Runtime::stop).
 ///
-/// It uses three threads of its own and three of the client library, however many plugins there are.
+/// It uses three threads of its own and three of the client library, however many plugins there are; one more once a plugin has sent a
+/// frame of more than 64 KiB, and helpers for as long as peers do not answer that plugins have asked for gates or topics.
 #[derive(Debug)]
 pub struct Runtime {
     /// Declared first so that it is dropped first: a runtime that ends takes no more requests.

@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use callgate::BusLimits;
-use callgate_client::dynamic::{Gate, Sent, answer_together};
-use callgate_client::{Dispatch, WaitPolicy};
+use callgate_client::dynamic::{Bytes, Gate, Sent, answer_together};
+use callgate_client::{Dispatch, Result, WaitPolicy};
 
 use crate::scene::{
     Job, PATIENCE, Scene, await_that, deferring, deferring_at, poll, scene_with, waker,
@@ -124,9 +124,8 @@ fn callers_are_woken_before_the_thread_waits_for_a_call() {
     // Longer than the test waits, because callers look again at their deadlines.
     let long = 4 * PATIENCE;
     let (other, others) = (other.with_timeout(long), Mutex::new(others));
-    let calls: [&dyn Fn(); 2] = [&|| assert_eq!(*other.call(&[7]).unwrap(), [7]), &|| {
-        assert_eq!(*other.send(&[7]).unwrap().wait().unwrap(), [7])
-    }];
+    let calls: [&dyn Fn() -> Result<Bytes>; 2] =
+        [&|| other.call(&[7]), &|| other.send(&[7])?.wait()];
     for call in calls {
         let (_sent, jobs, told) = asleep(&gate.with_timeout(long), &jobs, 4);
         thread::scope(|scope| {
@@ -138,7 +137,7 @@ fn callers_are_woken_before_the_thread_waits_for_a_call() {
             });
             answer_together(|| {
                 answer(jobs);
-                call();
+                assert_eq!(*call().unwrap(), [7]);
             });
         });
     }

@@ -184,10 +184,10 @@ fn each_long_text_of_a_frame_is_counted_once() {
         message: long.into(),
         context: Some(raw(&quoted)),
     };
-    assert_has_room(&Outgoing::Request {
+    assert_has_room(&Outgoing::Request(Request {
         id: long,
         action: long,
-        params: raw(&quoted),
+        params: &quoted,
         user: User {
             id: long,
             display_name: long,
@@ -195,7 +195,7 @@ fn each_long_text_of_a_frame_is_counted_once() {
             role: long,
         },
         session_id: Some(long),
-    });
+    }));
     for outcome in [Ok(raw(&quoted)), Err(&failure)] {
         assert_has_room(&Outgoing::Response { id: long, outcome });
     }

@@ -178,7 +178,7 @@ fn the_end_of_one_that_is_paced_is_seen_with_its_last_words() {
     let runtime = paced(&scene);
     reach(&runtime, "sad", State::Ready);
     let error = call(&runtime, "sad").unwrap_err();
-    assert_eq!(error.code(), callgate_client::Code::ProviderGone);
+    assert_eq!(error.code(), Code::ProviderGone);
     assert!(error.to_string().contains("no disk"), "{error}");
     let status = reach(&runtime, "sad", State::Quarantined).supervision;
     assert_eq!(status.last_exit, Some(Exit::Code(7)));

@@ -72,3 +72,17 @@ pub(super) fn into_bytes(link: &Link, answer: Answer<'_>, cell: &Cell) -> Result
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes as long as the longest memory were refused, or longer ones waited for memory that no broker gives.
+    #[test]
+    fn a_request_may_be_as_long_as_the_longest_memory() {
+        let bytes = vec![0; MAX_LEN + 1];
+        assert!(outbound(&bytes[..MAX_LEN]).is_ok());
+        let why = outbound(&bytes).unwrap_err();
+        assert_eq!(why.code(), Code::RequestTooLarge);
+    }
+}

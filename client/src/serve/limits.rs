@@ -303,3 +303,30 @@ impl Limits {
         limits.for_each(|limit| limit.wake_visitors());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One gate could take all threads of a pool, and others found none.
+    #[test]
+    fn a_gate_of_a_pool_leaves_a_thread_to_others() {
+        let all = [
+            (Dispatch::Thread, None),
+            (Dispatch::Pool(1), None),
+            (Dispatch::Pool(2), Some(1)),
+            (Dispatch::Pool(5), Some(4)),
+        ];
+        for (dispatch, calls) in all {
+            assert_eq!(
+                at_a_time(GateOptions::default(), dispatch),
+                calls,
+                "{dispatch:?}"
+            );
+            assert_eq!(
+                at_a_time(GateOptions::default().limit(3), dispatch),
+                Some(3)
+            );
+        }
+    }
+}

@@ -117,6 +117,9 @@ impl Backoff {
             WaitPolicy::Spin => give_up_at,
             _ => give_up_at.min(start + u64::from(self.budget())),
         };
+        if until <= start {
+            return false;
+        }
         loop {
             thread::yield_now();
             if if spins {

@@ -13,6 +13,7 @@ mod again;
 mod asking;
 mod completion;
 mod feeds;
+mod lead;
 mod leading;
 mod links;
 mod outcome;

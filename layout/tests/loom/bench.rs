@@ -121,7 +121,6 @@ pub(crate) struct Link {
     pub(crate) kept: Mutex<[Option<Run>; 2]>,
     pub(crate) status: Status,
     pub(crate) status_page: ReadView,
-    /// The caller's note of which parks it has rung the provider for.
     rung: Rung,
     pub(crate) bell: Doorbell,
     pub(crate) bell_queue: Futex,
@@ -233,8 +232,8 @@ impl Link {
     pub(crate) fn wake_provider(&self) -> Activity {
         let activity = pages::look_after_publishing(&self.status_page);
         if activity == Activity::Parked {
-            let ring = || self.ring_provider();
-            self.rung.once_a_park(&self.status_page, ring);
+            let page = &self.status_page;
+            self.rung.once_a_park(page, || self.ring_provider());
         }
         activity
     }

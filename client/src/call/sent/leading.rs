@@ -19,31 +19,13 @@ use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::sys::futex;
 
 use super::completion::Outcome;
+use super::lead::PERIOD;
 use super::state::{Outcomes, State};
 use super::{Awaited, SentCalls, Shared};
 use crate::base::chain;
 use crate::base::futex_refused;
 use crate::link::own_memory::SentBell;
 use crate::serve::dispatcher::serving_thread;
-
-/// How long the thread that looks after calls leaves the bell to threads that lead, in nanoseconds.
-pub(super) const PERIOD: u64 = 1_000_000;
-
-/// Who takes the answers of sent calls.
-#[derive(Debug, Default)]
-pub(super) struct Lead {
-    /// The call for which a thread waits that leads.
-    leader: Option<u64>,
-    /// How many waits were led, and how many when the thread that looks after calls last looked.
-    begun: u64,
-    seen: u64,
-    /// How many threads wait without leading, and how many tasks were polled.
-    followers: usize,
-    /// Whether the thread that looks after calls has left the bell to leaders.
-    is_left: bool,
-    /// The value of the bell before the last look of a thread that leads or sends.
-    bell: Option<u32>,
-}
 
 impl State {
     /// Decides whether the thread that looks after calls leaves the bell to leaders until its next look. `is_needed`:

@@ -8,7 +8,7 @@ use callgate_layout::bells::KeptBell;
 use callgate_layout::clock;
 use callgate_layout::sys::futex::{self, Awaited};
 
-use super::leading::PERIOD;
+use super::lead::PERIOD;
 use crate::link::own_memory::SentBell;
 
 /// What the thread sleeps on besides the word that counts changes of the pages.

@@ -9,7 +9,7 @@ use callgate_layout::{Code, clock};
 
 use super::asking::{Asking, AskingCalls, Refused};
 use super::completion::{Completion, Lost, Outcome};
-use super::leading::Lead;
+use super::lead::Lead;
 use super::links::{Ended, LinkCalls};
 use crate::base::error::{Error, Result};
 use crate::link::Link;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use callgate_client::dynamic::{self, Signature, Topic};
-use callgate_client::{Code, Plugin, Result, TopicOptions};
+use callgate_client::{Code, Error, Plugin, Result, TopicOptions};
 use clap::Args;
 use serde_json::json;
 
@@ -40,13 +40,20 @@ fn offer(plugin: &Plugin, gate: &str, length: usize) -> Result<Topic> {
     };
     let own = TopicOptions::new().capacity(capacity(length));
     let offer = |options| dynamic::topic_json(plugin, gate, &anything, options);
-    match offer(&own.clone().open()) {
+    let offered = match offer(&own.clone().open()) {
         Err(error) if error.code() == Code::PermissionDenied => {
             // If both fail, return the first error: it names the right that a policy must grant to senders.
             offer(&own).map_err(|_| error)
         }
         offered => offered,
-    }
+    };
+    offered.map_err(|error| match error.code() {
+        Code::AlreadyProvided => {
+            let text = format!("{}, and only its owner sends its events", error.message());
+            Error::new(error.code(), text).at_gate(gate)
+        }
+        _ => error,
+    })
 }
 
 /// A topic's capacity for an event of so many bytes of JSON. An event that is too long is refused when it is sent.

@@ -263,7 +263,7 @@ impl Bus {
             Refused::Sends(owner, topic) => {
                 let owner = self.label_of(*owner);
                 let message = format!(
-                    "{owner} sends the events of {topic} already; others may send on it only if it opens the topic \
+                    "{owner} sends the events of {topic} already; the topic is not open to others \
                      (`TopicOptions::open`)"
                 );
                 (Code::AlreadyProvided, message)

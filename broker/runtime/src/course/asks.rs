@@ -7,7 +7,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -38,14 +38,20 @@ struct Shared {
     jobs: Jobs,
     queue: Receiver<Option<Job>>,
     done: AtomicU64,
-    /// The number of threads that wait for a job.
-    idle: AtomicUsize,
-    /// Whether the loop knows that jobs wait.
-    is_loop_told: AtomicBool,
+    attention: Mutex<Attention>,
     call_loop: Call,
     threads: Mutex<usize>,
     /// Notified when a thread ends.
     fewer: Condvar,
+}
+
+/// Who looks after the queue.
+#[derive(Default)]
+struct Attention {
+    /// The number of threads that wait for a job.
+    idle: usize,
+    /// Whether the loop knows that jobs wait.
+    is_loop_told: bool,
 }
 
 /// Keeps a thread counted in `threads` until it ends.
@@ -66,8 +72,7 @@ impl Asks {
             jobs: Jobs::new(jobs.clone()),
             queue,
             done: AtomicU64::new(0),
-            idle: AtomicUsize::new(0),
-            is_loop_told: AtomicBool::new(false),
+            attention: Mutex::default(),
             call_loop: Box::new(call_loop),
             threads: Mutex::new(0),
             fewer: Condvar::new(),
@@ -97,13 +102,10 @@ impl Asks {
 
     /// Starts another thread if jobs wait and none is finished. The loop calls this in each turn.
     pub(super) fn look(&mut self, now: Instant) {
-        // Before the look: a job that is queued after it calls the loop again.
-        self.shared.is_loop_told.store(false, Ordering::SeqCst);
-        if self.shared.queue.is_empty() {
+        if self.shared.is_nothing_queued() {
             self.waits = None;
             return;
         }
-        self.shared.is_loop_told.store(true, Ordering::SeqCst);
         let done = self.shared.done.load(Ordering::Relaxed);
         match self.waits {
             Some((since, before)) if before == done && now < since + STALLED => {}
@@ -131,28 +133,38 @@ fn start_thread(shared: &Arc<Shared>, patience: Option<Duration>) -> io::Result<
 impl Shared {
     /// A job was queued: unless a thread waits for it, the loop has to look when it is taken.
     fn has_queued(&self) {
-        if self.idle.load(Ordering::SeqCst) == 0 {
-            self.tell_loop();
+        let mut attention = self.attention.lock();
+        if attention.idle == 0 {
+            self.tell_loop(&mut attention);
         }
     }
 
-    fn tell_loop(&self) {
-        if !self.is_loop_told.swap(true, Ordering::SeqCst) {
+    fn tell_loop(&self, attention: &mut Attention) {
+        if !std::mem::replace(&mut attention.is_loop_told, true) {
             (self.call_loop)();
         }
     }
 
+    /// Whether no job waits. The loop is called when one does later.
+    fn is_nothing_queued(&self) -> bool {
+        let mut attention = self.attention.lock();
+        let is_empty = self.queue.is_empty();
+        attention.is_loop_told = !is_empty;
+        is_empty
+    }
+
     /// Waits for the next job. Where others wait behind it, the loop has to look whether this one stalls.
     fn next(&self, patience: Option<Duration>) -> Result<Option<Job>, RecvTimeoutError> {
-        self.idle.fetch_add(1, Ordering::SeqCst);
+        self.attention.lock().idle += 1;
         let job = match patience {
             None => self.queue.recv().map_err(RecvTimeoutError::from),
             Some(patience) => self.queue.recv_timeout(patience),
         };
-        // Before the look at the queue: who has queued a job there either sees that this thread is not idle, or the job is seen here.
-        self.idle.fetch_sub(1, Ordering::SeqCst);
+        // Both under the lock: who has queued a job there either sees that this thread is not idle, or the job is seen here.
+        let mut attention = self.attention.lock();
+        attention.idle -= 1;
         if !self.queue.is_empty() {
-            self.tell_loop();
+            self.tell_loop(&mut attention);
         }
         job
     }

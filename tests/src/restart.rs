@@ -2,7 +2,7 @@
 
 pub mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
@@ -29,6 +29,8 @@ pub fn restarts() -> u32 {
 pub struct Told {
     name: String,
     events: Receiver<BrokerEvent>,
+    /// Refusals that were told before the return.
+    early: Mutex<VecDeque<(String, Error)>>,
 }
 
 impl Told {
@@ -40,7 +42,12 @@ impl Told {
             let _ = sender.send(event);
         });
         let name = plugin.name().to_owned();
-        Told { name, events }
+        let early = Mutex::default();
+        Told {
+            name,
+            events,
+            early,
+        }
     }
 
     /// The next event; fails the test if none comes.
@@ -64,12 +71,21 @@ impl Told {
         }
     }
 
-    /// Expects the return to a broker as the next event; returns its process and generation.
+    /// Expects the return to a broker as the next event; returns its process and generation. What the broker refuses
+    /// may be told before it: that is kept for [`Told::gate_refused`].
     #[track_caller]
     pub fn back(&self) -> (u32, u64) {
-        match self.next() {
-            BrokerEvent::Back { pid, generation } => (pid, generation),
-            other => panic!("plugin `{}` was told {other:?}, not of a return", self.name),
+        loop {
+            match self.next() {
+                BrokerEvent::Back { pid, generation } => return (pid, generation),
+                BrokerEvent::GateRefused { gate, error } => {
+                    self.early
+                        .lock()
+                        .expect("nobody panicked")
+                        .push_back((gate, error));
+                }
+                other => panic!("plugin `{}` was told {other:?}, not of a return", self.name),
+            }
         }
     }
 
@@ -89,6 +105,9 @@ impl Told {
     /// reason.
     #[track_caller]
     pub fn gate_refused(&self) -> (String, Error) {
+        if let Some(refused) = self.early.lock().expect("nobody panicked").pop_front() {
+            return refused;
+        }
         match self.next() {
             BrokerEvent::GateRefused { gate, error } => (gate, error),
             other => panic!(

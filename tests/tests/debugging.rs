@@ -70,10 +70,10 @@ fn a_plugin_waits_for_a_broker_in_a_debugger() {
     let _provider = bus.peer("suite", "S", &["thread"]);
     let broker = bus.broker.as_ref().expect("it runs");
     for (debug, expected) in [(false, "TIMEOUT"), (true, "OK")] {
-        broker.signal(Signal::SIGSTOP);
+        broker.stop();
         let mut hasty = peer(&bus, "hasty", ("Hasty", &[]), debug);
         if debug {
-            thread::sleep(Duration::from_millis(500));
+            thread::sleep(Duration::from_millis(1500));
             broker.signal(Signal::SIGCONT);
         }
         assert_eq!(hasty.expect_line(), expected, "debug: {debug}");

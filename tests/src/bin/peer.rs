@@ -241,7 +241,7 @@ fn host(name: &str) {
 /// milliseconds, with a timeout of 20. Prints the outcome as a line: `OK` or the code of the error.
 fn hasty(name: &str) {
     println!("ready");
-    let hurry = Duration::from_millis(200);
+    let hurry = Duration::from_secs(1);
     let plugin = Plugin::builder(name).timeout(hurry).connect();
     let said = |outcome: Result<()>| match outcome {
         Ok(()) => println!("OK"),
@@ -251,7 +251,10 @@ fn hasty(name: &str) {
         Ok(plugin) => plugin,
         Err(error) => return said(Err(error)),
     };
-    let slow = plugin.subscriber::<(u64,), u64>("S.Slow").expect("opening");
+    let slow = match plugin.subscriber::<(u64,), u64>("S.Slow") {
+        Ok(slow) => slow,
+        Err(error) => return said(Err(error)),
+    };
     said(Ok(()));
     for line in std::io::stdin()
         .lock()

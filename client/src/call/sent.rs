@@ -44,6 +44,7 @@ use crate::link::own_memory::SentBell;
 use asking::{Asking, Refused};
 pub(crate) use asking::{Asks, Standing};
 pub(crate) use completion::{Completion, Lost, Outcome};
+use lead::Left;
 pub(crate) use leading::Follower;
 pub(crate) use outcome::Awaited;
 use pages::{Pages, Sleep};
@@ -297,11 +298,16 @@ impl Shared {
         is_new
     }
 
-    /// Wakes the thread.
+    /// Wakes the thread, whichever word it sleeps on, and a thread that leads.
     fn ring(&self) {
+        self.wake_thread();
+        self.ring_pages();
+    }
+
+    /// Wakes the thread if it has left the bells to others.
+    fn wake_thread(&self) {
         self.changes.fetch_add(1, Ordering::Release);
         futex::wake_private(&self.changes);
-        self.ring_pages();
     }
 
     /// Wakes the threads that sleep on the bells.
@@ -347,9 +353,10 @@ impl Shared {
             let is_over = state.is_closing && state.is_idle();
             let has_pulled = self.has_pulled.load(Ordering::Relaxed);
             let sleep = match state.leave_bell(has_pulled) {
-                true => Sleep::WithoutBells,
-                false if state.waits() => Sleep::OnBellsAndSpace,
-                false => Sleep::OnBells,
+                Left::ForAPeriod => Sleep::ForAPeriod,
+                Left::WhileLed => Sleep::WithoutBells,
+                Left::Not if state.waits() => Sleep::OnBellsAndSpace,
+                Left::Not => Sleep::OnBells,
             };
             (until, sleep, is_over)
         };

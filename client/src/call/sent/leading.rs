@@ -4,7 +4,8 @@
 //! *leads* while it waits: it sleeps on the bell of the sent calls, takes the answers that have come, and sends calls
 //! that waited for a slot. The thread that looks after sent calls leaves the bell to it. It looks from time to time
 //! ([`PERIOD`]), and takes the bell back once no wait was led in between, so that answers which nobody asks for do
-//! not keep their slots, and calls without a slot do not wait for a thread that does other work.
+//! not keep their slots, and calls without a slot do not wait for a thread that does other work. While one wait goes
+//! on for longer than that, it sleeps until the leader wakes it at the end of the wait.
 //!
 //! Only one thread leads, only while no other thread waits and no task was polled (both need the other thread), and
 //! only outside of handlers. Everything here is decided under the lock of the calls. A leader never runs code of the
@@ -19,7 +20,7 @@ use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::sys::futex;
 
 use super::completion::Outcome;
-use super::lead::PERIOD;
+use super::lead::{Left, PERIOD};
 use super::state::{Outcomes, State};
 use super::{Awaited, SentCalls, Shared};
 use crate::base::chain;
@@ -30,35 +31,46 @@ use crate::serve::dispatcher::serving_thread;
 impl State {
     /// Decides whether the thread that looks after calls leaves the bell to leaders until its next look. `is_needed`:
     /// whether something else needs the bell.
-    pub(super) fn leave_bell(&mut self, is_needed: bool) -> bool {
+    pub(super) fn leave_bell(&mut self, is_needed: bool) -> Left {
         let lead = &mut self.lead;
-        let is_led = lead.leader.is_some() || lead.begun != lead.seen;
-        lead.seen = lead.begun;
         let is_needed = is_needed || lead.followers > 0 || !self.asking.is_empty();
-        lead.is_left = is_led && !is_needed && !self.is_closing;
-        lead.is_left
+        let is_new = lead.begun != lead.seen;
+        lead.seen = lead.begun;
+        lead.left = match (is_new, lead.is_led) {
+            _ if is_needed || self.is_closing => Left::Not,
+            (true, _) => Left::ForAPeriod,
+            (false, true) => Left::WhileLed,
+            (false, false) => Left::Not,
+        };
+        lead.left
     }
 
     /// Whether a thread leads.
     pub(super) fn has_leader(&self) -> bool {
-        self.lead.leader.is_some()
+        self.lead.is_led
     }
 
     /// Whether the thread that looks after calls has left the bell to leaders, and looks before this deadline.
     pub(super) fn is_left_for(&self, deadline: u64) -> bool {
-        self.lead.is_left && deadline > clock::now() + PERIOD
+        self.lead.left == Left::ForAPeriod && deadline > clock::now() + PERIOD
     }
 
     /// Has the thread that looks after calls sleep on the bell. Returns whether it did not, and so has to be rung.
     pub(super) fn take_back_bell(&mut self) -> bool {
-        std::mem::take(&mut self.lead.is_left)
+        std::mem::take(&mut self.lead.left) != Left::Not
+    }
+
+    /// Notes that no thread leads any more. Returns whether the thread that looks after calls has to be woken.
+    fn end_leading(&mut self) -> bool {
+        self.lead.is_led = false;
+        self.lead.left == Left::WhileLed && self.take_back_bell()
     }
 
     /// Looks for a thread that has sent a call which has to wait for a slot, if answers have come since the last
     /// look and nobody else takes them now.
     pub(super) fn look_for_sender(&mut self, bell: &SentBell) -> Outcomes {
         let value = bell.taken().map(KeptBell::value);
-        let is_free = self.lead.is_left && self.lead.leader.is_none();
+        let is_free = self.lead.left != Left::Not && !self.lead.is_led;
         if !is_free || !self.waits() || self.lead.bell == value {
             return Outcomes::new();
         }
@@ -99,6 +111,21 @@ impl Drop for Follower {
     }
 }
 
+/// A thread that leads, until this is dropped.
+struct Leader<'a> {
+    calls: &'a Shared,
+    bell: Arc<SentBell>,
+}
+
+impl Drop for Leader<'_> {
+    fn drop(&mut self) {
+        let is_awaited = self.calls.state.lock().end_leading();
+        if is_awaited {
+            self.calls.wake_thread();
+        }
+    }
+}
+
 impl SentCalls {
     /// Has the thread that looks after calls take the answers.
     pub(crate) fn follow(&self) -> Follower {
@@ -122,27 +149,25 @@ impl SentCalls {
         if chain::current().is_some() || serving_thread::dispatchers().is_some() {
             return None;
         }
-        let bell = self.shared.begin_leading(call.number)?;
-        let outcome = self.shared.lead(call, &bell);
-        self.shared.state.lock().lead.leader = None;
-        outcome
+        let leader = self.shared.begin_leading(call.number)?;
+        self.shared.lead(call, &leader.bell)
     }
 }
 
 impl Shared {
-    /// Makes this thread the one that leads, if it may. Returns the bell to sleep on.
-    fn begin_leading(&self, number: u64) -> Option<Arc<SentBell>> {
+    /// Makes this thread the one that leads, if it may.
+    fn begin_leading(&self, number: u64) -> Option<Leader<'_>> {
         // A plugin that has come back to a new broker has two bells for a while.
         let is_alone = self.pages.lock().len() == 1 && !self.has_pulled.load(Ordering::Relaxed);
         let mut state = self.state.lock();
         let lead = &state.lead;
-        if !is_alone || lead.leader.is_some() || lead.followers > 0 || state.is_closing {
+        if !is_alone || lead.is_led || lead.followers > 0 || state.is_closing {
             return None;
         }
         let bell = state.calls.get(&number)?.sent_bell().clone();
-        state.lead.leader = Some(number);
+        state.lead.is_led = true;
         state.lead.begun += 1;
-        Some(bell)
+        Some(Leader { calls: self, bell })
     }
 
     fn lead(&self, call: &Awaited<'_>, page: &SentBell) -> Option<Outcome> {

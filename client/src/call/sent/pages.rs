@@ -18,8 +18,10 @@ pub(super) enum Sleep {
     OnBells,
     /// The bells; and calls wait for space, so also until some may have been released.
     OnBellsAndSpace,
-    /// Nothing, for a short time: another thread takes the answers.
+    /// Nothing: another thread takes the answers, and wakes this one.
     WithoutBells,
+    /// The same, for a short time: other threads take the answers, and wake nobody.
+    ForAPeriod,
 }
 
 /// The pages, with the values of their bells before the last look.
@@ -76,8 +78,12 @@ impl Pages {
             return futex::wait_any(&[word], until);
         }
         let changes = Awaited::private(changes, self.changes.unwrap_or(0));
-        if on == Sleep::WithoutBells {
-            return futex::wait_any(&[changes], until.min(clock::now() + PERIOD));
+        match on {
+            Sleep::WithoutBells => return futex::wait_any(&[changes], until),
+            Sleep::ForAPeriod => {
+                return futex::wait_any(&[changes], until.min(clock::now() + PERIOD));
+            }
+            Sleep::OnBells | Sleep::OnBellsAndSpace => {}
         }
         let space = on == Sleep::OnBellsAndSpace;
         let bells = self.all.iter().filter_map(Page::word);

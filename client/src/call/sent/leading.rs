@@ -91,8 +91,8 @@ enum Found {
     },
 }
 
-/// From this many calls under way on, a leader sleeps soon: to be woken costs little for each of them, and the core
-/// is wanted by who answers.
+/// From this many calls under way on, a leader sleeps soon: they share the cost of the wake-up, and the thread that
+/// answers needs the core.
 const MANY: usize = 8;
 
 /// A thread that waits without leading, or a task that was polled. While it lives, the thread that looks after calls

@@ -226,8 +226,8 @@ impl Dispatcher {
     /// Looks until there is something to do, or until it is time to sleep. The look that sees a call also takes it:
     /// if the plugin is awake, this is where its calls come in.
     ///
-    /// Sleeps soon after many calls in a row whose answers were left for later. Then callers have many calls under way: to
-    /// be woken costs little for each of them, and the core is wanted by who gives the answers.
+    /// Sleeps soon after many calls in a row whose answers were left for later. Callers have many calls under way then:
+    /// these share the cost of the wake-up, and the thread that gives the answers needs the core.
     #[inline]
     pub(super) fn stay_awake(&self, door: &Door<'_>, frame: &mut Frame, until: u64) -> Seen {
         // Late answers have deadlines, which are only looked at before parking.

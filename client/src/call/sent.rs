@@ -18,6 +18,7 @@ mod leading;
 mod links;
 mod outcome;
 mod pages;
+mod queue;
 mod sending;
 mod sharing;
 mod state;
@@ -141,10 +142,7 @@ impl SentCalls {
         }
         let number = state.next_number()?;
         let deadline = call.deadline;
-        let is_next = state
-            .deadlines
-            .first()
-            .is_none_or(|(first, _)| deadline < *first);
+        let is_next = state.is_next(deadline);
         let sent = state.of_link(link).send((number, call), completion);
         let waits_first = match sent {
             Ok(waits_first) => waits_first,
@@ -155,8 +153,7 @@ impl SentCalls {
                 return self.send_when_told(refused);
             }
         };
-        state.calls.insert(number, link.clone());
-        state.deadlines.insert((deadline, number));
+        state.note(deadline);
         // The thread would sleep too long, or does not know yet that a call of this gate waits.
         let needs_look = (is_next || waits_first) && !state.is_left_for(deadline);
         let outcomes = state.look_for_sender(link.sent_bell());
@@ -194,7 +191,7 @@ impl SentCalls {
         let mut state = self.shared.state.lock();
         let number = state.next_number()?;
         let asking = Asking::new(refused);
-        state.deadlines.insert((asking.deadline(), number));
+        state.note(asking.deadline());
         state.asking.insert(number, asking);
         drop(state);
         self.shared.ring();
@@ -349,7 +346,7 @@ impl Shared {
         futex_refused::log();
         let (until, sleep, is_over) = {
             let mut state = self.state.lock();
-            let until = state.deadlines.first().map_or(u64::MAX, |(at, _)| *at);
+            let until = state.next_deadline();
             let is_over = state.is_closing && state.is_idle();
             let has_pulled = self.has_pulled.load(Ordering::Relaxed);
             let sleep = match state.leave_bell(has_pulled) {

@@ -85,7 +85,6 @@ impl State {
             error: first,
             ..
         } = self.asking.remove(&number)?;
-        let deadline = call.deadline;
         let failed = match way {
             Err(error) => Lost {
                 error: error.after(first),
@@ -95,10 +94,7 @@ impl State {
                 call.index = index;
                 let calls = self.of_link(&link);
                 match calls.send((number, call), completion.clone()) {
-                    Ok(_) => {
-                        self.calls.insert(number, link);
-                        return None;
-                    }
+                    Ok(_) => return None,
                     Err(refused) => Lost {
                         error: refused.error,
                         link: Some(link),
@@ -106,7 +102,6 @@ impl State {
                 }
             }
         };
-        self.deadlines.remove(&(deadline, number));
         Some((completion, failed))
     }
 }

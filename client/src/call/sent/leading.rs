@@ -164,7 +164,7 @@ impl Shared {
         if !is_alone || lead.is_led || lead.followers > 0 || state.is_closing {
             return None;
         }
-        let bell = state.calls.get(&number)?.sent_bell().clone();
+        let bell = state.link_of(number)?.sent_bell().clone();
         state.lead.is_led = true;
         state.lead.begun += 1;
         Some(Leader { calls: self, bell })
@@ -213,10 +213,10 @@ impl Shared {
                 outcomes.extend(state.end(call.number));
             }
             let needs_thread = !state.asking.is_empty() && state.take_back_bell();
-            let is_here = state.calls.contains_key(&call.number);
+            let is_here = state.link_of(call.number).is_some();
             let nothing = Found::Nothing {
                 waits: state.waits(),
-                are_many: state.calls.len() >= MANY,
+                are_many: state.count() >= MANY,
             };
             (outcomes, needs_thread, is_here, nothing)
         };

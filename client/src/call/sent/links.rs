@@ -12,6 +12,7 @@ use callgate_layout::pending::{SlotWait, Ticket};
 use super::Outbound;
 use super::asking::Refused;
 use super::completion::Completion;
+use super::queue::Queue;
 use super::sending::{Waiting, try_send};
 use crate::base::bytes::Bytes;
 use crate::base::error::{Error, Result};
@@ -38,7 +39,7 @@ pub(super) struct LinkCalls {
 /// The calls that wait for one gate, and the wait for a slot of the first of them.
 #[derive(Debug)]
 struct OfGate {
-    calls: BTreeMap<u64, Waiting>,
+    calls: Queue<Waiting>,
     slot: SlotWait,
 }
 
@@ -85,6 +86,35 @@ impl LinkCalls {
         self.sent.is_empty() && self.waiting.is_empty()
     }
 
+    pub(super) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// How many calls there are.
+    pub(super) fn count(&self) -> usize {
+        let waiting = self.waiting.values().map(|of| of.calls.len());
+        self.sent.len() + waiting.sum::<usize>()
+    }
+
+    /// Whether a call is among these.
+    pub(super) fn has(&self, number: u64) -> bool {
+        self.sent.iter().any(|sent| sent.number == number) || self.waiting(number).is_some()
+    }
+
+    /// The deadline and the number of each call.
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = (u64, u64)> {
+        let sent = self
+            .sent
+            .iter()
+            .map(|sent| (sent.call.deadline, sent.number));
+        let waiting = self.waiting.values().flat_map(|of| of.calls.iter());
+        sent.chain(waiting.map(|(number, waiting)| (waiting.call.deadline, number)))
+    }
+
+    fn waiting(&self, number: u64) -> Option<&Waiting> {
+        self.waiting.values().find_map(|of| of.calls.get(number))
+    }
+
     /// Sends a call, if no other waits for its gate and there is a slot. Otherwise the call waits. Returns whether
     /// it is now the first call that waits for its gate.
     pub(super) fn send(
@@ -117,12 +147,12 @@ impl LinkCalls {
         let gate = next.call.index;
         let of_gate = self.waiting.entry(gate);
         let of_gate = of_gate.or_insert_with(|| OfGate {
-            calls: BTreeMap::new(),
+            calls: Queue::new(),
             slot: SlotWait::begin(gate, clock::now()),
         });
         let is_first = of_gate.calls.is_empty();
         of_gate.calls.insert(number, next);
-        self.count();
+        self.note_waiting();
         Ok(is_first)
     }
 
@@ -135,22 +165,22 @@ impl LinkCalls {
         });
     }
 
-    /// Takes out a call that is given up. Returns its deadline, and the place for its outcome.
-    pub(super) fn take(&mut self, number: u64) -> Option<(u64, Arc<Completion>)> {
+    /// Takes out a call that is given up. Returns the place for its outcome.
+    pub(super) fn take(&mut self, number: u64) -> Option<Arc<Completion>> {
         if let Some(place) = self.sent.iter().position(|sent| sent.number == number) {
             let sent = self.sent.swap_remove(place);
             self.link.give_up(sent.flight.ticket, sent.flight.held);
-            return Some((sent.call.deadline, sent.completion));
+            return Some(sent.completion);
         }
         let mut gates = self.waiting.iter_mut();
         let (gate, waiting) =
-            gates.find_map(|(gate, of)| Some((*gate, of.calls.remove(&number)?)))?;
+            gates.find_map(|(gate, of)| Some((*gate, of.calls.remove(number)?)))?;
         self.tidy(gate);
         if let Some(ticket) = waiting.ticket {
             self.link.cancel(ticket);
         }
-        self.count();
-        Some((waiting.call.deadline, waiting.completion))
+        self.note_waiting();
+        Some(waiting.completion)
     }
 
     /// The slot in which a call was sent, if it was, and whether the call has ended already.
@@ -168,7 +198,7 @@ impl LinkCalls {
                 _ => timed_out(&self.link, sent.call.deadline).maybe_run(),
             };
         }
-        let waiting = self.waiting.values().find_map(|of| of.calls.get(&number));
+        let waiting = self.waiting(number);
         let short = match waiting.filter(|waiting| waiting.ticket.is_some()) {
             Some(waiting) => Short::of(&self.link, waiting.call.bytes.len()),
             None => Short::Pending,
@@ -179,7 +209,7 @@ impl LinkCalls {
     /// Takes the answers that have come, and sends calls that waited.
     pub(super) fn look(&mut self, ended: &mut Vec<Ended>) {
         // While this counts as waiting, it is woken for every slot that is freed, its own ones too.
-        self.count_if(false);
+        self.note_if(false);
         self.take_answers(ended);
         if !self.waits() {
             return;
@@ -223,7 +253,7 @@ impl LinkCalls {
     /// Sends calls that waited, while there are slots: one call of each gate in turn.
     fn send_waiting(&mut self, now: u64, ended: &mut Vec<Ended>) {
         while self.send_one_of_each(now, ended) {}
-        self.count();
+        self.note_waiting();
     }
 
     /// Sends the next call of each gate. Returns `false` if all have to go on waiting.
@@ -305,11 +335,11 @@ impl LinkCalls {
     }
 
     /// While calls wait, counts as waiting on this link, so that freed slots and space ring the bell.
-    fn count(&mut self) {
-        self.count_if(self.waits());
+    fn note_waiting(&mut self) {
+        self.note_if(self.waits());
     }
 
-    fn count_if(&mut self, waits: bool) {
+    fn note_if(&mut self, waits: bool) {
         match (waits, self.is_counted) {
             (true, false) => self.link.begin_waiting(),
             (false, true) => self.link.end_waiting(),

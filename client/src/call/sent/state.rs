@@ -1,7 +1,6 @@
 //! All sent calls of a plugin, or of several plugins that share a doorbell. A call is on a link, or waits for the
 //! broker to say how its gate stands.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use callgate_layout::pending::Ticket;
@@ -17,12 +16,11 @@ use crate::link::Link;
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) links: Vec<LinkCalls>,
-    /// The link of each call that is on one, by the call's number.
-    pub(super) calls: BTreeMap<u64, Arc<Link>>,
     /// The calls that are on no link, because the broker was asked how their gates stand.
     pub(super) asking: AskingCalls,
-    /// The deadline and the number of every call.
-    pub(super) deadlines: BTreeSet<(u64, u64)>,
+    /// No call has a deadline before this. Calls that end leave it as it is, so it may be too early; then it is found anew when
+    /// it has passed.
+    pub(super) earliest: Option<u64>,
     pub(super) last: u64,
     /// The number of plugins that have not closed.
     pub(super) plugins: usize,
@@ -45,6 +43,50 @@ impl State {
         &mut self.links[place]
     }
 
+    /// The calls of the link that a call is on.
+    fn holder_of(&mut self, number: u64) -> Option<&mut LinkCalls> {
+        self.links.iter_mut().find(|calls| calls.has(number))
+    }
+
+    /// The link that a call is on.
+    pub(super) fn link_of(&self, number: u64) -> Option<&Arc<Link>> {
+        let calls = self.links.iter().find(|calls| calls.has(number));
+        calls.map(LinkCalls::link)
+    }
+
+    /// How many calls are on links.
+    pub(super) fn count(&self) -> usize {
+        self.links.iter().map(LinkCalls::count).sum()
+    }
+
+    /// Whether a deadline is before those of all calls, as far as that is known.
+    pub(super) fn is_next(&self, deadline: u64) -> bool {
+        self.earliest.is_none_or(|earliest| deadline < earliest)
+    }
+
+    /// Takes note of the deadline of a new call.
+    pub(super) fn note(&mut self, deadline: u64) {
+        if self.is_next(deadline) {
+            self.earliest = Some(deadline);
+        }
+    }
+
+    /// When to look for calls whose time is up: at the first deadline, or earlier.
+    pub(super) fn next_deadline(&self) -> u64 {
+        match self.is_idle() {
+            true => u64::MAX,
+            false => self.earliest.unwrap_or(u64::MAX),
+        }
+    }
+
+    /// The deadline and the number of each call.
+    fn deadlines(&self) -> impl Iterator<Item = (u64, u64)> {
+        let asking = self.asking.iter();
+        let asking = asking.map(|(number, asking)| (asking.deadline(), *number));
+        let sent = self.links.iter().flat_map(LinkCalls::deadlines);
+        sent.chain(asking)
+    }
+
     /// Whether calls are under way on a link, so that the thread sleeps on its bell already.
     pub(super) fn has_link(&self, link: &Arc<Link>) -> bool {
         self.links.iter().any(|calls| calls.is_of(link))
@@ -52,9 +94,9 @@ impl State {
 
     /// The link and slot in which a call was sent, if it was, and whether the call has ended already.
     pub(super) fn sent_in(&mut self, number: u64) -> Option<(Arc<Link>, Ticket, bool)> {
-        let link = self.calls.get(&number)?.clone();
-        let (ticket, is_over) = self.of_link(&link).sent_in(number)?;
-        Some((link, ticket, is_over))
+        let calls = self.holder_of(number)?;
+        let (ticket, is_over) = calls.sent_in(number)?;
+        Some((calls.link().clone(), ticket, is_over))
     }
 
     /// Forgets a call that is given up. If it was sent, its slot becomes free with its late answer.
@@ -62,10 +104,7 @@ impl State {
         if let Some((completion, _)) = self.end_asking(number) {
             return Some(completion);
         }
-        let link = self.calls.remove(&number)?;
-        let (deadline, completion) = self.of_link(&link).take(number)?;
-        self.deadlines.remove(&(deadline, number));
-        Some(completion)
+        self.holder_of(number)?.take(number)
     }
 
     /// Takes the answers that have come, ends the calls that fail for other reasons, and sends those that can be
@@ -84,7 +123,6 @@ impl State {
                 completion,
                 outcome,
             } = one;
-            self.calls.remove(&number);
             let may_be_sent =
                 |error: &Error| error.is_refusal() || !error.may_have_run() && link.is_gone();
             match outcome {
@@ -97,7 +135,6 @@ impl State {
                     self.asking.insert(number, asking);
                 }
                 outcome => {
-                    self.deadlines.remove(&(call.deadline, number));
                     let link = Some(link);
                     let outcome = outcome.map_err(|error| Lost { error, link });
                     outcomes.push((completion, outcome));
@@ -112,12 +149,16 @@ impl State {
     /// Ends calls whose time is up, or all calls if the plugin is closing.
     pub(super) fn end_late(&mut self, outcomes: &mut Outcomes) {
         let now = clock::now();
-        while let Some(&(deadline, number)) = self.deadlines.first()
-            && (deadline <= now || self.is_closing)
-        {
-            self.deadlines.pop_first();
+        if self.next_deadline() > now && !self.is_closing {
+            return;
+        }
+        let is_late = |(deadline, _): &(u64, u64)| *deadline <= now || self.is_closing;
+        let mut late: Vec<_> = self.deadlines().filter(is_late).collect();
+        late.sort_unstable();
+        for (_, number) in late {
             outcomes.extend(self.end(number));
         }
+        self.earliest = self.deadlines().map(|(deadline, _)| deadline).min();
     }
 
     /// Ends a call whose time is up.
@@ -125,10 +166,10 @@ impl State {
         if let Some((completion, lost)) = self.end_asking(number) {
             return Some((completion, Err(lost)));
         }
-        let link = self.calls.get(&number)?.clone();
-        let error = self.of_link(&link).why_late(number);
-        let link = Some(link);
-        Some((self.forget(number)?, Err(Lost { error, link })))
+        let calls = self.holder_of(number)?;
+        let error = calls.why_late(number);
+        let link = Some(calls.link().clone());
+        Some((calls.take(number)?, Err(Lost { error, link })))
     }
 
     /// Gives out the number of the next call.
@@ -141,7 +182,7 @@ impl State {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.calls.is_empty() && self.asking.is_empty()
+        self.asking.is_empty() && self.links.iter().all(LinkCalls::is_idle)
     }
 
     pub(super) fn forget_idle(&mut self) {
@@ -156,7 +197,6 @@ impl State {
     /// Ends a call that waits for the broker to say how its gate stands. Returns the error that it fails with.
     pub(super) fn end_asking(&mut self, number: u64) -> Option<(Arc<Completion>, Lost)> {
         let asking = self.asking.remove(&number)?;
-        self.deadlines.remove(&(asking.call.deadline, number));
         let (error, link) = (asking.error, None);
         Some((asking.completion, Lost { error, link }))
     }

@@ -67,14 +67,19 @@ impl Manager {
 
     /// The next datagram that has this line.
     fn expect(&self, line: &str) -> String {
+        let said = self.wait_for(line);
+        said.unwrap_or_else(|| panic!("the broker does not say {line}"))
+    }
+
+    fn wait_for(&self, line: &str) -> Option<String> {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
-            let said = self.next();
+            let said = self.next_in(PATIENCE)?;
             if said.lines().any(|said| said == line) {
-                return said;
+                return Some(said);
             }
         }
-        panic!("the broker does not say {line}");
+        None
     }
 }
 
@@ -115,7 +120,10 @@ fn activated(manager: &Manager, passed: &OwnedFd) -> Process {
     let mut command = passing(passed, assignments, &log, &program);
     command.env("NOTIFY_SOCKET", manager.directory.path().join("notify"));
     let broker = Process::spawn(command);
-    manager.expect("READY=1");
+    if manager.wait_for("READY=1").is_none() {
+        let log = fs::read_to_string(&log).unwrap_or_default();
+        panic!("the broker {} is not ready: {log}", broker.id());
+    }
     broker
 }
 

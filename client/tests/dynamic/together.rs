@@ -2,18 +2,18 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use callgate::BusLimits;
-use callgate_client::dynamic::{Bytes, Gate, Sent, answer_together};
-use callgate_client::{Dispatch, Result, WaitPolicy};
+use callgate_client::dynamic::{self, Bytes, Gate, Sent, answer_together};
+use callgate_client::{Code, Context, Dispatch, Result, WaitPolicy, signature_of};
 
 use crate::scene::{
-    Job, PATIENCE, Scene, await_that, deferring, deferring_at, poll, scene_with, waker,
+    GATE, Job, PATIENCE, Scene, await_that, deferring, deferring_at, poll, scene_with, waker,
 };
 
 /// More time than a thread needs to fall asleep, or than a waker that is called takes.
@@ -141,6 +141,85 @@ fn callers_are_woken_before_the_thread_waits_for_a_call() {
             });
         });
     }
+}
+
+/// A plugin that pumped for long, after it had answered, kept the callers asleep meanwhile.
+#[test]
+fn callers_are_woken_before_the_thread_pumps() {
+    let pumping = || scene_with(Dispatch::Pump, WaitPolicy::Park, BusLimits::default());
+    let (scene, pumped) = (sleepers(), pumping());
+    let (_provider, gate, jobs) = deferring(&scene);
+    let (_sent, jobs, told) = asleep(&gate.with_timeout(4 * PATIENCE), &jobs, 4);
+    thread::scope(|scope| {
+        let told = &told;
+        let woken = scope.spawn(move || {
+            let begun = Instant::now();
+            await_that("all were told", || told.load(Ordering::Relaxed) == 4);
+            begun.elapsed()
+        });
+        answer_together(|| {
+            answer(jobs);
+            pumped.provider.pump(Instant::now() + SOON).unwrap();
+        });
+        assert!(woken.join().unwrap() < SOON / 2);
+    });
+}
+
+/// Closing a plugin, one of whose handlers ran on, kept callers asleep meanwhile.
+#[test]
+fn callers_are_woken_before_the_thread_closes_a_plugin() {
+    let (scene, closed) = (sleepers(), sleepers());
+    let (_provider, gate, jobs) = deferring(&scene);
+    let (_sent, jobs, told) = asleep(&gate.with_timeout(4 * PATIENCE), &jobs, 4);
+    let (begin, begun) = channel();
+    let begin = Mutex::new(begin);
+    let busy = move |_: Context<'_>, _: &[u8]| {
+        begin.lock().unwrap().send(()).unwrap();
+        await_that("all were told", || told.load(Ordering::Relaxed) == 4);
+        Ok(Vec::new())
+    };
+    let signature = signature_of::<(Vec<u8>,), Vec<u8>>();
+    let provided = dynamic::provide(&closed.provider, GATE, &signature, busy).unwrap();
+    let busy = dynamic::open(closed.caller(), GATE, &signature).unwrap();
+    let busy = busy.with_timeout(PATIENCE).send(b"").unwrap();
+    begun.recv_timeout(PATIENCE).unwrap();
+    drop(provided);
+    let begun = Instant::now();
+    answer_together(|| {
+        answer(jobs);
+        drop(closed.provider);
+    });
+    assert!(begun.elapsed() < SOON);
+    drop(busy);
+}
+
+/// A call that waited for the next broker kept other callers asleep meanwhile.
+#[test]
+fn callers_are_woken_before_the_thread_waits_for_a_broker() {
+    let (scene, other) = (sleepers(), sleepers());
+    let (_provider, gate, jobs) = deferring(&scene);
+    let (_absent, absent, _none) = deferring(&other);
+    let absent = absent.with_timeout(SOON);
+    drop(other.provider);
+    drop(other.broker);
+    await_that("there is no broker", || {
+        let hasty = absent.with_timeout(Duration::from_millis(1));
+        hasty.call(b"").unwrap_err().code() == Code::BrokerGone
+    });
+    let (_sent, jobs, told) = asleep(&gate.with_timeout(4 * PATIENCE), &jobs, 4);
+    thread::scope(|scope| {
+        let told = &told;
+        let woken = scope.spawn(move || {
+            let begun = Instant::now();
+            await_that("all were told", || told.load(Ordering::Relaxed) == 4);
+            begun.elapsed()
+        });
+        answer_together(|| {
+            answer(jobs);
+            absent.call(b"").unwrap_err();
+        });
+        assert!(woken.join().unwrap() < SOON / 2);
+    });
 }
 
 /// A caller's memory stays until its bell was rung.

@@ -23,7 +23,11 @@ const SOON: Duration = Duration::from_secs(8);
 
 /// Plugins whose callers go to sleep without polling first.
 fn sleepers() -> Scene {
-    scene_with(Dispatch::Thread, WaitPolicy::Park, BusLimits::default())
+    waiting_by(WaitPolicy::Park)
+}
+
+fn waiting_by(policy: WaitPolicy) -> Scene {
+    scene_with(Dispatch::Thread, policy, BusLimits::default())
 }
 
 /// Calls for which a thread sleeps, and the number of those whose wakers were called.
@@ -118,7 +122,17 @@ fn callers_are_woken_where_what_is_done_together_panics() {
 /// Callers whose answers were there slept until another call of the answering thread was over, which may wait for them.
 #[test]
 fn callers_are_woken_before_the_thread_waits_for_a_call() {
-    let scene = sleepers();
+    woken_before_a_call(WaitPolicy::Park);
+}
+
+/// A thread that waited for a call without sleeping did not wake them at all.
+#[test]
+fn callers_are_woken_before_the_thread_waits_for_a_call_awake() {
+    woken_before_a_call(WaitPolicy::Spin);
+}
+
+fn woken_before_a_call(policy: WaitPolicy) {
+    let scene = waiting_by(policy);
     let (_provider, gate, jobs) = deferring(&scene);
     let (_other, other, others) = deferring_at(&scene, "Bytes.Other");
     // Longer than the test waits, because callers look again at their deadlines.
@@ -220,6 +234,32 @@ fn callers_are_woken_before_the_thread_waits_for_a_broker() {
         });
         assert!(woken.join().unwrap() < SOON / 2);
     });
+}
+
+/// The same inside a handler.
+#[test]
+fn callers_are_woken_before_a_handler_waits_for_a_call_awake() {
+    let scene = waiting_by(WaitPolicy::Spin);
+    let (_provider, gate, jobs) = deferring(&scene);
+    let (_other, other, others) = deferring_at(&scene, "Bytes.Other");
+    let long = 4 * PATIENCE;
+    let (_sent, jobs, told) = asleep(&gate.with_timeout(long), &jobs, 4);
+    let (jobs, other) = (Mutex::new(jobs), other.with_timeout(long));
+    let handler = move |_: Context<'_>, _: &[u8]| {
+        answer_together(|| {
+            answer(jobs.lock().unwrap().drain(..));
+            assert_eq!(*other.call(&[7]).unwrap(), [7]);
+        });
+        Ok(Vec::new())
+    };
+    let signature = signature_of::<(Vec<u8>,), Vec<u8>>();
+    let _busy = dynamic::provide(scene.caller(), "Bytes.Busy", &signature, handler).unwrap();
+    let busy = dynamic::open(&scene.provider, "Bytes.Busy", &signature).unwrap();
+    let busy = busy.with_timeout(long).send(b"").unwrap();
+    let job = others.recv_timeout(PATIENCE).unwrap();
+    await_that("all were told", || told.load(Ordering::Relaxed) == 4);
+    answer([job]);
+    busy.wait().unwrap();
 }
 
 /// A caller's memory stays until its bell was rung.

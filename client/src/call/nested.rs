@@ -129,7 +129,11 @@ impl Wait<'_> {
             return backoff.stay_awake(until, || self.is_over());
         }
         let told = self.reported.until(clock::now());
-        let is_over = backoff.stay_awake(until.min(told), || self.is_over());
+        let until_told = || {
+            together::ring_before_wait();
+            until.min(told)
+        };
+        let is_over = backoff.stay_awake_until(until_told, || self.is_over());
         self.tell(clock::now());
         is_over || told < until
     }

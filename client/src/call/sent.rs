@@ -332,24 +332,29 @@ impl Shared {
         // Read before the look, so that changes after it end the sleep.
         let changes = self.changes.load(Ordering::Acquire);
         pages.note(changes, || self.pages());
-        let mut outcomes = {
+        let mut found = {
             let mut state = self.state.lock();
             let outcomes = state.look();
             // Stored before anything is asked, so that the answer wakes the thread.
             self.asks.store(!state.asking.is_empty(), Ordering::Relaxed);
-            outcomes
+            drop(state);
+            // Before anything is asked: that may take a moment, or drop values of the program's.
+            self.hand_over(outcomes)
         };
-        let asks_later = self.asks.load(Ordering::Relaxed) && self.look_at_asking(&mut outcomes);
-        let found = !outcomes.is_empty() || asks_later;
-        self.tell(outcomes);
+        if self.asks.load(Ordering::Relaxed) {
+            let mut outcomes = Outcomes::new();
+            found |= self.look_at_asking(&mut outcomes);
+            found |= self.hand_over(outcomes);
+        }
+        self.wake_tasks();
         self.look_at_feeds();
         futex_refused::log();
         let (until, sleep, is_over) = {
             let mut state = self.state.lock();
             let until = state.next_deadline();
             let is_over = state.is_closing && state.is_idle();
-            let has_pulled = self.has_pulled.load(Ordering::Relaxed);
-            let sleep = match state.leave_bell(has_pulled) {
+            let is_needed = self.has_pulled.load(Ordering::Relaxed) || pages.are_several();
+            let sleep = match state.leave_bell(is_needed) {
                 Left::ForAPeriod => Sleep::ForAPeriod,
                 Left::WhileLed => Sleep::WithoutBells,
                 Left::Not if state.waits() => Sleep::OnBellsAndSpace,
@@ -363,13 +368,19 @@ impl Shared {
         !is_over
     }
 
-    /// Puts outcomes into their completions, and then wakes tasks: a task may wait for another outcome.
-    fn tell(&self, outcomes: Outcomes) {
+    /// Puts outcomes into their completions, and has a thread that leads look for its own. Returns whether there are
+    /// any.
+    fn hand_over(&self, outcomes: Outcomes) -> bool {
         let is_any = !outcomes.is_empty();
         self.put(outcomes);
         if is_any && self.state.lock().has_leader() {
             self.ring_pages();
         }
+        is_any
+    }
+
+    /// Wakes the tasks whose calls are over: a task may wait for another outcome, so all are handed over.
+    fn wake_tasks(&self) {
         let wakers = std::mem::take(&mut *self.wakers.lock());
         wakers.into_iter().for_each(wake);
     }

@@ -31,7 +31,15 @@ pub(super) fn await_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
         give_way();
     }
     let is_over = || link.is_answered(ticket) || !link.is_open() || target.is_cancelled();
-    if target.by.backoff.stay_awake(target.to.deadline, is_over) && link.is_answered(ticket) {
+    let backoff = &target.by.backoff;
+    let until = || {
+        if backoff.never_sleeps() {
+            // The thread does not come to `park_for_reply` before the wait is over.
+            together::ring_before_wait();
+        }
+        target.to.deadline
+    };
+    if backoff.stay_awake_until(until, is_over) && link.is_answered(ticket) {
         return Ok(());
     }
     park_for_reply(target, ticket)

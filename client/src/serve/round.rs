@@ -1,8 +1,9 @@
 //! Work that handlers leave for the end of the round in which they run.
 //!
 //! A dispatcher's thread runs the calls that are there in rounds. Between rounds it looks for more calls, first
-//! awake and then asleep. The work that was left is done before it looks. On other threads, in pools, and in a
-//! handler that runs inside another handler's wait, no round would end soon, so there the work is done at once.
+//! awake and then asleep. The work that was left is done before it looks. On other threads, in pools, in a handler
+//! that runs inside another handler's wait, and while such work is done, no round would end soon, so there the work
+//! is done at once.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -40,23 +41,22 @@ pub(crate) fn has_left() -> bool {
     HAS_LEFT.get()
 }
 
-/// Does the work that is left: the round has ended, or the handler is about to wait.
+/// Does the work that is left: the round has ended, or the handler is about to wait. What this work leaves in turn
+/// is done at once, because nobody may look for it before the thread sleeps.
 #[cold]
 pub(crate) fn end() {
     if !HAS_LEFT.replace(false) {
         return;
     }
-    // Taken out first, because the work may leave more work.
+    let was_looking = IS_LOOKING.replace(false);
+    // Taken out first, because the work may be code that gets here again.
     let mut left = LEFT.take();
     for work in left.drain(..) {
         let text = "what was left for the end of a round panicked";
         contain(text, || work());
         discard(work);
     }
-    LEFT.with_borrow_mut(|now| {
-        // The work may have left more work. If not, the memory of the list is used again.
-        if now.is_empty() {
-            *now = left;
-        }
-    });
+    // The memory of the list is used again.
+    LEFT.set(left);
+    IS_LOOKING.set(was_looking);
 }

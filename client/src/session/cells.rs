@@ -10,6 +10,7 @@ use callgate_layout::control::CellToBroker;
 use parking_lot::{Condvar, Mutex};
 
 use crate::base::error::{Error, Result};
+use crate::link::together;
 use crate::session::connection::{Connection, Returned};
 use crate::session::numbers::{MembershipId, Numbers};
 use crate::shares::cells::{ReadCell, WrittenCell};
@@ -142,6 +143,7 @@ impl OpenCell {
 
     /// Waits until it has memory or has failed; `None` if the time is up before.
     pub(crate) fn await_opened(&self, until: Instant) -> Option<Result<()>> {
+        together::ring_before_wait();
         let mut state = self.state.lock();
         loop {
             match &state.standing {

@@ -11,6 +11,7 @@ use crate::base::cancel::CancelToken;
 use crate::base::deadline::instant_after;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
+use crate::link::together;
 
 /// For how long after this plugin's return other plugins may still be coming back, in nanoseconds: they try about
 /// every quarter of a second.
@@ -148,6 +149,7 @@ impl Presence {
             if cancel.is_some_and(CancelToken::is_cancelled) {
                 return Wait::Cancelled;
             }
+            together::ring_before_wait();
             let word = Awaited::private(&self.changes, seen);
             match cancel {
                 Some(cancel) => futex::wait_any(&[word, cancel.word()], until),
@@ -159,6 +161,7 @@ impl Presence {
 
     /// Waits until there will be no broker any more, and returns the reason; `None` if the time is up before.
     pub(crate) fn await_over(&self, timeout: Option<Duration>) -> Option<Error> {
+        together::ring_before_wait();
         let mut now = self.now.lock();
         let until = timeout.map(instant_after);
         while now.over.is_none() {

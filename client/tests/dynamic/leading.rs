@@ -6,8 +6,8 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use callgate_client::Dispatch;
-use callgate_client::dynamic::{Gate, Sent};
+use callgate_client::dynamic::{self, Gate, Sent};
+use callgate_client::{Context, Dispatch, signature_of};
 
 use crate::scene::{Job, PATIENCE, await_that, block_on, deferring, poll, scene, waker};
 
@@ -103,6 +103,44 @@ fn a_task_is_told_while_a_thread_waits_for_another_call() {
     }
     slow.reply(&request).unwrap();
     assert_eq!(waiting.join().unwrap().unwrap(), b"slow");
+}
+
+/// A plugin had come to a new broker while a thread waited for a call over a link of the old one. Calls over links of
+/// the new one that waited for slots were not sent until that wait was over.
+#[test]
+fn calls_over_another_broker_are_sent_while_a_thread_waits() {
+    let (old, mut new) = (scene(Dispatch::Thread), scene(Dispatch::Thread));
+    drop(new.take_caller());
+    let (_old_provider, slow, jobs) = deferring(&old);
+    let sent = slow.with_timeout(10 * PATIENCE).send(b"slow").unwrap();
+    let waiting = thread::spawn(move || sent.wait().map(|result| result.to_vec()));
+    let (request, responder) = jobs.recv_timeout(PATIENCE).unwrap();
+    // Let it wait, so that the answers are left to it.
+    thread::sleep(Duration::from_millis(50));
+    let caller = old.caller();
+    caller.rejoin(new.broker.connect().unwrap()).unwrap();
+    let (give, jobs) = mpsc::channel();
+    let give = Mutex::new(give);
+    let later = move |_: Context<'_>, request: &[u8], responder| {
+        let job = (request.to_vec(), responder);
+        give.lock().unwrap().send(job).unwrap();
+    };
+    let signature = signature_of::<(Vec<u8>,), Vec<u8>>();
+    let provided = dynamic::provide_later(&new.provider, "Bytes.New", &signature, later).unwrap();
+    let gate = dynamic::open(caller, "Bytes.New", &signature).unwrap();
+    gate.wait_ready(PATIENCE).unwrap();
+    let gate = gate.with_timeout(10 * PATIENCE);
+    // More than have slots at once.
+    let sent: Vec<_> = (0..100).map(|_| gate.send(b"").unwrap()).collect();
+    thread::sleep(Duration::from_millis(50));
+    let (answered, answering) = echo(jobs);
+    await_that("all are answered", || {
+        answered.load(Ordering::SeqCst) == 100
+    });
+    responder.reply(&request).unwrap();
+    assert_eq!(waiting.join().unwrap().unwrap(), b"slow");
+    drop((sent, gate, old, new, provided));
+    answering.join().unwrap();
 }
 
 /// Closing ends the wait of a thread that takes the answers.

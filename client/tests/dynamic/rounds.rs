@@ -5,10 +5,14 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use callgate::Broker;
 use callgate_client::dynamic::{self, Gate, Takes, at_end_of_round};
-use callgate_client::{Dispatch, HandlerError, Provider, signature_of};
+use callgate_client::{
+    Arguments, Dispatch, GateOptions, HandlerError, Plugin, Provider, Subscriber, WaitPolicy,
+    signature_of,
+};
 
-use crate::scene::{GATE, PATIENCE, Scene, scene};
+use crate::scene::{GATE, PATIENCE, Scene, await_that, scene};
 
 type Work = Arc<dyn Fn() + Send + Sync>;
 
@@ -83,7 +87,7 @@ fn a_lone_call_leaves_nothing_for_long() {
     let (scene, pieces) = (scene(Dispatch::Thread), Pieces::default());
     let (_provider, gate, _go) = gathering(&scene, &pieces);
     gate.call(&[1]).unwrap();
-    crate::scene::await_that("it is written", || pieces.written() == [vec![1]]);
+    await_that("it is written", || pieces.written() == [vec![1]]);
 }
 
 /// Before a handler waits for its own call, the work that it has left is done: the call may depend on it. This holds
@@ -116,6 +120,112 @@ fn what_is_left_is_done_before_its_handler_waits() {
     for request in [&b"call"[..], b"send"] {
         gate.with_timeout(PATIENCE).call(request).unwrap();
     }
+}
+
+/// Work that left more work, before a handler waited: that was done after the wait, which may depend on it.
+#[test]
+fn what_that_work_leaves_is_done_before_its_handler_waits_too() {
+    let scene = scene(Dispatch::Thread);
+    let signature = signature_of::<(Vec<u8>,), Vec<u8>>();
+    let (done, is_done) = channel();
+    let is_done = Mutex::new(is_done);
+    let other = move |_: callgate_client::Context<'_>, _: &[u8]| {
+        is_done.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        Ok(Vec::new())
+    };
+    let _other = dynamic::provide(scene.caller(), "Bytes.Other", &signature, other).unwrap();
+    let back = dynamic::open(&scene.provider, "Bytes.Other", &signature).unwrap();
+    let back = back.with_timeout(2 * PATIENCE);
+    let second: Work = Arc::new(move || done.send(()).unwrap());
+    let first: Work = Arc::new(move || at_end_of_round(&second));
+    let handler = move |_: callgate_client::Context<'_>, _: &[u8]| {
+        let sent = back.send(b"x").unwrap();
+        at_end_of_round(&first);
+        sent.wait().unwrap();
+        Ok(Vec::new())
+    };
+    let _provider = dynamic::provide(&scene.provider, GATE, &signature, handler).unwrap();
+    let gate = dynamic::open(scene.caller(), GATE, &signature).unwrap();
+    gate.with_timeout(3 * PATIENCE).call(b"x").unwrap();
+}
+
+/// Plugins of one process, of which the first one is called directly.
+fn neighbours(inner: Dispatch) -> (Broker, [Plugin; 3]) {
+    let broker = Broker::builder().without_socket().start().unwrap();
+    let connect = |name: &str, dispatch, direct| {
+        Plugin::builder(name)
+            .descriptor(broker.connect().unwrap())
+            .dispatch(dispatch)
+            .direct_calls(direct)
+            .wait_policy(WaitPolicy::Spin)
+            .connect()
+            .unwrap()
+    };
+    let inner = connect("inner", inner, true);
+    let outer = connect("outer", Dispatch::Thread, false);
+    let caller = connect("caller", Dispatch::Thread, false);
+    (broker, [inner, outer, caller])
+}
+
+fn subscriber<A: Arguments>(plugin: &Plugin, gate: &str) -> Subscriber<A, ()> {
+    let subscriber = plugin.subscriber(gate).unwrap();
+    subscriber.wait_ready(PATIENCE).unwrap();
+    subscriber.with_timeout(2 * PATIENCE)
+}
+
+/// Work that called a plugin of this process, whose handler left work in turn: that waited for the next call.
+#[test]
+fn what_a_direct_call_of_that_work_leaves_is_done_soon() {
+    let (_broker, [inner, outer, caller]) = neighbours(Dispatch::Thread);
+    let pieces = Pieces::default();
+    let (gathered, left) = (pieces.gathered.clone(), pieces.work());
+    let handler = move |number: u8| {
+        gathered.lock().unwrap().push(number);
+        at_end_of_round(&left);
+    };
+    let _inner = inner.provide("Inner.Gate", handler).unwrap();
+    let direct: Subscriber<(u8,), ()> = subscriber(&outer, "Inner.Gate");
+    let work: Work = Arc::new(move || direct.invoke((1,)).unwrap());
+    let _outer = outer
+        .provide("Outer.Gate", move || at_end_of_round(&work))
+        .unwrap();
+    let call: Subscriber<(), ()> = subscriber(&caller, "Outer.Gate");
+    for calls in 1..5 {
+        call.invoke(()).unwrap();
+        await_that("it is written", || pieces.written().len() == calls);
+    }
+}
+
+/// A handler called a gate directly that had as many calls as it may have, and waited while one of them depended on what
+/// the handler had left.
+#[test]
+fn what_is_left_is_done_before_its_handler_waits_for_a_limit() {
+    let (_broker, [inner, outer, caller]) = neighbours(Dispatch::Pool(2));
+    let limit = GateOptions::new().limit(1);
+    inner.set_gate_options("Inner.Gate", limit).unwrap();
+    let ((begin, begun), (go, may_go)) = (channel(), channel());
+    let (begin, may_go) = (Mutex::new(begin), Mutex::new(may_go));
+    let handler = move |is_first: bool| {
+        if is_first {
+            begin.lock().unwrap().send(()).unwrap();
+            may_go.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        }
+    };
+    let _inner = inner.provide("Inner.Gate", handler).unwrap();
+    let direct: Subscriber<(bool,), ()> = subscriber(&outer, "Inner.Gate");
+    let first: Subscriber<(bool,), ()> = subscriber(&caller, "Inner.Gate");
+    let work: Work = Arc::new(move || go.send(()).unwrap());
+    let handler = move || {
+        at_end_of_round(&work);
+        direct.invoke((false,)).unwrap();
+    };
+    let _outer = outer.provide("Outer.Gate", handler).unwrap();
+    let call: Subscriber<(), ()> = subscriber(&caller, "Outer.Gate");
+    thread::scope(|scope| {
+        scope.spawn(|| first.invoke((true,)).unwrap());
+        begun.recv_timeout(PATIENCE).unwrap();
+        call.invoke(()).unwrap();
+    });
 }
 
 /// On threads without rounds the work is done at once: no later round would do it.

@@ -2,18 +2,18 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use callgate::BusLimits;
-use callgate_client::dynamic::{Bytes, Gate, Sent, answer_together};
-use callgate_client::{Dispatch, Result, WaitPolicy};
+use callgate_client::dynamic::{self, Bytes, Gate, Sent, answer_together};
+use callgate_client::{Code, Context, Dispatch, Result, WaitPolicy, signature_of};
 
 use crate::scene::{
-    Job, PATIENCE, Scene, await_that, deferring, deferring_at, poll, scene_with, waker,
+    GATE, Job, PATIENCE, Scene, await_that, deferring, deferring_at, poll, scene_with, waker,
 };
 
 /// More time than a thread needs to fall asleep, or than a waker that is called takes.
@@ -23,7 +23,11 @@ const SOON: Duration = Duration::from_secs(8);
 
 /// Plugins whose callers go to sleep without polling first.
 fn sleepers() -> Scene {
-    scene_with(Dispatch::Thread, WaitPolicy::Park, BusLimits::default())
+    waiting_by(WaitPolicy::Park)
+}
+
+fn waiting_by(policy: WaitPolicy) -> Scene {
+    scene_with(Dispatch::Thread, policy, BusLimits::default())
 }
 
 /// Calls for which a thread sleeps, and the number of those whose wakers were called.
@@ -118,7 +122,17 @@ fn callers_are_woken_where_what_is_done_together_panics() {
 /// Callers whose answers were there slept until another call of the answering thread was over, which may wait for them.
 #[test]
 fn callers_are_woken_before_the_thread_waits_for_a_call() {
-    let scene = sleepers();
+    woken_before_a_call(WaitPolicy::Park);
+}
+
+/// A thread that waited for a call without sleeping did not wake them at all.
+#[test]
+fn callers_are_woken_before_the_thread_waits_for_a_call_awake() {
+    woken_before_a_call(WaitPolicy::Spin);
+}
+
+fn woken_before_a_call(policy: WaitPolicy) {
+    let scene = waiting_by(policy);
     let (_provider, gate, jobs) = deferring(&scene);
     let (_other, other, others) = deferring_at(&scene, "Bytes.Other");
     // Longer than the test waits, because callers look again at their deadlines.
@@ -141,6 +155,111 @@ fn callers_are_woken_before_the_thread_waits_for_a_call() {
             });
         });
     }
+}
+
+/// A plugin that pumped for long, after it had answered, kept the callers asleep meanwhile.
+#[test]
+fn callers_are_woken_before_the_thread_pumps() {
+    let pumping = || scene_with(Dispatch::Pump, WaitPolicy::Park, BusLimits::default());
+    let (scene, pumped) = (sleepers(), pumping());
+    let (_provider, gate, jobs) = deferring(&scene);
+    let (_sent, jobs, told) = asleep(&gate.with_timeout(4 * PATIENCE), &jobs, 4);
+    thread::scope(|scope| {
+        let told = &told;
+        let woken = scope.spawn(move || {
+            let begun = Instant::now();
+            await_that("all were told", || told.load(Ordering::Relaxed) == 4);
+            begun.elapsed()
+        });
+        answer_together(|| {
+            answer(jobs);
+            pumped.provider.pump(Instant::now() + SOON).unwrap();
+        });
+        assert!(woken.join().unwrap() < SOON / 2);
+    });
+}
+
+/// Closing a plugin, one of whose handlers ran on, kept callers asleep meanwhile.
+#[test]
+fn callers_are_woken_before_the_thread_closes_a_plugin() {
+    let (scene, closed) = (sleepers(), sleepers());
+    let (_provider, gate, jobs) = deferring(&scene);
+    let (_sent, jobs, told) = asleep(&gate.with_timeout(4 * PATIENCE), &jobs, 4);
+    let (begin, begun) = channel();
+    let begin = Mutex::new(begin);
+    let busy = move |_: Context<'_>, _: &[u8]| {
+        begin.lock().unwrap().send(()).unwrap();
+        await_that("all were told", || told.load(Ordering::Relaxed) == 4);
+        Ok(Vec::new())
+    };
+    let signature = signature_of::<(Vec<u8>,), Vec<u8>>();
+    let provided = dynamic::provide(&closed.provider, GATE, &signature, busy).unwrap();
+    let busy = dynamic::open(closed.caller(), GATE, &signature).unwrap();
+    let busy = busy.with_timeout(PATIENCE).send(b"").unwrap();
+    begun.recv_timeout(PATIENCE).unwrap();
+    drop(provided);
+    let begun = Instant::now();
+    answer_together(|| {
+        answer(jobs);
+        drop(closed.provider);
+    });
+    assert!(begun.elapsed() < SOON);
+    drop(busy);
+}
+
+/// A call that waited for the next broker kept other callers asleep meanwhile.
+#[test]
+fn callers_are_woken_before_the_thread_waits_for_a_broker() {
+    let (scene, other) = (sleepers(), sleepers());
+    let (_provider, gate, jobs) = deferring(&scene);
+    let (_absent, absent, _none) = deferring(&other);
+    let absent = absent.with_timeout(SOON);
+    drop(other.provider);
+    drop(other.broker);
+    await_that("there is no broker", || {
+        let hasty = absent.with_timeout(Duration::from_millis(1));
+        hasty.call(b"").unwrap_err().code() == Code::BrokerGone
+    });
+    let (_sent, jobs, told) = asleep(&gate.with_timeout(4 * PATIENCE), &jobs, 4);
+    thread::scope(|scope| {
+        let told = &told;
+        let woken = scope.spawn(move || {
+            let begun = Instant::now();
+            await_that("all were told", || told.load(Ordering::Relaxed) == 4);
+            begun.elapsed()
+        });
+        answer_together(|| {
+            answer(jobs);
+            absent.call(b"").unwrap_err();
+        });
+        assert!(woken.join().unwrap() < SOON / 2);
+    });
+}
+
+/// The same inside a handler.
+#[test]
+fn callers_are_woken_before_a_handler_waits_for_a_call_awake() {
+    let scene = waiting_by(WaitPolicy::Spin);
+    let (_provider, gate, jobs) = deferring(&scene);
+    let (_other, other, others) = deferring_at(&scene, "Bytes.Other");
+    let long = 4 * PATIENCE;
+    let (_sent, jobs, told) = asleep(&gate.with_timeout(long), &jobs, 4);
+    let (jobs, other) = (Mutex::new(jobs), other.with_timeout(long));
+    let handler = move |_: Context<'_>, _: &[u8]| {
+        answer_together(|| {
+            answer(jobs.lock().unwrap().drain(..));
+            assert_eq!(*other.call(&[7]).unwrap(), [7]);
+        });
+        Ok(Vec::new())
+    };
+    let signature = signature_of::<(Vec<u8>,), Vec<u8>>();
+    let _busy = dynamic::provide(scene.caller(), "Bytes.Busy", &signature, handler).unwrap();
+    let busy = dynamic::open(&scene.provider, "Bytes.Busy", &signature).unwrap();
+    let busy = busy.with_timeout(long).send(b"").unwrap();
+    let job = others.recv_timeout(PATIENCE).unwrap();
+    await_that("all were told", || told.load(Ordering::Relaxed) == 4);
+    answer([job]);
+    busy.wait().unwrap();
 }
 
 /// A caller's memory stays until its bell was rung.

@@ -12,7 +12,7 @@ pub(crate) fn plain_response(frame: &[u8]) -> Option<(&str, &[u8])> {
     let rest = after(rest, [b"\"id\"", b":"])?;
     let rest = after(rest, [b"\""])?;
     let (id, rest) = rest.split_at_checked(memchr2(b'"', b'\\', rest)?)?;
-    let rest = after(&rest[1..], [b",", b"\"result\"", b":"])?;
+    let rest = after(rest.strip_prefix(b"\"")?, [b",", b"\"result\"", b":"])?;
     let is_plain = id.len() <= NAME_CAP && id.iter().all(|byte| (b' '..=b'~').contains(byte));
     let id = str::from_utf8(id).ok().filter(|_| is_plain)?;
     Some((id, trim(trim(rest).strip_suffix(b"}")?)))
@@ -71,6 +71,7 @@ mod tests {
         for frame in [
             r#"{"type":"response","id":"7d"}"#,
             r#"{"type":"response","id":"7\u0064","result":1}"#,
+            r#"{"type":"response","id":"7\,"result":1}"#,
             r#"{"type":"response","id":7,"result":1}"#,
             r#"{"type":"responses","id":"7","result":1}"#,
             r#"{"id":"7","type":"response","result":1}"#,
@@ -126,6 +127,28 @@ mod tests {
                 let found = str::from_utf8(result).unwrap();
                 let white = [' ', '\t', '\n', '\r'];
                 prop_assert_eq!(found.trim_matches(white), expected);
+            }
+        }
+
+        /// The same, where one byte of the frame is another one.
+        #[test]
+        fn a_frame_with_one_byte_changed_is_read_as_parsing_reads_it(
+            value in values(),
+            (at, byte) in (0..60_usize, prop::sample::select(b"\"\\{}[],: a\t".as_slice())),
+        ) {
+            let mut frame = format!(r#"{{"type":"response","id":"7d","result":{value}}}"#).into_bytes();
+            let at = at % frame.len();
+            frame[at] = byte;
+            if let Some((id, result)) = plain_response(&frame)
+                && let Ok(text) = str::from_utf8(result)
+                && CheckedResult::new(result).is_ok()
+            {
+                let Ok(Incoming::Response(parsed)) = parse(&frame) else {
+                    panic!("{}", String::from_utf8_lossy(&frame));
+                };
+                prop_assert_eq!(id, &*parsed.id);
+                let white = [' ', '\t', '\n', '\r'];
+                prop_assert_eq!(text.trim_matches(white), parsed.outcome.expect("a result").get());
             }
         }
     }

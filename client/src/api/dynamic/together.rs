@@ -35,9 +35,9 @@ pub fn answer_together<T>(work: impl FnOnce() -> T) -> T {
 /// pass calls on to a pipe or a socket: they collect what they have to say, and write it in one piece.
 ///
 /// `work` runs before this function returns if there is no round that it could wait for: on any other thread, in a
-/// [pool](crate::Dispatch::Pool), while a plugin [pumps](crate::Dispatch::Pump), and in a handler that runs inside
-/// another handler's wait. So hold no lock that `work` takes when you call this. If a handler waits for a call (also one that it has sent), for a free slot or memory of a
-/// link, or for its turn in another plugin of this process, `work` runs before that wait. If it waits for anything
+/// [pool](crate::Dispatch::Pool), while a plugin [pumps](crate::Dispatch::Pump), in a handler that runs inside
+/// another handler's wait, and in such work. So hold no lock that `work` takes when you call this. If a handler waits for a call (also one that it has sent), for a free slot or memory of a
+/// link, or for its turn in another plugin of this process or that gate's limit, `work` runs before that wait. If it waits for anything
 /// else, `work` is delayed, too. Asking twice runs `work` twice. A panic of `work` is logged.
 ///
 /// ```no_run

@@ -19,6 +19,7 @@ use crate::api::returning::Returning;
 use crate::base::error::{Error, Result};
 use crate::base::thread::discard;
 use crate::call::in_process;
+use crate::link::together;
 use crate::serve::member::Member;
 use crate::session::control_thread::PluginKey;
 use crate::session::membership::Membership;
@@ -222,6 +223,8 @@ impl PluginCore {
 
     /// Ends all memberships and drops all handlers. To be called after [`PluginCore::begin_closing`].
     pub(super) fn close_all(&self) {
+        // Handlers that run are waited for.
+        together::ring_before_wait();
         let all = std::mem::take(&mut self.opened.lock().joined);
         for joined in &all {
             joined.membership.provided.close();

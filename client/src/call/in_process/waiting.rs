@@ -186,6 +186,8 @@ fn full() -> String {
 impl Wait<'_> {
     /// Waits until the call may begin. If the gate gets another limit meanwhile, waits for that one.
     fn run(&mut self, mut limit: Arc<Limit>) -> Result<Admitted> {
+        // As before a wait for the turn.
+        round::end();
         together::ring_before_wait();
         let visit = self.visit;
         let waiter = RefCell::new(visit.waiter(self.chain, visit.needs()));

@@ -65,7 +65,12 @@ impl Shared {
                 }
             };
             outcomes.extend(ended.map(|(completion, lost)| (completion, Err(lost))));
+            // A leader does not know yet that a call waits for a slot.
+            let tells_leader = state.has_leader() && state.waits();
             drop(state);
+            if tells_leader {
+                self.ring_pages();
+            }
             discard(gate);
         }
         asks_later

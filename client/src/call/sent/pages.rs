@@ -70,6 +70,11 @@ impl Pages {
         }
     }
 
+    /// Whether there are several. A thread that leads sleeps on the bell of one of them.
+    pub(super) fn are_several(&self) -> bool {
+        self.all.len() > 1
+    }
+
     /// Sleeps until one of the bells is rung, or the pages change.
     pub(super) fn sleep(&self, changes: &AtomicU32, on: Sleep, until: u64) {
         if let ([page], Sleep::OnBells) = (self.all.as_slice(), on)

@@ -12,6 +12,7 @@ use super::{Dispatch, Dispatcher, Door, Handled, serving_thread};
 use crate::base::chain;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
+use crate::link::together;
 use crate::serve::frame::Frame;
 use crate::serve::round;
 use crate::serve::scheduler::{Broken, Scheduler, Wanted};
@@ -190,16 +191,20 @@ impl Dispatcher {
             let mut served = self.serve_round(door, frame, Some(deadline));
             let is_late = served > 0 && clock::now() >= deadline;
             if !is_late && self.turn_lock.holder().is_some() {
+                together::ring_before_wait();
                 served += self.await_turn(door, frame, deadline);
             }
             all += served as usize;
             if clock::now() >= deadline || (served == 0 && all > 0) {
                 break;
             }
-            if served == 0 && self.await_work(door, frame, Some(deadline)) == Work::Call {
-                all += 1;
-                if clock::now() >= deadline {
-                    break;
+            if served == 0 {
+                together::ring_before_wait();
+                if self.await_work(door, frame, Some(deadline)) == Work::Call {
+                    all += 1;
+                    if clock::now() >= deadline {
+                        break;
+                    }
                 }
             }
         }

@@ -15,6 +15,7 @@ use crate::events::feed::Feed;
 use crate::events::feeds::Feeds;
 use crate::events::registered::Registered;
 use crate::events::subscription::Hearing;
+use crate::link::together;
 use crate::session::numbers::{MembershipId, Numbers};
 use crate::session::wanted::Wanted;
 
@@ -122,6 +123,7 @@ impl Subscribed {
 
     /// Waits until it is heard or has failed; `None` if the time is up before.
     pub(crate) fn await_heard(&self, until: Instant) -> Option<Result<()>> {
+        together::ring_before_wait();
         let mut state = self.state.lock();
         loop {
             match &state.standing {

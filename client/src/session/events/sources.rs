@@ -12,6 +12,7 @@ use crate::base::error::{Error, Result};
 use crate::events::peers::Peers;
 use crate::events::source::Source;
 use crate::link::own_memory::OwnMemory;
+use crate::link::together;
 use crate::serve::offered::Types;
 use crate::session::numbers::MembershipId;
 
@@ -88,6 +89,7 @@ impl Offered {
         if self.source.settings().history == 0 {
             return Ok(());
         }
+        together::ring_before_wait();
         let mut made = self.first_ring.lock();
         loop {
             if let Some(made) = &*made {

@@ -13,6 +13,7 @@ use super::OpenGate;
 use crate::base::cancel::CancelToken;
 use crate::base::error::Result;
 use crate::base::futex_refused;
+use crate::link::together;
 
 /// The questions about one gate, counted.
 #[derive(Debug, Default)]
@@ -160,6 +161,7 @@ impl OpenGate {
             if callgate_layout::clock::now() >= until {
                 return Asked::Untold;
             }
+            together::ring_before_wait();
             let word = Awaited::private(&self.answers, seen);
             match cancel {
                 Some(cancel) => futex::wait_any(&[word, cancel.word()], until),

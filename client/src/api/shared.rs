@@ -15,6 +15,7 @@ use crate::base::error::{Again, Error, Result};
 use crate::call::sent::{Asks, Standing};
 use crate::call::target::{Origin, Target};
 use crate::link::Link;
+use crate::serve::round;
 use crate::session::here::has_here;
 use crate::session::numbers::MembershipId;
 use crate::session::open_gate::{Asked, NOBODY, OpenGate, Question, Waited, Way, is_known, nobody};
@@ -190,6 +191,8 @@ impl Shared {
         };
         let gate = (self.number, &self.gate);
         let was_over = self.state.is_over();
+        // What a handler has left for the end of its round is done before it waits.
+        round::end();
         let asked = self.state.await_standing(gate, due, cancel);
         let left = limit.left_until(due);
         match asked {

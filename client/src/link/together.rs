@@ -40,6 +40,7 @@ fn ring_all(bells: Bells) {
 }
 
 /// Rings the bells that are put off, because this thread is about to wait. What is answered after that is put off again.
+#[cold]
 pub(crate) fn ring_before_wait() {
     let put_off = |bells: &RefCell<Option<Bells>>| bells.borrow_mut().as_mut().map(mem::take);
     let bells = BELLS.try_with(put_off).ok().flatten();

@@ -228,6 +228,35 @@ fn what_is_left_is_done_before_its_handler_waits_for_a_limit() {
     });
 }
 
+/// A handler called a gate that was absent, and waited for the next broker with what it had left.
+#[test]
+fn what_is_left_is_done_before_its_handler_waits_for_a_broker() {
+    let scene = scene(Dispatch::Thread);
+    let signature = signature_of::<(Vec<u8>,), Vec<u8>>();
+    let absent = dynamic::open(&scene.provider, "Bytes.Absent", &signature).unwrap();
+    let (done, is_done) = channel();
+    let work: Work = Arc::new(move || done.send(()).unwrap());
+    let handler = move |_: callgate_client::Context<'_>, _: &[u8]| {
+        at_end_of_round(&work);
+        absent.with_timeout(PATIENCE / 2).call(b"x").unwrap_err();
+        Ok(Vec::new())
+    };
+    let _provider = dynamic::provide(&scene.provider, GATE, &signature, handler).unwrap();
+    let gate = dynamic::open(scene.caller(), GATE, &signature).unwrap();
+    let gate = gate.with_timeout(PATIENCE);
+    gate.wait_ready(PATIENCE).unwrap();
+    let Scene {
+        broker,
+        provider,
+        caller,
+    } = scene;
+    drop(broker);
+    let sent = gate.send(b"x").unwrap();
+    is_done.recv_timeout(PATIENCE / 4).unwrap();
+    sent.wait().unwrap();
+    drop((provider, caller));
+}
+
 /// On threads without rounds the work is done at once: no later round would do it.
 #[test]
 fn elsewhere_it_is_done_at_once() {

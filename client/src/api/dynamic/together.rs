@@ -36,9 +36,10 @@ pub fn answer_together<T>(work: impl FnOnce() -> T) -> T {
 ///
 /// `work` runs before this function returns if there is no round that it could wait for: on any other thread, in a
 /// [pool](crate::Dispatch::Pool), while a plugin [pumps](crate::Dispatch::Pump), in a handler that runs inside
-/// another handler's wait, and in such work. So hold no lock that `work` takes when you call this. If a handler waits for a call (also one that it has sent), for a free slot or memory of a
-/// link, or for its turn in another plugin of this process or that gate's limit, `work` runs before that wait. If it waits for anything
-/// else, `work` is delayed, too. Asking twice runs `work` twice. A panic of `work` is logged.
+/// another handler's wait, and in such work. So hold no lock that `work` takes when you call this. If a handler waits
+/// for a call (also one that it has sent, or one whose gate is absent), for a free slot or memory of a link, for its
+/// turn in another plugin of this process, or for the limit of a gate there, `work` runs before that wait. If it waits
+/// for anything else, `work` is delayed, too. Asking twice runs `work` twice. A panic of `work` is logged.
 ///
 /// ```no_run
 /// use std::io::Write;

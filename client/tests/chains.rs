@@ -290,3 +290,30 @@ fn a_circle_is_told_of_where_a_dispatcher_waits_at_the_beginning_of_a_chain() {
     assert!(told.contains(&Some(Code::Deadlock)), "{told:?}");
     sent.into_iter().for_each(|sent| drop(sent.wait().unwrap()));
 }
+
+/// A handler whose thread never sleeps waited to its deadline for a call of its own chain that came over a new link.
+#[test]
+fn a_handler_that_never_sleeps_sees_a_link_that_comes_meanwhile() {
+    let broker = Broker::builder().without_socket().start().unwrap();
+    let host = connect(&broker, "host", WaitPolicy::Spin);
+    let far = connect(&broker, "far", WaitPolicy::Park);
+    let other = Arc::new(connect(&broker, "other", WaitPolicy::Park));
+    let _leaf = host.provide("Host.Leaf", || 7_u32).unwrap();
+    let own = Arc::downgrade(&other);
+    let back = move || {
+        // The broker is told of the wait below meanwhile, and it goes on.
+        thread::sleep(Duration::from_millis(300));
+        let own = own.upgrade().unwrap();
+        open::<u32>(&own, "Host.Leaf").invoke(()).unwrap()
+    };
+    let _back = other.provide("Other.Back", back).unwrap();
+    let back: Subscriber<(), u32> = open(&far, "Other.Back");
+    let _pass = far.provide("Far.Pass", move || back.invoke(()).unwrap());
+    let pass: Subscriber<(), u32> = open(&host, "Far.Pass");
+    let _ask = host.provide("Host.Ask", move || pass.invoke(()).unwrap());
+    let caller = connect(&broker, "caller", WaitPolicy::Park);
+    let ask: Subscriber<(), u32> = open(&caller, "Host.Ask");
+    let begun = Instant::now();
+    assert_eq!(ask.invoke(()).unwrap(), 7);
+    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
+}

@@ -273,3 +273,20 @@ fn a_loan_over_the_share_of_one_link_says_so() {
         "{error}"
     );
 }
+
+/// The space of answers was not free again when their callers had read them, so later ones took more memory.
+#[test]
+fn answers_in_the_outbox_need_no_more_memory_later() {
+    let (broker, a, b) = bus();
+    let _zeros = a
+        .provide("A.Zeros", |n: u64| vec![0_u8; n as usize])
+        .unwrap();
+    let zeros = b.subscriber::<(u64,), Vec<u8>>("A.Zeros").unwrap();
+    let granted = || broker.snapshot().unwrap().links[0].granted_bytes;
+    assert_eq!(zeros.invoke((20_000,)).unwrap().len(), 20_000);
+    let before = granted();
+    for _ in 0..200 {
+        assert_eq!(zeros.invoke((20_000,)).unwrap().len(), 20_000);
+    }
+    assert_eq!(granted(), before);
+}

@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -81,4 +82,88 @@ fn a_dispatcher_that_waits_sleeps_and_a_pump_waits_for_its_first_call() {
     let until = begun + Duration::from_millis(50);
     assert_eq!(far.pump(until).unwrap(), 0);
     assert!(begun.elapsed() >= Duration::from_millis(50));
+}
+
+/// A pump did not count what it served after it had waited while a direct call had the turn: it said that it had served
+/// nothing, and waited for its first call or event to its deadline.
+#[test]
+fn a_pump_counts_what_it_serves_after_a_wait_for_its_turn() {
+    for is_event in [false, true] {
+        let broker = Broker::builder().without_socket().start().unwrap();
+        let [host, visitor] =
+            ["host", "visitor"].map(|name| connect(&broker, name, Dispatch::Pump, true));
+        let far = connect(&broker, "far", Dispatch::Pump, false);
+        let ((inside, entered), (go, gone)) = (channel(), channel::<()>());
+        let gone = Mutex::new(gone);
+        let hold = move || {
+            inside.send(()).unwrap();
+            gone.lock().unwrap().recv().unwrap();
+        };
+        let heard = Arc::new(AtomicU32::new(0));
+        let hears = heard.clone();
+        let _kept = (
+            host.provide("Host.Hold", hold).unwrap(),
+            host.provide("Host.Good", || 1_u64).unwrap(),
+            host.subscribe("Far.News", move |n: u32| hears.store(n, Ordering::Relaxed)),
+        );
+        let hold: Subscriber<(), ()> = visitor.subscriber("Host.Hold").unwrap();
+        let good = dynamic::open(&far, "Host.Good", &signature_of::<(), u64>()).unwrap();
+        hold.wait_ready(PATIENCE).unwrap();
+        good.wait_ready(PATIENCE).unwrap();
+        let news = far.topic::<(u32,)>("Far.News").unwrap();
+        let soon = || Instant::now() + Duration::from_millis(20);
+        while is_event && heard.load(Ordering::Relaxed) == 0 {
+            news.send(&(1,)).unwrap();
+            host.pump(soon()).unwrap();
+        }
+        host.pump(soon()).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // Whoever pumps may also make direct calls.
+                host.pump(Instant::now()).unwrap();
+                hold.with_timeout(2 * PATIENCE).invoke(()).unwrap();
+            });
+            entered.recv_timeout(PATIENCE).unwrap();
+            match is_event {
+                true => news.send(&(2,)).unwrap(),
+                false => drop(good.send(&dynamic::encode(&()).unwrap()).unwrap()),
+            }
+            scope.spawn(move || {
+                thread::sleep(Duration::from_millis(100));
+                go.send(()).unwrap();
+            });
+            let begun = Instant::now();
+            assert_eq!(host.pump(begun + PATIENCE).unwrap(), 1, "{is_event}");
+            assert!(begun.elapsed() < PATIENCE / 2);
+        });
+    }
+}
+
+/// A thread that pumps two plugins runs handlers of both while it waits in one of them: a call of the chain came back
+/// to the other plugin, and nobody served it.
+#[test]
+fn who_pumps_two_plugins_serves_both_while_it_waits() {
+    let broker = Broker::builder().without_socket().start().unwrap();
+    let [one, two] = ["one", "two"].map(|name| connect(&broker, name, Dispatch::Pump, false));
+    let [far, caller] =
+        ["far", "caller"].map(|name| connect(&broker, name, Dispatch::Thread, false));
+    let open = |plugin: &Plugin, gate: &str| {
+        let opened: Subscriber<(), u32> = plugin.subscriber(gate).unwrap();
+        opened.wait_ready(PATIENCE).unwrap();
+        opened.with_timeout(PATIENCE)
+    };
+    let _leaf = two.provide("Two.Leaf", || 7_u32).unwrap();
+    let leaf = open(&far, "Two.Leaf");
+    let _pass = far.provide("Far.Pass", move || leaf.invoke(()).unwrap());
+    let pass = open(&one, "Far.Pass");
+    let _ask = one.provide("One.Ask", move || pass.invoke(()).unwrap());
+    let ask = open(&caller, "One.Ask");
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| ask.invoke(()));
+        two.pump(Instant::now()).unwrap();
+        let begun = Instant::now();
+        assert_eq!(one.pump(begun + PATIENCE).unwrap(), 1);
+        assert_eq!(asked.join().unwrap().unwrap(), 7);
+        assert!(begun.elapsed() < PATIENCE / 2);
+    });
 }

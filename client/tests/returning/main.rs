@@ -83,6 +83,24 @@ fn a_gate_that_was_lost_names_no_life_of_its_own() {
     assert_eq!(rejoin(&plugin, 4, 1).provides().1, Some(9));
 }
 
+/// A gate that a broker has refused is not asked of the next one: who may not provide it is told of that once.
+#[test]
+fn a_gate_that_was_refused_is_asked_for_no_more() {
+    let (plugin, broker) = connect();
+    let _provider = thread::scope(|scope| {
+        let provider = scope.spawn(|| plugin.provide("P.A", || 1_u32).unwrap());
+        broker.provided(broker.provides().0, 7);
+        provider.join().unwrap()
+    });
+    let second = rejoin(&plugin, 2, 1);
+    let (request, _) = second.provides();
+    let failure = Some(Failure::new(Code::PermissionDenied, "no"));
+    second.send(SessionToPlugin::Answer { request, failure }, &[]);
+    second.await_reader();
+    let third = rejoin(&plugin, 3, 1);
+    assert_eq!(third.read(QUIET), Came::Nothing);
+}
+
 /// A thread that learns from the kernel that the broker has ended, before its plugin has noticed, waits for the next
 /// broker and gets no error.
 #[test]

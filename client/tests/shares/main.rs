@@ -6,6 +6,7 @@ mod brokers;
 mod ends;
 mod making;
 mod scene;
+mod shrinking;
 mod types;
 mod versions;
 

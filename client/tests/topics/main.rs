@@ -48,6 +48,28 @@ fn who_listens_later_is_shown_the_history() {
     assert_eq!(notes.wait(4), [97, 98, 99, 100]);
 }
 
+/// Events that are sent together are written for each listener in the encoding that it needs.
+#[test]
+fn events_that_are_sent_together_reach_listeners_of_other_types() {
+    let bus = Bus::new();
+    let (sender, listener) = (bus.connect("Sender"), bus.connect("Listener"));
+    let options = TopicOptions::new().history(1);
+    let topic = sender.topic_with::<(u32,)>(TOPIC, options).unwrap();
+    let (notes, wide) = (Notes::new(), Notes::new());
+    let seen = wide.clone();
+    let _heard = (
+        hear(&listener, &notes),
+        listener
+            .subscribe(TOPIC, move |n: u64| seen.add(n))
+            .unwrap(),
+    );
+    topic.send(&(7,)).unwrap();
+    assert_eq!((notes.wait(1), wide.wait(1)), (vec![7], vec![7]));
+    assert_eq!(topic.send_all((0..100).map(|n| (n,))).unwrap(), 100);
+    assert_eq!(notes.wait(101)[1..], Vec::from_iter(0..100));
+    assert_eq!(wide.wait(101)[1..], Vec::from_iter(0..100));
+}
+
 #[test]
 fn who_is_slow_loses_nothing_while_it_is_waited_for() {
     let bus = Bus::new();

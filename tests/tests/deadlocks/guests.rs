@@ -3,8 +3,9 @@
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use callgate_client::{Dispatch, GateOptions, Group, Plugin};
+use callgate_client::{Dispatch, GateOptions, Group, Plugin, dynamic, signature_of};
 use callgate_tests::shorthand::open;
 use callgate_tests::{Bus, PATIENCE, programs};
 
@@ -72,4 +73,58 @@ fn a_plugin_can_be_dropped_by_a_visitor_on_top_of_its_own_wait() {
     for dispatch in [Some(Dispatch::Thread), None] {
         drop_on_top(dispatch, true);
     }
+}
+
+/// A handler waits in a plugin that nobody pumps for a while. A call of a re-entrant gate can run on top of it, as soon as
+/// somebody pumps, and so is in no circle.
+#[test]
+fn a_call_that_may_run_on_top_once_somebody_pumps_is_in_no_circle() {
+    let bus = Bus::start(programs!());
+    let direct = |name| bus.builder(name).direct_calls(true);
+    let a = direct("A").dispatch(Dispatch::Pump).connect().unwrap();
+    let (b, caller) = (bus.plugin("B"), direct("T").connect().unwrap());
+    let options = GateOptions::new().reentrant(true);
+    a.set_gate_options("A.Peek", options).unwrap();
+    let _peek = a.provide("A.Peek", || {}).unwrap();
+    let _leaf = b.provide("B.Leaf", || {}).unwrap();
+    let leaf = open::<(), ()>(&a, "B.Leaf");
+    // Through shared memory, although it is in this process.
+    let peek = dynamic::open(&b, "A.Peek", &signature_of::<(), ()>()).unwrap();
+    peek.wait_ready(PATIENCE).unwrap();
+    let peek = peek.with_timeout(PATIENCE);
+    let (meeting, begun) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let (met, begins) = (meeting.clone(), begun.clone());
+    let _outer = a.provide("A.Outer", move || {
+        // The other thread pumps between these.
+        begins.wait();
+        begins.wait();
+        met.wait();
+        leaf.invoke(()).is_ok()
+    });
+    let _hold = b.provide("B.Hold", move || {
+        meeting.wait();
+        peek.call(&[]).is_ok()
+    });
+    let outer = open::<(), bool>(&caller, "A.Outer");
+    let hold = open::<(), bool>(&caller, "B.Hold");
+    let pump = || a.pump(Instant::now() + Duration::from_millis(20)).unwrap();
+    pump();
+    thread::scope(|scope| {
+        let outer = scope.spawn(|| {
+            // Whoever pumps may also make direct calls.
+            pump();
+            outer.invoke(()).unwrap()
+        });
+        begun.wait();
+        pump();
+        begun.wait();
+        let hold = scope.spawn(|| hold.invoke(()).unwrap());
+        // Long enough for waits to be reported to the broker and asked about.
+        thread::sleep(Duration::from_millis(400));
+        while !hold.is_finished() {
+            pump();
+        }
+        assert!(hold.join().unwrap(), "it was told");
+        assert!(outer.join().unwrap(), "it was told");
+    });
 }

@@ -246,3 +246,51 @@ fn who_waits_for_a_permit_of_a_re_entrant_gate_does_not_wait_for_the_handler_bel
         assert!(one.join().unwrap(), "it was told");
     });
 }
+
+/// A direct call brings its own thread to a pool, so it waits for a permit only. It is not counted as waiting for the
+/// pool's threads, which wait for it.
+#[test]
+fn who_waits_for_a_permit_of_a_pool_s_gate_does_not_wait_for_its_threads() {
+    let bus = Bus::start(programs!());
+    let direct = |name| bus.builder(name).direct_calls(true);
+    let a = direct("A").dispatch(Dispatch::Pool(1)).connect().unwrap();
+    let [b, caller] = ["B", "T"].map(|name| direct(name).connect().unwrap());
+    a.set_gate_options("A.Peek", one()).unwrap();
+    let (came, coming) = mpsc::channel::<()>();
+    let peek = move |millis: u64| {
+        came.send(()).unwrap();
+        thread::sleep(Duration::from_millis(millis));
+    };
+    let _peek = a.provide("A.Peek", peek).unwrap();
+    let _leaf = b.provide("B.Leaf", || {}).unwrap();
+    let (inner, leaf) = (
+        open::<(u64,), ()>(&b, "A.Peek"),
+        open::<(), ()>(&a, "B.Leaf"),
+    );
+    let meeting = Arc::new(Barrier::new(2));
+    let met = meeting.clone();
+    let _outer = a.provide("A.Outer", move || {
+        met.wait();
+        leaf.invoke(()).is_ok()
+    });
+    let _hold = b.provide("B.Hold", move || {
+        meeting.wait();
+        inner.invoke((0,)).is_ok()
+    });
+    // Through shared memory, although it is in this process.
+    let outer = dynamic::open(&caller, "A.Outer", &signature_of::<(), bool>()).unwrap();
+    outer.wait_ready(PATIENCE).unwrap();
+    let outer = outer.with_timeout(PATIENCE);
+    let (hold, visit) = (
+        open::<(), bool>(&caller, "B.Hold"),
+        open::<(u64,), ()>(&caller, "A.Peek"),
+    );
+    thread::scope(|scope| {
+        // Long enough for waits to be reported to the broker and asked about.
+        scope.spawn(move || visit.invoke((800,)).unwrap());
+        coming.recv().unwrap();
+        let one = scope.spawn(|| dynamic::decode::<bool>(&outer.call(&[]).unwrap()).unwrap());
+        assert!(hold.invoke(()).unwrap(), "it was told");
+        assert!(one.join().unwrap(), "it was told");
+    });
+}

@@ -70,6 +70,31 @@ fn a_call_that_a_handler_sends_to_its_own_plugin_is_told_of() {
     assert!(start.elapsed() < PATIENCE / 2);
 }
 
+/// The plugin in the middle has threads and permits to spare, so only who serves which call tells that the circle is one:
+/// the call that is waited for waits itself, for a call that it has sent back.
+#[test]
+fn a_circle_through_a_call_that_a_pool_serves_is_told_of() {
+    let bus = Bus::start(programs!());
+    let (a, caller) = (bus.plugin("A"), bus.plugin("T"));
+    let b = bus.builder("B").dispatch(Dispatch::Pool(4));
+    let b = b.direct_calls(false).connect().unwrap();
+    let _leaf = a.provide("A.Leaf", || {}).unwrap();
+    let sent = dynamic::open(&b, "A.Leaf", &signature_of::<(), ()>()).unwrap();
+    sent.wait_ready(PATIENCE).unwrap();
+    let sent = sent.with_timeout(PATIENCE);
+    let back = move || say(sent.send(&[]).and_then(dynamic::Sent::wait));
+    let _back = b.provide("B.Back", back).unwrap();
+    let back = dynamic::open(&a, "B.Back", &signature_of::<(), String>()).unwrap();
+    back.wait_ready(PATIENCE).unwrap();
+    let back = back.with_timeout(2 * PATIENCE);
+    let outer = move || -> Result<String, HandlerError> { Ok(dynamic::decode(&back.call(&[])?)?) };
+    let _outer = a.provide("A.Outer", outer).unwrap();
+    let outer = open::<(), String>(&caller, "A.Outer").with_timeout(3 * PATIENCE);
+    let start = Instant::now();
+    assert_eq!(outer.invoke(()).unwrap(), "DEADLOCK true");
+    assert!(start.elapsed() < PATIENCE / 2);
+}
+
 /// A slow gate that runs on top of a wait is not counted as stuck behind that wait. So a call to it is in no circle,
 /// although the plugins' turns alone look like one.
 fn what_runs_on_top_of_a_wait_is_not_stuck(is_direct: bool) {

@@ -3,8 +3,8 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use callgate_client::dynamic::{Prefix, Responder, Takes, provide_prefix};
-use callgate_client::{Json, Provider, signature_of};
+use callgate_client::dynamic::{Prefix, Responder, Takes, provide_prefix, provide_with};
+use callgate_client::{Json, Provider, action_signature_of, signature_of};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -106,6 +106,27 @@ fn a_slow_tick_has_others_skipped_and_told() {
     let fired = |tick: &Value| tick["firedAt"].as_u64().expect("a time");
     let since = (fired(&third) - fired(&second)) / 1_000;
     assert!(skipped(&third) <= since, "{third} after {second}");
+}
+
+/// A plugin that provides the gate's other half as well is still in the same life.
+#[test]
+fn who_provides_more_of_the_gate_gets_further_ticks() {
+    let scene = Scene::new();
+    let member = scene.member("chat");
+    let (sender, ticks) = channel();
+    let takes = Takes::values(move |_, mut values| {
+        let _ = sender.send(values.remove(0));
+        Ok(Value::Null)
+    });
+    let (plugin, gate) = (&member.plugin, "chat.schedule.tick");
+    let _gate = provide_with(plugin, gate, &signature_of::<(Json,), Json>(), takes);
+    member.call("schedule.register", register("on", 1_000));
+    ticks.recv_timeout(PATIENCE).expect("a tick");
+    let takes = Takes::values(|_, _| Ok(Value::Null));
+    let _other = provide_with(plugin, gate, &action_signature_of::<(Json,)>(), takes);
+    for _ in 0..2 {
+        ticks.recv_timeout(PATIENCE).expect("another tick");
+    }
 }
 
 /// A plugin's next life gets no ticks of schedules of the life before.

@@ -7,6 +7,8 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Instant;
 
+use callgate_layout::closing;
+
 use super::*;
 use crate::api::dynamic::{self, Gate};
 use crate::api::group::Group;
@@ -320,9 +322,12 @@ fn a_plugin_that_drains_can_be_dropped() {
             }
             _ => jobs.lock().recv_timeout(PATIENCE).unwrap(),
         };
+        let link = scene.caller.links()[0].clone();
+        let said = || closing::look(link.inbox(), link.geometry());
         drain(&scene.provider);
         assert!(!scene.is_let_go());
         drop(scene.provider);
+        assert_eq!(said(), Some(true), "it is done with the link");
         let error = call.wait().unwrap_err();
         assert!(
             error.code() == Code::ProviderGone && error.may_have_run(),

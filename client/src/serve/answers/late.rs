@@ -350,3 +350,6 @@ impl BySlot {
         open
     }
 }
+
+#[cfg(test)]
+mod tests;

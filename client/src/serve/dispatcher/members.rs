@@ -104,12 +104,10 @@ impl Doorbells {
 }
 
 impl Dispatcher {
-    /// Serves a plugin from here on.
+    /// Serves a plugin from here on. Threads that sleep are woken, so that they announce to this plugin's peers, too,
+    /// that they sleep.
     pub(crate) fn join(&self, member: Arc<Member>) {
         let mut parked = self.parked.lock();
-        if parked.threads > 0 {
-            member.memory.status.park(&member.memory.bell);
-        }
         Arc::make_mut(&mut parked.members).push(member);
         self.members_changed(&parked);
     }

@@ -261,6 +261,17 @@ mod tests {
         assert_eq!(numbers(&mut queues, Wanted::Any), [12, 21]);
     }
 
+    /// For each gate that ever had a queue, the queue's memory was kept.
+    #[test]
+    fn the_memory_of_a_few_empty_queues_is_kept() {
+        let mut queues = Queues::default();
+        for number in 0..2 * SPARE as u64 {
+            queues.push(gate(&format!("{number}")), &call(number), None);
+        }
+        assert_eq!(numbers(&mut queues, Wanted::Any).len(), 2 * SPARE);
+        assert_eq!(queues.spare.len(), SPARE);
+    }
+
     #[test]
     fn the_rings_have_their_turn_after_a_batch() {
         let mut queues = Queues::default();

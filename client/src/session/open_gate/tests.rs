@@ -2,7 +2,7 @@ use super::*;
 use std::time::{Duration, Instant};
 
 use callgate_layout::control::Availability;
-use callgate_layout::{Encoding, Encodings};
+use callgate_layout::{Encoding, Encodings, clock};
 
 use crate::base::error::Result;
 use crate::base::types::{action_signature_of, signature_of};
@@ -310,4 +310,21 @@ fn that_calls_are_converted_is_logged_once_a_gate() {
         OpenGate::in_tests("A.C").log_differences(&converted, &difference());
         assert_eq!(warnings.0.load(Ordering::Relaxed), 2);
     });
+}
+
+/// A call waits for a provider that may still come to the bus of the new broker, and for no other.
+#[test]
+fn who_may_still_come_is_waited_for() {
+    let patience = Duration::from_millis(50);
+    let waits = |gate: &OpenGate, by| {
+        let start = Instant::now();
+        gate.await_way_of(by, (clock::now() + patience.as_nanos() as u64, None));
+        start.elapsed() >= patience
+    };
+    let opened = OpenGate::in_tests("A.B");
+    stand(&opened, by(1), gate_state(READY));
+    assert!(waits(&opened, by(2)), "it was there on the old bus");
+    assert!(!waits(&opened, by(1)), "it has come");
+    opened.settle(by(2));
+    assert!(!waits(&opened, by(2)), "the time for coming is over");
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use callgate::Broker;
 
 use crate::api::plugin::*;
+use crate::link::Link;
 use crate::serve::member::Member;
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -50,6 +51,13 @@ pub(super) fn expect_let_go(plugin: &Plugin) {
     while !member(plugin).is_let_go() {
         assert!(Instant::now() < until, "it is not let go");
         thread::yield_now();
+    }
+}
+
+impl Plugin {
+    /// Its links, for tests of what lies below.
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        self.state.membership().links()
     }
 }
 

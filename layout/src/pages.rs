@@ -230,6 +230,13 @@ impl Rung {
             self.park.store(park, Ordering::Relaxed);
         }
     }
+
+    /// Has the bell rung again in the present park. For a caller that got no answer in time: another peer that writes
+    /// wrong values may have undone the ring.
+    pub fn forget(&self) {
+        // A ring that is under way meanwhile may store its park after this; it has just been made then.
+        self.park.store(0, Ordering::Relaxed);
+    }
 }
 
 /// True if the owner of a status page needs its bell rung; asked after payload room of the owner's was released.

@@ -269,6 +269,9 @@ fn a_plugin_is_rung_once_a_park() {
     status.park(&bell);
     status.park(&bell);
     assert_eq!((rings(), rings()), (1, 0));
+    // A peer that set the bell back undid the ring, and no later call was noticed.
+    rung.forget();
+    assert_eq!((rings(), rings()), (1, 0));
 }
 
 fn bells() -> (Bells, Doorbell) {

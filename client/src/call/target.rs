@@ -78,8 +78,10 @@ pub(super) fn cancelled(link: &Link) -> Error {
     )
 }
 
+/// The error of a call that was not answered in time. The next call rings its provider again.
 #[cold]
 pub(super) fn timed_out(link: &Link, deadline: u64) -> Error {
+    link.ring_again();
     let (name, whose) = (link.peer().name(), whose(deadline));
     Error::new(
         Code::Timeout,

@@ -255,6 +255,12 @@ impl Link {
             .once_a_park(status, || self.parts.peer_bell.ring());
     }
 
+    /// Has the next call ring the peer again if it is still parked. Called when a call was not answered in time: the
+    /// ring may have been lost to another peer that writes the bell as it should not.
+    pub(crate) fn ring_again(&self) {
+        self.rung.forget();
+    }
+
     /// Whether a call is answered.
     #[inline]
     pub(crate) fn is_answered(&self, ticket: Ticket) -> bool {

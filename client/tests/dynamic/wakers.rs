@@ -176,3 +176,33 @@ fn a_waker_may_own_calls_which_are_dropped_with_it() {
     assert_eq!(*block_on(polled).unwrap(), *b"polled");
     answering.join().unwrap();
 }
+
+/// What is known of a call that is over does not keep a later deadline from being told of, with and without another call
+/// under way.
+#[test]
+fn a_deadline_that_comes_after_that_of_a_call_which_is_over_is_told_of_in_time() {
+    let scene = scene(Dispatch::Thread);
+    let (_provider, gate, jobs) = deferring(&scene);
+    /// Long enough for an answer on a busy machine.
+    const SHORT: Duration = Duration::from_secs(4);
+    let mut under_way = None;
+    for _ in 0..2 {
+        let first = gate.with_timeout(SHORT).send(b"first").unwrap();
+        jobs.recv_timeout(PATIENCE).unwrap().1.reply(b"").unwrap();
+        block_on(first).unwrap();
+        // Lets the thread fall asleep.
+        thread::sleep(Duration::from_millis(50));
+        let late = gate.with_timeout(SHORT + Duration::from_millis(200));
+        let mut late = late.send(b"late").unwrap();
+        let (told, telling) = mpsc::channel();
+        let is_over = waker(move || told.send(()).unwrap());
+        if poll(&mut late, &is_over).is_pending() {
+            telling.recv_timeout(PATIENCE).expect("its time is up");
+        }
+        assert_eq!(late.wait().unwrap_err().code(), Code::Timeout);
+        drop(jobs.recv_timeout(PATIENCE).unwrap());
+        under_way = Some(gate.with_timeout(10 * PATIENCE).send(b"other").unwrap());
+        std::mem::forget(jobs.recv_timeout(PATIENCE).unwrap().1);
+    }
+    drop(under_way);
+}

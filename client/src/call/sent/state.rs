@@ -59,16 +59,15 @@ impl State {
         self.links.iter().map(LinkCalls::count).sum()
     }
 
-    /// Whether a deadline is before those of all calls, as far as that is known.
+    /// Whether a call with this deadline is to be looked after earlier than all others, so that the thread which looks
+    /// after them sleeps too long.
     pub(super) fn is_next(&self, deadline: u64) -> bool {
-        self.earliest.is_none_or(|earliest| deadline < earliest)
+        deadline < self.next_deadline()
     }
 
     /// Takes note of the deadline of a new call.
     pub(super) fn note(&mut self, deadline: u64) {
-        if self.is_next(deadline) {
-            self.earliest = Some(deadline);
-        }
+        self.earliest = Some(self.earliest.map_or(deadline, |known| known.min(deadline)));
     }
 
     /// When to look for calls whose time is up: at the first deadline, or earlier.

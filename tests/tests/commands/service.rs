@@ -73,13 +73,9 @@ impl Manager {
 
     fn wait_for(&self, line: &str) -> Option<String> {
         let until = Instant::now() + PATIENCE;
-        while Instant::now() < until {
-            let said = self.next_in(PATIENCE)?;
-            if said.lines().any(|said| said == line) {
-                return Some(said);
-            }
-        }
-        None
+        let next = || (Instant::now() < until).then(|| self.next_in(PATIENCE))?;
+        let mut all = std::iter::from_fn(next);
+        all.find(|said| said.lines().any(|said| said == line))
     }
 }
 

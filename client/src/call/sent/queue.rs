@@ -42,6 +42,7 @@ impl<T> Queue<T> {
             }
         }
         self.count += 1;
+        self.trim();
     }
 
     /// Takes the value with the smallest number.
@@ -61,9 +62,6 @@ impl<T> Queue<T> {
         let value = self.places[place].1.take()?;
         self.count -= 1;
         self.trim();
-        if self.places.len() > FEW.max(2 * self.count) {
-            self.places.retain(|(_, value)| value.is_some());
-        }
         Some(value)
     }
 
@@ -80,7 +78,7 @@ impl<T> Queue<T> {
         place.ok()
     }
 
-    /// Gives back empty places at both ends.
+    /// Gives back empty places: those at both ends, and all if they are too many.
     fn trim(&mut self) {
         while self
             .places
@@ -91,6 +89,9 @@ impl<T> Queue<T> {
         }
         while self.places.back().is_some_and(|(_, value)| value.is_none()) {
             self.places.pop_back();
+        }
+        if self.places.len() > FEW.max(2 * self.count) {
+            self.places.retain(|(_, value)| value.is_some());
         }
     }
 }
